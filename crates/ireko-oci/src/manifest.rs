@@ -145,7 +145,7 @@ fn is_attestation(entry: &Descriptor) -> bool {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Document {
     /// One image.
-    Manifest(Manifest),
+    Manifest(Box<Manifest>),
     /// Images for several platforms.
     Index(Index),
 }
