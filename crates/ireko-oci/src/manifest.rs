@@ -172,7 +172,7 @@ impl Document {
                 return Index::parse(bytes).map(Self::Index);
             }
             (None, Some(_)) if !shape.media_type.is_index() => {
-                return Manifest::parse(bytes).map(Self::Manifest);
+                return Ok(Self::Manifest(Box::new(Manifest::parse(bytes)?)));
             }
             (None, None) if shape.media_type.is_index() => return Index::parse(bytes).map(Self::Index),
             (None, None) => "it has neither `config` nor `manifests`".to_owned(),
