@@ -143,9 +143,13 @@ fn is_attestation(entry: &Descriptor) -> bool {
 
 /// What the bytes under a tag or digest turned out to be.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one exists for each image read, and it is taken apart at once"
+)]
 pub enum Document {
     /// One image.
-    Manifest(Box<Manifest>),
+    Manifest(Manifest),
     /// Images for several platforms.
     Index(Index),
 }
@@ -172,7 +176,7 @@ impl Document {
                 return Index::parse(bytes).map(Self::Index);
             }
             (None, Some(_)) if !shape.media_type.is_index() => {
-                return Ok(Self::Manifest(Box::new(Manifest::parse(bytes)?)));
+                return Manifest::parse(bytes).map(Self::Manifest);
             }
             (None, None) if shape.media_type.is_index() => return Index::parse(bytes).map(Self::Index),
             (None, None) => "it has neither `config` nor `manifests`".to_owned(),
