@@ -1,0 +1,144 @@
+//! The build graph: nodes are operations, edges are "needs the file system of".
+
+use crate::op::{FilesFrom, MountKind, Op};
+use ireko_oci::GuestPath;
+
+/// Position of a node in its graph.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NodeId(pub u32);
+
+/// One node. Inputs always stand before their users, so the order of nodes is a topological one.
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// What it does.
+    pub op: Op,
+    /// The tree it starts from; `None` is the empty tree.
+    pub base: Option<NodeId>,
+    /// Other trees it reads files of, named by [`FilesFrom::Input`].
+    pub inputs: Vec<NodeId>,
+    /// What people are told about it.
+    pub about: About,
+    /// Never answer this node from the cache (`--no-cache`, `--no-cache-filter`).
+    pub no_cache: bool,
+}
+
+/// What people are told about a node. Never part of a key.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct About {
+    /// Stage name, or its number.
+    pub stage: String,
+    /// Position of the instruction among those of its stage that make nodes, from 1.
+    pub step: u32,
+    /// How many such instructions the stage has.
+    pub steps: u32,
+    /// The instruction after expansion, on one line.
+    pub text: String,
+    /// Line of the Dockerfile, from 1.
+    pub line: u32,
+    /// Last line of the instruction.
+    pub end_line: u32,
+    /// Names and values of build arguments visible to the step, to explain a miss.
+    pub args: Vec<(String, String)>,
+}
+
+/// A selection of files that goes into a node's key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Selection {
+    /// What a copy's patterns select: the performer knows the copy's rules. One for the whole copy.
+    Copy,
+    /// What the bind mount (or cache mount seed) at this position of the run's mounts shows.
+    Mount(usize),
+}
+
+impl Node {
+    /// The selections whose digests are part of the key, in order.
+    pub fn selections(&self) -> Vec<Selection> {
+        match &self.op {
+            Op::Image(_) | Op::MakeDir(_) => Vec::new(),
+            Op::Copy(_) => vec![Selection::Copy],
+            Op::Run(run) => {
+                let reads = |kind: &MountKind| match kind {
+                    MountKind::Bind { from, .. } => *from != FilesFrom::Empty,
+                    _ => false,
+                };
+                (0..run.mounts.len()).filter(|at| reads(&run.mounts[*at].kind)).map(Selection::Mount).collect()
+            }
+        }
+    }
+
+    /// Every node that must be settled before this one can be keyed.
+    pub fn needs(&self) -> impl Iterator<Item = NodeId> + '_ {
+        self.base.iter().chain(&self.inputs).copied()
+    }
+}
+
+/// Nodes in topological order.
+#[derive(Clone, Debug, Default)]
+pub struct Graph {
+    /// The nodes; a [`NodeId`] is a position here.
+    pub nodes: Vec<Node>,
+}
+
+impl Graph {
+    /// Adds a node, or finds the equal one that is there: two stages that begin alike share their work.
+    pub fn add(&mut self, node: Node) -> NodeId {
+        let same = |old: &Node| {
+            old.op == node.op && old.base == node.base && old.inputs == node.inputs && old.no_cache == node.no_cache
+        };
+        if let Some(at) = self.nodes.iter().position(same) {
+            return NodeId(at as u32);
+        }
+        self.nodes.push(node);
+        NodeId(self.nodes.len() as u32 - 1)
+    }
+
+    /// The node of this id.
+    pub fn node(&self, id: NodeId) -> &Node {
+        &self.nodes[id.0 as usize]
+    }
+
+    /// Every id, inputs first.
+    pub fn ids(&self) -> impl Iterator<Item = NodeId> + use<> {
+        (0..self.nodes.len() as u32).map(NodeId)
+    }
+
+    /// Which nodes any of `outputs` needs, themselves included; the position is the node's.
+    pub fn reachable(&self, outputs: &[NodeId]) -> Vec<bool> {
+        let mut wanted = vec![false; self.nodes.len()];
+        for output in outputs {
+            wanted[output.0 as usize] = true;
+        }
+        for at in (0..self.nodes.len()).rev() {
+            if wanted[at] {
+                for need in self.nodes[at].needs() {
+                    wanted[need.0 as usize] = true;
+                }
+            }
+        }
+        wanted
+    }
+
+    /// A text picture for snapshots in tests: one line a node.
+    pub fn picture(&self) -> String {
+        let mut out = String::new();
+        for id in self.ids() {
+            let node = self.node(id);
+            let base = node.base.map_or("-".to_owned(), |base| base.0.to_string());
+            let inputs: Vec<String> = node.inputs.iter().map(|input| input.0.to_string()).collect();
+            out.push_str(&format!("{} <- {} [{}] {}\n", id.0, base, inputs.join(","), op_picture(&node.op)));
+        }
+        out
+    }
+}
+
+fn op_picture(op: &Op) -> String {
+    match op {
+        Op::Image(image) => format!("image {}", image.display),
+        Op::Run(run) => {
+            let mounts: Vec<&GuestPath> = run.mounts.iter().map(|mount| &mount.target).collect();
+            format!("run {:?} env={:?} cwd={} user={:?} mounts={mounts:?}", run.argv, run.env, run.cwd, run.user)
+        }
+        Op::Copy(copy) => format!("copy {:?} -> {} dir={} link={}", copy.items, copy.dest, copy.dest_is_dir, copy.link),
+        Op::MakeDir(dir) => format!("mkdir {} user={:?}", dir.path, dir.user),
+    }
+}

@@ -1,0 +1,247 @@
+//! What one node of the build graph does: its parameters, as the planner wrote them.
+
+use ireko_oci::{Digest, GuestPath};
+
+/// One operation. Its inputs are other nodes, named by position in [`crate::Node::inputs`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Op {
+    /// The root file system of an image whose config is known; nothing is read until a step needs it.
+    Image(ImageSource),
+    /// A command run in a sandbox.
+    Run(Box<Run>),
+    /// Files put on top of a tree, or, when [`Copy::link`] is set, into a layer of its own.
+    Copy(Box<Copy>),
+    /// A directory made where it is missing (WORKDIR).
+    MakeDir(MakeDir),
+}
+
+/// An image as a source of files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImageSource {
+    /// As the user wrote it, for messages.
+    pub display: String,
+    /// Digest of the image's config, by which the performer finds manifest and blobs among the facts.
+    pub config: Digest,
+    /// The layers, bottom first. Their chain ID is the tree.
+    pub diff_ids: Vec<Digest>,
+}
+
+/// Where files come from.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum FilesFrom {
+    /// A named local context; the main one is called `context`.
+    Context(String),
+    /// The tree of the node at this position of [`crate::Node::inputs`].
+    Input(usize),
+    /// An empty tree (`--from=scratch`).
+    Empty,
+}
+
+/// Parameters of a RUN step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Run {
+    /// Program and arguments; a shell form already carries its shell.
+    pub argv: Vec<String>,
+    /// The Dockerfile's environment for this step, in order, names unique.
+    pub env: Vec<(String, String)>,
+    /// Proxy variables handed to the step but kept out of the key and the image (predefined ARGs).
+    pub hidden_env: Vec<(String, String)>,
+    /// Working directory, made where it is missing.
+    pub cwd: GuestPath,
+    /// As USER wrote it: name or number, with an optional group; empty means root.
+    pub user: String,
+    /// The network of the step.
+    pub network: Network,
+    /// Confinement of the step.
+    pub security: Security,
+    /// Mounts in the order they were written.
+    pub mounts: Vec<Mount>,
+    /// Host name seen by the step; `None` is the builder's fixed default.
+    pub hostname: Option<String>,
+    /// Extra lines of /etc/hosts: name and address.
+    pub extra_hosts: Vec<(String, String)>,
+    /// Bytes of /dev/shm; `None` is 64 MiB.
+    pub shm_size: Option<u64>,
+    /// Resource limits: name, soft, hard.
+    pub ulimits: Vec<(String, i64, i64)>,
+    /// CDI device names.
+    pub devices: Vec<String>,
+    /// Platform the step's programs are for, as `os/arch[/variant]`.
+    pub platform: String,
+}
+
+/// The network of a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Network {
+    /// The builder's default, which is the host's own.
+    Default,
+    /// An empty namespace with loopback only.
+    None,
+    /// The host's, asked for by name.
+    Host,
+}
+
+/// Confinement of a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Security {
+    /// Docker's default capabilities and system call filter.
+    Sandbox,
+    /// All capabilities and no filter; allowed by the caller.
+    Insecure,
+}
+
+/// One mount of a RUN step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mount {
+    /// Where it appears: absolute, already joined with the working directory.
+    pub target: GuestPath,
+    /// What appears.
+    pub kind: MountKind,
+}
+
+/// What a mount shows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MountKind {
+    /// Files of a context or a tree.
+    Bind {
+        /// The source of files.
+        from: FilesFrom,
+        /// Path in that source.
+        source: GuestPath,
+        /// Writes are allowed, and thrown away.
+        writable: bool,
+    },
+    /// A directory kept between builds.
+    Cache {
+        /// Its name; mounts of one name share one directory.
+        id: String,
+        /// Who may use it at the same time.
+        sharing: Sharing,
+        /// Where its first content comes from.
+        from: FilesFrom,
+        /// Path in that source.
+        source: GuestPath,
+        /// Permissions of a new directory.
+        mode: u32,
+        /// Owner of a new directory.
+        uid: u32,
+        /// Group of a new directory.
+        gid: u32,
+        /// No writes.
+        read_only: bool,
+    },
+    /// Memory.
+    Tmpfs {
+        /// Limit in bytes.
+        size: Option<u64>,
+    },
+    /// A secret as a file; its value is never part of anything kept.
+    Secret {
+        /// Its name among the secrets of the build.
+        id: String,
+        /// A missing secret stops the build.
+        required: bool,
+        /// Permissions of the file.
+        mode: u32,
+        /// Owner.
+        uid: u32,
+        /// Group.
+        gid: u32,
+        /// Also (or only) an environment variable of this name.
+        env: Option<String>,
+        /// Whether the file exists at all; an `env` secret without a target has none.
+        file: bool,
+    },
+    /// An ssh agent's socket.
+    Ssh {
+        /// Its name among the agents of the build.
+        id: String,
+        /// A missing agent stops the build.
+        required: bool,
+        /// Permissions of the socket.
+        mode: u32,
+        /// Owner.
+        uid: u32,
+        /// Group.
+        gid: u32,
+    },
+    /// A file with these bytes (a here-document with an interpreter line).
+    Inline {
+        /// Its content.
+        bytes: Vec<u8>,
+        /// Permissions.
+        mode: u32,
+    },
+}
+
+/// Who may use a cache mount at the same time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sharing {
+    /// Everybody.
+    Shared,
+    /// Each user gets an own directory.
+    Private,
+    /// One at a time; others wait.
+    Locked,
+}
+
+/// Parameters of a COPY or ADD.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Copy {
+    /// Sources in order.
+    pub items: Vec<CopyItem>,
+    /// Destination, absolute, joined with the working directory.
+    pub dest: GuestPath,
+    /// The destination was written with a trailing slash (or as `.`): it is a directory.
+    pub dest_is_dir: bool,
+    /// `--chown`; `None` is 0:0 from a context, and the source's own owner from a tree (BuildKit: 0:0 too unless
+    /// the source is a stage or image and no flag is given; the performer knows the rule).
+    pub owner: Option<String>,
+    /// `--chmod`, as written: octal or symbolic.
+    pub mode: Option<String>,
+    /// `--link`: the layer does not look at the tree below.
+    pub link: bool,
+    /// `--parents`.
+    pub parents: bool,
+    /// `--exclude` patterns.
+    pub excludes: Vec<String>,
+    /// What happens to archives.
+    pub unpack: Unpack,
+}
+
+/// What happens to archives among the sources.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unpack {
+    /// COPY, or ADD `--unpack=false`: they are files.
+    Never,
+    /// ADD: local archives are unpacked when their content says that they are archives.
+    Local,
+}
+
+/// One source of a copy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CopyItem {
+    /// Files by pattern. A `pattern` is as the user wrote it after expansion; wildcards as in Go's `filepath.Match`.
+    Files {
+        /// The source of files.
+        from: FilesFrom,
+        /// The pattern.
+        pattern: String,
+    },
+    /// A here-document.
+    Inline {
+        /// File name.
+        name: String,
+        /// Content.
+        bytes: Vec<u8>,
+    },
+}
+
+/// Parameters of a WORKDIR.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MakeDir {
+    /// The directory; its parents are made too.
+    pub path: GuestPath,
+    /// USER in force, whose owner a new directory gets; empty means root.
+    pub user: String,
+}
