@@ -61,7 +61,10 @@ impl Node {
                     MountKind::Bind { from, .. } => *from != FilesFrom::Empty,
                     _ => false,
                 };
-                (0..run.mounts.len()).filter(|at| reads(&run.mounts[*at].kind)).map(Selection::Mount).collect()
+                (0..run.mounts.len())
+                    .filter(|at| reads(&run.mounts[*at].kind))
+                    .map(Selection::Mount)
+                    .collect()
             }
         }
     }
@@ -83,7 +86,10 @@ impl Graph {
     /// Adds a node, or finds the equal one that is there: two stages that begin alike share their work.
     pub fn add(&mut self, node: Node) -> NodeId {
         let same = |old: &Node| {
-            old.op == node.op && old.base == node.base && old.inputs == node.inputs && old.no_cache == node.no_cache
+            old.op == node.op
+                && old.base == node.base
+                && old.inputs == node.inputs
+                && old.no_cache == node.no_cache
         };
         if let Some(at) = self.nodes.iter().position(same) {
             return NodeId(at as u32);
@@ -136,9 +142,14 @@ fn op_picture(op: &Op) -> String {
         Op::Image(image) => format!("image {}", image.display),
         Op::Run(run) => {
             let mounts: Vec<&GuestPath> = run.mounts.iter().map(|mount| &mount.target).collect();
-            format!("run {:?} env={:?} cwd={} user={:?} mounts={mounts:?}", run.argv, run.env, run.cwd, run.user)
+            format!(
+                "run {:?} env={:?} cwd={} user={:?} mounts={mounts:?}",
+                run.argv, run.env, run.cwd, run.user
+            )
         }
-        Op::Copy(copy) => format!("copy {:?} -> {} dir={} link={}", copy.items, copy.dest, copy.dest_is_dir, copy.link),
+        Op::Copy(copy) => {
+            format!("copy {:?} -> {} dir={} link={}", copy.items, copy.dest, copy.dest_is_dir, copy.link)
+        }
         Op::MakeDir(dir) => format!("mkdir {} user={:?}", dir.path, dir.user),
     }
 }

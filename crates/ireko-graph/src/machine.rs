@@ -35,7 +35,7 @@ impl Tree {
 
     fn with(&self, layer: &Layer, id: TreeId) -> Self {
         let mut layers = (*self.layers).clone();
-        layers.push(layer.diff.clone());
+        layers.push(layer.diff);
         Self { id, layers: Arc::new(layers) }
     }
 }
@@ -401,7 +401,9 @@ impl Machine {
                 let layers = image.diff_ids.clone();
                 let tree = match ireko_oci::chain_id(&layers) {
                     None => Tree::empty(),
-                    Some(chain) => Tree { id: TreeId::of_chain(&chain.to_string()), layers: Arc::new(layers) },
+                    Some(chain) => {
+                        Tree { id: TreeId::of_chain(&chain.to_string()), layers: Arc::new(layers) }
+                    }
                 };
                 let slot = self.slot(id);
                 slot.tree = Some(tree);

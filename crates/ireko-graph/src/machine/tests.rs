@@ -23,7 +23,7 @@ fn copy_op(name: &str, link: bool, inputs: usize) -> Op {
         .collect();
     Op::Copy(Box::new(Copy {
         items,
-        dest: GuestPath::parse("/").expect("a root"),
+        dest: GuestPath::new("/").expect("a root"),
         dest_is_dir: true,
         owner: None,
         mode: None,
@@ -38,11 +38,15 @@ fn random_graph(dice: &mut Dice) -> Graph {
     let mut graph = Graph::default();
     let size = 1 + dice.roll(14);
     for at in 0..size {
-        let pick = |dice: &mut Dice| (at > 0 && dice.roll(4) > 0).then(|| NodeId(dice.roll(at.max(1)) as u32));
+        let pick =
+            |dice: &mut Dice| (at > 0 && dice.roll(4) > 0).then(|| NodeId(dice.roll(at.max(1)) as u32));
         let base = pick(dice);
         let inputs: Vec<NodeId> = (0..dice.roll(3)).filter_map(|_| pick(dice)).collect();
         let op = match dice.roll(3) {
-            0 => Op::MakeDir(MakeDir { path: GuestPath::parse(&format!("/{at}")).expect("a path"), user: String::new() }),
+            0 => Op::MakeDir(MakeDir {
+                path: GuestPath::new(&format!("/{at}")).expect("a path"),
+                user: String::new(),
+            }),
             1 => copy_op(&at.to_string(), true, inputs.len()),
             _ => copy_op(&at.to_string(), false, inputs.len()),
         };
@@ -156,7 +160,7 @@ proptest! {
         let mut graph = random_graph(&mut dice);
         let mut world = fresh_world();
         drive(&graph, &mut world, &mut dice, None);
-        world.lost = world.known.values().map(|layer| layer.diff.clone()).collect();
+        world.lost = world.known.values().map(|layer| layer.diff).collect();
         let last = graph.nodes.len() - 1;
         graph.nodes[last].no_cache = true;
         let machine = drive(&graph, &mut world, &mut dice, None);
