@@ -1,0 +1,98 @@
+//! What the planner is given: the Dockerfile and what was asked for on the command line.
+
+use ireko_dockerfile::Ast;
+use ireko_graph::op::Network;
+use ireko_oci::{Platform, Reference};
+use std::collections::BTreeMap;
+
+/// Everything that is asked for.
+#[derive(Clone, Debug)]
+pub struct PlanInput {
+    /// The Dockerfile.
+    pub ast: Ast,
+    /// Build arguments in order. One without a value is not set (it was to come from an environment that lacks it).
+    pub build_args: Vec<(String, Option<String>)>,
+    /// Stages wanted, by name or number; none means the last one.
+    pub targets: Vec<String>,
+    /// Labels put on every output.
+    pub labels: Vec<(String, String)>,
+    /// Named contexts beside the main one. A name stands for a stage or an image, and hides it.
+    pub contexts: BTreeMap<String, ContextSpec>,
+    /// The platform of this machine, which is also the platform that is built.
+    pub platform: Platform,
+    /// Which steps must run although their result is known.
+    pub no_cache: NoCache,
+    /// What every RUN step gets.
+    pub settings: StepSettings,
+}
+
+impl PlanInput {
+    /// A build of the last stage, with nothing else said.
+    pub fn new(ast: Ast) -> Self {
+        Self {
+            ast,
+            build_args: Vec::new(),
+            targets: Vec::new(),
+            labels: Vec::new(),
+            contexts: BTreeMap::new(),
+            platform: Platform::host(),
+            no_cache: NoCache::None,
+            settings: StepSettings::default(),
+        }
+    }
+}
+
+/// What stands behind the name of a context.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ContextSpec {
+    /// A directory; the performer knows where it is.
+    Dir,
+    /// An image (`docker-image://…`).
+    Image(Reference),
+    /// An image in an OCI layout (`oci-layout://…`).
+    Layout {
+        /// The layout's directory, as the caller knows it.
+        dir: String,
+        /// Tag or digest in the layout; `None` is its only image.
+        image: Option<String>,
+    },
+}
+
+/// Which steps must run although their result is known.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum NoCache {
+    /// None.
+    #[default]
+    None,
+    /// All.
+    All,
+    /// Those of these stages.
+    Stages(Vec<String>),
+}
+
+/// What every RUN step gets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StepSettings {
+    /// The network, where an instruction does not say otherwise.
+    pub network: Network,
+    /// Host name; `None` is the builder's own.
+    pub hostname: Option<String>,
+    /// Extra lines of /etc/hosts: name and address.
+    pub extra_hosts: Vec<(String, String)>,
+    /// Bytes of /dev/shm.
+    pub shm_size: Option<u64>,
+    /// Resource limits: name, soft, hard.
+    pub ulimits: Vec<(String, i64, i64)>,
+}
+
+impl Default for StepSettings {
+    fn default() -> Self {
+        Self {
+            network: Network::Default,
+            hostname: None,
+            extra_hosts: Vec::new(),
+            shm_size: None,
+            ulimits: Vec::new(),
+        }
+    }
+}
