@@ -1,0 +1,133 @@
+#!/usr/bin/env bash
+# Installs what the tests need (as root, on Debian) and runs all of them: format, tidy, lints and documentation,
+# every test as root and again as an ordinary user, the examples, and the conformance cases where they lie
+# beside the checkout. As an ordinary user: the same without installing and without the root half.
+#
+#   bash tests/run.sh [--quick]       --quick: no examples, no conformance
+set -uo pipefail
+root=$(cd "$(dirname "$0")/.." && pwd)
+cd "$root"
+user=ireko-test
+quick=
+[ "${1:-}" = --quick ] && quick=1
+export CONFORMANCE=${CONFORMANCE:-$root/../shared/conformance}
+
+if [ "$(id -u)" = 0 ]; then
+    [ -n "${IREKO_TESTS_INSTALLED:-}" ] || bash tests/install.sh || exit 3
+    export IREKO_TESTS_INSTALLED=1
+    # The ordinary user runs what root compiles, so the checkout must lie where that user can read it.
+    # Where it does not (under /root), the run goes on in a mount namespace that shows it elsewhere.
+    if ! runuser -u "$user" -- test -r "$root/Cargo.toml"; then
+        [ "$root" != /var/tmp/ireko-checkout ] || { echo "user $user cannot read $root" >&2; exit 3; }
+        mkdir -p /var/tmp/ireko-checkout
+        exec unshare --mount --propagation private bash -c '
+            mount --bind "$1" /var/tmp/ireko-checkout && cd /var/tmp/ireko-checkout && shift && unset CARGO_TARGET_DIR && exec bash tests/run.sh "$@"' sh "$root" "$@"
+    fi
+fi
+
+export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$root/target}
+work=$(mktemp -d "${TMPDIR:-/tmp}/ireko-tests.XXXXXX")
+chmod 755 "$work"
+trap 'rm -rf "$work"' EXIT
+failures=()
+passed=0
+failed=0
+skipped=0
+
+# part NAME COMMAND...: runs a part, says how long it took, remembers whether it failed.
+part() {
+    local name=$1 begin=$SECONDS
+    shift
+    echo "== $name"
+    if "$@"; then echo "== $name: ok ($((SECONDS - begin)) s)"; else
+        echo "== $name: FAILED ($((SECONDS - begin)) s)"
+        failures+=("$name")
+    fi
+}
+
+# count LOG: adds up the closing lines of test binaries, and prints why tests were skipped.
+count() {
+    local log=$1 p f s
+    p=$(grep -aoE '^test result: .* ([0-9]+) passed' "$log" | grep -oE '[0-9]+ passed' | awk '{ n += $1 } END { print n + 0 }')
+    f=$(grep -aoE '^test result: .* ([0-9]+) failed' "$log" | grep -oE '[0-9]+ failed' | awk '{ n += $1 } END { print n + 0 }')
+    s=$(grep -ac 'skipped because' "$log")
+    grep -ao '[^ ]* *skipped because.*' "$log" | sort | uniq -c
+    passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
+    echo "$p passed, $f failed, $s skipped"
+}
+
+compile_tests() {
+    cargo test --workspace --no-run --message-format=json 2>"$work/compile.log" >"$work/artifacts.json" || { cat "$work/compile.log"; return 1; }
+    # One line a test binary: its package's folder and itself.
+    grep '"test":true' "$work/artifacts.json" |
+        sed -nE 's/.*"manifest_path":"([^"]*)\/Cargo.toml".*"executable":"([^"]*)".*/\1 \2/p' | sort -u >"$work/binaries"
+    echo "$(wc -l <"$work/binaries") test binaries"
+}
+
+# run_tests NAME RUNNER...: every test binary, started by RUNNER (a command prefix).
+run_tests() {
+    local log=$work/$1.log folder binary status=0
+    shift
+    : >"$log"
+    while read -r folder binary; do
+        echo "-- ${binary##*/}" >>"$log"
+        # --nocapture, so that the reasons of skips can be counted.
+        (cd "$folder" && CARGO_MANIFEST_DIR=$folder "$@" "$binary" --nocapture --test-threads="${TEST_THREADS:-$(nproc)}") >>"$log" 2>&1 </dev/null || {
+            status=1
+            echo "FAILED: ${binary##*/}"
+        }
+    done <"$work/binaries"
+    [ "$status" = 0 ] || { grep -aE -A25 '^(---- |failures:|thread .* panicked)|FAILED' "$log" | head -400; }
+    count "$log"
+    return "$status"
+}
+
+# Starts a command as the ordinary user, with a home and a scratch folder of its own.
+as_user() {
+    install -d -o "$user" "$work/user-tmp"
+    runuser -u "$user" -- env -i HOME="/home/$user" USER="$user" PATH="/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin" LANG=C.UTF-8 \
+        TMPDIR="$work/user-tmp" CI="${CI:-}" CARGO_MANIFEST_DIR="${CARGO_MANIFEST_DIR:-}" IREKO="${IREKO:-}" IREKO_HOME="$work/user-tmp/home" "$@"
+}
+
+release_build() {
+    cargo build --release --package ireko || return 1
+    local host
+    host=$(rustc -vV | sed -n 's/^host: //p')
+    IREKO=$CARGO_TARGET_DIR/$host/release/ireko
+    [ -x "$IREKO" ] || IREKO=$CARGO_TARGET_DIR/release/ireko
+    export IREKO
+    "$IREKO" --version
+}
+
+part checks cargo run --quiet --package xtask -- ci --no-tests
+part compile compile_tests
+if [ "$(id -u)" = 0 ]; then
+    part "tests as root" run_tests root env
+    part "tests as $user" run_tests user as_user
+else
+    part "tests" run_tests user env
+fi
+if [ -z "$quick" ]; then
+    part release release_build
+    bases=$CARGO_TARGET_DIR/bases
+    IREKO_HOME=$work/home part "examples" bash tests/examples.sh --cache "$bases"
+    if [ "$(id -u)" = 0 ]; then
+        chmod -R a+rX "$bases"
+        part "examples as $user" as_user bash tests/examples.sh --cache "$bases" http-server go-service go-tools eight-stages
+    fi
+    if [ -d "$CONFORMANCE" ]; then
+        for mode in root cache user; do
+            [ "$(id -u)" = 0 ] || [ "$mode" = user ] || continue
+            runner=(env)
+            [ "$mode" != user ] || [ "$(id -u)" != 0 ] || runner=(as_user)
+            part "conformance, $mode" "${runner[@]}" env CONFORMANCE="$CONFORMANCE" bash tests/conformance.sh --mode "$mode" --binary "$IREKO"
+        done
+    else
+        echo "no conformance cases beside the checkout: not run"
+    fi
+fi
+
+if [ "${CI:-}" = true ] && [ "$skipped" != 0 ]; then failures+=("$skipped tests skipped, none may be in CI"); fi
+[ ${#failures[@]} = 0 ] || printf 'failed: %s\n' "${failures[@]}"
+echo "tests: $passed passed, $failed failed, $skipped skipped"
+[ ${#failures[@]} = 0 ]
