@@ -1,2 +1,30 @@
-//! (being built)
+//! Images in a registry: the OCI distribution protocol, and the HTTP below it.
+//!
+//! Everything blocks; a background thread owns the connections, and several threads may share one
+//! [`Registry`]. This crate keeps nothing on disk and knows no environment: proxies, certificates and insecure
+//! hosts are given in [`Options`]. Whatever arrives is checked against its digest and size before it is
+//! reported as done. Read first [`Registry::image`] and [`Registry::blob`].
+//!
+//! ```no_run
+//! use ireko_oci::Platform;
+//! use ireko_registry::{Options, Registry};
+//! let registry = Registry::new(Options::default());
+//! let image = registry.image(&"debian:bookworm".parse()?, &Platform::host())?;
+//! let mut layer = Vec::new();
+//! registry.blob(&image.reference, &image.manifest.layers[0], &mut layer, &mut |_bytes| {})?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! Pushing will be a module beside `pull` over the same [`Registry`] session (hosts, tokens, refusals).
 #![forbid(unsafe_code)]
+
+mod auth;
+pub mod dns;
+mod error;
+pub mod http;
+mod pull;
+mod registry;
+
+pub use error::RegistryError;
+pub use pull::{Fetched, RemoteImage};
+pub use registry::{Options, Registry};

@@ -1,0 +1,192 @@
+//! What can go wrong before an answer is whole.
+
+use std::error::Error;
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::dns::LookupError;
+
+/// What kept a connection from being made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// The name server says there is no such host.
+    NoSuchHost,
+    /// No name server answered.
+    NameServer,
+    /// Nobody listens there.
+    Refused,
+    /// The certificate or another part of TLS is wrong.
+    Tls,
+    /// The proxy is wrong.
+    Proxy,
+    /// Anything else, such as no route.
+    Network,
+}
+
+/// Why there is no whole answer.
+#[derive(Debug, thiserror::Error)]
+pub enum HttpError {
+    /// The address cannot be used.
+    #[error("cannot use URL `{url}`: {problem}")]
+    Url {
+        /// The address, without credentials.
+        url: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A file of certificates cannot be used.
+    #[error("cannot use certificate file `{path}`: {problem}", path = path.display())]
+    Certificates {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The thread for connections cannot be started.
+    #[error("cannot start the thread for network connections")]
+    Start {
+        /// What the system said.
+        #[source]
+        cause: io::Error,
+    },
+    /// No connection could be made.
+    #[error("cannot connect to `{host}`: {problem}")]
+    Connect {
+        /// Where to.
+        host: String,
+        /// Of what kind the trouble is.
+        trouble: Trouble,
+        /// What happened.
+        problem: String,
+    },
+    /// A server took too long.
+    #[error("`{host}` did not send {awaited} within {} s", patience.as_secs_f32())]
+    Timeout {
+        /// Which server.
+        host: String,
+        /// What was waited for.
+        awaited: &'static str,
+        /// How long.
+        patience: Duration,
+    },
+    /// A connection broke.
+    #[error("connection to `{host}` broke: {problem}")]
+    Broken {
+        /// Which server.
+        host: String,
+        /// What happened.
+        problem: String,
+    },
+}
+
+impl HttpError {
+    /// Whether the same request may succeed in a moment.
+    pub fn retryable(&self) -> bool {
+        match self {
+            Self::Url { .. } | Self::Certificates { .. } | Self::Start { .. } => false,
+            Self::Connect { trouble, .. } => matches!(trouble, Trouble::NameServer | Trouble::Network),
+            Self::Timeout { .. } | Self::Broken { .. } => true,
+        }
+    }
+
+    /// How often a request that fails like this is sent at most. What took long to fail is tried once more only,
+    /// and the resolver has asked several times by itself.
+    pub(super) fn attempts(&self) -> u32 {
+        match self {
+            Self::Broken { .. } => u32::MAX,
+            Self::Timeout { .. } | Self::Connect { trouble: Trouble::Network, .. } => 2,
+            _ => 1,
+        }
+    }
+
+    /// What to do next.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Connect { trouble, .. } => Some(match trouble {
+                Trouble::NoSuchHost => "check the spelling of the host; a proxy may be needed to reach it",
+                Trouble::NameServer => "check /etc/resolv.conf and the network",
+                Trouble::Refused => "check that the server runs there, and the port",
+                Trouble::Tls => {
+                    "if the server's certificate is your own authority's, name its file; \
+                     if the server speaks plain HTTP, list it as insecure"
+                }
+                Trouble::Proxy => "check HTTP_PROXY, HTTPS_PROXY and NO_PROXY",
+                Trouble::Network => "check the network",
+            }),
+            Self::Timeout { .. } | Self::Broken { .. } => Some("try again; check the network if it stays so"),
+            Self::Url { .. } | Self::Certificates { .. } | Self::Start { .. } => None,
+        }
+    }
+
+    /// Puts what hyper says into our words.
+    pub(super) fn from_exchange(host: &str, error: &hyper_util::client::legacy::Error) -> Self {
+        let (host, problem) = (host.to_owned(), explain(error));
+        if !error.is_connect() {
+            return Self::Broken { host, problem };
+        }
+        Self::Connect { host, trouble: trouble(error), problem }
+    }
+}
+
+fn trouble(error: &(dyn Error + 'static)) -> Trouble {
+    let mut found = Trouble::Network;
+    for cause in causes(error) {
+        if let Some(lookup) = cause.downcast_ref::<LookupError>() {
+            return if lookup.retryable() { Trouble::NameServer } else { Trouble::NoSuchHost };
+        }
+        if cause.is::<rustls::Error>() {
+            return Trouble::Tls;
+        }
+        if cause.is::<super::connect::ProxyError>() {
+            return Trouble::Proxy;
+        }
+        if let Some(cause) = cause.downcast_ref::<io::Error>()
+            && cause.kind() == io::ErrorKind::ConnectionRefused
+        {
+            found = Trouble::Refused;
+        }
+    }
+    found
+}
+
+/// The error and what caused it. An `io::Error` hides the error it was made from; it is looked into.
+fn causes<'a>(error: &'a (dyn Error + 'static)) -> Vec<&'a (dyn Error + 'static)> {
+    let mut found: Vec<&(dyn Error + 'static)> = Vec::new();
+    let mut next = Some(error);
+    while let Some(error) = next {
+        found.push(error);
+        let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        next = match inner {
+            Some(inner) => Some(inner as &(dyn Error + 'static)),
+            None => error.source(),
+        };
+    }
+    found
+}
+
+/// The innermost causes in one line, without the wrappers that only say that something failed.
+pub(super) fn explain(error: &(dyn Error + 'static)) -> String {
+    let mut lines: Vec<String> = causes(error).iter().map(|cause| cause.to_string()).collect();
+    lines.dedup();
+    let mut told: Vec<String> = Vec::new();
+    // From the inside out: an outer line that repeats an inner one adds nothing.
+    for line in lines.into_iter().rev() {
+        if !told.iter().any(|inner| line.contains(inner.as_str())) {
+            told.push(line);
+        }
+    }
+    told.truncate(2);
+    told.reverse();
+    match told.len() {
+        2 if is_wrapper(&told[0]) => told.swap_remove(1),
+        _ => told.join(": "),
+    }
+}
+
+fn is_wrapper(line: &str) -> bool {
+    let line = line.to_ascii_lowercase();
+    ["client error", "tcp connect error", "dns error", "connection error", "error reading a body"]
+        .iter()
+        .any(|wrapper| line.starts_with(wrapper))
+}

@@ -1,0 +1,73 @@
+//! Addresses, and where an answer sends the client next.
+
+use hyper::header::{HeaderMap, LOCATION};
+use hyper::http::uri::{Authority, PathAndQuery, Scheme};
+use hyper::{StatusCode, Uri};
+
+use super::HttpError;
+
+/// Reads an absolute `http` or `https` address.
+pub(super) fn parse(text: &str) -> Result<Uri, HttpError> {
+    let wrong =
+        |url: &str, problem: &str| HttpError::Url { url: url.to_owned(), problem: problem.to_owned() };
+    let url: Uri = text.parse().map_err(|_| wrong(text, "not a URL"))?;
+    let Some(authority) = url.authority().filter(|authority| !authority.host().is_empty()) else {
+        return Err(wrong(text, "it names no host"));
+    };
+    if let Some((_, host)) = authority.as_str().rsplit_once('@') {
+        return Err(wrong(host, "it carries a user name, which is not supported"));
+    }
+    if !matches!(url.scheme_str(), Some("http" | "https")) {
+        return Err(wrong(text, "its scheme is neither http nor https"));
+    }
+    Ok(url)
+}
+
+/// The address an answer sends to, if it does.
+pub(super) fn target(from: &Uri, status: StatusCode, headers: &HeaderMap) -> Result<Option<Uri>, HttpError> {
+    if !matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308) {
+        return Ok(None);
+    }
+    let Some(location) = headers.get(LOCATION) else { return Ok(None) };
+    let wrong = |problem: &str| HttpError::Url { url: from.to_string(), problem: problem.to_owned() };
+    let location = location.to_str().map_err(|_| wrong("it redirects to something that is no URL"))?;
+    let target = join(from, location).ok_or_else(|| wrong("it redirects to something that is no URL"))?;
+    let target = parse(&target)?;
+    if from.scheme() == Some(&Scheme::HTTPS) && target.scheme() == Some(&Scheme::HTTP) {
+        return Err(wrong(&format!("it redirects from https to plain http (`{}`)", super::host_of(&target))));
+    }
+    Ok(Some(target))
+}
+
+/// A reference resolved against the address it was found at (RFC 3986, the forms servers send).
+fn join(from: &Uri, location: &str) -> Option<String> {
+    let location = location.split('#').next().unwrap_or_default();
+    if location.contains("://") {
+        return Some(location.to_owned());
+    }
+    let (scheme, authority) = (from.scheme_str()?, from.authority().map(Authority::as_str)?);
+    if location.starts_with("//") {
+        return Some(format!("{scheme}:{location}"));
+    }
+    let path = from.path_and_query().map_or("/", PathAndQuery::path);
+    let path = if location.starts_with('/') {
+        location.to_owned()
+    } else if location.starts_with('?') {
+        format!("{path}{location}")
+    } else {
+        let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
+        format!("{folder}/{location}")
+    };
+    Some(format!("{scheme}://{authority}{path}"))
+}
+
+/// Whether credentials for the first address must not be shown to the second.
+pub(super) fn changes_host(from: &Uri, to: &Uri) -> bool {
+    let port =
+        |url: &Uri| url.port_u16().unwrap_or(if url.scheme() == Some(&Scheme::HTTPS) { 443 } else { 80 });
+    let host = |url: &Uri| url.host().unwrap_or_default().to_ascii_lowercase();
+    from.scheme() != to.scheme() || host(from) != host(to) || port(from) != port(to)
+}
+
+#[cfg(test)]
+mod tests;
