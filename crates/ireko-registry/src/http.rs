@@ -340,3 +340,6 @@ fn pause_after(response: &Response, usual: Duration) -> Option<Duration> {
     let pause = asked.map_or(usual, Duration::from_secs);
     (pause <= PAUSE_MAX).then_some(pause)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,36 @@
-//! Tests of the module above.
+//! Which host, and whether in plain HTTP.
+
+use ireko_oci::Reference;
+
+use super::{Options, Registry};
+
+#[track_caller]
+fn check(reference: &str, url: &str) {
+    let insecure = vec!["lab.example:5000".to_owned(), "nas".to_owned()];
+    let registry = Registry::new(Options { insecure, ..Options::default() });
+    let reference: Reference = reference.parse().unwrap();
+    assert_eq!(registry.url(&reference, "x"), url);
+}
+
+#[test]
+fn docker_hub_has_another_host() {
+    check("app", "https://registry-1.docker.io/v2/library/app/x");
+    check("ghcr.io/a/b", "https://ghcr.io/v2/a/b/x");
+}
+
+#[test]
+fn this_machine_is_spoken_to_in_plain_http() {
+    check("localhost/a", "http://localhost/v2/a/x");
+    check("localhost:5000/a", "http://localhost:5000/v2/a/x");
+    check("127.9.9.9:5000/a", "http://127.9.9.9:5000/v2/a/x");
+    check("[::1]:5000/a", "http://[::1]:5000/v2/a/x");
+    check("localhost:443/a", "https://localhost:443/v2/a/x");
+    check("128.0.0.1:5000/a", "https://128.0.0.1:5000/v2/a/x");
+}
+
+#[test]
+fn insecure_hosts_are_listed() {
+    check("lab.example:5000/a", "http://lab.example:5000/v2/a/x");
+    check("lab.example:5001/a", "https://lab.example:5001/v2/a/x");
+    check("nas:80/a", "http://nas:80/v2/a/x");
+}
