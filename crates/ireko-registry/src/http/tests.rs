@@ -178,7 +178,7 @@ fn files_of_certificates_are_checked() {
 fn bodies_have_a_limit_where_one_is_given() {
     let server = Server::start(|_: &Received| Answer::ok(vec![b'x'; 100_000]));
     let client = Client::new(options());
-    let mut read = |limit| client.get(&server.url("/"), &[]).unwrap().body.read_up_to(limit).unwrap();
+    let read = |limit| client.get(&server.url("/"), &[]).unwrap().body.read_up_to(limit).unwrap();
     assert_eq!(read(100_000).map(|bytes| bytes.len()), Some(100_000));
     assert_eq!(read(99_999), None);
 }
