@@ -1,0 +1,324 @@
+//! Mounts made by this process for itself: overlays, binds, tmpfs; each undone when its guard is dropped.
+
+use std::ffi::{CString, OsStr};
+use std::fs;
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use libc::c_int;
+
+use crate::error::{Error, Result};
+use crate::raw::{self, Errno};
+use crate::userns::{IdRange, namespace_for_idmap};
+
+/// Layers to be united by overlayfs.
+///
+/// Always with `redirect_dir=off,metacopy=off,index=off`, so that the upper directory is a plain change set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Overlay {
+    /// The layers read from, **top first**. None at all is an empty tree.
+    pub lowers: Vec<PathBuf>,
+    /// Where changes go; none refuses them.
+    pub upper: Option<Upper>,
+    /// Whether marks are `user.overlay.*`, as a user namespace needs (see [`crate::userns::IdMap`]).
+    pub userxattr: bool,
+}
+
+/// Where an overlay's changes go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Upper {
+    /// The directory that will hold the change set.
+    pub dir: PathBuf,
+    /// An empty directory on the same file system, for overlayfs's own use.
+    pub work: PathBuf,
+}
+
+/// How this kernel takes the list of lower directories.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OverlayApi {
+    /// One by one, any length (Linux 6.7 and later).
+    Append,
+    /// In one text of limited length; each is passed as a number of an open descriptor.
+    OneText,
+}
+
+impl OverlayApi {
+    /// What this kernel can do, asked once.
+    #[must_use]
+    pub fn of_this_kernel() -> Self {
+        static KNOWN: OnceLock<OverlayApi> = OnceLock::new();
+        if let Some(known) = KNOWN.get() {
+            return *known;
+        }
+        // Refused before a level is entered: that says nothing about later.
+        let Ok(fs) = raw::fsopen(c"overlay") else { return Self::OneText };
+        let answer = raw::fsconfig_string(fs, c"lowerdir+", c"/");
+        raw::close(fs);
+        *KNOWN.get_or_init(|| if answer.is_ok() { Self::Append } else { Self::OneText })
+    }
+}
+
+/// An overlay with every text ready for the kernel, so that mounting allocates nothing.
+#[derive(Debug, Clone)]
+pub(crate) struct OverlayPlan {
+    pub(crate) lowers: Vec<CString>,
+    pub(crate) upper: Option<(CString, CString)>,
+    pub(crate) userxattr: bool,
+    pub(crate) api: OverlayApi,
+    /// The option text of [`OverlayApi::OneText`]; descriptors are numbered from [`FIRST_LAYER_FD`].
+    pub(crate) text: CString,
+}
+
+/// Descriptors of layers get numbers from here in a child that uses [`OverlayApi::OneText`].
+pub(crate) const FIRST_LAYER_FD: c_int = 200;
+
+/// A tmpfs or overlay mount fails with this many layers in any case (the kernel's own limit).
+pub(crate) const MAX_LOWERS: usize = 500;
+
+pub(crate) fn c_path(path: &Path) -> Result<CString> {
+    CString::new(path.as_os_str().as_bytes())
+        .map_err(|_| Error::Invalid(format!("path `{}` holds a zero byte", path.display())))
+}
+
+impl OverlayPlan {
+    pub(crate) fn new(overlay: &Overlay, api: OverlayApi) -> Result<Self> {
+        if overlay.lowers.is_empty() || overlay.lowers.len() > MAX_LOWERS {
+            return Err(Error::Invalid(format!(
+                "an overlay takes 1 to {MAX_LOWERS} layers, not {}",
+                overlay.lowers.len()
+            )));
+        }
+        let lowers = overlay.lowers.iter().map(|path| c_path(path)).collect::<Result<Vec<_>>>()?;
+        let upper = overlay
+            .upper
+            .as_ref()
+            .map(|upper| Ok::<_, Error>((c_path(&upper.dir)?, c_path(&upper.work)?)))
+            .transpose()?;
+        let text = one_text(lowers.len(), upper.is_some(), overlay.userxattr);
+        Ok(Self { lowers, upper, userxattr: overlay.userxattr, api, text })
+    }
+}
+
+fn one_text(lowers: usize, writable: bool, userxattr: bool) -> CString {
+    let numbers: Vec<String> = (0..lowers).map(|index| format!("{}", 200 + index)).collect();
+    let mut text = format!("lowerdir={}", numbers.join(":"));
+    if writable {
+        text += &format!(",upperdir={},workdir={}", 200 + lowers, 201 + lowers);
+    }
+    text += if userxattr { ",userxattr,index=off" } else { ",redirect_dir=off,metacopy=off,index=off" };
+    CString::new(text).expect("made of digits and option names")
+}
+
+/// Mounts an overlay by the new calls, without a place yet. Allocates nothing: the sandbox's child calls it too.
+pub(crate) fn new_overlay(plan: &OverlayPlan) -> raw::Result<c_int> {
+    let fs = raw::fsopen(c"overlay")?;
+    let mounted = configure_overlay(fs, plan).and_then(|()| raw::fsmount(fs, 0));
+    raw::close(fs);
+    mounted
+}
+
+fn configure_overlay(fs: c_int, plan: &OverlayPlan) -> raw::Result<()> {
+    for lower in &plan.lowers {
+        raw::fsconfig_string(fs, c"lowerdir+", lower)?;
+    }
+    if let Some((dir, work)) = &plan.upper {
+        raw::fsconfig_string(fs, c"upperdir", dir)?;
+        raw::fsconfig_string(fs, c"workdir", work)?;
+    }
+    if plan.userxattr {
+        // Implies redirect_dir and metacopy off, and refuses to hear them named.
+        raw::fsconfig_flag(fs, c"userxattr")?;
+    } else {
+        raw::fsconfig_string(fs, c"redirect_dir", c"off")?;
+        raw::fsconfig_string(fs, c"metacopy", c"off")?;
+    }
+    raw::fsconfig_string(fs, c"index", c"off")?;
+    raw::fsconfig_create(fs)
+}
+
+/// Mounts an overlay at `at` by the old call, each layer named by the number of an open descriptor, so that
+/// hundreds fit into the one page the kernel reads. Changes the current directory; opens descriptors.
+pub(crate) fn legacy_overlay(plan: &OverlayPlan, at: &std::ffi::CStr) -> raw::Result<()> {
+    let place = |path: &std::ffi::CStr, index: usize| -> raw::Result<()> {
+        let number = FIRST_LAYER_FD + c_int::try_from(index).map_err(|_| Errno(libc::EMFILE))?;
+        let fd = raw::openat(raw::AT_CWD, path, libc::O_PATH | libc::O_DIRECTORY, 0)?;
+        raw::dup3(fd, number)?;
+        if fd != number {
+            raw::close(fd);
+        }
+        Ok(())
+    };
+    let mut count = 0_usize;
+    for lower in &plan.lowers {
+        place(lower, count)?;
+        count = count.saturating_add(1);
+    }
+    if let Some((dir, work)) = &plan.upper {
+        place(dir, count)?;
+        place(work, count.saturating_add(1))?;
+        count = count.saturating_add(2);
+    }
+    raw::chdir(c"/proc/thread-self/fd")?;
+    let done = raw::mount(Some(c"overlay"), at, Some(c"overlay"), 0, Some(&plan.text));
+    for index in 0..count {
+        raw::close(FIRST_LAYER_FD.saturating_add(c_int::try_from(index).unwrap_or(0)));
+    }
+    done
+}
+
+/// A mount of this process's namespace; dropped, it is taken away.
+#[derive(Debug)]
+pub struct Mounted {
+    at: PathBuf,
+}
+
+impl Mounted {
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.at
+    }
+
+    /// Takes it away and says if that failed.
+    pub fn unmount(self) -> Result<()> {
+        let at = self.at.clone();
+        std::mem::forget(self);
+        detach(&at)
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        // Nobody is left to be told; the namespace takes it away at the latest.
+        let _ = detach(&self.at);
+    }
+}
+
+/// Takes the topmost mount at `path` away, at once for look-ups, really when its last user is gone.
+pub fn detach(path: &Path) -> Result<()> {
+    raw::umount_detach(&c_path(path)?).map_err(|errno| Error::path("unmount", path, errno))
+}
+
+fn attach(mount: c_int, at: &Path) -> Result<Mounted> {
+    // SAFETY: the descriptor was just made by the kernel for us and nobody else knows it.
+    let mount = unsafe { OwnedFd::from_raw_fd(mount) };
+    raw::move_mount(mount.as_raw_fd(), raw::AT_CWD, &c_path(at)?)
+        .map_err(|errno| Error::path("mount onto", at, errno))?;
+    Ok(Mounted { at: at.to_owned() })
+}
+
+/// Mounts an overlay onto the directory `at`.
+///
+/// Without an upper directory, one lower layer is bound read-only instead, since overlayfs wants two.
+pub fn overlay(overlay: &Overlay, at: &Path) -> Result<Mounted> {
+    if let ([only], None) = (&overlay.lowers[..], &overlay.upper) {
+        return bind(only, at, true);
+    }
+    let plan = OverlayPlan::new(overlay, OverlayApi::of_this_kernel())?;
+    if plan.api == OverlayApi::Append {
+        let fd = new_overlay(&plan).map_err(|errno| Error::path("mount an overlay onto", at, errno))?;
+        return attach(fd, at);
+    }
+    // The old call needs the current directory, which belongs to the whole process: a thread gets its own.
+    let target = c_path(&fs::canonicalize(at).map_err(|cause| Error::path("find", at, cause))?)?;
+    let done = std::thread::scope(|scope| {
+        scope
+            .spawn(|| {
+                let flags = rustix::thread::UnshareFlags::FS | rustix::thread::UnshareFlags::FILES;
+                // SAFETY: the thread opens descriptors of its own only and ends before anyone could miss them.
+                unsafe { rustix::thread::unshare_unsafe(flags) }
+                    .map_err(|errno| Errno(errno.raw_os_error()))?;
+                legacy_overlay(&plan, &target)
+            })
+            .join()
+            .unwrap_or(Err(Errno(libc::EIO)))
+    });
+    done.map_err(|errno| Error::path("mount an overlay onto", at, errno))?;
+    Ok(Mounted { at: at.to_owned() })
+}
+
+/// Shows the file or directory `source`, with the mounts below it, at `at` too.
+pub fn bind(source: &Path, at: &Path, read_only: bool) -> Result<Mounted> {
+    let failed = |errno| Error::path("bind", source, errno);
+    let fd = raw::clone_tree(raw::AT_CWD, &c_path(source)?, true).map_err(failed)?;
+    if read_only && let Err(errno) = raw::set_attributes(fd, libc::MOUNT_ATTR_RDONLY, true) {
+        raw::close(fd);
+        return Err(failed(errno));
+    }
+    attach(fd, at)
+}
+
+/// Mounts an empty file system in memory.
+pub fn tmpfs(at: &Path, size: Option<u64>) -> Result<Mounted> {
+    let options = size.map(|size| format!("size={size},mode=755")).unwrap_or("mode=755".to_owned());
+    let options = CString::new(options).expect("made of digits and option names");
+    raw::mount(
+        Some(c"tmpfs"),
+        &c_path(at)?,
+        Some(c"tmpfs"),
+        libc::MS_NOSUID | libc::MS_NODEV,
+        Some(&options),
+    )
+    .map_err(|errno| Error::path("mount a tmpfs onto", at, errno))?;
+    Ok(Mounted { at: at.to_owned() })
+}
+
+/// The user namespace that shows files of `owner` as files of `shown`, for an id-mapped mount.
+pub(crate) fn idmap(owner: (u32, u32), shown: (u32, u32)) -> io::Result<fs::File> {
+    let one = |on_disk: u32, seen: u32| [IdRange { inside: on_disk, outside: seen, count: 1 }];
+    namespace_for_idmap(&one(owner.0, shown.0), &one(owner.1, shown.1))
+}
+
+/// Shows `source` at `at` with the files of `owner` as files of `shown`; others appear as nobody's.
+///
+/// `Ok(None)` says that this kernel, file system or level cannot: the caller copies instead.
+pub fn idmapped(source: &Path, at: &Path, owner: (u32, u32), shown: (u32, u32)) -> Result<Option<Mounted>> {
+    let Ok(userns) = idmap(owner, shown) else { return Ok(None) };
+    let fd = raw::clone_tree(raw::AT_CWD, &c_path(source)?, false)
+        .map_err(|errno| Error::path("bind", source, errno))?;
+    if raw::set_idmap(fd, userns.as_raw_fd()).is_err() {
+        raw::close(fd);
+        return Ok(None);
+    }
+    attach(fd, at).map(Some)
+}
+
+/// Whether [`MountSource::Idmapped`](crate::sandbox::MountSource::Idmapped) works for files below `source`.
+#[must_use]
+pub fn can_idmap(source: &Path) -> bool {
+    let Ok(userns) = idmap((1, 1), (0, 0)) else { return false };
+    let Ok(path) = c_path(source) else { return false };
+    let Ok(fd) = raw::clone_tree(raw::AT_CWD, &path, false) else { return false };
+    let can = raw::set_idmap(fd, userns.as_raw_fd()).is_ok();
+    raw::close(fd);
+    can
+}
+
+/// Whether overlayfs can keep an upper directory in `dir`: tries it with two directories made there.
+///
+/// The error says what the kernel refused: a file system without the attributes or file types it needs, an
+/// overlay below, or a level without mounts.
+pub fn probe_overlay(dir: &Path, userxattr: bool) -> Result<()> {
+    let base = dir.join(format!(".overlay-probe-{}", std::process::id()));
+    let make = |name: &str| -> Result<PathBuf> {
+        let path = base.join(OsStr::new(name));
+        fs::create_dir_all(&path).map_err(|cause| Error::path("make", &path, cause))?;
+        Ok(path)
+    };
+    let tried = (|| {
+        let (lower, upper, work, at) = (make("lower")?, make("upper")?, make("work")?, make("at")?);
+        let probe = lower.join("gone");
+        fs::write(&probe, b"").map_err(|cause| Error::path("write", &probe, cause))?;
+        let layers = Overlay { lowers: vec![lower], upper: Some(Upper { dir: upper, work }), userxattr };
+        let mounted = overlay(&layers, &at)?;
+        // Making a whiteout is what fails on file systems that mount but cannot hold an upper directory.
+        fs::remove_file(at.join("gone")).map_err(|cause| Error::path("remove in an overlay", &at, cause))?;
+        mounted.unmount()
+    })();
+    // The work directory holds one that nobody may enter; it is empty and removable all the same.
+    let _ = fs::remove_dir_all(&base);
+    tried
+}

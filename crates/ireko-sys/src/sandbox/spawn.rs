@@ -1,0 +1,282 @@
+//! Starts the child of a sandbox and turns what it noted into a result.
+
+use std::ffi::{CString, OsStr, c_void};
+use std::fs::{self, File};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::ptr;
+use std::sync::OnceLock;
+
+use libc::{c_char, c_int};
+use rustix::pipe::{PipeFlags, pipe_with};
+
+use super::child::{self, Kept, Work};
+use super::plan::{Descriptors, Facts, Plan, plan};
+use super::running::{Proc, Running, mount_points};
+use super::step::{Deed, Step};
+use super::walk::Log;
+use super::{MountSource, Network, Sandbox, Security, Stdio, Stream};
+use crate::error::{Error, Result};
+use crate::{mount, raw, seccomp, userns};
+
+/// Starts the command. Returns when it has been executed, or says why it could not be.
+///
+/// The process must have entered a [`userns::Level`] before. The command is killed when the **thread** that
+/// called this ends, so call it from the thread that waits for it.
+pub fn spawn(sandbox: &Sandbox) -> Result<Running> {
+    static FACTS: OnceLock<Facts> = OnceLock::new();
+    let facts = FACTS.get_or_init(Facts::of_this_machine);
+    let mut ends = Ends::open(sandbox)?;
+    let plan = plan(sandbox, facts, &ends.descriptors)?;
+    let strings = Strings::new(sandbox)?;
+    let filter: &[libc::sock_filter] = match sandbox.security {
+        Security::Default => seccomp::docker_default(),
+        Security::Insecure => &[],
+    };
+    let mut slots = vec![Kept { fd: -1, later: 0 }; plan.slots];
+    let me = rustix::process::pidfd_open(rustix::process::getpid(), rustix::process::PidfdFlags::empty())
+        .map_err(|errno| Error::deed("open a handle of this process", errno))?;
+    let mut work = Work {
+        steps: &plan.steps,
+        argv: &strings.argv,
+        env: &strings.env,
+        filter,
+        slots: &mut slots,
+        parent: me.as_raw_fd(),
+        old_root: -1,
+        log: Log::new(),
+        outer_proc: false,
+        stage: 0,
+        errno: 0,
+    };
+    let (pid, pidfd) = start(&mut work, sandbox.network)?;
+    // The child's change of user hid /proc/self from this process too, whose memory it shared.
+    if sandbox.identity.uid != 0 || sandbox.identity.gid != 0 {
+        userns::be_dumpable();
+    }
+    let (stage, errno) = (work.stage, work.errno);
+    let mut running = Running::new(pid, pidfd);
+    running.mount_points = mount_points(work.log.bytes());
+    running.proc = if work.outer_proc { Proc::Outer } else { Proc::Own };
+    if errno != 0 {
+        drop(running);
+        return Err(failure(&plan, stage, errno, sandbox));
+    }
+    ends.hand_over(&mut running)?;
+    Ok(running)
+}
+
+/// The pipes and files that connect a command with us.
+struct Ends {
+    descriptors: Descriptors,
+    /// Ours: input, output, error.
+    kept: [Option<OwnedFd>; 3],
+    /// Theirs, and whatever else must be open until the command runs.
+    lent: Vec<OwnedFd>,
+    terminal: Option<OwnedFd>,
+}
+
+impl Ends {
+    fn open(sandbox: &Sandbox) -> Result<Self> {
+        let mut ends = Self {
+            descriptors: Descriptors { streams: [-1; 3], terminal: -1, ..Descriptors::default() },
+            kept: [None, None, None],
+            lent: Vec::new(),
+            terminal: None,
+        };
+        match &sandbox.stdio {
+            Stdio::Streams { stdin, stdout, stderr } => {
+                for (index, stream) in [stdin, stdout, stderr].into_iter().enumerate() {
+                    ends.descriptors.streams[index] = ends.stream(index, stream)?;
+                }
+            }
+            Stdio::Terminal { .. } => {
+                let (ours, theirs) = std::os::unix::net::UnixStream::pair()
+                    .map_err(|cause| Error::deed("make a pair of sockets", cause))?;
+                ends.descriptors.terminal = theirs.as_raw_fd();
+                ends.lent.push(theirs.into());
+                ends.terminal = Some(ours.into());
+            }
+        }
+        for mount in &sandbox.mounts {
+            ends.mount(&mount.source)?;
+        }
+        Ok(ends)
+    }
+
+    fn lend(&mut self, file: OwnedFd) -> c_int {
+        let number = file.as_raw_fd();
+        self.lent.push(file);
+        number
+    }
+
+    fn stream(&mut self, index: usize, stream: &Stream) -> Result<c_int> {
+        match stream {
+            Stream::Inherit => Ok(-1),
+            Stream::File(file) => Ok(file.as_raw_fd()),
+            Stream::Null => {
+                let null = File::options().read(true).write(true).open("/dev/null");
+                Ok(self.lend(null.map_err(|cause| Error::path("open", "/dev/null", cause))?.into()))
+            }
+            Stream::Pipe => {
+                let (read, write) =
+                    pipe_with(PipeFlags::CLOEXEC).map_err(|errno| Error::deed("make a pipe", errno))?;
+                let (ours, theirs) = if index == 0 { (write, read) } else { (read, write) };
+                self.kept[index] = Some(ours);
+                Ok(self.lend(theirs))
+            }
+        }
+    }
+
+    fn mount(&mut self, source: &MountSource) -> Result<()> {
+        let (mut userns, mut directory) = (-1, true);
+        if let MountSource::Bind(path) | MountSource::Idmapped { path, .. } = source {
+            let metadata =
+                fs::metadata(path).map_err(|cause| Error::path("find mount source", path, cause))?;
+            directory = metadata.is_dir();
+        }
+        if let MountSource::Idmapped { owner, shown, .. } = source {
+            let namespace = mount::idmap(*owner, *shown)
+                .map_err(|cause| Error::deed("make a user namespace to map owners by", cause))?;
+            userns = self.lend(namespace.into());
+        }
+        self.descriptors.idmaps.push(userns);
+        self.descriptors.directories.push(directory);
+        Ok(())
+    }
+
+    fn hand_over(&mut self, running: &mut Running) -> Result<()> {
+        let [stdin, stdout, stderr] = self.kept.each_mut().map(|end| end.take().map(File::from));
+        (running.stdin, running.stdout, running.stderr) = (stdin, stdout, stderr);
+        if let Some(socket) = self.terminal.take() {
+            running.terminal = Some(receive_descriptor(&socket)?.into());
+        }
+        Ok(())
+    }
+}
+
+fn receive_descriptor(socket: &OwnedFd) -> Result<OwnedFd> {
+    use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
+    let failed = |errno: rustix::io::Errno| Error::deed("receive the terminal", errno);
+    let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let mut byte = [0_u8; 1];
+    recvmsg(socket, &mut [std::io::IoSliceMut::new(&mut byte)], &mut control, RecvFlags::CMSG_CLOEXEC)
+        .map_err(failed)?;
+    for message in control.drain() {
+        if let RecvAncillaryMessage::ScmRights(mut files) = message
+            && let Some(file) = files.next()
+        {
+            return Ok(file);
+        }
+    }
+    Err(failed(rustix::io::Errno::BADF))
+}
+
+/// Argument and environment lists as the kernel takes them; the pointers are into the strings beside them.
+struct Strings {
+    _owned: Vec<CString>,
+    argv: Vec<*const c_char>,
+    env: Vec<*const c_char>,
+}
+
+impl Strings {
+    fn new(sandbox: &Sandbox) -> Result<Self> {
+        let zero = |what: &OsStr| Error::Invalid(format!("`{}` holds a zero byte", what.to_string_lossy()));
+        let mut owned = Vec::with_capacity(sandbox.argv.len() + sandbox.env.len());
+        for argument in &sandbox.argv {
+            owned.push(CString::new(argument.as_bytes()).map_err(|_| zero(argument))?);
+        }
+        for (name, value) in &sandbox.env {
+            let pair = [name.as_bytes(), b"=", value.as_bytes()].concat();
+            owned.push(CString::new(pair).map_err(|_| zero(name))?);
+        }
+        let list =
+            |strings: &[CString]| strings.iter().map(|text| text.as_ptr()).chain([ptr::null()]).collect();
+        let (argv, env) = owned.split_at(sandbox.argv.len());
+        let (argv, env) = (list(argv), list(env));
+        Ok(Self { _owned: owned, argv, env })
+    }
+}
+
+/// The child's own stack. Pages it does not touch cost nothing.
+struct Stack {
+    base: *mut c_void,
+}
+
+impl Stack {
+    const SIZE: usize = 256 << 10;
+
+    fn new() -> Result<Self> {
+        let protection = libc::PROT_READ | libc::PROT_WRITE;
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_STACK | libc::MAP_NORESERVE;
+        // SAFETY: a new anonymous mapping at a place of the kernel's choice touches no memory in use.
+        let base = unsafe { libc::mmap(ptr::null_mut(), Self::SIZE, protection, flags, -1, 0) };
+        if base == libc::MAP_FAILED {
+            return Err(Error::deed("map a stack", std::io::Error::last_os_error()));
+        }
+        Ok(Self { base })
+    }
+
+    fn top(&self) -> *mut c_void {
+        self.base.wrapping_byte_add(Self::SIZE)
+    }
+}
+
+impl Drop for Stack {
+    fn drop(&mut self) {
+        // SAFETY: the mapping is ours, and the child has left it: it executed or ended before clone returned.
+        unsafe { libc::munmap(self.base, Self::SIZE) };
+    }
+}
+
+extern "C" fn entry(work: *mut c_void) -> c_int {
+    // SAFETY: `start` passes a pointer to a live `Work` that nobody else uses while this runs.
+    let work = unsafe { &mut *work.cast::<Work<'_>>() };
+    child::run(work);
+    raw::exit(127)
+}
+
+fn start(work: &mut Work<'_>, network: Network) -> Result<(c_int, OwnedFd)> {
+    let mut flags = libc::CLONE_VM
+        | libc::CLONE_VFORK
+        | libc::CLONE_PIDFD
+        | libc::CLONE_NEWNS
+        | libc::CLONE_NEWPID
+        | libc::CLONE_NEWUTS
+        | libc::CLONE_NEWIPC
+        | libc::CLONE_NEWCGROUP
+        | libc::SIGCHLD;
+    if network != Network::Host {
+        flags |= libc::CLONE_NEWNET;
+    }
+    let stack = Stack::new()?;
+    let mut pidfd: c_int = -1;
+    // A handler of ours must not run in the child, which shares our memory.
+    let mask = raw::set_signal_mask(u64::MAX);
+    let work: *mut Work<'_> = work;
+    // SAFETY: the stack is large, ours and unused; CLONE_VFORK suspends this thread until the child has
+    // executed or ended, so `work` and the stack outlive its use of them; the child keeps to the rules of
+    // `child`: no allocation, no panic, no lock.
+    let pid = unsafe { libc::clone(entry, stack.top(), flags, work.cast::<c_void>(), &raw mut pidfd) };
+    let cause = std::io::Error::last_os_error();
+    raw::set_signal_mask(mask);
+    if pid < 0 {
+        return Err(Error::SetUp { deed: "start a process in new namespaces".to_owned(), cause });
+    }
+    // SAFETY: the kernel made this descriptor for us.
+    Ok((pid, unsafe { OwnedFd::from_raw_fd(pidfd) }))
+}
+
+fn failure(plan: &Plan, stage: usize, errno: c_int, sandbox: &Sandbox) -> Error {
+    let cause = std::io::Error::from_raw_os_error(errno);
+    let Some(step) = plan.steps.get(stage) else { return Error::deed("set the sandbox up", cause) };
+    if !matches!(step, Step(Deed::Exec { .. })) {
+        return Error::SetUp { deed: step.to_string(), cause };
+    }
+    let program = sandbox.argv.first().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    match errno {
+        libc::ENOENT | libc::ENOTDIR => Error::ProgramNotFound { searched: !program.contains('/'), program },
+        _ => Error::ProgramNotRunnable { program, cause },
+    }
+}

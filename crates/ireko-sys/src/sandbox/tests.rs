@@ -1,0 +1,1 @@
+//! Plans as text, and commands on the real kernel.

@@ -1,0 +1,122 @@
+//! Compiles a profile to a BPF program: a binary search over runs of call numbers.
+
+use libc::sock_filter;
+
+use super::profile::{Convention, Machine, Rule, Verdict, X32_BIT, X32_FIRST};
+
+/// Places in `struct seccomp_data`.
+const NUMBER: u32 = 0;
+const ARCHITECTURE: u32 = 4;
+const ARGUMENT_LOW: u32 = 16;
+const ARGUMENT_HIGH: u32 = 20;
+
+// Operation codes, from <linux/bpf_common.h>.
+const LOAD: u16 = 0x20;
+const RETURN: u16 = 0x06;
+const JUMP: u16 = 0x05;
+const IF_EQUAL: u16 = 0x15;
+const IF_AT_LEAST: u16 = 0x35;
+const IF_BITS: u16 = 0x45;
+const AND: u16 = 0x54;
+
+const ALLOW: u32 = 0x7fff_0000;
+const ERRNO: u32 = 0x0005_0000;
+const KILL_PROCESS: u32 = 0x8000_0000;
+const EPERM: u32 = 1;
+
+fn op(code: u16, k: u32) -> sock_filter {
+    sock_filter { code, jt: 0, jf: 0, k }
+}
+
+fn jump_if(code: u16, k: u32, jt: u8, jf: u8) -> sock_filter {
+    sock_filter { code, jt, jf, k }
+}
+
+/// The program for all conventions of a machine; a call by another convention kills the process.
+pub(super) fn compile(machine: &Machine) -> Vec<sock_filter> {
+    let (audit, native) = &machine.native;
+    let mut native_part = vec![op(LOAD, NUMBER)];
+    if let Some(x32) = &machine.x32 {
+        native_part.extend(x32_part(x32));
+    }
+    native_part.extend(tree(&native.runs()));
+
+    let mut program = vec![op(LOAD, ARCHITECTURE)];
+    program.extend(unless(IF_EQUAL, *audit, &native_part));
+    if let Some((audit, compat)) = &machine.compat {
+        let mut part = vec![op(LOAD, NUMBER)];
+        part.extend(tree(&compat.runs()));
+        program.extend(unless(IF_EQUAL, *audit, &part));
+    }
+    program.push(op(RETURN, KILL_PROCESS));
+    program
+}
+
+/// With the mark of x32, takes it off; numbers of its own are judged here, the others fall through.
+fn x32_part(x32: &Convention) -> Vec<sock_filter> {
+    let own: Vec<(u32, Verdict)> = {
+        let mut runs: Vec<_> = x32.runs().into_iter().filter(|(first, _)| *first > X32_FIRST).collect();
+        runs.insert(0, (X32_FIRST, x32.verdict(X32_FIRST)));
+        runs
+    };
+    let mut marked = vec![op(AND, !X32_BIT)];
+    marked.extend(unless(IF_AT_LEAST, X32_FIRST, &tree(&own)));
+    unless(IF_BITS, X32_BIT, &marked)
+}
+
+/// `block`, skipped unless the accumulator passes the test.
+fn unless(test: u16, k: u32, block: &[sock_filter]) -> Vec<sock_filter> {
+    let length = u32::try_from(block.len()).expect("a filter has less than 4096 instructions");
+    let mut code = vec![jump_if(test, k, 1, 0), op(JUMP, length)];
+    code.extend_from_slice(block);
+    code
+}
+
+/// Code that judges the number in the accumulator, by halving the runs.
+fn tree(runs: &[(u32, Verdict)]) -> Vec<sock_filter> {
+    match runs {
+        [] => vec![op(RETURN, ERRNO | EPERM)],
+        [(_, verdict)] => leaf(*verdict),
+        _ => {
+            let (left, right) = runs.split_at(runs.len() / 2);
+            let pivot = right.first().map_or(0, |(first, _)| *first);
+            let (left, right) = (tree(left), tree(right));
+            let mut code = match u8::try_from(left.len()) {
+                Ok(length) => vec![jump_if(IF_AT_LEAST, pivot, length, 0)],
+                // Too far for a conditional jump's eight bits.
+                Err(_) => {
+                    let length = u32::try_from(left.len()).expect("a filter has less than 4096 instructions");
+                    vec![jump_if(IF_AT_LEAST, pivot, 0, 1), op(JUMP, length)]
+                }
+            };
+            code.extend(left);
+            code.extend(right);
+            code
+        }
+    }
+}
+
+fn leaf(verdict: Verdict) -> Vec<sock_filter> {
+    match verdict {
+        Verdict::Allow => vec![op(RETURN, ALLOW)],
+        Verdict::Errno(errno) => vec![op(RETURN, ERRNO | u32::from(errno))],
+        Verdict::Argument(Rule::NoneOf(bits)) => vec![
+            op(LOAD, ARGUMENT_LOW),
+            jump_if(IF_BITS, bits, 0, 1),
+            op(RETURN, ERRNO | EPERM),
+            op(RETURN, ALLOW),
+        ],
+        Verdict::Argument(Rule::OneOf(values)) => one_of(values),
+    }
+}
+
+fn one_of(values: &[u32]) -> Vec<sock_filter> {
+    let count = u8::try_from(values.len()).expect("a rule has less than 250 values");
+    let mut code = vec![op(LOAD, ARGUMENT_HIGH), jump_if(IF_EQUAL, 0, 0, count + 1), op(LOAD, ARGUMENT_LOW)];
+    for (value, left) in values.iter().zip((1..=count).rev()) {
+        // Past the other comparisons and the refusal.
+        code.push(jump_if(IF_EQUAL, *value, left, 0));
+    }
+    code.extend([op(RETURN, ERRNO | EPERM), op(RETURN, ALLOW)]);
+    code
+}

@@ -1,0 +1,239 @@
+//! Sandbox levels: what this process may do here, and how it becomes root of its own namespaces.
+//!
+//! A whole process enters its level once, at its start, while it has one thread. From then on it is uid 0
+//! with all capabilities in its own mount namespace, and the rest of the program need not know the level,
+//! apart from what [`IdMap`] says.
+
+mod detect;
+mod holder;
+mod map;
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::{fmt, fs, io};
+
+use rustix::thread::{LinkNameSpaceType, UnshareFlags};
+
+pub use self::detect::{LevelReport, detect};
+pub(crate) use self::holder::Holder;
+pub use self::map::{IdMap, IdRange};
+use crate::error::{Error, Result};
+use crate::{cap, raw};
+
+/// How much of a container this process can make here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// Real administrator: `CAP_SYS_ADMIN` where the process was started.
+    Root,
+    /// A user namespace with the user's subordinate ids.
+    Rootless,
+    /// A user namespace with one id. Not available yet.
+    SingleId,
+    /// No namespaces at all. Not available yet.
+    None,
+}
+
+impl Level {
+    /// The level's name as printed and as typed.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Root => "root",
+            Self::Rootless => "rootless",
+            Self::SingleId => "single-id",
+            Self::None => "none",
+        }
+    }
+
+    /// The level of that name.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        [Self::Root, Self::Rootless, Self::SingleId, Self::None]
+            .into_iter()
+            .find(|level| level.name() == name)
+    }
+}
+
+impl fmt::Display for Level {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(self.name())
+    }
+}
+
+/// The best level this process can enter, by the cheapest test: root if it may administer, else rootless.
+///
+/// Whether rootless works in every detail is found out by [`enter`]; [`detect`] explains it at length.
+#[must_use]
+pub fn best() -> Level {
+    if cap::has_sys_admin() { Level::Root } else { Level::Rootless }
+}
+
+/// Makes this process root of its own mount namespace (and user namespace, at [`Level::Rootless`]).
+///
+/// Must be called while the process has one thread: the kernel moves single-threaded processes only.
+/// Mounts made later are seen by nobody else and vanish with the process; those made outside still come in.
+pub fn enter(level: Level) -> Result<IdMap> {
+    match level {
+        Level::Root => enter_root()?,
+        Level::Rootless => enter_rootless()?,
+        Level::SingleId | Level::None => {
+            return Err(Error::Unavailable {
+                level,
+                reason: "it is not supported yet".to_owned(),
+                fix: None,
+            });
+        }
+    }
+    IdMap::current()
+}
+
+fn enter_root() -> Result<()> {
+    if !cap::has_sys_admin() {
+        return Err(Error::Unavailable {
+            level: Level::Root,
+            reason: "this process lacks CAP_SYS_ADMIN".to_owned(),
+            fix: Some("run as root, or use level `rootless`".to_owned()),
+        });
+    }
+    own_mounts(Level::Root)
+}
+
+fn own_mounts(level: Level) -> Result<()> {
+    let failed = |deed: &str, cause: io::Error| Error::Enter { level, deed: deed.to_owned(), cause };
+    // SAFETY: without CLONE_FILES nothing that Rust's I/O safety relies on is unshared.
+    unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWNS) }
+        .map_err(|errno| failed("make a mount namespace", errno.into()))?;
+    raw::mount(None, c"/", None, libc::MS_REC | libc::MS_SLAVE, None)
+        .map_err(|errno| failed("stop mounts from spreading to the outside", errno.into()))
+}
+
+fn enter_rootless() -> Result<()> {
+    let level = Level::Rootless;
+    let failed = |deed: &str, cause: io::Error| Error::Enter { level, deed: deed.to_owned(), cause };
+    let ids = SubordinateIds::read()?;
+    let holder = Holder::start(false).map_err(|cause| match detect::userns_refused(&cause) {
+        (reason, fix) if fix.is_some() => Error::Unavailable { level, reason, fix },
+        _ => failed("make a user namespace", cause),
+    })?;
+    ids.write_maps(holder.pid())?;
+    let userns = holder.namespace().map_err(|cause| failed("open the new user namespace", cause))?;
+    rustix::thread::move_into_link_name_space(userns.as_fd(), Some(LinkNameSpaceType::User))
+        .map_err(|errno| failed("join the new user namespace (more than one thread?)", errno.into()))?;
+    drop(holder);
+    raw::setresgid(0).map_err(|errno| failed("become group 0 of the user namespace", errno.into()))?;
+    raw::setresuid(0).map_err(|errno| failed("become user 0 of the user namespace", errno.into()))?;
+    be_dumpable();
+    own_mounts(level)
+}
+
+/// A change of credentials hides /proc/self from the process itself; nothing here is secret to its owner.
+pub(crate) fn be_dumpable() {
+    // A refusal changes nothing that a later, better worded error would not say.
+    let _ = raw::prctl(libc::PR_SET_DUMPABLE, 1, 0);
+}
+
+/// The ids a user may map besides their own, as the files of shadow-utils grant them.
+#[derive(Debug)]
+struct SubordinateIds {
+    uid: u32,
+    gid: u32,
+    uids: Vec<IdRange>,
+    gids: Vec<IdRange>,
+}
+
+impl SubordinateIds {
+    fn read() -> Result<Self> {
+        let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+        let name = user_name(uid);
+        let granted = |file: &str| -> Vec<IdRange> {
+            let text = fs::read_to_string(file).unwrap_or_default();
+            map::granted(&text, name.as_deref(), uid)
+        };
+        let (uids, gids) = (granted("/etc/subuid"), granted("/etc/subgid"));
+        let lacks = |file: &str| {
+            let who = name.clone().unwrap_or_else(|| uid.to_string());
+            Error::Unavailable {
+                level: Level::Rootless,
+                reason: format!("`{file}` grants user `{who}` no subordinate ids"),
+                fix: Some(format!(
+                    "as root: usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {who}"
+                )),
+            }
+        };
+        if uids.is_empty() {
+            return Err(lacks("/etc/subuid"));
+        }
+        if gids.is_empty() {
+            return Err(lacks("/etc/subgid"));
+        }
+        Ok(Self { uid, gid, uids, gids })
+    }
+
+    /// Asks the set-id programs of shadow-utils to write both maps of process `pid`.
+    fn write_maps(&self, pid: u32) -> Result<()> {
+        run_mapper("newuidmap", pid, &map::with_own(self.uid, &self.uids))?;
+        run_mapper("newgidmap", pid, &map::with_own(self.gid, &self.gids))
+    }
+}
+
+/// Where the set-id programs are looked for. `PATH` is not asked: these are the places distributions use.
+const MAPPER_DIRS: [&str; 5] = ["/usr/bin", "/bin", "/usr/sbin", "/usr/local/bin", "/run/wrappers/bin"];
+
+fn find_mapper(program: &str) -> Option<PathBuf> {
+    MAPPER_DIRS.iter().map(|dir| Path::new(dir).join(program)).find(|path| path.exists())
+}
+
+fn run_mapper(program: &'static str, pid: u32, ranges: &[IdRange]) -> Result<()> {
+    let level = Level::Rootless;
+    let path = find_mapper(program).ok_or_else(|| missing_mapper(program))?;
+    let mut command = Command::new(&path);
+    command.arg(pid.to_string()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    for range in ranges {
+        command.args([range.inside, range.outside, range.count].map(|number| number.to_string()));
+    }
+    let output = command.output().map_err(|cause| Error::path("run", &path, cause))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    Err(Error::Unavailable {
+        level,
+        reason: format!("`{program}` refused: {}", said.trim()),
+        fix: Some(format!(
+            "see that `{}` is set-user-ID root (or has its file capability) and that /etc/subuid and /etc/subgid name this user",
+            path.display()
+        )),
+    })
+}
+
+fn missing_mapper(program: &str) -> Error {
+    Error::Unavailable {
+        level: Level::Rootless,
+        reason: format!("`{program}` is not installed"),
+        fix: Some("install package `uidmap` (Debian, Ubuntu) or `shadow-utils` (Fedora)".to_owned()),
+    }
+}
+
+/// The name of `uid` in /etc/passwd. Read by ourselves: the C library would load plug-ins for it.
+fn user_name(uid: u32) -> Option<String> {
+    map::name_of(&fs::read_to_string("/etc/passwd").ok()?, uid)
+}
+
+/// A user namespace in which the file owner `from` is shown as `to`, for id-mapped mounts.
+///
+/// Each pair is `(on disk, shown)`. Needs privileges over the ids on the outside.
+pub(crate) fn namespace_for_idmap(uids: &[IdRange], gids: &[IdRange]) -> io::Result<File> {
+    let holder = Holder::start(false)?;
+    let write = |file: &str, ranges: &[IdRange]| {
+        fs::write(
+            Path::new("/proc").join(holder.pid().to_string()).join(OsStr::new(file)),
+            map::kernel_text(ranges),
+        )
+    };
+    write("uid_map", uids)?;
+    write("gid_map", gids)?;
+    holder.namespace()
+}
