@@ -20,7 +20,7 @@ impl GuestPath {
 
     /// A normalised path; the text must be absolute.
     pub fn new(text: &str) -> Result<Self, OciError> {
-        let wrong = |problem| OciError::GuestPath { text: text.to_owned(), problem };
+        let wrong = |problem| OciError::GuestPath { text: text.escape_debug().to_string(), problem };
         if !text.starts_with('/') {
             return Err(wrong("not absolute"));
         }
@@ -33,7 +33,8 @@ impl GuestPath {
     /// This path followed by another; an absolute one replaces it. `..` stops at `/`.
     pub fn join(&self, text: &str) -> Result<Self, OciError> {
         if text.contains('\0') {
-            return Err(OciError::GuestPath { text: text.to_owned(), problem: "holds a zero byte" });
+            let text = text.escape_debug().to_string();
+            return Err(OciError::GuestPath { text, problem: "holds a zero byte" });
         }
         Ok(if text.starts_with('/') { Self::root().walk(text) } else { self.walk(text) })
     }

@@ -170,7 +170,7 @@ fn wrong(text: &str, problem: impl Into<String>) -> OciError {
 }
 
 fn explain_path(path: &str) -> String {
-    if path.is_empty() {
+    if path.is_empty() || path == OFFICIAL {
         "it has no repository name".to_owned()
     } else {
         format!(
