@@ -270,7 +270,7 @@ impl Run {
             Command::Shell(line) => &line.value,
         };
         let Some(first) = self.heredocs.first() else { return RunForm::Shell(line.clone()) };
-        if crate::parse::heredoc_of_word(line).is_none() {
+        if !matches!(crate::parse::heredoc::operator(line), Ok(Some(_))) {
             let bodies = self.heredocs.iter().map(|doc| format!("\n{}{}", doc.content.value, doc.name));
             return RunForm::Shell(std::iter::once(line.clone()).chain(bodies).collect());
         }

@@ -19,10 +19,23 @@
 #![forbid(unsafe_code)]
 
 mod ast;
+pub mod chmod;
+pub mod duration;
+pub mod expose;
+pub mod glob;
+pub mod ignore;
+mod json;
+pub mod mount;
+pub mod owner;
 mod parse;
+pub mod words;
 
 pub use ast::{
     Add, ArgItem, Ast, Command, Comment, Copy, Directive, DirectiveKind, From, Healthcheck, Heredoc,
     Instruction, InstructionKind, MetaArg, Onbuild, Pair, Place, Run, RunForm, Source, Spanned, Stage, Word,
 };
+#[doc(hidden)]
+pub use json::string_array;
+#[doc(hidden)]
+pub use parse::dump::{Dump, dump};
 pub use parse::parse;

@@ -1,19 +1,135 @@
-//! Text to Ast.
+//! Text to Ast: lines, then words, then instructions.
 
-use crate::ast::Ast;
-use ireko_report::{Diagnostic, SourceText};
+pub(crate) mod dump;
+mod flags;
+pub(crate) mod heredoc;
+mod instruction;
+mod lines;
+mod raw;
+#[cfg(test)]
+mod tests;
+
+use crate::ast::{Ast, From, Instruction, InstructionKind, MetaArg, Onbuild, Place, Spanned, Stage};
+use instruction::Built;
+use ireko_report::{Diagnostic, SourceText, Span};
+use lines::Lines;
+use raw::Raw;
 
 /// Reads a Dockerfile. `name` is what people call it; the text may be any bytes.
 ///
-/// Never fails: what is wrong is in the diagnostics, and what could be read is in the Ast.
+/// Never fails: what is wrong is in the diagnostics, in the order of the text, and what could be
+/// read is in the Ast. Bytes that are not UTF-8 are an error and stand as U+FFFD in the Ast.
 pub fn parse(name: &str, text: &[u8]) -> (Ast, Vec<Diagnostic>) {
     let source = SourceText::new(name, String::from_utf8_lossy(text));
-    let ast =
-        Ast { source, escape: '\\', directives: vec![], comments: vec![], meta_args: vec![], stages: vec![] };
-    (ast, vec![])
+    let mut tree = Tree { meta_args: Vec::new(), stages: Vec::new(), diagnostics: Vec::new(), any: false };
+    if let Err(error) = std::str::from_utf8(text) {
+        let at = error.valid_up_to();
+        tree.diagnostics
+            .push(Diagnostic::error("not-utf8", "the Dockerfile is not UTF-8").at(Span::new(at..at + 3)));
+    }
+    let mut lines = Lines::new(&source);
+    while let Some(logical) = lines.logical() {
+        tree.any = true;
+        if logical.blank_continuation {
+            let message = format!("Empty continuation line found in: {}", logical.text);
+            let warning = Diagnostic::warning("no-empty-continuation", message).at(logical.span);
+            tree.diagnostics.push(warning.with_hint("take the empty line out, or make it a comment"));
+        }
+        match raw::read(logical, &mut lines, source.text()) {
+            Ok(raw) => tree.add(&raw),
+            Err(diagnostic) => tree.diagnostics.push(*diagnostic),
+        }
+    }
+    let Lines { escape, directives, comments, diagnostics, .. } = lines;
+    tree.diagnostics.extend(diagnostics);
+    tree.finish(&source);
+    let Tree { meta_args, stages, diagnostics, .. } = tree;
+    (Ast { source, escape, directives, comments, meta_args, stages }, diagnostics)
 }
 
-/// Whether a word is a heredoc operator.
-pub(crate) fn heredoc_of_word(word: &str) -> Option<()> {
-    word.starts_with("<<").then_some(())
+struct Tree {
+    meta_args: Vec<MetaArg>,
+    stages: Vec<Stage>,
+    diagnostics: Vec<Diagnostic>,
+    any: bool,
+}
+
+impl Tree {
+    fn add(&mut self, raw: &Raw) {
+        let at = place(raw);
+        match instruction::build(raw, &mut self.diagnostics) {
+            Some(Built::From(from)) => self.stages.push(Stage { at, from, instructions: Vec::new() }),
+            Some(Built::Kind(kind)) => self.add_kind(at, kind),
+            // What follows a wrong FROM belongs to its stage all the same.
+            None if raw.name() == "FROM" => {
+                let base = raw.args.first().cloned().unwrap_or_default();
+                let from = From { base, name: None, platform: None };
+                self.stages.push(Stage { at, from, instructions: Vec::new() });
+            }
+            None => {}
+        }
+    }
+
+    fn add_kind(&mut self, at: Place, kind: InstructionKind) {
+        match (self.stages.last_mut(), kind) {
+            (Some(stage), kind) => stage.instructions.push(Instruction { at, kind }),
+            (None, InstructionKind::Arg(args)) => self.meta_args.push(MetaArg { at, args }),
+            (None, _) => {
+                let message = format!("no build stage in current context: {} before FROM", at.keyword.value);
+                let hint = "begin the stage with FROM; only ARG may stand before it";
+                self.diagnostics.push(Diagnostic::error("no-stage", message).at(at.span).with_hint(hint));
+            }
+        }
+    }
+
+    /// What is wrong with the whole, and everything in the order of the text.
+    fn finish(&mut self, source: &SourceText) {
+        let end = Span::new(source.text().len()..source.text().len());
+        if !self.any {
+            self.diagnostics.push(Diagnostic::error("empty", "file with no instructions").at(end));
+        } else if self.stages.is_empty() && !self.diagnostics.iter().any(Diagnostic::is_error) {
+            self.diagnostics
+                .push(Diagnostic::error("no-stage", "dockerfile contains no stages to build").at(end));
+        }
+        self.diagnostics.sort_by_key(|diagnostic| diagnostic.span().map(|span| span.start));
+    }
+}
+
+fn place(raw: &Raw) -> Place {
+    Place {
+        span: raw.span,
+        keyword: raw.keyword.clone(),
+        lines: raw.first_line..=raw.last_line,
+        original: raw.original.clone(),
+        comments: raw.comments.clone(),
+    }
+}
+
+/// `ONBUILD`: its instruction is read, but what is wrong with it is wrong only once it runs.
+fn onbuild(raw: &Raw, diagnostics: &mut Vec<Diagnostic>) -> Onbuild {
+    let keyword = raw.keyword.value.len();
+    let mut text = raw.original[keyword.min(raw.original.len())..].trim_start().to_owned();
+    for doc in &raw.heredocs {
+        text.push('\n');
+        text.push_str(&doc.content.value);
+        text.push_str(&doc.name);
+    }
+    let instruction = raw.inner.as_deref().and_then(|inner| {
+        let mut found = Vec::new();
+        let built = instruction::build(inner, &mut found);
+        diagnostics.extend(found.into_iter().map(|diagnostic| Diagnostic {
+            severity: ireko_report::Severity::Warning,
+            ..diagnostic.with_note("an image built on this one will fail here")
+        }));
+        match built {
+            Some(Built::Kind(kind)) => Some(Box::new(Instruction { at: place(inner), kind })),
+            _ => None,
+        }
+    });
+    Onbuild { text, instruction }
+}
+
+/// A word that is not there.
+fn absent(span: Span) -> Spanned<String> {
+    Spanned { value: String::new(), span: Span { start: span.end, end: span.end } }
 }
