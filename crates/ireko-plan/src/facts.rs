@@ -70,4 +70,9 @@ impl Facts {
     pub fn image(&self, image: &ImageName, platform: &Platform) -> Option<&ImageFact> {
         self.images.get(&(image.clone(), platform.clone()))
     }
+
+    /// Whether any image has ONBUILD triggers.
+    pub(crate) fn has_triggers(&self) -> bool {
+        self.images.values().any(|fact| !fact.config.config.on_build.is_empty())
+    }
 }

@@ -18,16 +18,108 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod build;
+mod copy;
 mod facts;
+mod fault;
+mod go;
 mod input;
+mod meta;
 mod output;
+mod run;
+mod scope;
+mod stages;
+mod state;
+mod trigger;
 
 pub use facts::{Facts, ImageFact, ImageName, Need};
 pub use input::{ContextSpec, NoCache, PlanInput, StepSettings};
 pub use output::{ContextRead, Output, Plan, Planned, UsedImage};
 
+use build::Build;
+use fault::Fault;
+use ireko_report::Diagnostic;
+use stages::Stages;
+use std::collections::BTreeMap;
+
 /// Plans a build.
+///
+/// What the parser found wrong is not looked at here: an instruction that it could not read is not in the Ast.
 pub fn plan(input: &PlanInput, facts: &Facts) -> Planned {
-    let _ = (input, facts);
-    Planned::Broken(Vec::new())
+    let mut draft = Draft { plan: Plan::default(), needs: BTreeMap::new(), faults: Vec::new() };
+    let targets: Vec<Option<&str>> = match input.targets.as_slice() {
+        [] => vec![None],
+        targets => targets.iter().map(|target| Some(target.as_str())).collect(),
+    };
+    for target in targets {
+        if let Err(faults) = draft.target(input, facts, target) {
+            draft.faults.extend(faults.into_iter().map(|fault| *fault));
+        }
+    }
+    let Draft { mut plan, needs, mut faults } = draft;
+    if !faults.is_empty() {
+        dedup(&mut faults);
+        return Planned::Broken(faults);
+    }
+    if !needs.is_empty() {
+        return Planned::Needs(needs.into_values().collect());
+    }
+    plan.warnings = warnings(input, facts);
+    Planned::Ready(Box::new(plan))
 }
+
+/// A plan in the making.
+struct Draft {
+    plan: Plan,
+    needs: BTreeMap<ImageName, Need>,
+    faults: Vec<Diagnostic>,
+}
+
+impl Draft {
+    fn target(&mut self, input: &PlanInput, facts: &Facts, target: Option<&str>) -> Result<(), Vec<Fault>> {
+        let one = |fault| vec![fault];
+        let last = || input.ast.stages.last().and_then(|stage| stage.from.name.as_ref());
+        let name = target.or_else(|| last().map(|name| name.value.as_str())).unwrap_or_default();
+        let global = scope::global(input, name).map_err(one)?;
+        let mut stages = Stages::read(input, &global)?;
+        let target = stages.target(target).map_err(one)?;
+        let reach = stages.reach(target, facts).map_err(one)?;
+        if !reach.needs.is_empty() {
+            self.needs.extend(reach.needs);
+            return Ok(());
+        }
+        let done = Vec::with_capacity(stages.shapes.len());
+        let plan = &mut self.plan;
+        let mut build = Build { input, facts, stages: &stages, global: &global, plan, done };
+        let output = build.output(target, &reach.wanted).map_err(one)?;
+        self.plan.outputs.push(output);
+        Ok(())
+    }
+}
+
+/// Two targets meet the same mistake of a stage they share.
+fn dedup(faults: &mut Vec<Diagnostic>) {
+    let mut seen: Vec<Diagnostic> = Vec::new();
+    faults.retain(|fault| {
+        let new = !seen.contains(fault);
+        if new {
+            seen.push(fault.clone());
+        }
+        new
+    });
+}
+
+fn warnings(input: &PlanInput, facts: &Facts) -> Vec<Diagnostic> {
+    if facts.has_triggers() {
+        return Vec::new();
+    }
+    let unused = scope::unused(input, &input.ast);
+    let warn = |name: &str| {
+        let message = format!("no ARG of the Dockerfile takes the build argument `{name}`");
+        Diagnostic::warning("unused-build-arg", message)
+    };
+    unused.into_iter().map(warn).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -17,7 +17,7 @@ pub enum Planned {
 }
 
 /// A build, ready to be solved.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Plan {
     /// What is to be done.
     pub graph: Graph,

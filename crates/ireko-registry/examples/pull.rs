@@ -1,4 +1,4 @@
-//! Pulls an image's documents and layers, and says what came: `cargo run --example pull -- localhost:5000/app [CA-FILE]`.
+//! Pulls an image's documents and layers, and says what came: `cargo run --example pull -- localhost:5000/app`.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "an example talks to the person who runs it")]
 
@@ -8,11 +8,9 @@ use ireko_oci::{Platform, Reference};
 use ireko_registry::{Options, Registry};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let name = std::env::args().nth(1).ok_or("usage: pull REFERENCE [CA-FILE]")?;
+    let name = std::env::args().nth(1).ok_or("usage: pull REFERENCE")?;
     let reference: Reference = name.parse()?;
-    let mut options = Options::default();
-    options.http.ca_files.extend(std::env::args_os().nth(2).map(Into::into));
-    let registry = Registry::new(options);
+    let registry = Registry::new(Options::default());
     let image = match registry.image(&reference, &Platform::host()) {
         Ok(image) => image,
         Err(error) => {

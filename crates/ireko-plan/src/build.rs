@@ -1,0 +1,311 @@
+//! Going through the stages of a target and adding what they need to the graph.
+
+use crate::facts::{Facts, ImageFact};
+use crate::fault::{Fault, fault};
+use crate::input::{NoCache, PlanInput};
+use crate::output::{ContextRead, Output, Plan, UsedImage};
+use crate::scope::{Scope, given};
+use crate::stages::{Source, Stages, Wanted};
+use crate::state::State;
+use crate::trigger::Step;
+use ireko_dockerfile::InstructionKind;
+use ireko_dockerfile::words::Lexer;
+use ireko_graph::op::{Copy, CopyItem, FilesFrom, ImageSource, MakeDir, Unpack};
+use ireko_graph::{About, Node, NodeId, Op};
+use ireko_oci::{GuestPath, History, Timestamp};
+use ireko_report::Span;
+
+/// The name under which steps know the main context.
+pub(crate) const MAIN_CONTEXT: &str = "context";
+
+/// One target on its way to the graph.
+pub(crate) struct Build<'a> {
+    /// What was asked for.
+    pub(crate) input: &'a PlanInput,
+    /// What is known.
+    pub(crate) facts: &'a Facts,
+    /// The stages, with the triggers of their bases.
+    pub(crate) stages: &'a Stages<'a>,
+    /// Variables of FROM.
+    pub(crate) global: &'a Scope,
+    /// The graph, shared by all targets.
+    pub(crate) plan: &'a mut Plan,
+    /// States of the stages gone through.
+    pub(crate) done: Vec<Option<State>>,
+}
+
+/// Where in its stage an instruction stands.
+pub(crate) struct Position<'a> {
+    /// The stage.
+    pub(crate) stage: usize,
+    /// The instruction.
+    pub(crate) step: &'a Step,
+    /// Its number among those that make nodes.
+    pub(crate) number: u32,
+    /// How many there are.
+    pub(crate) total: u32,
+}
+
+impl Build<'_> {
+    /// Plans the target.
+    pub(crate) fn output(&mut self, target: usize, wanted: &[bool]) -> Result<Output, Fault> {
+        let epoch = self.epoch()?;
+        for (index, wanted) in wanted.iter().enumerate() {
+            let state = if *wanted { Some(self.stage(index, epoch)?) } else { None };
+            self.done.push(state);
+        }
+        let state = self.done[target].clone().expect("the target is wanted");
+        let mut config = state.image;
+        config.config.labels.extend(self.input.labels.iter().cloned());
+        Ok(Output {
+            stage: self.stages.shapes[target].shown.clone(),
+            node: state.node,
+            config,
+            base_history: state.base_history,
+            platform: self.input.platform.clone().normalized(),
+            epoch,
+        })
+    }
+
+    fn epoch(&self) -> Result<Option<Timestamp>, Fault> {
+        const NAME: &str = "SOURCE_DATE_EPOCH";
+        let text = given(self.input, NAME).or(self.global.value(NAME)).unwrap_or_default();
+        if text.is_empty() {
+            return Ok(None);
+        }
+        let wrong = |_| {
+            let message = format!("`{NAME}` is `{text}`, which is no number of seconds");
+            Box::new(ireko_report::Diagnostic::error("bad-epoch", message))
+        };
+        let seconds: i64 = text.parse().map_err(wrong)?;
+        Ok(Some(Timestamp::from_unix(seconds, 0)))
+    }
+
+    fn stage(&mut self, index: usize, epoch: Option<Timestamp>) -> Result<State, Fault> {
+        let stages = self.stages;
+        let shape = &stages.shapes[index];
+        let from_image = u32::from(matches!(shape.base, Source::Image(_)));
+        let makes_node = |step: &&Step| {
+            use InstructionKind::{Add, Copy, Run, Workdir};
+            matches!(step.instruction.kind, Add(_) | Copy(_) | Run(_) | Workdir(_))
+        };
+        let steps = shape.steps.iter().filter(makes_node).count();
+        let total = from_image + u32::try_from(steps).unwrap_or(u32::MAX - 1);
+        let mut state = self.base(index, total, epoch)?;
+        if shape.replaced {
+            return Ok(state);
+        }
+        state.enter();
+        let mut number = from_image;
+        for step in &shape.steps {
+            number += u32::from(makes_node(&step));
+            let at = Position { stage: index, step, number, total };
+            if self.meta(&mut state, step)? {
+                continue;
+            }
+            match &step.instruction.kind {
+                InstructionKind::Run(run) => self.run(&mut state, &at, run)?,
+                InstructionKind::Copy(copy) => self.copy(&mut state, &at, copy)?,
+                InstructionKind::Add(add) => self.add(&mut state, &at, add)?,
+                InstructionKind::Workdir(word) => self.workdir(&mut state, &at, word)?,
+                _ => {}
+            }
+        }
+        Ok(state)
+    }
+
+    fn base(&mut self, index: usize, total: u32, epoch: Option<Timestamp>) -> Result<State, Fault> {
+        let shape = &self.stages.shapes[index];
+        let at = &self.input.ast.stages[index].at;
+        let about = |text: String| About {
+            stage: shape.shown.clone(),
+            step: 1,
+            steps: total,
+            text,
+            line: *at.lines.start(),
+            end_line: *at.lines.end(),
+            args: Vec::new(),
+        };
+        match &shape.base {
+            Source::Scratch => Ok(State::scratch(&self.input.platform, epoch)),
+            Source::Stage(below) => {
+                let state = self.done[*below].clone();
+                Ok(state.expect("a stage stands on an earlier one, which is wanted with it"))
+            }
+            Source::Image(wanted) => {
+                let about = about(format!("FROM {}", wanted.display));
+                let (node, fact) = self.image(wanted, about);
+                Ok(State::on(fact.config.clone(), node, epoch))
+            }
+            Source::Directory(name) => {
+                let about = about(format!("FROM {name}"));
+                let mut state = State::scratch(&self.input.platform, epoch);
+                state.node = Some(self.directory(name, about));
+                // The layer has an entry of its own, so that entries and layers keep in step.
+                state.image.history.push(History { created: epoch, ..History::default() });
+                state.base_history = 1;
+                Ok(state)
+            }
+        }
+    }
+
+    /// The node of an image, and what is known of it.
+    fn image(&mut self, wanted: &Wanted, about: About) -> (Option<NodeId>, ImageFact) {
+        let fact = self.facts.image(&wanted.name, &self.input.platform).cloned();
+        let fact = fact.expect("what the target reaches is known before anything is planned");
+        let diff_ids = fact.config.rootfs.diff_ids.clone();
+        let op = Op::Image(ImageSource {
+            display: wanted.display.clone(),
+            config: fact.config_digest,
+            diff_ids: diff_ids.clone(),
+        });
+        let node = Node { op, base: None, inputs: Vec::new(), about, no_cache: false };
+        let node = (!diff_ids.is_empty()).then(|| self.plan.graph.add(node));
+        let used = UsedImage {
+            name: wanted.name.clone(),
+            display: wanted.display.clone(),
+            resolved: fact.resolved,
+            config: fact.config_digest,
+            node,
+        };
+        if !self.plan.images.contains(&used) {
+            self.plan.images.push(used);
+        }
+        (node, fact)
+    }
+
+    /// A whole directory as a tree.
+    fn directory(&mut self, name: &str, about: About) -> NodeId {
+        let from = FilesFrom::Context(name.to_owned());
+        let copy = Copy {
+            items: vec![CopyItem::Files { from, pattern: "/".to_owned() }],
+            dest: GuestPath::root(),
+            dest_is_dir: true,
+            owner: None,
+            mode: None,
+            link: true,
+            parents: false,
+            excludes: Vec::new(),
+            unpack: Unpack::Never,
+        };
+        let (line, text) = (about.line, about.text.clone());
+        let op = Op::Copy(Box::new(copy));
+        let node = self.plan.graph.add(Node { op, base: None, inputs: Vec::new(), about, no_cache: false });
+        self.read(ContextRead {
+            context: name.to_owned(),
+            node,
+            line,
+            text,
+            patterns: vec!["/".to_owned()],
+            excludes: Vec::new(),
+        });
+        node
+    }
+
+    /// Where files come from when they come from `source`; its node becomes one of `inputs`.
+    pub(crate) fn files_from(
+        &mut self,
+        source: &Source,
+        inputs: &mut Vec<NodeId>,
+        at: &Position<'_>,
+        span: Span,
+    ) -> Result<FilesFrom, Fault> {
+        let node = match source {
+            Source::Scratch => None,
+            Source::Directory(name) => return Ok(FilesFrom::Context(name.clone())),
+            Source::Image(wanted) => {
+                let about =
+                    About { text: format!("FROM {}", wanted.display), ..self.about(at, String::new()) };
+                self.image(wanted, about).0
+            }
+            Source::Stage(stage) => match self.done.get(*stage) {
+                Some(state) => state.as_ref().expect("a stage that is read is wanted").node,
+                None => {
+                    let (other, own) =
+                        (&self.stages.shapes[*stage].shown, &self.stages.shapes[at.stage].shown);
+                    let message =
+                        format!("stage `{other}` must be defined above stage `{own}`, which reads it");
+                    return Err(fault("stage-order", message, span));
+                }
+            },
+        };
+        let Some(node) = node else { return Ok(FilesFrom::Empty) };
+        let position = inputs.iter().position(|input| *input == node);
+        Ok(FilesFrom::Input(position.unwrap_or_else(|| {
+            inputs.push(node);
+            inputs.len() - 1
+        })))
+    }
+
+    fn workdir(
+        &mut self,
+        state: &mut State,
+        at: &Position<'_>,
+        word: &ireko_dockerfile::Word,
+    ) -> Result<(), Fault> {
+        let span = at.step.at(word.span);
+        let path = state.expand(self.lexer(at.step), word, span)?;
+        let text = self.text(state, at);
+        state.cwd = state.path(&path, span)?;
+        // An absolute path stays as it is written, as in Docker's images.
+        let shown = if path.starts_with('/') { path } else { state.cwd.to_string() };
+        state.image.config.working_dir.clone_from(&shown);
+        let note = format!("WORKDIR {shown}");
+        if state.cwd.is_root() {
+            state.note(note);
+            return Ok(());
+        }
+        let op = Op::MakeDir(MakeDir { path: state.cwd.clone(), user: state.image.config.user.clone() });
+        let about = About { args: state.visible_args(), ..self.about(at, text) };
+        let node = Node { op, base: state.node, inputs: Vec::new(), about, no_cache: false };
+        state.node = Some(self.plan.graph.add(node));
+        state.note_layer(note);
+        Ok(())
+    }
+
+    /// The lexer for an instruction: a trigger is read with the usual escape character.
+    pub(crate) fn lexer(&self, step: &Step) -> Lexer {
+        Lexer::new(if step.onbuild { '\\' } else { self.input.ast.escape })
+    }
+
+    /// What people are told about an instruction's node.
+    pub(crate) fn about(&self, at: &Position<'_>, text: String) -> About {
+        About {
+            stage: self.stages.shapes[at.stage].shown.clone(),
+            step: at.number,
+            steps: at.total,
+            text,
+            line: at.step.lines.0,
+            end_line: at.step.lines.1,
+            args: Vec::new(),
+        }
+    }
+
+    /// The instruction on one line with its variables resolved, as far as they are set.
+    pub(crate) fn text(&self, state: &State, at: &Position<'_>) -> String {
+        let original = at.step.instruction.at.original.trim();
+        let lexer = self.lexer(at.step).raw_quotes().skip_unset();
+        let text = lexer.word(original, &state.env).map_or(original.to_owned(), |expanded| expanded.text);
+        let (keyword, rest) = text.split_once(char::is_whitespace).unwrap_or((&text, ""));
+        let prefix = if at.step.onbuild { "ONBUILD " } else { "" };
+        format!("{prefix}{} {rest}", keyword.to_ascii_uppercase()).trim_end().to_owned()
+    }
+
+    /// Whether steps of this stage must run.
+    pub(crate) fn no_cache(&self, stage: usize) -> bool {
+        match &self.input.no_cache {
+            NoCache::None => false,
+            NoCache::All => true,
+            NoCache::Stages(stages) => {
+                stages.iter().any(|name| name.eq_ignore_ascii_case(&self.stages.shapes[stage].shown))
+            }
+        }
+    }
+
+    /// Remembers what is read of a context.
+    pub(crate) fn read(&mut self, read: ContextRead) {
+        if !self.plan.reads.contains(&read) {
+            self.plan.reads.push(read);
+        }
+    }
+}

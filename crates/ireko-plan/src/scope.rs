@@ -1,0 +1,125 @@
+//! Variables: which are set where, and in what order.
+
+use crate::fault::{Fault, Of};
+use crate::input::PlanInput;
+use ireko_dockerfile::Ast;
+use ireko_dockerfile::words::{Env, Lexer};
+use ireko_oci::Platform;
+
+/// Variables in the order of their last setting.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Scope {
+    pairs: Vec<(String, String)>,
+}
+
+impl Scope {
+    /// The value of a variable.
+    pub(crate) fn value(&self, name: &str) -> Option<&str> {
+        self.pairs.iter().find(|(own, _)| own == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Sets a variable; it is then the last one.
+    pub(crate) fn set(&mut self, name: &str, value: &str) {
+        self.pairs.retain(|(own, _)| own != name);
+        self.pairs.push((name.to_owned(), value.to_owned()));
+    }
+
+    /// All of them.
+    pub(crate) fn pairs(&self) -> &[(String, String)] {
+        &self.pairs
+    }
+}
+
+impl Env for Scope {
+    fn get(&self, name: &str) -> Option<String> {
+        self.value(name).map(str::to_owned)
+    }
+}
+
+/// The value given to a build argument on the command line.
+pub(crate) fn given<'a>(input: &'a PlanInput, name: &str) -> Option<&'a str> {
+    input.build_args.iter().rev().find_map(|(own, value)| (own == name).then_some(value.as_deref()?))
+}
+
+/// What every Dockerfile may use in FROM, and by ARG in a stage: platforms, and the target's name.
+fn predefined(platform: &Platform, target: &str) -> Vec<(String, String)> {
+    let mut pairs = Vec::new();
+    for prefix in ["BUILD", "TARGET"] {
+        pairs.push((format!("{prefix}PLATFORM"), platform.to_string()));
+        pairs.push((format!("{prefix}OS"), platform.os.clone()));
+        pairs.push((format!("{prefix}OSVERSION"), platform.os_version.clone()));
+        pairs.push((format!("{prefix}ARCH"), platform.architecture.clone()));
+        pairs.push((format!("{prefix}VARIANT"), platform.variant.clone()));
+    }
+    let target = if target.is_empty() { "default" } else { target };
+    pairs.push(("TARGETSTAGE".to_owned(), target.to_owned()));
+    pairs
+}
+
+/// The variables of FROM: the predefined ones, and the ARGs before the first FROM.
+pub(crate) fn global(input: &PlanInput, target: &str) -> Result<Scope, Fault> {
+    let mut scope = Scope::default();
+    for (name, value) in predefined(&input.platform.clone().normalized(), target) {
+        scope.set(&name, given(input, &name).unwrap_or(&value));
+    }
+    let lexer = Lexer::new(input.ast.escape);
+    for arg in input.ast.meta_args.iter().flat_map(|arg| &arg.args) {
+        let value = match (given(input, &arg.name.value), &arg.value) {
+            (Some(given), _) => Some(given.to_owned()),
+            (None, Some(word)) => Some(lexer.word(&word.value, &scope).of(word.span)?.text),
+            (None, None) => None,
+        };
+        if let Some(value) = value {
+            scope.set(&arg.name.value, &value);
+        }
+    }
+    Ok(scope)
+}
+
+/// Names that mean a proxy, in any case; their values reach a step but neither its key nor the image.
+const PROXIES: [&str; 5] = ["HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY"];
+
+/// The proxy variables a step gets from build arguments, each in capitals and in small letters.
+pub(crate) fn proxies(input: &PlanInput) -> Vec<(String, String)> {
+    let mut pairs = Vec::new();
+    for proxy in PROXIES {
+        let value = input
+            .build_args
+            .iter()
+            .filter(|(name, _)| name.eq_ignore_ascii_case(proxy))
+            .filter_map(|(_, value)| value.as_ref())
+            .next_back();
+        if let Some(value) = value.filter(|value| !value.is_empty()) {
+            pairs.push((proxy.to_owned(), value.clone()));
+            pairs.push((proxy.to_ascii_lowercase(), value.clone()));
+        }
+    }
+    pairs
+}
+
+/// Build arguments that no ARG asks for, and that mean nothing by themselves.
+pub(crate) fn unused<'a>(input: &'a PlanInput, ast: &Ast) -> Vec<&'a str> {
+    use ireko_dockerfile::InstructionKind::{Arg, Onbuild};
+    let known = |name: &str| {
+        PROXIES.iter().any(|proxy| name.eq_ignore_ascii_case(proxy))
+            || name.starts_with("BUILDKIT_")
+            || name == "SOURCE_DATE_EPOCH"
+            || predefined(&input.platform, "").iter().any(|(own, _)| own == name)
+    };
+    let declared = |name: &str| {
+        let meta = ast.meta_args.iter().flat_map(|arg| &arg.args);
+        let inner =
+            ast.stages.iter().flat_map(|stage| &stage.instructions).flat_map(|step| match &step.kind {
+                Arg(args) => args.as_slice(),
+                _ => &[],
+            });
+        meta.chain(inner).any(|arg| arg.name.value == name)
+    };
+    // A trigger may declare arguments too; with one there, nothing is known.
+    let steps = ast.stages.iter().flat_map(|stage| &stage.instructions);
+    if steps.clone().any(|step| matches!(step.kind, Onbuild(_))) {
+        return Vec::new();
+    }
+    let names = input.build_args.iter().filter(|(_, value)| value.is_some()).map(|(name, _)| name.as_str());
+    names.filter(|name| !known(name) && !declared(name)).collect()
+}

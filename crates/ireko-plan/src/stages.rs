@@ -1,0 +1,395 @@
+//! Which stage stands on what, which names mean which source, and what the targets reach.
+
+use crate::facts::{Facts, ImageName, Need};
+use crate::fault::{Fault, Of, fault, suggest, suggest_stage, unsupported};
+use crate::input::{ContextSpec, PlanInput};
+use crate::scope::Scope;
+use crate::trigger::{Step, onbuild_steps, own_steps, parse_triggers};
+use ireko_dockerfile::words::Lexer;
+use ireko_dockerfile::{InstructionKind, Stage, Word};
+use ireko_oci::{Platform, Reference};
+use ireko_report::Span;
+use std::collections::BTreeMap;
+
+/// Where a tree comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// A stage, by number.
+    Stage(usize),
+    /// The empty tree.
+    Scratch,
+    /// An image.
+    Image(Wanted),
+    /// A named context that is a directory.
+    Directory(String),
+}
+
+/// An image, and where it is named.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Wanted {
+    /// How it is found.
+    pub(crate) name: ImageName,
+    /// As the person names it.
+    pub(crate) display: String,
+    /// Where.
+    pub(crate) span: Span,
+}
+
+/// What is known of a stage before anything runs.
+#[derive(Debug)]
+pub(crate) struct StageShape {
+    /// Its name, else its number.
+    pub(crate) shown: String,
+    /// What it starts from.
+    pub(crate) base: Source,
+    /// A named context stands in the stage's place: its instructions do not run.
+    pub(crate) replaced: bool,
+    /// Where FROM stands.
+    pub(crate) span: Span,
+    /// Its instructions, triggers of its base first.
+    pub(crate) steps: Vec<Step>,
+    /// The platform it asks for.
+    platform: Option<(Platform, Span)>,
+    /// Stages it needs.
+    needs: Vec<usize>,
+    /// Images it needs.
+    images: Vec<Wanted>,
+}
+
+/// All stages.
+pub(crate) struct Stages<'a> {
+    input: &'a PlanInput,
+    /// In order of the text.
+    pub(crate) shapes: Vec<StageShape>,
+}
+
+impl<'a> Stages<'a> {
+    /// Finds out what each stage stands on. All that is wrong is said at once.
+    pub(crate) fn read(input: &'a PlanInput, global: &Scope) -> Result<Self, Vec<Fault>> {
+        let mut stages = Self { input, shapes: Vec::new() };
+        let mut faults = Vec::new();
+        for (index, stage) in input.ast.stages.iter().enumerate() {
+            match stages.shape(index, stage, global) {
+                Ok(shape) => stages.shapes.push(shape),
+                Err(fault) => {
+                    faults.push(fault);
+                    stages.shapes.push(StageShape::broken(index, stage));
+                }
+            }
+        }
+        for index in 0..stages.shapes.len() {
+            let steps = std::mem::take(&mut stages.shapes[index].steps);
+            let needed = if stages.shapes[index].replaced { Ok(()) } else { stages.link(index, &steps) };
+            faults.extend(needed.err());
+            stages.shapes[index].steps = steps;
+        }
+        if faults.is_empty() {
+            faults.extend(stages.cycle());
+        }
+        if faults.is_empty() { Ok(stages) } else { Err(faults) }
+    }
+
+    fn shape(&self, index: usize, stage: &Stage, global: &Scope) -> Result<StageShape, Fault> {
+        let lexer = Lexer::new(self.input.ast.escape);
+        let from = &stage.from;
+        let expand = |word: &Word| lexer.word(&word.value, global).of(word.span);
+        let base = expand(&from.base)?;
+        if base.text.is_empty() {
+            let message = format!("the base name `{}` is empty after expansion", from.base.value);
+            let known = self.meta_names();
+            let wrong = base.unset.iter().next().map_or("", String::as_str);
+            let hint = "give the argument a default, or pass it with `--build-arg`";
+            let mut fault = suggest(fault("empty-base", message, from.base.span), wrong, known);
+            fault.hint.get_or_insert(hint.to_owned());
+            return Err(fault);
+        }
+        let platform = match &from.platform {
+            Some(word) => Some((self.platform(word, &expand(word)?.text)?, word.span)),
+            None => None,
+        };
+        let name = from.name.as_ref().map(|name| name.value.as_str());
+        let over = name.and_then(|name| self.context(name, from.base.span));
+        let replaced = over.is_some();
+        let base = match over {
+            Some(source) => source,
+            None => match self.named(&base.text, Some(index)) {
+                Some(earlier) => Source::Stage(earlier),
+                None => self.outside(&base.text, from.base.span)?,
+            },
+        };
+        let mut steps = Vec::new();
+        if let (Source::Stage(below), false) = (&base, replaced) {
+            steps = onbuild_steps(&self.input.ast.stages[*below], stage)?;
+        }
+        steps.extend(own_steps(stage));
+        let shown = name.map_or(index.to_string(), str::to_owned);
+        let mut shape =
+            StageShape { shown, replaced, platform, steps, base, ..StageShape::broken(index, stage) };
+        let base = shape.base.clone();
+        shape.need(&base);
+        Ok(shape)
+    }
+
+    fn platform(&self, word: &Word, text: &str) -> Result<Platform, Fault> {
+        if text.is_empty() {
+            let message = format!("the platform `{}` is empty after expansion", word.value);
+            let known = ["BUILDPLATFORM", "TARGETPLATFORM"];
+            let wrong = word.value.trim_matches(['$', '{', '}']);
+            let fault = fault("bad-platform", message, word.span);
+            return Err(suggest(fault, wrong, known.into_iter().chain(self.meta_names())));
+        }
+        let wrong = |_| fault("bad-platform", format!("`{text}` is not a platform"), word.span);
+        text.parse::<Platform>().map(Platform::normalized).map_err(wrong)
+    }
+
+    fn meta_names(&self) -> Vec<&'a str> {
+        let args = self.input.ast.meta_args.iter().flat_map(|arg| &arg.args);
+        args.map(|arg| arg.name.value.as_str()).collect()
+    }
+
+    /// The stage of this name; with `before`, only stages above that one.
+    pub(crate) fn named(&self, name: &str, before: Option<usize>) -> Option<usize> {
+        let stages = &self.input.ast.stages[..before.unwrap_or(self.input.ast.stages.len())];
+        let is =
+            |stage: &Stage| stage.from.name.as_ref().is_some_and(|own| own.value.eq_ignore_ascii_case(name));
+        stages.iter().rposition(is)
+    }
+
+    /// Names of the stages.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.input
+            .ast
+            .stages
+            .iter()
+            .filter_map(|stage| stage.from.name.as_ref())
+            .map(|name| name.value.as_str())
+    }
+
+    /// What a name means that is no stage: nothing, a context, an image.
+    fn outside(&self, name: &str, span: Span) -> Result<Source, Fault> {
+        if name == "scratch" {
+            return Ok(Source::Scratch);
+        }
+        if let Some(source) = self.context(name, span) {
+            return Ok(source);
+        }
+        let wrong = |error: ireko_oci::OciError| {
+            let message = format!("`{name}` is no stage, and no image can have this name: {error}");
+            suggest_stage(fault("bad-reference", message, span), name, self.names())
+        };
+        let reference: Reference = name.parse().map_err(wrong)?;
+        let name = ImageName::Reference(reference.or_latest());
+        Ok(Source::Image(Wanted { name, display: reference.familiar(), span }))
+    }
+
+    /// The named context of this name, or of the image that the name means.
+    fn context(&self, name: &str, span: Span) -> Option<Source> {
+        if ["scratch", "context"].iter().any(|own| own.eq_ignore_ascii_case(name)) {
+            return None;
+        }
+        let wanted = context_name(name);
+        let (own, spec) = self.input.contexts.iter().find(|(own, _)| context_name(own) == wanted)?;
+        let image = match spec {
+            ContextSpec::Dir => return Some(Source::Directory(own.clone())),
+            ContextSpec::Image(reference) => ImageName::Reference(reference.or_latest()),
+            ContextSpec::Layout { dir, image } => {
+                ImageName::Layout { dir: dir.clone(), image: image.clone() }
+            }
+        };
+        Some(Source::Image(Wanted { name: image, display: own.clone(), span }))
+    }
+
+    /// What `--from` of a COPY means: a number is a stage. The parser has seen that it holds no variable.
+    pub(crate) fn copy_source(&self, name: &str, span: Span) -> Result<Source, Fault> {
+        match name.parse::<usize>() {
+            Ok(number) if number < self.input.ast.stages.len() => Ok(Source::Stage(number)),
+            Ok(number) => Err(fault("unknown-stage", format!("there is no stage number {number}"), span)),
+            Err(_) => self.mount_source(name, span),
+        }
+    }
+
+    /// What `from=` of a mount means.
+    pub(crate) fn mount_source(&self, name: &str, span: Span) -> Result<Source, Fault> {
+        match self.named(name, None) {
+            Some(stage) => Ok(Source::Stage(stage)),
+            None => self.outside(name, span),
+        }
+    }
+
+    /// The sources an instruction reads beside its base and the main context.
+    fn sources(&self, step: &Step) -> Result<Vec<Source>, Fault> {
+        match &step.instruction.kind {
+            InstructionKind::Copy(copy) => {
+                let from = copy.from.iter();
+                from.map(|from| self.copy_source(&from.value, step.at(from.span))).collect()
+            }
+            InstructionKind::Run(run) => {
+                let mut sources = Vec::new();
+                for mount in &run.mounts {
+                    if let Some(from) = from_of_mount(&mount.value) {
+                        sources.push(self.mount_source(from, step.at(mount.span))?);
+                    }
+                }
+                Ok(sources)
+            }
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    fn link(&mut self, index: usize, steps: &[Step]) -> Result<(), Fault> {
+        for step in steps {
+            for source in self.sources(step)? {
+                self.shapes[index].need(&source);
+            }
+        }
+        Ok(())
+    }
+
+    /// A stage that needs itself, through whatever others.
+    fn cycle(&self) -> Option<Fault> {
+        let mut open: Vec<usize> = (0..self.shapes.len()).collect();
+        let mut closed = vec![false; self.shapes.len()];
+        loop {
+            let (ready, rest): (Vec<usize>, Vec<usize>) =
+                open.iter().partition(|index| self.shapes[**index].needs.iter().all(|need| closed[*need]));
+            if ready.is_empty() {
+                break;
+            }
+            ready.iter().for_each(|index| closed[*index] = true);
+            open = rest;
+        }
+        // Whoever follows an unmet need often enough is on the circle.
+        let mut index = *open.first()?;
+        for _ in &open {
+            index = *self.shapes[index].needs.iter().find(|need| !closed[**need])?;
+        }
+        let shape = &self.shapes[index];
+        let message = format!("circular dependency detected on stage: `{}`", shape.shown);
+        Some(fault("stage-cycle", message, shape.span))
+    }
+
+    /// The stage that a target names; none means the last one.
+    pub(crate) fn target(&self, name: Option<&str>) -> Result<usize, Fault> {
+        let stages = &self.input.ast.stages;
+        let Some(last) = stages.len().checked_sub(1) else {
+            return Err(Box::new(ireko_report::Diagnostic::error(
+                "no-stages",
+                "the Dockerfile has no stage to build: it needs a FROM",
+            )));
+        };
+        let Some(name) = name else { return Ok(last) };
+        let by_number = || name.parse().ok().filter(|number| *number <= last);
+        self.named(name, None).or_else(by_number).ok_or_else(|| {
+            let message = format!("target stage `{name}` could not be found");
+            let fault = Box::new(ireko_report::Diagnostic::error("unknown-target", message));
+            suggest_stage(fault, name, self.names())
+        })
+    }
+
+    /// Which stages the target needs, itself included; or what must be known to say so.
+    pub(crate) fn reach(&mut self, target: usize, facts: &Facts) -> Result<Reach, Fault> {
+        let mut reach = Reach { wanted: vec![false; self.shapes.len()], needs: BTreeMap::new() };
+        let mut todo = vec![target];
+        while let Some(index) = todo.pop() {
+            if std::mem::replace(&mut reach.wanted[index], true) {
+                continue;
+            }
+            self.check_platform(index)?;
+            if let (Source::Image(wanted), false) =
+                (self.shapes[index].base.clone(), self.shapes[index].replaced)
+                && let Some(fact) = facts.image(&wanted.name, &self.input.platform)
+            {
+                self.take_triggers(index, &fact.config.config.on_build)?;
+            }
+            for wanted in &self.shapes[index].images {
+                if facts.image(&wanted.name, &self.input.platform).is_none() {
+                    let need = self.need(wanted);
+                    reach.needs.entry(wanted.name.clone()).or_insert(need);
+                }
+            }
+            todo.extend(&self.shapes[index].needs);
+        }
+        if let Some(fault) = self.cycle() {
+            return Err(fault);
+        }
+        Ok(reach)
+    }
+
+    fn check_platform(&self, index: usize) -> Result<(), Fault> {
+        let Some((platform, span)) = &self.shapes[index].platform else { return Ok(()) };
+        let host = self.input.platform.clone().normalized();
+        let plain = |platform: &Platform| (platform.os.clone(), platform.architecture.clone());
+        // Variants of amd64 are levels of one instruction set; those of arm are not.
+        let alike = plain(platform) == plain(&host) && host.architecture == "amd64";
+        if alike || host.same(platform) {
+            return Ok(());
+        }
+        Err(unsupported(&format!("a platform other than `{host}` (here `{platform}`)"), *span))
+    }
+
+    fn take_triggers(&mut self, index: usize, triggers: &[String]) -> Result<(), Fault> {
+        if triggers.is_empty() {
+            return Ok(());
+        }
+        let mut steps = parse_triggers(triggers, &self.input.ast.stages[index])?;
+        self.link(index, &steps)?;
+        steps.append(&mut self.shapes[index].steps);
+        self.shapes[index].steps = steps;
+        Ok(())
+    }
+
+    fn need(&self, wanted: &Wanted) -> Need {
+        Need {
+            image: wanted.name.clone(),
+            platform: self.input.platform.clone(),
+            display: wanted.display.clone(),
+            span: Some(wanted.span),
+            stages: self.names().map(str::to_owned).collect(),
+        }
+    }
+}
+
+/// What a target reaches.
+pub(crate) struct Reach {
+    /// By stage.
+    pub(crate) wanted: Vec<bool>,
+    /// What is not known yet.
+    pub(crate) needs: BTreeMap<ImageName, Need>,
+}
+
+impl StageShape {
+    fn broken(index: usize, stage: &Stage) -> Self {
+        Self {
+            shown: index.to_string(),
+            base: Source::Scratch,
+            replaced: false,
+            span: stage.from.base.span,
+            steps: Vec::new(),
+            platform: None,
+            needs: Vec::new(),
+            images: Vec::new(),
+        }
+    }
+
+    fn need(&mut self, source: &Source) {
+        match source {
+            Source::Stage(index) if !self.needs.contains(index) => self.needs.push(*index),
+            Source::Image(wanted) if !self.images.contains(wanted) => self.images.push(wanted.clone()),
+            _ => {}
+        }
+    }
+}
+
+/// A context's name and an image's compare in the form people write them, without `:latest`.
+fn context_name(name: &str) -> String {
+    let familiar = name.parse::<Reference>().map_or(name.to_ascii_lowercase(), |name| name.familiar());
+    familiar.strip_suffix(":latest").map_or(familiar.clone(), str::to_owned)
+}
+
+/// The value of `from=` in a mount. The parser has seen that it holds no variable.
+fn from_of_mount(mount: &str) -> Option<&str> {
+    let fields = mount.split(',').map(|field| field.trim_matches('"'));
+    let pairs = fields.filter_map(|field| field.split_once('='));
+    let (_, from) = pairs.rev().find(|(name, _)| name.eq_ignore_ascii_case("from"))?;
+    Some(from).filter(|from| !from.is_empty())
+}

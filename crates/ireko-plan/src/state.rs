@@ -1,0 +1,142 @@
+//! The state of a stage while its instructions are gone through.
+
+use crate::fault::{Fault, Of, fault};
+use crate::scope::Scope;
+use ireko_dockerfile::Word;
+use ireko_dockerfile::words::Lexer;
+use ireko_graph::NodeId;
+use ireko_oci::{GuestPath, History, ImageConfig, Platform, Timestamp};
+use ireko_report::Span;
+
+/// Where programs are looked for, when an image does not say.
+const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// What history entries are marked with, so that readers know their form.
+const COMMENT: &str = "buildkit.dockerfile.v0";
+
+/// Everything that an instruction may read or change.
+#[derive(Clone, Debug)]
+pub(crate) struct State {
+    /// The tree; `None` is empty.
+    pub(crate) node: Option<NodeId>,
+    /// The image as it would be now.
+    pub(crate) image: ImageConfig,
+    /// Environment of the next step: the image's and the build arguments in scope.
+    pub(crate) env: Scope,
+    /// Build arguments declared so far.
+    pub(crate) args: Vec<(String, Option<String>)>,
+    /// Working directory of the next step.
+    pub(crate) cwd: GuestPath,
+    /// CMD was said in this very stage.
+    pub(crate) cmd_said: bool,
+    /// How many history entries are the base image's.
+    pub(crate) base_history: usize,
+    /// When everything is said to have happened.
+    pub(crate) epoch: Option<Timestamp>,
+}
+
+impl State {
+    /// A stage from nothing.
+    pub(crate) fn scratch(platform: &Platform, epoch: Option<Timestamp>) -> Self {
+        let mut image = ImageConfig::for_platform(&platform.clone().normalized());
+        image.config.working_dir = "/".to_owned();
+        Self::on(image, None, epoch)
+    }
+
+    /// A stage on an image.
+    pub(crate) fn on(image: ImageConfig, node: Option<NodeId>, epoch: Option<Timestamp>) -> Self {
+        Self {
+            node,
+            base_history: image.history.len(),
+            image: plain(image),
+            env: Scope::default(),
+            args: Vec::new(),
+            cwd: GuestPath::root(),
+            cmd_said: false,
+            epoch,
+        }
+    }
+
+    /// Makes this the state in which a stage's first instruction starts.
+    pub(crate) fn enter(&mut self) {
+        let config = &mut self.image.config;
+        config.on_build = Vec::new();
+        self.cmd_said = false;
+        if config.env_get("PATH").is_none() {
+            config.env.push(format!("PATH={DEFAULT_PATH}"));
+        }
+        for pair in &config.env {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            self.env.set(name, value);
+        }
+        // A relative directory in an image's config is relative to the root.
+        self.cwd = GuestPath::root().join(&config.working_dir).unwrap_or_else(|_| GuestPath::root());
+    }
+
+    /// A word with its variables and quotes resolved.
+    pub(crate) fn expand(&self, lexer: Lexer, word: &Word, span: Span) -> Result<String, Fault> {
+        Ok(lexer.word(&word.value, &self.env).of(span)?.text)
+    }
+
+    /// A path in the image that stands at `span`, relative to the working directory.
+    pub(crate) fn path(&self, text: &str, span: Span) -> Result<GuestPath, Fault> {
+        self.cwd.join(text).map_err(|error| fault("bad-path", error.to_string(), span))
+    }
+
+    /// Notes an instruction that made no layer.
+    pub(crate) fn note(&mut self, text: impl Into<String>) {
+        self.history(text.into(), true);
+    }
+
+    /// Notes an instruction that made a layer.
+    pub(crate) fn note_layer(&mut self, text: impl Into<String>) {
+        self.history(text.into(), false);
+    }
+
+    fn history(&mut self, created_by: String, empty_layer: bool) {
+        self.image.history.push(History {
+            created: self.epoch,
+            created_by,
+            comment: COMMENT.to_owned(),
+            empty_layer,
+            ..History::default()
+        });
+    }
+
+    /// Words for the shell of the stage.
+    pub(crate) fn with_shell(&self, line: &str) -> Vec<String> {
+        let shell = &self.image.config.shell;
+        let mut words =
+            if shell.is_empty() { vec!["/bin/sh".to_owned(), "-c".to_owned()] } else { shell.clone() };
+        words.push(line.to_owned());
+        words
+    }
+
+    /// Build arguments as the step sees them, each once.
+    pub(crate) fn visible_args(&self) -> Vec<(String, String)> {
+        let mut seen: Vec<(String, String)> = Vec::new();
+        for (name, value) in &self.args {
+            let value = self.env.value(name).or(value.as_deref()).unwrap_or_default().to_owned();
+            match seen.iter_mut().find(|(own, _)| own == name) {
+                Some((_, old)) => *old = value,
+                None => seen.push((name.clone(), value)),
+            }
+        }
+        seen
+    }
+}
+
+/// The image without what a built image does not take over from its base.
+fn plain(mut image: ImageConfig) -> ImageConfig {
+    image.created = None;
+    image.extra.clear();
+    image.config.extra.clear();
+    image.config.stop_timeout = None;
+    if let Some(check) = &mut image.config.healthcheck {
+        check.extra.clear();
+    }
+    for entry in &mut image.history {
+        entry.extra.clear();
+    }
+    image
+}

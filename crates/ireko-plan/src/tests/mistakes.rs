@@ -1,0 +1,216 @@
+//! What is said about Dockerfiles that cannot be planned.
+
+use super::*;
+use ireko_dockerfile::Ast;
+
+/// One diagnostic: its place, its text, its hint.
+pub(super) fn show(fault: &Diagnostic, ast: &Ast) -> String {
+    let place = fault.span().map(|span| {
+        format!(
+            "{}: `{}` ",
+            ast.source.position(span.start).line,
+            ast.source.slice(span).replace('\n', "\\n")
+        )
+    });
+    let mut out = format!("{}{} ({})\n", place.unwrap_or_default(), fault.message, fault.code);
+    if let Some(hint) = &fault.hint {
+        out.push_str(&format!("  hint: {hint}\n"));
+    }
+    out
+}
+
+#[test]
+fn names_that_do_not_exist() {
+    check_with(
+        "FROM busybox AS build\nFROM busybox AS test\n",
+        |input| input.targets = vec!["biuld".to_owned(), "nothing-like-it".to_owned()],
+        expect![[r#"
+            target stage `biuld` could not be found (unknown-target)
+              hint: did you mean `build`?
+            target stage `nothing-like-it` could not be found (unknown-target)
+              hint: the stages are `build`, `test`
+        "#]],
+    );
+    check(
+        "FROM busybox\nCOPY --from=7 a b\n",
+        expect![[r#"
+        2: `7` there is no stage number 7 (unknown-stage)
+    "#]],
+    );
+    check(
+        "FROM busybox AS build\nFROM Biuld\n",
+        expect![[r#"
+        2: `Biuld` `Biuld` is no stage, and no image can have this name: invalid image reference `Biuld`: repository name (`library/Biuld`) must be lowercase (bad-reference)
+          hint: did you mean `build`?
+    "#]],
+    );
+    check(
+        "ARG BSAE=x\nFROM $BASE\n",
+        expect![[r#"
+        2: `$BASE` the base name `$BASE` is empty after expansion (empty-base)
+          hint: did you mean `BSAE`?
+    "#]],
+    );
+}
+
+#[test]
+fn stages_in_a_circle_or_out_of_order() {
+    check(
+        "FROM busybox AS a\nCOPY --from=a x y\n",
+        expect![[r#"
+        1: `busybox` circular dependency detected on stage: `a` (stage-cycle)
+    "#]],
+    );
+    check(
+        "FROM busybox AS a\nCOPY --from=b x y\nFROM a AS b\n",
+        expect![[r#"
+        1: `busybox` circular dependency detected on stage: `a` (stage-cycle)
+    "#]],
+    );
+    check_with(
+        "FROM busybox AS a\nCOPY --from=b x y\nFROM bare AS b\n",
+        |input| input.targets = vec!["a".to_owned()],
+        expect![[r#"
+            asked docker.io/library/bare:latest
+            asked docker.io/library/busybox:latest
+            2: `b` stage `b` must be defined above stage `a`, which reads it (stage-order)
+        "#]],
+    );
+}
+
+#[test]
+fn variables_that_are_not_allowed_or_not_set() {
+    check(
+        "FROM busybox\nENV A=\"${B:?must be set}\"\n",
+        expect![[r#"
+        asked docker.io/library/busybox:latest
+        2: `"${B:?must be set}"` cannot expand `"${B:?must be set}"`: B: must be set (bad-substitution)
+    "#]],
+    );
+    check(
+        "FROM --platform=$NOPE busybox\n",
+        expect![[r#"
+            1: `$NOPE` the platform `$NOPE` is empty after expansion (bad-platform)
+        "#]],
+    );
+    check(
+        "FROM --platform=a/b/c/d busybox\n",
+        expect![[r#"
+        1: `a/b/c/d` `a/b/c/d` is not a platform (bad-platform)
+    "#]],
+    );
+}
+
+#[test]
+fn what_is_not_done_yet_is_said() {
+    check(
+        "FROM --platform=linux/arm64 busybox\n",
+        expect![[r#"
+        1: `linux/arm64` a platform other than `linux/amd64` (here `linux/arm64`) is not supported yet (not-supported)
+    "#]],
+    );
+    check(
+        "FROM busybox\nADD https://example.com/x /x\n",
+        expect![[r#"
+        asked docker.io/library/busybox:latest
+        2: `https://example.com/x` ADD of a URL (`https://example.com/x`) is not supported yet (not-supported)
+    "#]],
+    );
+    check(
+        "FROM busybox\nADD git@example.com:a/b /x\n",
+        expect![[r#"
+        asked docker.io/library/busybox:latest
+        2: `git@example.com:a/b` ADD of a git repository (`git@example.com:a/b`) is not supported yet (not-supported)
+    "#]],
+    );
+    check(
+        "FROM busybox\nRUN --security=insecure x\n",
+        expect![[r#"
+        asked docker.io/library/busybox:latest
+        2: `insecure` `RUN --security=insecure` is not supported yet (not-supported)
+    "#]],
+    );
+    check(
+        "FROM busybox\nRUN --mount=type=ssh x\n",
+        expect![[r#"
+        asked docker.io/library/busybox:latest
+        2: `type=ssh` a mount of type ssh is not supported yet (not-supported)
+    "#]],
+    );
+    check(
+        "FROM busybox\nRUN --device=vendor/gpu x\n",
+        expect![[r#"
+        asked docker.io/library/busybox:latest
+        2: `vendor/gpu` `RUN --device` is not supported yet (not-supported)
+    "#]],
+    );
+}
+
+#[test]
+fn values_that_mean_nothing() {
+    check(
+        "FROM busybox\nCOPY https://example.com/x /x\n",
+        expect![[r#"
+        asked docker.io/library/busybox:latest
+        2: `https://example.com/x` COPY cannot fetch `https://example.com/x`, which is a URL (remote-copy)
+          hint: ADD can
+    "#]],
+    );
+    check(
+        "FROM busybox\nCOPY --chmod=9999 x /x\n",
+        expect![[r#"
+        asked docker.io/library/busybox:latest
+        2: `9999` cannot use `--chmod=9999`: invalid chmod parameter: '9999'. it should be octal string and between 0 and 07777, or a change such as `u+x` (bad-chmod)
+    "#]],
+    );
+    check(
+        "FROM busybox\nEXPOSE a\n",
+        expect![[r#"
+        asked docker.io/library/busybox:latest
+        2: `a` cannot expose `a`: invalid port: "a": invalid containerPort: a (bad-port)
+    "#]],
+    );
+    check(
+        "FROM busybox\nSTOPSIGNAL BANANA\n",
+        expect![[r#"
+        asked docker.io/library/busybox:latest
+        2: `BANANA` `BANANA` is not a signal (bad-signal)
+    "#]],
+    );
+    check(
+        "FROM busybox\nVOLUME $NOPE\n",
+        expect![[r#"
+        asked docker.io/library/busybox:latest
+        2: `$NOPE` the path of a VOLUME is empty after expansion (empty-volume)
+    "#]],
+    );
+    check(
+        "FROM busybox\nRUN --mount=type=cache,target=/ x\n",
+        expect![[r#"
+        asked docker.io/library/busybox:latest
+        2: `type=cache,target=/` cannot use the mount `type=cache,target=/`: its target is `/` (bad-mount)
+    "#]],
+    );
+    check(
+        "FROM busybox\nARG T=banana\nRUN --mount=type=$T,target=/x x\n",
+        expect![[r#"
+        asked docker.io/library/busybox:latest
+        3: `type=$T,target=/x` cannot use the mount `type=$T,target=/x`: unsupported mount type "banana" (bad-mount)
+    "#]],
+    );
+    check(
+        "FROM busybox\nADD --checksum=sha256:00 x /x\n",
+        expect![[r#"
+        asked docker.io/library/busybox:latest
+        2: `sha256:00` `--checksum` is only for a source that is a URL or a git repository (bad-checksum)
+    "#]],
+    );
+    check_with(
+        "FROM busybox\n",
+        |input| input.build_args = vec![build_arg("SOURCE_DATE_EPOCH", "soon")],
+        expect![[r#"
+            asked docker.io/library/busybox:latest
+            `SOURCE_DATE_EPOCH` is `soon`, which is no number of seconds (bad-epoch)
+        "#]],
+    );
+}
