@@ -55,6 +55,10 @@ impl Registry {
         let what = manifest_of(reference);
         let request = self.manifest_request(reference, &what, Request::head)?;
         let response = self.send(reference, &what, &request)?;
+        // Some small registries know no HEAD.
+        if matches!(response.status(), 405 | 501) {
+            return Ok(None);
+        }
         if !response.is_success() {
             return Err(self.not_found(reference, self.refusal(reference, &what, response)));
         }
@@ -197,6 +201,10 @@ impl Registry {
             };
             if response.is_success() {
                 return Ok(response);
+            }
+            // Nothing follows what came: the blob itself is shorter than it should be.
+            if response.status() == 416 && from > 0 {
+                return Err(transfer.mismatch(format!("{} bytes", blob.size), format!("{from}")));
             }
             last = Some(self.refusal(reference, what, response));
         }

@@ -17,36 +17,26 @@ const QUEUE: usize = 8;
 /// The content of an answer. Reading blocks; dropping it early closes or resets the stream.
 #[derive(Debug)]
 pub struct Body {
-    pieces: mpsc::Receiver<Result<Bytes, HttpError>>,
+    pieces: mpsc::Receiver<Piece>,
     piece: Bytes,
+    ended: bool,
+    host: String,
+}
+
+#[derive(Debug)]
+enum Piece {
+    Bytes(Bytes),
+    /// The content is whole. A channel that closes without this was abandoned, and must not look like an end.
+    End,
+    Failed(HttpError),
 }
 
 impl Body {
     /// Starts fetching on the current runtime.
-    pub(super) fn pump(mut content: Incoming, host: String, idle: Duration) -> Self {
+    pub(super) fn pump(content: Incoming, host: String, idle: Duration) -> Self {
         let (sender, pieces) = mpsc::channel(QUEUE);
-        tokio::spawn(async move {
-            loop {
-                let piece = match timeout(idle, content.frame()).await {
-                    Ok(None) => return,
-                    Ok(Some(Ok(frame))) => match frame.into_data() {
-                        Ok(data) => Ok(data),
-                        Err(_trailers) => continue,
-                    },
-                    Ok(Some(Err(cause))) => {
-                        Err(HttpError::Broken { host: host.clone(), problem: super::error::explain(&cause) })
-                    }
-                    Err(_late) => {
-                        Err(HttpError::Timeout { host: host.clone(), awaited: "more data", patience: idle })
-                    }
-                };
-                let last = piece.is_err();
-                if sender.send(piece).await.is_err() || last {
-                    return;
-                }
-            }
-        });
-        Self { pieces, piece: Bytes::new() }
+        tokio::spawn(fetch(content, host.clone(), idle, sender));
+        Self { pieces, piece: Bytes::new(), ended: false, host }
     }
 
     /// The next bytes, in pieces as they came; nothing at the end.
@@ -55,9 +45,17 @@ impl Body {
             if !self.piece.is_empty() {
                 return Ok(Some(std::mem::take(&mut self.piece)));
             }
+            if self.ended {
+                return Ok(None);
+            }
             match self.pieces.blocking_recv() {
-                Some(piece) => self.piece = piece?,
-                None => return Ok(None),
+                Some(Piece::Bytes(bytes)) => self.piece = bytes,
+                Some(Piece::End) => self.ended = true,
+                Some(Piece::Failed(error)) => return Err(error),
+                None => {
+                    let problem = "the transfer was abandoned".to_owned();
+                    return Err(HttpError::Broken { host: self.host.clone(), problem });
+                }
             }
         }
     }
@@ -72,6 +70,30 @@ impl Body {
             bytes.extend_from_slice(&piece);
         }
         Ok(Some(bytes))
+    }
+}
+
+async fn fetch(mut content: Incoming, host: String, idle: Duration, sender: mpsc::Sender<Piece>) {
+    loop {
+        let piece = match timeout(idle, content.frame()).await {
+            Ok(None) => Piece::End,
+            Ok(Some(Ok(frame))) => match frame.into_data() {
+                Ok(data) => Piece::Bytes(data),
+                Err(_trailers) => continue,
+            },
+            Ok(Some(Err(cause))) => Piece::Failed(HttpError::Broken {
+                host: host.clone(),
+                problem: super::error::explain(&cause),
+            }),
+            Err(_late) => {
+                Piece::Failed(HttpError::Timeout { host: host.clone(), awaited: "more data", patience: idle })
+            }
+        };
+        let is_last = !matches!(piece, Piece::Bytes(_));
+        // A reader that is gone wants no more.
+        if sender.send(piece).await.is_err() || is_last {
+            return;
+        }
     }
 }
 

@@ -182,3 +182,13 @@ fn bodies_have_a_limit_where_one_is_given() {
     assert_eq!(read(100_000).map(|bytes| bytes.len()), Some(100_000));
     assert_eq!(read(99_999), None);
 }
+
+#[test]
+fn a_body_does_not_end_early_with_its_client() {
+    let server = Server::start(|_: &Received| Answer::ok(vec![b'x'; 50_000_000]));
+    let client = Client::new(options());
+    let mut response = client.get(&server.url("/"), &[]).unwrap();
+    drop(client);
+    let error = response.body.read_up_to(u64::MAX).unwrap_err();
+    assert!(matches!(error, HttpError::Broken { .. }), "{error}");
+}

@@ -415,3 +415,19 @@ fn near_tags_come_first() {
     assert_eq!(nearest("zzz", &tags), ["latest", "bookworm", "bookworm-slim"]);
     assert_eq!(distance("kitten", "sitting"), 3);
 }
+
+#[test]
+fn a_blob_of_another_size_is_refused() {
+    let registry = TestRegistry::start();
+    let digest = registry.put_blob(b"0123456789");
+    let reference = name(&registry.address(), "app");
+    let pull = |size| session().blob_bytes(&reference, &Descriptor::new(MediaType::OCI_LAYER, digest, size));
+    let text = |error: RegistryError| chain(&error).replace(&registry.address(), "HOST");
+    assert_eq!(pull(10).unwrap(), b"0123456789");
+    expect!["blob `sha256:` of `HOST/app` from `HOST` is wrong: expected 9 bytes, got more"]
+        .assert_eq(&without_digests(&text(pull(9).unwrap_err())));
+    expect!["blob `sha256:` of `HOST/app` from `HOST` is wrong: expected 11 bytes, got 10"]
+        .assert_eq(&without_digests(&text(pull(11).unwrap_err())));
+    expect!["blob `sha256:` of `HOST/app` from `HOST` is larger than 4194304 bytes"]
+        .assert_eq(&without_digests(&text(pull(5 << 20).unwrap_err())));
+}
