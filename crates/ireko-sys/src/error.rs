@@ -58,6 +58,12 @@ pub enum Error {
         /// Whether it was looked up in `PATH`.
         searched: bool,
     },
+    /// The program to run is in the image, but not what it needs to be started.
+    #[error("program `{program}` is in the image, but not the interpreter or loader it names")]
+    InterpreterNotFound {
+        /// What was to be run.
+        program: String,
+    },
     /// The program to run is there but cannot be run.
     #[error("cannot run `{program}`")]
     ProgramNotRunnable {
@@ -90,7 +96,7 @@ impl Error {
     #[must_use]
     pub fn exit_code(&self) -> Option<u8> {
         match self {
-            Self::ProgramNotFound { .. } => Some(127),
+            Self::ProgramNotFound { .. } | Self::InterpreterNotFound { .. } => Some(127),
             Self::ProgramNotRunnable { .. } => Some(126),
             _ => None,
         }

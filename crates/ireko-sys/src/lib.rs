@@ -21,6 +21,8 @@
 //! # }
 //! ```
 //!
+//! Needs Linux 5.4 at level root and 5.11 at level rootless, whose overlays came with it.
+//!
 //! Architecture invariant: what the child of [`sandbox::spawn`] does is a list of steps computed before it is
 //! started. The child shares this process's memory, so it neither allocates nor panics nor decides.
 #![allow(unsafe_code, reason = "the one crate that talks to the kernel directly")]

@@ -1,5 +1,7 @@
 //! Mounts made by this process for itself: overlays, binds, tmpfs; each undone when its guard is dropped.
 
+mod one_text;
+
 use std::ffi::{CString, OsStr};
 use std::fs;
 use std::io;
@@ -10,6 +12,7 @@ use std::sync::OnceLock;
 
 use libc::c_int;
 
+pub(crate) use self::one_text::legacy_overlay;
 use crate::error::{Error, Result};
 use crate::raw::{self, Errno};
 use crate::userns::{IdRange, namespace_for_idmap};
@@ -68,14 +71,9 @@ pub(crate) struct OverlayPlan {
     pub(crate) upper: Option<(CString, CString)>,
     pub(crate) userxattr: bool,
     pub(crate) api: OverlayApi,
-    /// The option text of [`OverlayApi::OneText`]; descriptors are numbered from [`FIRST_LAYER_FD`].
-    pub(crate) text: CString,
 }
 
-/// Descriptors of layers get numbers from here in a child that uses [`OverlayApi::OneText`].
-pub(crate) const FIRST_LAYER_FD: c_int = 200;
-
-/// A tmpfs or overlay mount fails with this many layers in any case (the kernel's own limit).
+/// Most layers the kernel unites.
 pub(crate) const MAX_LOWERS: usize = 500;
 
 pub(crate) fn c_path(path: &Path) -> Result<CString> {
@@ -97,19 +95,8 @@ impl OverlayPlan {
             .as_ref()
             .map(|upper| Ok::<_, Error>((c_path(&upper.dir)?, c_path(&upper.work)?)))
             .transpose()?;
-        let text = one_text(lowers.len(), upper.is_some(), overlay.userxattr);
-        Ok(Self { lowers, upper, userxattr: overlay.userxattr, api, text })
+        Ok(Self { lowers, upper, userxattr: overlay.userxattr, api })
     }
-}
-
-fn one_text(lowers: usize, writable: bool, userxattr: bool) -> CString {
-    let numbers: Vec<String> = (0..lowers).map(|index| format!("{}", 200 + index)).collect();
-    let mut text = format!("lowerdir={}", numbers.join(":"));
-    if writable {
-        text += &format!(",upperdir={},workdir={}", 200 + lowers, 201 + lowers);
-    }
-    text += if userxattr { ",userxattr,index=off" } else { ",redirect_dir=off,metacopy=off,index=off" };
-    CString::new(text).expect("made of digits and option names")
 }
 
 /// Mounts an overlay by the new calls, without a place yet. Allocates nothing: the sandbox's child calls it too.
@@ -137,36 +124,6 @@ fn configure_overlay(fs: c_int, plan: &OverlayPlan) -> raw::Result<()> {
     }
     raw::fsconfig_string(fs, c"index", c"off")?;
     raw::fsconfig_create(fs)
-}
-
-/// Mounts an overlay at `at` by the old call, each layer named by the number of an open descriptor, so that
-/// hundreds fit into the one page the kernel reads. Changes the current directory; opens descriptors.
-pub(crate) fn legacy_overlay(plan: &OverlayPlan, at: &std::ffi::CStr) -> raw::Result<()> {
-    let place = |path: &std::ffi::CStr, index: usize| -> raw::Result<()> {
-        let number = FIRST_LAYER_FD + c_int::try_from(index).map_err(|_| Errno(libc::EMFILE))?;
-        let fd = raw::openat(raw::AT_CWD, path, libc::O_PATH | libc::O_DIRECTORY, 0)?;
-        raw::dup3(fd, number)?;
-        if fd != number {
-            raw::close(fd);
-        }
-        Ok(())
-    };
-    let mut count = 0_usize;
-    for lower in &plan.lowers {
-        place(lower, count)?;
-        count = count.saturating_add(1);
-    }
-    if let Some((dir, work)) = &plan.upper {
-        place(dir, count)?;
-        place(work, count.saturating_add(1))?;
-        count = count.saturating_add(2);
-    }
-    raw::chdir(c"/proc/thread-self/fd")?;
-    let done = raw::mount(Some(c"overlay"), at, Some(c"overlay"), 0, Some(&plan.text));
-    for index in 0..count {
-        raw::close(FIRST_LAYER_FD.saturating_add(c_int::try_from(index).unwrap_or(0)));
-    }
-    done
 }
 
 /// A mount of this process's namespace; dropped, it is taken away.

@@ -21,7 +21,7 @@ use std::path::PathBuf;
 
 pub use self::plan::{Facts, entry_steps};
 pub use self::running::{Exit, MountPoint, Proc, Running, remove_mount_points};
-pub use self::spawn::spawn;
+pub use self::spawn::{spawn, spawn_with};
 pub use self::step::Step;
 pub use crate::mount::Overlay;
 

@@ -28,6 +28,8 @@ pub(super) struct Work<'a> {
     pub(super) log: Log,
     /// The outer /proc had to be shown.
     pub(super) outer_proc: bool,
+    /// The program is there, but not the interpreter or loader it names.
+    pub(super) lacks_interpreter: bool,
     /// Index of the step that is being performed.
     pub(super) stage: usize,
     /// Why that one failed; 0 if it did not.
@@ -268,9 +270,7 @@ fn node(work: &Work<'_>, path: &CStr, host: &CStr, device: u32) -> Result<()> {
 
 fn mask(path: &CStr) -> Result<()> {
     match raw::mount(Some(c"/dev/null"), path, None, libc::MS_BIND, None) {
-        Err(Errno(libc::ENOTDIR)) => {
-            raw::mount(Some(c"tmpfs"), path, Some(c"tmpfs"), libc::MS_RDONLY, Some(c"size=0,mode=755"))
-        }
+        Err(Errno(libc::ENOTDIR)) => raw::mount(Some(c"tmpfs"), path, Some(c"tmpfs"), libc::MS_RDONLY, None),
         Err(Errno(libc::ENOENT)) => Ok(()),
         other => other,
     }
@@ -337,11 +337,17 @@ fn bound(keep: CapSet, last: u32) -> Result<()> {
     Ok(())
 }
 
-fn exec(work: &Work<'_>, candidates: &[std::ffi::CString]) -> Errno {
+fn exec(work: &mut Work<'_>, candidates: &[std::ffi::CString]) -> Errno {
     let mut worst = Errno(libc::ENOENT);
     for path in candidates {
         match raw::execve(path, work.argv, work.env) {
-            Errno(libc::ENOENT | libc::ENOTDIR) => {}
+            absent @ Errno(libc::ENOENT | libc::ENOTDIR) => {
+                // It is there: what is missing is the interpreter it names.
+                if raw::openat(raw::AT_CWD, path, libc::O_PATH, 0).is_ok() {
+                    work.lacks_interpreter = true;
+                    return absent;
+                }
+            }
             refused @ Errno(libc::EACCES) => worst = refused,
             other => return other,
         }

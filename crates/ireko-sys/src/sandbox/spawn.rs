@@ -25,7 +25,11 @@ use crate::{mount, raw, seccomp, userns};
 /// called this ends, so call it from the thread that waits for it.
 pub fn spawn(sandbox: &Sandbox) -> Result<Running> {
     static FACTS: OnceLock<Facts> = OnceLock::new();
-    let facts = FACTS.get_or_init(Facts::of_this_machine);
+    spawn_with(sandbox, FACTS.get_or_init(Facts::of_this_machine))
+}
+
+/// As [`spawn`], taking `facts` for what this machine is like: to try what is done on older kernels.
+pub fn spawn_with(sandbox: &Sandbox, facts: &Facts) -> Result<Running> {
     let mut ends = Ends::open(sandbox)?;
     let plan = plan(sandbox, facts, &ends.descriptors)?;
     let strings = Strings::new(sandbox)?;
@@ -46,6 +50,7 @@ pub fn spawn(sandbox: &Sandbox) -> Result<Running> {
         old_root: -1,
         log: Log::new(),
         outer_proc: false,
+        lacks_interpreter: false,
         stage: 0,
         errno: 0,
     };
@@ -54,13 +59,16 @@ pub fn spawn(sandbox: &Sandbox) -> Result<Running> {
     if sandbox.identity.uid != 0 || sandbox.identity.gid != 0 {
         userns::be_dumpable();
     }
-    let (stage, errno) = (work.stage, work.errno);
+    let (stage, errno, lacks_interpreter) = (work.stage, work.errno, work.lacks_interpreter);
     let mut running = Running::new(pid, pidfd);
     running.mount_points = mount_points(work.log.bytes());
     running.proc = if work.outer_proc { Proc::Outer } else { Proc::Own };
     if errno != 0 {
         drop(running);
-        return Err(failure(&plan, stage, errno, sandbox));
+        return Err(match lacks_interpreter {
+            true => Error::InterpreterNotFound { program: program_name(sandbox) },
+            false => failure(&plan, stage, errno, sandbox),
+        });
     }
     ends.hand_over(&mut running)?;
     Ok(running)
@@ -274,9 +282,13 @@ fn failure(plan: &Plan, stage: usize, errno: c_int, sandbox: &Sandbox) -> Error 
     if !matches!(step, Step(Deed::Exec { .. })) {
         return Error::SetUp { deed: step.to_string(), cause };
     }
-    let program = sandbox.argv.first().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let program = program_name(sandbox);
     match errno {
         libc::ENOENT | libc::ENOTDIR => Error::ProgramNotFound { searched: !program.contains('/'), program },
         _ => Error::ProgramNotRunnable { program, cause },
     }
+}
+
+fn program_name(sandbox: &Sandbox) -> String {
+    sandbox.argv.first().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }

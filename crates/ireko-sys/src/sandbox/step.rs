@@ -149,7 +149,8 @@ impl fmt::Display for Step {
 }
 
 fn write_overlay(out: &mut fmt::Formatter<'_>, plan: &OverlayPlan, at: &CStr) -> fmt::Result {
-    write!(out, "mount an overlay of {} layers", plan.lowers.len())?;
+    let plural = if plan.lowers.len() == 1 { "" } else { "s" };
+    write!(out, "mount an overlay of {} layer{plural}", plan.lowers.len())?;
     match &plan.upper {
         Some((dir, _)) => write!(out, " with upper directory {}", Quoted(dir)),
         None => write!(out, " at {}, read-only", Quoted(at)),
