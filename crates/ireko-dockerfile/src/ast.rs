@@ -1,5 +1,6 @@
 //! The syntax tree: what stands in a Dockerfile, unexpanded, each piece with its span.
 
+use crate::words::{self, Env, Expanded, Lexer};
 use ireko_report::{SourceText, Span};
 use std::ops::RangeInclusive;
 
@@ -306,6 +307,17 @@ impl Heredoc {
             true => {
                 self.content.value.split_inclusive('\n').map(|line| line.trim_start_matches('\t')).collect()
             }
+        }
+    }
+}
+
+impl Heredoc {
+    /// Its text as COPY and ADD write it: variables expanded, quotes kept, backslash escaping `$`
+    /// whatever the Dockerfile's escape character is; as it stands where the name is quoted.
+    pub fn expanded(&self, env: &dyn Env) -> Result<Expanded, words::Error> {
+        match self.expand {
+            true => Lexer::new('\\').skip_quotes().word(&self.text(), env),
+            false => Ok(Expanded { text: self.text(), ..Expanded::default() }),
         }
     }
 }

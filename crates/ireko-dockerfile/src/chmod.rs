@@ -9,126 +9,142 @@ pub enum Chmod {
     Changes(Vec<Change>),
 }
 
-/// One symbolic change.
+/// One bit-level change of a mode. The rules are those of BSD's `setmode`, as BuildKit's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Change {
-    /// All bits of those it is about, `s` and `t` among them.
-    who: u32,
-    action: Action,
-    what: What,
-}
+pub struct Change(Step);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Action {
-    Add,
-    Remove,
-    Set,
+enum Step {
+    Set(u32),
+    Clear(u32),
+    /// `X`: set where the file was executable by anyone before all changes, or is a directory.
+    SetIfExecutable(u32),
+    /// `g=u` and the like: the three bits found at `shift`, added, removed or put in place of the
+    /// bits of `who`.
+    Copy {
+        sign: char,
+        shift: u32,
+        who: u32,
+    },
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum What {
-    /// These bits, for all; `execute_if_any` is `X`.
-    Bits { bits: u32, execute_if_any: bool },
-    /// The bits that user, group or others have: how far right to shift for them.
-    Copy { shift: u32 },
-}
-
-const ALL: u32 = 0o7777;
+const RWX: u32 = 0o777;
+const STICKY: u32 = 0o1000;
+/// What nobody in particular, or `a`, stands for. The sticky bit is not part of it.
+const EVERYBODY: u32 = 0o6777;
 
 /// Reads a mode.
 pub fn parse(text: &str) -> Result<Chmod, String> {
     let wrong = || {
-        format!(
-            "invalid chmod parameter: '{text}'. it should be octal string and between 0 and 07777, or a change such as `u+x`"
-        )
+        let octal = "it should be octal string and between 0 and 07777";
+        format!("invalid chmod parameter: '{text}'. {octal}, or a change such as `u+x`")
     };
     if text.starts_with(|ch: char| ch.is_ascii_digit()) {
         return match u32::from_str_radix(text, 8) {
-            Ok(mode) if mode <= ALL => Ok(Chmod::Mode(mode)),
+            Ok(mode) if mode <= 0o7777 => Ok(Chmod::Mode(mode)),
             _ => Err(wrong()),
         };
     }
-    let clauses = text.split(',').map(clause).collect::<Option<Vec<_>>>().ok_or_else(wrong)?;
-    Ok(Chmod::Changes(clauses.concat()))
+    let mut changes = Vec::new();
+    for clause in text.split(',') {
+        self::clause(clause, &mut changes).ok_or_else(wrong)?;
+    }
+    Ok(Chmod::Changes(changes))
 }
 
-/// `[ugoa]*` and then one or more of `+-=` with letters.
-fn clause(text: &str) -> Option<Vec<Change>> {
-    let letters = text.find(['+', '-', '=']).filter(|at| *at < text.len())?;
+/// `[ugoa]*`, and then one or more of `+-=` with letters.
+fn clause(text: &str, changes: &mut Vec<Change>) -> Option<()> {
+    let letters = text.find(['+', '-', '='])?;
     let mut who = 0;
     for letter in text[..letters].chars() {
         who |= match letter {
             'u' => 0o4700,
             'g' => 0o2070,
-            'o' => 0o1007,
-            'a' => ALL,
+            'o' => 0o0007,
+            'a' => EVERYBODY,
             _ => return None,
         };
     }
-    let who = if who == 0 { ALL } else { who };
-    let mut changes = Vec::new();
+    let who = if who == 0 { EVERYBODY } else { who };
     let mut rest = &text[letters..];
     while let Some(sign) = rest.chars().next() {
-        let action = match sign {
-            '+' => Action::Add,
-            '-' => Action::Remove,
-            '=' => Action::Set,
-            _ => return None,
-        };
         let end = rest[1..].find(['+', '-', '=']).map_or(rest.len(), |at| at + 1);
-        changes.push(Change { who, action, what: what(&rest[1..end])? });
+        action(sign, who, &rest[1..end], changes)?;
         rest = &rest[end..];
     }
-    Some(changes)
+    Some(())
 }
 
-fn what(letters: &str) -> Option<What> {
-    match letters {
-        "u" => return Some(What::Copy { shift: 6 }),
-        "g" => return Some(What::Copy { shift: 3 }),
-        "o" => return Some(What::Copy { shift: 0 }),
-        _ => {}
-    }
-    let (mut bits, mut execute_if_any) = (0, false);
+/// One sign and its letters.
+fn action(sign: char, who: u32, letters: &str, changes: &mut Vec<Change>) -> Option<()> {
+    // Set-id and sticky bits are not the others' business.
+    let special = who & !0o0007 != 0;
+    let mut who = who;
+    let (mut bits, mut executable, mut copied) = (0, false, false);
     for letter in letters.chars() {
         match letter {
             'r' => bits |= 0o444,
             'w' => bits |= 0o222,
             'x' => bits |= 0o111,
-            's' => bits |= 0o6000,
-            't' => bits |= 0o1000,
-            'X' => execute_if_any = true,
+            's' if special => bits |= 0o6000,
+            't' if special => {
+                bits |= STICKY;
+                who |= STICKY;
+            }
+            's' | 't' => {}
+            'X' => executable = sign != '-',
+            'u' | 'g' | 'o' => {
+                let shift = match letter {
+                    'u' => 6,
+                    'g' => 3,
+                    _ => 0,
+                };
+                changes.push(Change(Step::Copy { sign, shift, who: who & RWX }));
+                copied = true;
+            }
             _ => return None,
         }
     }
-    Some(What::Bits { bits, execute_if_any })
+    match sign {
+        '-' => changes.push(Change(Step::Clear(bits & who))),
+        '=' if !copied => changes.extend([Change(Step::Clear(who)), Change(Step::Set(bits & who))]),
+        _ => changes.push(Change(Step::Set(bits & who))),
+    }
+    if executable {
+        changes.push(Change(Step::SetIfExecutable(0o111 & who)));
+    }
+    Some(())
 }
 
 impl Chmod {
     /// The mode (`07777`) that comes of `mode`.
     pub fn apply(&self, mode: u32, is_dir: bool) -> u32 {
+        let before = mode & 0o7777;
+        let executable = is_dir || before & 0o111 != 0;
         match self {
             Self::Mode(mode) => *mode,
             Self::Changes(changes) => {
-                changes.iter().fold(mode & ALL, |mode, change| change.apply(mode, is_dir))
+                changes.iter().fold(before, |mode, change| change.apply(mode, executable))
             }
         }
     }
 }
 
 impl Change {
-    fn apply(self, mode: u32, is_dir: bool) -> u32 {
-        let wanted = match self.what {
-            What::Bits { bits, execute_if_any } => {
-                let execute = execute_if_any && (is_dir || mode & 0o111 != 0);
-                bits | if execute { 0o111 } else { 0 }
+    fn apply(self, mode: u32, executable: bool) -> u32 {
+        match self.0 {
+            Step::Set(bits) => mode | bits,
+            Step::Clear(bits) => mode & !bits,
+            Step::SetIfExecutable(bits) if executable => mode | bits,
+            Step::SetIfExecutable(_) => mode,
+            Step::Copy { sign, shift, who } => {
+                let bits = (((mode >> shift) & 0o7) * 0o111) & who;
+                match sign {
+                    '+' => mode | bits,
+                    '-' => mode & !bits,
+                    _ => (mode & !who) | bits,
+                }
             }
-            What::Copy { shift } => ((mode >> shift) & 0o7) * 0o111,
-        } & self.who;
-        match self.action {
-            Action::Add => mode | wanted,
-            Action::Remove => mode & !wanted,
-            Action::Set => (mode & !self.who) | wanted,
         }
     }
 }
@@ -155,6 +171,12 @@ mod tests {
         check("g=u,o=", 0o750, false, 0o770);
         check("+t", 0o777, true, 0o1777);
         check("u=rw+x-w", 0o000, false, 0o500);
+        check("go=u-w", 0o700, false, 0o755);
+        check("=rw,+X", 0o755, false, 0o777);
+        check("=rw,+X", 0o644, false, 0o666);
+        check("a=rwx", 0o1000, true, 0o1777);
+        check("o+st", 0o644, false, 0o644);
+        check("-X", 0o755, false, 0o755);
     }
 
     #[test]

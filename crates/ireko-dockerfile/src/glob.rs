@@ -79,7 +79,7 @@ impl Glob {
             Shape::Suffix(text) => {
                 path.ends_with(text) || text.strip_prefix(b"/").is_some_and(|rest| rest == path)
             }
-            Shape::Pieces(pieces) => Matcher::new(pieces, path).run(0, 0),
+            Shape::Pieces(pieces) => ends_well(pieces, path) && Matcher::new(pieces, path).run(0, 0),
         }
     }
 
@@ -127,6 +127,14 @@ fn shape(pieces: Vec<Piece>) -> Shape {
         [Piece::Literal(text)] => Shape::Exact(text.clone()),
         [Piece::Literal(text), Piece::Tail] => Shape::Prefix(text.clone()),
         _ => Shape::Pieces(pieces),
+    }
+}
+
+/// Most paths end otherwise than the pattern: the cheapest thing to look at.
+fn ends_well(pieces: &[Piece], path: &[u8]) -> bool {
+    match pieces.last() {
+        Some(Piece::Literal(text)) => path.ends_with(text),
+        _ => true,
     }
 }
 

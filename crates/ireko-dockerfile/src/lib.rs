@@ -20,6 +20,7 @@
 
 mod ast;
 pub mod chmod;
+pub mod device;
 pub mod duration;
 pub mod expose;
 pub mod glob;

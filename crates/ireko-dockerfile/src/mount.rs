@@ -88,9 +88,26 @@ fn base_name(path: &str) -> &str {
     path.trim_end_matches('/').rsplit('/').next().unwrap_or(path)
 }
 
-const KEYS: [&str; 17] = [
-    "type", "from", "source", "target", "readonly", "id", "sharing", "required", "size", "mode", "uid",
-    "gid", "src", "dst", "ro", "rw", "env",
+const KEYS: [&str; 19] = [
+    "type",
+    "from",
+    "source",
+    "target",
+    "readonly",
+    "id",
+    "sharing",
+    "required",
+    "size",
+    "mode",
+    "uid",
+    "gid",
+    "src",
+    "dst",
+    "destination",
+    "ro",
+    "rw",
+    "readwrite",
+    "env",
 ];
 
 /// What can be said of a mount before variables are known.
@@ -202,7 +219,7 @@ fn unexpected(mount: &Mount, key: &str) -> String {
     format!("unexpected key '{key}' for mount type '{}'", name(mount.kind))
 }
 
-fn did_you_mean(wrong: &str, known: &[&str]) -> String {
+pub(crate) fn did_you_mean(wrong: &str, known: &[&str]) -> String {
     nearest_names(wrong, known.iter().copied())
         .first()
         .map(|near| format!(" (did you mean {near}?)"))
@@ -239,7 +256,7 @@ fn sharing(value: &str) -> Result<Sharing, String> {
     })
 }
 
-fn boolean(key: &str, value: &str) -> Result<bool, String> {
+pub(crate) fn boolean(key: &str, value: &str) -> Result<bool, String> {
     match value {
         "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
         "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
@@ -311,7 +328,7 @@ fn validate(mount: &Mount) -> Result<(), String> {
 
 /// Splits a line of comma-separated values; a value in double quotes may hold commas.
 pub(crate) fn fields(line: &str) -> Result<Vec<String>, String> {
-    let failed = |why: &str| Err(format!("failed to parse csv mounts: {why}"));
+    let failed = |why: &str| Err(format!("failed to parse csv: {why}"));
     let mut fields = Vec::new();
     let mut rest = line;
     if line.is_empty() {

@@ -86,7 +86,12 @@ impl Tree {
     fn finish(&mut self, source: &SourceText) {
         let end = Span::new(source.text().len()..source.text().len());
         if !self.any {
-            self.diagnostics.push(Diagnostic::error("empty", "file with no instructions").at(end));
+            let what = if source.text().is_empty() {
+                "the Dockerfile cannot be empty"
+            } else {
+                "file with no instructions"
+            };
+            self.diagnostics.push(Diagnostic::error("empty", what).at(end));
         } else if self.stages.is_empty() && !self.diagnostics.iter().any(Diagnostic::is_error) {
             self.diagnostics
                 .push(Diagnostic::error("no-stage", "dockerfile contains no stages to build").at(end));

@@ -36,7 +36,7 @@ fn fields_are_read_with_their_defaults() {
 #[test]
 fn wrong_fields_are_said() {
     let wrong = [
-        ("", "failed to parse csv mounts: it is empty"),
+        ("", "failed to parse csv: it is empty"),
         ("type=cach", "unsupported mount type \"cach\" (did you mean cache?)"),
         ("targt=/x", "unexpected key 'targt' in 'targt=/x' (did you mean target?)"),
         ("target", "invalid field 'target' must be a key=value pair"),
@@ -45,7 +45,7 @@ fn wrong_fields_are_said() {
         ("type=cache,target=/x,mode=9", "invalid value 9 for mode"),
         ("type=secret", "invalid secret mount. one of source, target required"),
         ("target=/x,sharing=locked", "invalid cache sharing set for bind mount"),
-        ("a\"b", "failed to parse csv mounts: bare \" in non-quoted field"),
+        ("a\"b", "failed to parse csv: bare \" in non-quoted field"),
     ];
     for (value, message) in wrong {
         assert_eq!(read(value).unwrap_err(), message, "{value}");

@@ -7,7 +7,7 @@ use crate::ast::{
     Add, ArgItem, Command, Copy, From, Healthcheck, Heredoc, InstructionKind, Pair, Run, Source, Spanned,
     Word,
 };
-use crate::{duration, mount};
+use crate::{device, duration, mount};
 use ireko_report::{Diagnostic, nearest_names};
 
 /// All keywords.
@@ -253,8 +253,13 @@ impl Cx<'_> {
                 self.diagnostics.push(Diagnostic::error("mount", message).at(value.span));
             }
         }
+        for value in flags.many("device") {
+            if let Err(message) = device::parse(&value.value) {
+                self.diagnostics.push(Diagnostic::error("device", message).at(value.span));
+            }
+        }
         let network = self.choice(flags.one("network"), "invalid network mode", &["default", "none", "host"]);
-        let security = self.choice(flags.one("security"), "invalid security mode", &["sandbox", "insecure"]);
+        let security = self.choice(flags.one("security"), "invalid security", &["sandbox", "insecure"]);
         Some(Run {
             mounts: flags.many("mount"),
             network,

@@ -79,7 +79,7 @@ fn whole_files_that_are_wrong() {
     check(
         "",
         expect![[r#"
-        1:1 Error file with no instructions <>
+        1:1 Error the Dockerfile cannot be empty <>
     "#]],
     );
     check(
