@@ -139,7 +139,7 @@ fn go_context(folder: &Path) -> Result<()> {
         fs::copy(example.join(file), folder.join(file)).with_context(|| format!("cannot copy `{file}`"))?;
     }
     let build = format!(
-        "RUN --mount=type=bind,target=. --mount=type=cache,target={CACHE} {}",
+        "RUN --mount=type=bind,target=/src --mount=type=cache,target={CACHE} {}",
         go_build("/out/service")
     );
     let head = "FROM golang:1-bookworm AS build\nENV CGO_ENABLED=0 GOCACHE=/root/.cache/go-build GOPATH=/go HOME=/root\nWORKDIR /src\n";
@@ -189,7 +189,7 @@ fn go_bare(bench: &Bench, folder: &Path) -> Result<Sample> {
     let compile = || {
         let mut command = Command::new("chroot");
         command.arg(&root).args(["/bin/sh", "-c", &format!("cd /src && {}", go_build("/out/service"))]);
-        command.env_clear().env("PATH", "/usr/local/bin:/usr/bin:/bin").env("HOME", "/root");
+        command.env_clear().env("PATH", "/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin").env("HOME", "/root");
         command.env("CGO_ENABLED", "0").env("GOPATH", "/go");
         sample::run(&mut command, None)
     };

@@ -32,6 +32,13 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
+        // buildah leaves its storage mounted on itself.
+        let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+        for mount in mounts.lines().rev().filter_map(|line| line.split(' ').nth(1)) {
+            if Path::new(mount).starts_with(&self.0) {
+                let _ = rustix::mount::unmount(mount, rustix::mount::UnmountFlags::DETACH);
+            }
+        }
         if let Err(error) = fs::remove_dir_all(&self.0) {
             eprintln!("warning: cannot remove `{}`: {error}", self.0.display());
         }

@@ -1,7 +1,7 @@
 //! What tests of several crates share: an HTTP server, a registry, images and tar streams made in memory.
 //!
 //! A dev-dependency only. Everything listens on 127.0.0.1 at a free port and ends when it is dropped. Read
-//! first [`TestRegistry`] and [`TestImage`].
+//! first [`TestRegistry`] and [`TestImage`]; [`FlatImage`] reads an image back.
 //!
 //! ```
 //! use ireko_testkit::{TarStream, TestImage, TestRegistry};
@@ -15,11 +15,13 @@
 #![expect(clippy::unwrap_used, reason = "a fixture that fails should fail the test at once")]
 
 mod archive;
+mod flat;
 mod image;
 mod registry;
 mod server;
 
 pub use archive::TarStream;
+pub use flat::FlatImage;
 pub use image::TestImage;
 pub use registry::{Fault, TestRegistry};
 pub use server::{Answer, Received, Server};
