@@ -119,10 +119,7 @@ impl Error {
             Self::Io { .. } | Self::Unsuitable { .. } | Self::Format { .. } => Blame::Environment,
             Self::WrongDigest { .. } | Self::Damaged { .. } => Blame::Environment,
             Self::LayerGone { .. } | Self::BlobGone { .. } => Blame::Environment,
-            Self::Layer { cause, .. } => match &**cause {
-                cause if cause.is_environment() => Blame::Environment,
-                _ => Blame::User,
-            },
+            Self::Layer { cause, .. } => cause.blame(),
             Self::Document { .. } | Self::NoImage { .. } => Blame::User,
             Self::Ambiguous { .. } | Self::ManyNames { .. } => Blame::User,
         }
@@ -134,10 +131,14 @@ impl Error {
             Self::Unsuitable { .. } => {
                 Some("set IREKO_HOME to a directory on a local disk (ext4, xfs, btrfs or tmpfs)")
             }
-            Self::Io { cause, .. } if cause.raw_os_error() == Some(rustix::io::Errno::NOSPC.raw_os_error()) => {
+            Self::Io { cause, .. }
+                if cause.raw_os_error() == Some(rustix::io::Errno::NOSPC.raw_os_error()) =>
+            {
                 Some("`ireko cache prune` frees space; `ireko cache du` shows what takes it")
             }
-            Self::Damaged { .. } => Some("`ireko cache fsck --repair` drops what is damaged and can be made again"),
+            Self::Damaged { .. } => {
+                Some("`ireko cache fsck --repair` drops what is damaged and can be made again")
+            }
             Self::Ambiguous { .. } => Some("give more digits of the id"),
             Self::ManyNames { .. } => Some("remove it by its names, or force it"),
             _ => None,

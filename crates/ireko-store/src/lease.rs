@@ -31,6 +31,14 @@ impl Object {
         }
     }
 
+    /// The first digits of a layer's diff ID.
+    pub(crate) fn layer_digits(&self) -> Option<String> {
+        match self {
+            Self::Blob(_) => None,
+            Self::Layer(diff) => Some(diff.short()),
+        }
+    }
+
     fn parse(line: &str) -> Option<Self> {
         match line.split_once(' ')? {
             ("blob", digest) => Some(Self::Blob(digest.parse().ok()?)),
@@ -62,6 +70,10 @@ impl Lease {
         let tmp = layout.dir("tmp").join(&name);
         fs::create_dir(&tmp).map_err(|cause| Error::io("create directory", &tmp, cause))?;
         Ok(Self { path, tmp, file: Mutex::new(file), held: Mutex::new(BTreeSet::new()) })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Where this process keeps its drafts.
@@ -111,18 +123,24 @@ pub(crate) fn reap_locked(layout: &Layout) -> Result<u64> {
 pub(crate) fn remove_unowned_drafts(layout: &Layout) -> Result<u64> {
     let mut freed = 0;
     for name in disk::names(&layout.dir("tmp"))? {
-        if !layout.lease(&name).exists() {
+        // A probe of a store being opened at this moment has no lease either.
+        let is_probe = name.starts_with("probe-");
+        if !is_probe && !layout.lease(&name).exists() {
             freed += disk::remove(&layout.dir("tmp").join(&name)).freed;
         }
     }
     Ok(freed)
 }
 
-/// Everything that live processes hold. The collector's lock must be held, so that nothing is added meanwhile.
-pub(crate) fn held_by_the_living(layout: &Layout) -> Result<BTreeSet<Object>> {
+/// Everything that live processes hold, `except` the one with this lease. The collector's lock must be held, so that
+/// nothing is added meanwhile.
+pub(crate) fn held_by_the_living(layout: &Layout, except: Option<&Path>) -> Result<BTreeSet<Object>> {
     let mut held = BTreeSet::new();
     for name in disk::names(&layout.dir("leases"))? {
         let path = layout.lease(&name);
+        if Some(path.as_path()) == except {
+            continue;
+        }
         if try_lock_existing(&path)?.is_some() {
             continue;
         }

@@ -214,8 +214,7 @@ fn make(layout: &Layout) -> Result<Version> {
 
 /// Tries what the store relies on, so that a file system that lacks it is named now and not in the middle of a build.
 fn probe(layout: &Layout) -> Result<()> {
-    let unsuitable =
-        |problem: String| Error::Unsuitable { home: layout.home().to_owned(), problem };
+    let unsuitable = |problem: String| Error::Unsuitable { home: layout.home().to_owned(), problem };
     let dir = layout.dir("tmp").join(format!("probe-{}", unique_name()?));
     fs::create_dir(&dir).map_err(|cause| Error::io("create directory", &dir, cause))?;
     let tried = try_file_system(&dir);
@@ -253,7 +252,10 @@ fn probe_attrs(layout: &Layout, written_as: &WrittenAs) -> Result<()> {
         Err(rustix::io::Errno::PERM) => Ok(()),
         Err(error) => Err(Error::Unsuitable {
             home: layout.home().to_owned(),
-            problem: format!("its file system has no extended attributes of kind `{}` ({error})", written_as.attrs_name()),
+            problem: format!(
+                "its file system has no extended attributes of kind `{}` ({error})",
+                written_as.attrs_name()
+            ),
         }),
     }
 }

@@ -125,7 +125,9 @@ impl Store {
     pub fn forget(&self, key: Key) -> Result<()> {
         for path in [self.layout.record(key), self.layout.inputs(key)] {
             match std::fs::remove_file(&path) {
-                Err(error) if !disk::is_absent(&error) => return Err(crate::Error::io("remove", &path, error)),
+                Err(error) if !disk::is_absent(&error) => {
+                    return Err(crate::Error::io("remove", &path, error));
+                }
                 _ => {}
             }
         }

@@ -39,7 +39,8 @@ pub(crate) fn body_offset(kind: Kind, bytes: &[u8]) -> Result<usize, &'static st
         return Err("the file is empty");
     }
     let prefix = format!("ireko {} {} ", kind.name, kind.version);
-    let rest = bytes.strip_prefix(prefix.as_bytes()).ok_or("its first line is not of this kind and version")?;
+    let rest =
+        bytes.strip_prefix(prefix.as_bytes()).ok_or("its first line is not of this kind and version")?;
     let body = rest.get(DIGITS + 1..).ok_or("the file is cut short")?;
     if rest[DIGITS] != b'\n' {
         return Err("its first line is malformed");

@@ -1,0 +1,292 @@
+//! Images: names that point at ids, and what each id has.
+//!
+//! A name is a file in `images/names`, an image a file in `images/ids`; both are small, so a list is a few reads. Names
+//! are canonical references as `ireko-oci` writes them; the store only compares them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
+
+use ireko_oci::{Digest, ImageConfig, Manifest, Platform, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::disk::{self, Hold};
+use crate::error::{Error, Result};
+use crate::layer::BlobForm;
+use crate::lease::Object;
+use crate::seal::{IMAGE, NAME};
+use crate::store::Store;
+
+/// An image of the store.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Image {
+    /// The digest of its config.
+    pub id: Digest,
+    /// The digest of its manifest, where one was written.
+    pub manifest: Option<Digest>,
+    /// Its layers, bottom first.
+    pub diff_ids: Vec<Digest>,
+    /// When it was made, as its config says.
+    pub created: Option<Timestamp>,
+    /// What it runs on.
+    pub platform: Platform,
+    /// Labels of its config.
+    pub labels: BTreeMap<String, String>,
+    /// Bytes of its layers' tars together.
+    pub size: u64,
+}
+
+/// An image to be kept.
+#[derive(Clone, Copy, Debug)]
+pub struct NewImage<'a> {
+    /// The config document, as its digest is meant.
+    pub config: &'a [u8],
+    /// The manifest document, where there is one.
+    pub manifest: Option<&'a [u8]>,
+}
+
+/// An image in a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImageRow {
+    /// The image.
+    pub image: Image,
+    /// Its names, sorted.
+    pub names: Vec<String>,
+}
+
+/// What removing an image came to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Removed {
+    /// Names that are no more.
+    pub untagged: Vec<String>,
+    /// Images and layers that are no more.
+    pub deleted: Vec<Digest>,
+    /// Bytes given back.
+    pub freed: u64,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct NameFile {
+    pub(crate) name: String,
+    pub(crate) id: Digest,
+}
+
+impl Store {
+    /// Keeps an image under these names, taking them from whatever had them. Its layers should be in the store; those
+    /// that are get held, and blobs that the manifest names are noted as forms of them.
+    pub fn put_image(&self, names: &[String], new: &NewImage<'_>) -> Result<Image> {
+        let document = |what| move |cause| Error::Document { what, cause: Box::new(cause) };
+        let config = ImageConfig::parse(new.config).map_err(document("config"))?;
+        let diff_ids = config.rootfs.diff_ids.clone();
+        let mut size = 0;
+        for diff in &diff_ids {
+            if self.hold(&Object::Layer(*diff))? {
+                size += self.layer_file(diff).map_or(0, |file| file.tar_size);
+            }
+        }
+        if let Some(bytes) = new.manifest {
+            let manifest = Manifest::parse(bytes).map_err(document("manifest"))?;
+            self.note_blobs(&manifest, &diff_ids)?;
+        }
+        let image = Image {
+            id: self.put_blob(new.config)?,
+            manifest: new.manifest.map(|bytes| self.put_blob(bytes)).transpose()?,
+            platform: config.platform(),
+            labels: config.config.labels,
+            created: config.created,
+            diff_ids,
+            size,
+        };
+        let _lock = self.lock_images()?;
+        let path = self.layout.image_id(&image.id);
+        let known = self.read_json::<Image>(IMAGE, &path);
+        // A later put without a manifest does not take away the one that is known.
+        let manifest = image.manifest.or_else(|| known.as_ref().and_then(|known| known.manifest));
+        let image = Image { manifest, ..image };
+        if known.as_ref() != Some(&image) {
+            self.write_json(IMAGE, &path, &image)?;
+        }
+        names.iter().try_for_each(|name| self.write_name(name, &image.id))?;
+        Ok(image)
+    }
+
+    fn note_blobs(&self, manifest: &Manifest, diff_ids: &[Digest]) -> Result<()> {
+        for (layer, diff) in manifest.layers.iter().zip(diff_ids) {
+            if self.has_blob(&layer.digest) && self.layer_file(diff).is_some() {
+                let media_type = layer.media_type.to_string();
+                self.add_blob(diff, &BlobForm { digest: layer.digest, media_type, size: layer.size })?;
+            }
+        }
+        Ok(())
+    }
+
+    fn write_name(&self, name: &str, id: &Digest) -> Result<()> {
+        let path = self.layout.image_name(name);
+        let known = self.read_json::<NameFile>(NAME, &path);
+        if known.is_some_and(|known| known.id == *id && known.name == name) {
+            return Ok(());
+        }
+        self.write_json(NAME, &path, &NameFile { name: name.to_owned(), id: *id })
+    }
+
+    fn lock_images(&self) -> Result<File> {
+        disk::lock(&self.layout.lock("images"), Hold::Exclusive)
+    }
+
+    /// The image with this name.
+    pub fn image(&self, name: &str) -> Result<Option<Image>> {
+        let path = self.layout.image_name(name);
+        let Some(file) = self.read_json::<NameFile>(NAME, &path).filter(|file| file.name == name) else {
+            return Ok(None);
+        };
+        self.image_by_id(&file.id)
+    }
+
+    /// The image with this id.
+    pub fn image_by_id(&self, id: &Digest) -> Result<Option<Image>> {
+        Ok(self.read_json(IMAGE, &self.layout.image_id(id)))
+    }
+
+    /// The image whose id is, or begins with, these digits (`sha256:` may stand before them).
+    pub fn find_image(&self, id: &str) -> Result<Option<Image>> {
+        let digits = id.strip_prefix("sha256:").unwrap_or(id);
+        if digits.is_empty() || digits.len() > 64 || !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Ok(None);
+        }
+        let names = disk::names(&self.layout.dir("images/ids"))?;
+        let found: Vec<_> = names.iter().filter(|name| name.starts_with(digits)).collect();
+        match found.as_slice() {
+            [] => Ok(None),
+            [name] => Ok(self.read_json(IMAGE, &self.layout.dir("images/ids").join(name))),
+            several => Err(Error::Ambiguous { prefix: digits.to_owned(), found: several.len() }),
+        }
+    }
+
+    /// Every image with its names: named ones first, sorted by name.
+    pub fn images(&self) -> Result<Vec<ImageRow>> {
+        let mut names: BTreeMap<Digest, Vec<String>> = BTreeMap::new();
+        for file in self.all_names()? {
+            names.entry(file.id).or_default().push(file.name);
+        }
+        let mut rows = Vec::new();
+        for image in self.all_images()? {
+            let mut names = names.remove(&image.id).unwrap_or_default();
+            names.sort_unstable();
+            rows.push(ImageRow { image, names });
+        }
+        rows.sort_by(|left, right| {
+            let key = |row: &ImageRow| (row.names.is_empty(), row.names.clone(), row.image.id);
+            key(left).cmp(&key(right))
+        });
+        Ok(rows)
+    }
+
+    pub(crate) fn all_names(&self) -> Result<Vec<NameFile>> {
+        let dir = self.layout.dir("images/names");
+        let names = disk::names(&dir)?;
+        Ok(names.iter().filter_map(|name| self.read_json(NAME, &dir.join(name))).collect())
+    }
+
+    pub(crate) fn all_images(&self) -> Result<Vec<Image>> {
+        let dir = self.layout.dir("images/ids");
+        let names = disk::names(&dir)?;
+        Ok(names.iter().filter_map(|name| self.read_json(IMAGE, &dir.join(name))).collect())
+    }
+
+    /// The config of an image.
+    pub fn image_config(&self, image: &Image) -> Result<ImageConfig> {
+        let bytes = self.read_blob(&image.id)?.ok_or(Error::BlobGone { digest: image.id })?;
+        ImageConfig::parse(&bytes).map_err(|cause| Error::Document { what: "config", cause: Box::new(cause) })
+    }
+
+    /// The manifest of an image, where one was written and is still there.
+    pub fn image_manifest(&self, image: &Image) -> Result<Option<Manifest>> {
+        let Some(digest) = &image.manifest else { return Ok(None) };
+        let Some(bytes) = self.read_blob(digest)? else { return Ok(None) };
+        let parsed = Manifest::parse(&bytes);
+        parsed.map(Some).map_err(|cause| Error::Document { what: "manifest", cause: Box::new(cause) })
+    }
+
+    /// Layers of an image that cannot be had from the store. The others, and its documents, are held for this process.
+    pub fn hold_image(&self, image: &Image) -> Result<Vec<Digest>> {
+        self.hold(&Object::Blob(image.id))?;
+        if let Some(manifest) = image.manifest {
+            self.hold(&Object::Blob(manifest))?;
+        }
+        let mut gone = Vec::new();
+        for diff in &image.diff_ids {
+            if !self.presence(diff)? {
+                gone.push(*diff);
+            }
+        }
+        Ok(gone)
+    }
+
+    /// Gives an image one more name, taking it from whatever had it.
+    pub fn tag(&self, id: &Digest, name: &str) -> Result<()> {
+        let _lock = self.lock_images()?;
+        if self.image_by_id(id)?.is_none() {
+            return Err(Error::NoImage { name: id.to_string() });
+        }
+        self.write_name(name, id)
+    }
+
+    /// Takes a name away; the image stays, even where it was its last. Tells whose it was.
+    pub fn untag(&self, name: &str) -> Result<Option<Digest>> {
+        let _lock = self.lock_images()?;
+        self.remove_name(name)
+    }
+
+    fn remove_name(&self, name: &str) -> Result<Option<Digest>> {
+        let path = self.layout.image_name(name);
+        let Some(file) = self.read_json::<NameFile>(NAME, &path) else { return Ok(None) };
+        fs::remove_file(&path).map_err(|cause| Error::io("remove", &path, cause))?;
+        Ok(Some(file.id))
+    }
+
+    /// Takes a name away, and with the last name the image and what only it needed.
+    pub fn remove_named(&self, name: &str) -> Result<Removed> {
+        let id = self.untag(name)?.ok_or_else(|| Error::NoImage { name: name.to_owned() })?;
+        let untagged = vec![name.to_owned()];
+        if self.names_of(&id)?.is_empty() {
+            let removed = self.remove_image(&id, false)?;
+            return Ok(Removed { untagged, ..removed });
+        }
+        Ok(Removed { untagged, ..Removed::default() })
+    }
+
+    fn names_of(&self, id: &Digest) -> Result<Vec<String>> {
+        let mut names: Vec<_> =
+            self.all_names()?.into_iter().filter(|file| file.id == *id).map(|file| file.name).collect();
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    /// Removes an image with its name, or with all of them where that is forced; then what only it needed. Layers
+    /// that the cache still uses stay until they are pruned.
+    pub fn remove_image(&self, id: &Digest, force: bool) -> Result<Removed> {
+        let mut removed = Removed::default();
+        {
+            let _lock = self.lock_images()?;
+            let image = self.image_by_id(id)?.ok_or_else(|| Error::NoImage { name: id.to_string() })?;
+            let names = self.names_of(id)?;
+            if names.len() > 1 && !force {
+                return Err(Error::ManyNames { id: id.short(), names });
+            }
+            for name in names {
+                self.remove_name(&name)?;
+                removed.untagged.push(name);
+            }
+            let path = self.layout.image_id(id);
+            fs::remove_file(&path).map_err(|cause| Error::io("remove", &path, cause))?;
+            removed.deleted.push(*id);
+            let mut loose: BTreeSet<Object> = image.diff_ids.iter().copied().map(Object::Layer).collect();
+            loose.extend([Some(image.id), image.manifest].into_iter().flatten().map(Object::Blob));
+            drop(image);
+            removed.freed = self.drop_unneeded(loose, &mut removed.deleted)?;
+        }
+        Ok(removed)
+    }
+}
+
+#[cfg(test)]
+mod tests;

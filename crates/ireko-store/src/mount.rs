@@ -1,0 +1,175 @@
+//! Cache mounts: directories that steps keep between builds, each locked as its sharing says.
+//!
+//! `mounts/<hash of id and id map>/` holds `name` (for people; its time is the last use) and a pair `<n>` (the
+//! directory) and `<n>.lock` for each copy. Shared and locked mounts use copy 0; private ones take any copy that is
+//! free, or a new one.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::disk::{self, Hold};
+use crate::error::{Error, Result};
+use crate::open::unique_name;
+use crate::seal::MOUNT;
+use crate::store::Store;
+
+/// Who may use a cache mount at one time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sharing {
+    /// Any number of steps, one directory.
+    Shared,
+    /// Any number of steps, a directory each.
+    Private,
+    /// One step after the other.
+    Locked,
+}
+
+/// A cache mount that a step asks for.
+#[derive(Clone, Copy)]
+pub struct MountRequest<'a> {
+    /// Its id.
+    pub id: &'a str,
+    /// Who else may use it meanwhile.
+    pub sharing: Sharing,
+    /// Prepares a directory that was just made (owner, mode, first content); it is not there before this has returned.
+    pub prepare: &'a dyn Fn(&Path) -> io::Result<()>,
+}
+
+/// A cache mount in use. Dropped, it is free for others.
+#[derive(Debug)]
+pub struct CacheMount {
+    dir: PathBuf,
+    name: PathBuf,
+    _lock: File,
+}
+
+impl CacheMount {
+    /// The directory to mount.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+}
+
+impl Drop for CacheMount {
+    fn drop(&mut self) {
+        disk::touch(&self.name);
+    }
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct MountFile {
+    pub(crate) id: String,
+    pub(crate) id_map: String,
+}
+
+impl Store {
+    /// Takes a cache mount, made the first time. Where others hold it and it cannot be shared, `waiting` is told once
+    /// and the call waits.
+    pub fn cache_mount(&self, request: &MountRequest<'_>, waiting: &dyn Fn(&str)) -> Result<CacheMount> {
+        // Owners in it are those of this id map: another one must not see them as its own.
+        let place = self.layout.mount(request.id, &self.options.written_as.id_map);
+        loop {
+            self.make_mount(&place, request.id)?;
+            let taken = match request.sharing {
+                Sharing::Shared => self.take_copy(&place, 0, Hold::Shared, Some(waiting), request)?,
+                Sharing::Locked => self.take_copy(&place, 0, Hold::Exclusive, Some(waiting), request)?,
+                Sharing::Private => self.take_free_copy(&place, request)?,
+            };
+            // None: the collector took the directory between its making and its locking.
+            if let Some(mount) = taken {
+                disk::touch(&mount.name);
+                return Ok(mount);
+            }
+        }
+    }
+
+    fn make_mount(&self, place: &Path, id: &str) -> Result<()> {
+        match fs::create_dir(place) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                return Err(Error::io("create directory", place, error));
+            }
+            _ => {}
+        }
+        let name = place.join("name");
+        if name.exists() {
+            return Ok(());
+        }
+        let file = MountFile { id: id.to_owned(), id_map: self.options.written_as.id_map.clone() };
+        self.write_json(MOUNT, &name, &file)
+    }
+
+    fn take_free_copy(&self, place: &Path, request: &MountRequest<'_>) -> Result<Option<CacheMount>> {
+        let mut copy = 0;
+        loop {
+            // Nobody waits for a private copy: the next number is tried.
+            match self.take_copy(place, copy, Hold::Exclusive, None, request)? {
+                Some(mount) => return Ok(Some(mount)),
+                None if !place.join("name").exists() => return Ok(None),
+                None => copy += 1,
+            }
+        }
+    }
+
+    fn take_copy(
+        &self,
+        place: &Path,
+        copy: u32,
+        hold: Hold,
+        waiting: Option<&dyn Fn(&str)>,
+        request: &MountRequest<'_>,
+    ) -> Result<Option<CacheMount>> {
+        let path = place.join(format!("{copy}.lock"));
+        let lock = match disk::try_lock(&path, hold) {
+            Err(Error::Io { cause, .. }) if disk::is_absent(&cause) => return Ok(None),
+            other => other?,
+        };
+        let lock = match (lock, waiting) {
+            (Some(lock), _) => lock,
+            (None, None) => return Ok(None),
+            (None, Some(waiting)) => {
+                waiting(request.id);
+                disk::lock(&path, hold)?
+            }
+        };
+        if !disk::is_still_at(&lock, &path) {
+            return Ok(None);
+        }
+        let dir = place.join(copy.to_string());
+        if !dir.exists() {
+            self.fill(&dir, request)?;
+        }
+        Ok(Some(CacheMount { dir, name: place.join("name"), _lock: lock }))
+    }
+
+    fn fill(&self, dir: &Path, request: &MountRequest<'_>) -> Result<()> {
+        let draft = self.scratch()?;
+        fs::create_dir(&draft).map_err(|cause| Error::io("create directory", &draft, cause))?;
+        let prepared =
+            (request.prepare)(&draft).map_err(|cause| Error::io("prepare cache mount", dir, cause));
+        let made = prepared.and_then(|()| disk::publish_new(&draft, dir));
+        if !matches!(made, Ok(true)) {
+            disk::remove(&draft);
+        }
+        made.map(|_| ())
+    }
+
+    /// Takes an unused cache mount out of the store, into the trash; false where somebody uses it.
+    pub(crate) fn trash_mount(&self, place: &Path) -> Result<Option<PathBuf>> {
+        let mut locks = Vec::new();
+        for name in disk::names(place)?.iter().filter(|name| name.ends_with(".lock")) {
+            match disk::try_lock(&place.join(name), Hold::Exclusive)? {
+                Some(lock) => locks.push(lock),
+                None => return Ok(None),
+            }
+        }
+        let trash = self.layout.dir("trash").join(unique_name()?);
+        disk::publish(place, &trash)?;
+        Ok(Some(trash))
+    }
+}
+
+#[cfg(test)]
+mod tests;

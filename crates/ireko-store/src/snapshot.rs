@@ -1,0 +1,302 @@
+//! Unpacked layers: who wrote them how, whether they reached the disk, and making them once among processes.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use ireko_layer::{SnapshotStack, UnpackOptions, View, Written};
+use ireko_oci::{Digest, DigestReader};
+use serde::{Deserialize, Serialize};
+
+use crate::disk;
+use crate::error::{Error, Result};
+use crate::inventory::unpacked_bytes;
+use crate::layer::{BlobForm, LayerFile, LayerInfo, NewForms, TarFile, check_diff, check_rest};
+use crate::lease::Object;
+use crate::open::unique_name;
+use crate::seal::FORM;
+use crate::store::{Store, Unsynced};
+use crate::verify;
+
+/// A directory being filled that may become a layer's unpacked form. Dropped before that, it never existed.
+#[derive(Debug)]
+pub struct SnapshotDraft<'a> {
+    store: &'a Store,
+    dir: PathBuf,
+}
+
+impl SnapshotDraft<'_> {
+    /// The directory for the layer's files: an overlay's `upperdir`.
+    pub fn dir(&self) -> PathBuf {
+        self.dir.join("fs")
+    }
+
+    /// An empty directory beside it: an overlay's `workdir`.
+    pub fn work(&self) -> PathBuf {
+        self.dir.join("work")
+    }
+}
+
+impl Drop for SnapshotDraft<'_> {
+    fn drop(&mut self) {
+        disk::remove(&self.dir);
+    }
+}
+
+/// The record beside an unpacked layer.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct SnapshotFile {
+    pub(crate) diff: Digest,
+    pub(crate) id_map: String,
+    pub(crate) attrs: String,
+    /// What its files hold together.
+    pub(crate) bytes: u64,
+    /// The boot in which it was written, until it was synced.
+    pub(crate) boot: Option<String>,
+}
+
+/// The file in the layer's directory that names the unpacked form.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct SnapshotLink {
+    pub(crate) name: String,
+}
+
+impl Store {
+    /// Begins an unpacked layer.
+    pub fn snapshot_draft(&self) -> Result<SnapshotDraft<'_>> {
+        let dir = self.scratch()?;
+        let draft = SnapshotDraft { store: self, dir };
+        for path in [draft.dir.clone(), draft.dir(), draft.work()] {
+            fs::create_dir(&path).map_err(|cause| Error::io("create directory", &path, cause))?;
+        }
+        // What a step sees as the mode of `/` where no layer says otherwise.
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        fs::set_permissions(draft.dir(), mode)
+            .map_err(|cause| Error::io("set the mode of", &draft.dir, cause))?;
+        Ok(draft)
+    }
+
+    /// Makes a draft the unpacked form of a layer; the layer's lock must be held. One that is there already stays.
+    pub(crate) fn add_snapshot(
+        &self,
+        layer: &LayerFile,
+        draft: SnapshotDraft<'_>,
+        below: &[Digest],
+    ) -> Result<()> {
+        let link = self.link_name(layer, below);
+        if self.snapshot_at(layer, &link)?.is_some() {
+            return Ok(());
+        }
+        disk::remove(&draft.work());
+        let WrittenAsText { id_map, attrs } = self.written_as_text();
+        let file = SnapshotFile {
+            diff: layer.diff,
+            id_map,
+            attrs,
+            bytes: unpacked_bytes(&*self.index(&layer.diff)?),
+            boot: Some(self.options.boot_id.clone()),
+        };
+        self.write_json(FORM, &draft.dir.join("record"), &file)?;
+        let name = format!("{}-{}", layer.diff.short(), unique_name()?);
+        let place = self.layout.snapshot(&name);
+        disk::publish(&draft.dir, &place)?;
+        self.write_json(FORM, &self.layout.layer(&layer.diff).join(&link), &SnapshotLink { name })?;
+        self.pend(place.join("record"), Unsynced::Snapshot);
+        Ok(())
+    }
+
+    fn written_as_text(&self) -> WrittenAsText {
+        let written_as = &self.options.written_as;
+        WrittenAsText { id_map: written_as.id_map.clone(), attrs: written_as.attrs_name().to_owned() }
+    }
+
+    /// Unpacked directories are shared by every stack with the layer, unless what lies below shows through in it.
+    fn link_name(&self, layer: &LayerFile, below: &[Digest]) -> String {
+        let own = format!("snapshot-{}", self.options.written_as.fingerprint());
+        match layer.leans.then(|| ireko_oci::chain_id(below)).flatten() {
+            Some(chain) => format!("{own}-{}", chain.short()),
+            None => own,
+        }
+    }
+
+    /// The unpacked form that a link in the layer's directory names, where it is whole and written as we write.
+    pub(crate) fn snapshot_at(&self, layer: &LayerFile, link: &str) -> Result<Option<PathBuf>> {
+        let link = self.layout.layer(&layer.diff).join(link);
+        let Some(SnapshotLink { name }) = self.read_json(FORM, &link) else { return Ok(None) };
+        let place = self.layout.snapshot(&name);
+        let record = place.join("record");
+        let Some(file) = self.read_json::<SnapshotFile>(FORM, &record) else { return Ok(None) };
+        let WrittenAsText { id_map, attrs } = self.written_as_text();
+        if (file.diff, &file.id_map, &file.attrs) != (layer.diff, &id_map, &attrs) {
+            return Ok(None);
+        }
+        match &file.boot {
+            None => {}
+            Some(boot) if *boot == self.options.boot_id => self.pend(record, Unsynced::Snapshot),
+            Some(_) => {
+                let problems = verify::snapshot(&*self.index(&layer.diff)?, &place.join("fs"));
+                if let Some(problem) = problems.first() {
+                    self.warn(&place, &format!("it was not written out when the machine stopped: {problem}"));
+                    self.discard(&link, &place)?;
+                    return Ok(None);
+                }
+                self.write_json(FORM, &record, &SnapshotFile { boot: None, ..file })?;
+            }
+        }
+        Ok(Some(place.join("fs")))
+    }
+
+    /// Takes a damaged unpacked form away: first its name, then its files.
+    fn discard(&self, link: &Path, place: &Path) -> Result<()> {
+        fs::remove_file(link).map_err(|cause| Error::io("remove", link, cause))?;
+        let trash = self.layout.dir("trash").join(unique_name()?);
+        disk::publish(place, &trash)?;
+        disk::remove(&trash);
+        Ok(())
+    }
+
+    /// The layer's unpacked directory over these layers, where there is one that this process can use.
+    pub fn snapshot(&self, diff: &Digest, below: &[Digest]) -> Result<Option<PathBuf>> {
+        if !self.hold(&Object::Layer(*diff))? {
+            return Ok(None);
+        }
+        let Some(layer) = self.layer_file(diff) else { return Ok(None) };
+        self.used(&self.layout.layer(diff).join("info"));
+        self.snapshot_at(&layer, &self.link_name(&layer, below))
+    }
+
+    /// Some unpacked directory of the layer that this process can use.
+    pub(crate) fn any_snapshot(&self, diff: &Digest) -> Result<Option<PathBuf>> {
+        let Some(layer) = self.layer_file(diff) else { return Ok(None) };
+        let own = format!("snapshot-{}", self.options.written_as.fingerprint());
+        for name in disk::names(&self.layout.layer(diff))? {
+            if name.starts_with(&own)
+                && let Some(dir) = self.snapshot_at(&layer, &name)?
+            {
+                return Ok(Some(dir));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The layer's unpacked directory over these layers (bottom first), made from its tar or a blob where there is
+    /// none: once among all processes and threads, the others wait.
+    pub fn ensure_snapshot(self: &Arc<Self>, diff: &Digest, below: &[Digest]) -> Result<PathBuf> {
+        if let Some(dir) = self.snapshot(diff, below)? {
+            return Ok(dir);
+        }
+        let gone = Error::LayerGone { diff: *diff };
+        let Some(layer) = self.layer_file(diff) else { return Err(gone) };
+        let stack = match layer.leans {
+            true => self.stack(below)?,
+            false => SnapshotStack::default(),
+        };
+        let _lock = self.lock_layer(diff)?;
+        let link = self.link_name(&layer, below);
+        if let Some(dir) = self.snapshot_at(&layer, &link)? {
+            return Ok(dir);
+        }
+        let draft = self.snapshot_draft()?;
+        let written = self.unpack(diff, &draft, &stack)?;
+        check_diff(Some(diff), &written)?;
+        self.add_snapshot(&layer, draft, below)?;
+        self.snapshot_at(&layer, &link)?.ok_or(gone)
+    }
+
+    /// The layers below as unpacked directories, made where they are missing.
+    fn stack(self: &Arc<Self>, below: &[Digest]) -> Result<SnapshotStack> {
+        let dirs = below.iter().enumerate().map(|(at, diff)| self.ensure_snapshot(diff, &below[..at]));
+        let dirs = dirs.collect::<Result<_>>()?;
+        Ok(SnapshotStack { view: self.view(below)?, dirs })
+    }
+
+    fn unpack(
+        self: &Arc<Self>,
+        diff: &Digest,
+        draft: &SnapshotDraft<'_>,
+        stack: &SnapshotStack,
+    ) -> Result<Written> {
+        let tar = self.open_tar(diff)?;
+        let options = self.unpack_options(stack);
+        let written = ireko_layer::unpack(tar, &draft.dir(), &options);
+        written.map_err(|cause| Error::Layer { deed: "unpack", subject: *diff, cause: Box::new(cause) })
+    }
+
+    fn unpack_options<'a>(&self, stack: &'a SnapshotStack) -> UnpackOptions<'a> {
+        let below: Option<&View> = (!stack.dirs.is_empty()).then_some(&stack.view);
+        let lower = (!stack.dirs.is_empty()).then_some(stack as &dyn ireko_layer::LowerFiles);
+        UnpackOptions { attrs: self.options.written_as.attrs, below, lower }
+    }
+
+    /// As [`Store::import_blob`], and unpacks the layer over `below` in the same read.
+    pub fn import_and_unpack(
+        self: &Arc<Self>,
+        blob: &BlobForm,
+        expect: Option<&Digest>,
+        below: &[Digest],
+    ) -> Result<LayerInfo> {
+        let known = expect.copied().or_else(|| self.diff_of_blob(&blob.digest));
+        if let Some(diff) = known
+            && self.layer_file(&diff).is_some()
+        {
+            let info = self.import_blob(blob, expect)?;
+            self.ensure_snapshot(&diff, below)?;
+            return Ok(LayerInfo { snapshot: true, ..info });
+        }
+        let stack = self.stack(below)?;
+        let draft = self.snapshot_draft()?;
+        let file = self.open_blob(&blob.digest)?.ok_or(Error::BlobGone { digest: blob.digest })?;
+        let failed = |cause| Error::Layer { deed: "unpack", subject: blob.digest, cause: Box::new(cause) };
+        let mut reader = DigestReader::<File>::new(file);
+        let tar = ireko_layer::decompress(&mut reader).map_err(failed)?;
+        let written = ireko_layer::unpack(tar, &draft.dir(), &self.unpack_options(&stack)).map_err(failed)?;
+        check_rest(reader, &blob.digest)?;
+        check_diff(expect, &written)?;
+        let forms = NewForms { blob: Some(blob.clone()), ..NewForms::default() };
+        self.put(&written, forms, false)?;
+        let diff = written.diff_id;
+        let layer = self.layer_file(&diff).ok_or(Error::LayerGone { diff })?;
+        {
+            let _lock = self.lock_layer(&diff)?;
+            self.add_snapshot(&layer, draft, below)?;
+        }
+        self.layer(&diff)?.ok_or(Error::LayerGone { diff })
+    }
+
+    pub(crate) fn pend(&self, record: PathBuf, kind: Unsynced) {
+        self.unsynced.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).insert(record, kind);
+    }
+
+    /// Brings all that was written to the disk, and marks the unpacked files and tars as durable. Without it they are
+    /// verified, or dropped, after the machine was started again.
+    pub fn sync(&self) -> Result<()> {
+        let pending =
+            std::mem::take(&mut *self.unsynced.lock().unwrap_or_else(|poisoned| poisoned.into_inner()));
+        if pending.is_empty() {
+            return Ok(());
+        }
+        let home = self.layout.home();
+        let dir = File::open(home).map_err(|cause| Error::io("open", home, cause))?;
+        rustix::fs::syncfs(&dir).map_err(|error| Error::io("sync", home, error))?;
+        for (path, kind) in pending {
+            match kind {
+                Unsynced::Tar => {
+                    if let Some(file) = self.read_json::<TarFile>(FORM, &path) {
+                        self.write_json(FORM, &path, &TarFile { boot: None, ..file })?;
+                    }
+                }
+                Unsynced::Snapshot => {
+                    if let Some(file) = self.read_json::<SnapshotFile>(FORM, &path) {
+                        self.write_json(FORM, &path, &SnapshotFile { boot: None, ..file })?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+struct WrittenAsText {
+    id_map: String,
+    attrs: String,
+}
