@@ -31,7 +31,7 @@ impl BlobDraft<'_> {
     pub fn publish(mut self, expect: Option<&Digest>) -> Result<Digest> {
         let found = std::mem::take(&mut self.hasher).finish();
         if let Some(expected) = expect.copied().filter(|expected| *expected != found) {
-            return Err(Error::WrongDigest { what: "a blob", expected, found });
+            return Err(Error::wrong_digest("a blob", expected, found));
         }
         self.store.claim(&Object::Blob(found))?;
         let path = self.store.layout.blob(&found);

@@ -44,9 +44,9 @@ pub enum Error {
         /// What the bytes are.
         what: &'static str,
         /// What was announced.
-        expected: Digest,
+        expected: Box<Digest>,
         /// What came.
-        found: Digest,
+        found: Box<Digest>,
     },
     /// The layer has no form that can be read here.
     #[error("layer `{diff}` is no longer in the store")]
@@ -143,6 +143,10 @@ impl Error {
             Self::ManyNames { .. } => Some("remove it by its names, or force it"),
             _ => None,
         }
+    }
+
+    pub(crate) fn wrong_digest(what: &'static str, expected: Digest, found: Digest) -> Self {
+        Self::WrongDigest { what, expected: Box::new(expected), found: Box::new(found) }
     }
 
     pub(crate) fn io(deed: &'static str, path: &Path, cause: impl Into<io::Error>) -> Self {

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::disk;
 use crate::error::{Error, Result};
-use crate::lease::Object;
+use crate::lease::{Lease, Object};
 use crate::seal::{self, FORM, INDEX, LAYER};
 use crate::snapshot::SnapshotDraft;
 use crate::store::{Store, Unsynced};
@@ -60,11 +60,11 @@ pub struct BlobForm {
 
 /// Forms that come with a layer that was just written.
 #[derive(Debug, Default)]
-pub struct NewForms<'a> {
+pub struct NewForms {
     /// Its tar.
-    pub tar: Option<TarDraft<'a>>,
+    pub tar: Option<TarDraft>,
     /// It, unpacked.
-    pub snapshot: Option<SnapshotDraft<'a>>,
+    pub snapshot: Option<SnapshotDraft>,
     /// A blob that is in the store already.
     pub blob: Option<BlobForm>,
 }
@@ -90,14 +90,14 @@ pub(crate) struct TarFile {
 
 /// An uncompressed tar being written. Dropped without being put, it never existed.
 #[derive(Debug)]
-pub struct TarDraft<'a> {
-    _store: &'a Store,
+pub struct TarDraft {
+    _lease: Arc<Lease>,
     file: io::BufWriter<File>,
     path: PathBuf,
     size: u64,
 }
 
-impl Write for TarDraft<'_> {
+impl Write for TarDraft {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let written = self.file.write(bytes)?;
         self.size += written as u64;
@@ -109,7 +109,7 @@ impl Write for TarDraft<'_> {
     }
 }
 
-impl Drop for TarDraft<'_> {
+impl Drop for TarDraft {
     fn drop(&mut self) {
         let _ = fs::remove_file(&self.path);
     }
@@ -117,19 +117,19 @@ impl Drop for TarDraft<'_> {
 
 impl Store {
     /// Begins a tar.
-    pub fn tar_draft(&self) -> Result<TarDraft<'_>> {
+    pub fn tar_draft(&self) -> Result<TarDraft> {
         let path = self.scratch()?;
         let file = io::BufWriter::with_capacity(256 << 10, disk::create_new(&path)?);
-        Ok(TarDraft { _store: self, file, path, size: 0 })
+        Ok(TarDraft { _lease: self.lease()?, file, path, size: 0 })
     }
 
     /// Makes a layer that this process wrote part of the store, or adds forms to one that is. It is held for this
     /// process from then on.
-    pub fn put_layer(&self, written: &Written, forms: NewForms<'_>) -> Result<LayerInfo> {
+    pub fn put_layer(&self, written: &Written, forms: NewForms) -> Result<LayerInfo> {
         self.put(written, forms, true)
     }
 
-    pub(crate) fn put(&self, written: &Written, forms: NewForms<'_>, canonical: bool) -> Result<LayerInfo> {
+    pub(crate) fn put(&self, written: &Written, forms: NewForms, canonical: bool) -> Result<LayerInfo> {
         let diff = written.diff_id;
         self.claim(&Object::Layer(diff))?;
         let file = LayerFile {
@@ -195,7 +195,7 @@ impl Store {
         Ok(dir)
     }
 
-    fn add_tar(&self, diff: &Digest, mut draft: TarDraft<'_>) -> Result<()> {
+    fn add_tar(&self, diff: &Digest, mut draft: TarDraft) -> Result<()> {
         let place = self.layout.tar(diff);
         draft.flush().map_err(|cause| Error::io("write", &place, cause))?;
         if self.tar_form(diff)?.is_some() {
@@ -379,7 +379,7 @@ impl Store {
         let (_, found, size) = reader.finish();
         match found == *diff {
             true => Ok(size),
-            false => Err(Error::WrongDigest { what: "a layer", expected: *diff, found }),
+            false => Err(Error::wrong_digest("a layer", *diff, found)),
         }
     }
 
@@ -390,7 +390,7 @@ impl Store {
         })?;
         match written.diff_id == *diff {
             true => Ok(written.tar_size),
-            false => Err(Error::WrongDigest { what: "a layer", expected: *diff, found: written.diff_id }),
+            false => Err(Error::wrong_digest("a layer", *diff, written.diff_id)),
         }
     }
 
@@ -414,14 +414,14 @@ pub(crate) fn check_rest(mut reader: DigestReader<File>, expected: &Digest) -> R
     let (_, found, _) = reader.finish();
     match found == *expected {
         true => Ok(()),
-        false => Err(Error::WrongDigest { what: "a layer's blob", expected: *expected, found }),
+        false => Err(Error::wrong_digest("a layer's blob", *expected, found)),
     }
 }
 
 pub(crate) fn check_diff(expect: Option<&Digest>, written: &Written) -> Result<()> {
     match expect {
         Some(expected) if *expected != written.diff_id => {
-            Err(Error::WrongDigest { what: "a layer's tar", expected: *expected, found: written.diff_id })
+            Err(Error::wrong_digest("a layer's tar", *expected, written.diff_id))
         }
         _ => Ok(()),
     }

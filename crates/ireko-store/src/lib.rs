@@ -16,6 +16,7 @@ mod blob;
 mod codec;
 mod disk;
 mod error;
+mod fsck;
 mod image;
 mod inventory;
 mod layer;
@@ -37,6 +38,7 @@ mod verify;
 
 pub use blob::BlobDraft;
 pub use error::{Error, Result};
+pub use fsck::{Fate, FsckReport, Problem};
 pub use image::{Image, ImageRow, NewImage, Removed};
 pub use layer::{BlobForm, LayerInfo, NewForms, TarDraft};
 pub use lease::Object;

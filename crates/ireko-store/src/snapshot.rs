@@ -12,7 +12,7 @@ use crate::disk;
 use crate::error::{Error, Result};
 use crate::inventory::unpacked_bytes;
 use crate::layer::{BlobForm, LayerFile, LayerInfo, NewForms, TarFile, check_diff, check_rest};
-use crate::lease::Object;
+use crate::lease::{Lease, Object};
 use crate::open::unique_name;
 use crate::seal::FORM;
 use crate::store::{Store, Unsynced};
@@ -20,12 +20,12 @@ use crate::verify;
 
 /// A directory being filled that may become a layer's unpacked form. Dropped before that, it never existed.
 #[derive(Debug)]
-pub struct SnapshotDraft<'a> {
-    store: &'a Store,
+pub struct SnapshotDraft {
+    _lease: Arc<Lease>,
     dir: PathBuf,
 }
 
-impl SnapshotDraft<'_> {
+impl SnapshotDraft {
     /// The directory for the layer's files: an overlay's `upperdir`.
     pub fn dir(&self) -> PathBuf {
         self.dir.join("fs")
@@ -37,7 +37,7 @@ impl SnapshotDraft<'_> {
     }
 }
 
-impl Drop for SnapshotDraft<'_> {
+impl Drop for SnapshotDraft {
     fn drop(&mut self) {
         disk::remove(&self.dir);
     }
@@ -63,9 +63,9 @@ pub(crate) struct SnapshotLink {
 
 impl Store {
     /// Begins an unpacked layer.
-    pub fn snapshot_draft(&self) -> Result<SnapshotDraft<'_>> {
+    pub fn snapshot_draft(&self) -> Result<SnapshotDraft> {
         let dir = self.scratch()?;
-        let draft = SnapshotDraft { store: self, dir };
+        let draft = SnapshotDraft { _lease: self.lease()?, dir };
         for path in [draft.dir.clone(), draft.dir(), draft.work()] {
             fs::create_dir(&path).map_err(|cause| Error::io("create directory", &path, cause))?;
         }
@@ -80,7 +80,7 @@ impl Store {
     pub(crate) fn add_snapshot(
         &self,
         layer: &LayerFile,
-        draft: SnapshotDraft<'_>,
+        draft: SnapshotDraft,
         below: &[Digest],
     ) -> Result<()> {
         let link = self.link_name(layer, below);
@@ -213,7 +213,7 @@ impl Store {
     fn unpack(
         self: &Arc<Self>,
         diff: &Digest,
-        draft: &SnapshotDraft<'_>,
+        draft: &SnapshotDraft,
         stack: &SnapshotStack,
     ) -> Result<Written> {
         let tar = self.open_tar(diff)?;

@@ -1,0 +1,328 @@
+//! Reads everything and says what is damaged; on request, drops what can be made again.
+
+use std::fs;
+use std::path::Path;
+
+use ireko_layer::Index;
+use ireko_oci::ImageConfig;
+
+use crate::disk::{self, Hold};
+use crate::error::{Error, Result};
+use crate::image::{Image, NameFile};
+use crate::inventory::{LayerItem, is_torn, quiet};
+use crate::layer::digest_of;
+use crate::lease::{self, Object};
+use crate::open::unique_name;
+use crate::seal::{self, IMAGE, INDEX, INPUTS, MEMO, NAME, RECORD, SLOT, STAT, TREE};
+use crate::snapshot::SnapshotFile;
+use crate::store::Store;
+use crate::verify;
+
+/// What checking the store came to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FsckReport {
+    /// What is wrong.
+    pub problems: Vec<Problem>,
+    /// How many blobs, layer forms, records and images were read.
+    pub checked: u64,
+    /// Unpacked directories that were written under another id map and cannot be judged from here.
+    pub unreadable: u64,
+}
+
+/// One thing that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// The thing, as people name it.
+    pub subject: String,
+    /// What is wrong with it.
+    pub problem: String,
+    /// What was done about it.
+    pub fate: Fate,
+}
+
+/// What became of a damaged thing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It is as it was: nothing was asked, or it cannot be made again.
+    Left,
+    /// It was dropped, and will be made again where it is needed.
+    Dropped,
+    /// A process that runs now uses it.
+    InUse,
+}
+
+impl FsckReport {
+    /// Whether all is well.
+    pub fn is_clean(&self) -> bool {
+        self.problems.is_empty()
+    }
+}
+
+impl Store {
+    /// Checks blobs against their digests, layers' indexes against their forms, records, trees and images. With
+    /// `repair`, what is damaged and can be made again is dropped; a damaged image is told and stays.
+    pub fn fsck(&self, repair: bool) -> Result<FsckReport> {
+        self.lease()?;
+        let held = {
+            let _gc = disk::lock(&self.layout.lock("gc"), Hold::Shared)?;
+            lease::held_by_the_living(&self.layout, Some(self.lease()?.path()))?
+        };
+        let mut check = Check { store: self, repair, held, report: FsckReport::default() };
+        check.blobs()?;
+        check.layers()?;
+        check.small_files()?;
+        // Last: what was dropped above may be what an image needs.
+        check.images()?;
+        Ok(check.report)
+    }
+}
+
+struct Check<'a> {
+    store: &'a Store,
+    repair: bool,
+    held: std::collections::BTreeSet<Object>,
+    report: FsckReport,
+}
+
+impl Check<'_> {
+    fn problem(&mut self, subject: String, problem: String, fate: Fate) {
+        self.report.problems.push(Problem { subject, problem, fate });
+    }
+
+    /// Drops these paths if that is asked and nobody uses the object, and tells what is wrong.
+    fn drop_damaged(
+        &mut self,
+        subject: String,
+        problem: String,
+        object: Option<Object>,
+        paths: &[&Path],
+    ) -> Result<()> {
+        let fate = match (self.repair, object.is_some_and(|object| self.held.contains(&object))) {
+            (false, _) => Fate::Left,
+            (true, true) => Fate::InUse,
+            (true, false) => {
+                for path in paths {
+                    self.remove(path)?;
+                }
+                Fate::Dropped
+            }
+        };
+        self.problem(subject, problem, fate);
+        Ok(())
+    }
+
+    fn remove(&self, path: &Path) -> Result<()> {
+        let trash = self.store.layout.dir("trash").join(unique_name()?);
+        match disk::publish(path, &trash) {
+            Err(Error::Io { cause, .. }) if disk::is_absent(&cause) => return Ok(()),
+            other => other?,
+        }
+        match disk::remove(&trash).problems.pop() {
+            Some(problem) => Err(problem),
+            None => Ok(()),
+        }
+    }
+
+    fn blobs(&mut self) -> Result<()> {
+        for item in self.store.blob_items()? {
+            self.report.checked += 1;
+            let path = self.store.layout.blob(&item.digest);
+            // One that was dropped meanwhile is no problem.
+            let found = match digest_of(&path) {
+                Err(Error::Io { cause, .. }) if disk::is_absent(&cause) => continue,
+                other => other?,
+            };
+            if found != item.digest {
+                let subject = format!("blob {}", item.digest);
+                let object = Some(Object::Blob(item.digest));
+                self.drop_damaged(subject, format!("its bytes have digest `{found}`"), object, &[&path])?;
+            }
+        }
+        Ok(())
+    }
+
+    fn layers(&mut self) -> Result<()> {
+        for item in self.store.layer_items()? {
+            let Some(index) = self.layer_index(&item)? else { continue };
+            self.tar(&item, &index)?;
+            self.snapshots(&item, &index)?;
+        }
+        Ok(())
+    }
+
+    /// The layer's own files; where they are damaged the layer as a whole is, and its forms with it.
+    fn layer_index(&mut self, item: &LayerItem) -> Result<Option<Index>> {
+        self.report.checked += 1;
+        let place = self.store.layout.layer(&item.diff);
+        let bytes = disk::read(&place.join("index"))?;
+        let index = bytes
+            .ok_or_else(|| "it has no index".to_owned())
+            .and_then(|bytes| seal::unseal(INDEX, bytes).map_err(|problem| format!("its index: {problem}")))
+            .and_then(|body| Index::decode(&body).map_err(|error| format!("its index: {error}")));
+        let problem = match (&item.file, index) {
+            (Some(file), Ok(index)) if index.content_id() == file.content => return Ok(Some(index)),
+            (Some(_), Ok(_)) => "its index has another content id than its info".to_owned(),
+            (None, _) => "its info does not read back".to_owned(),
+            (_, Err(problem)) => problem,
+        };
+        if !place.exists() {
+            return Ok(None);
+        }
+        let object = Some(Object::Layer(item.diff));
+        self.drop_damaged(format!("layer {}", item.diff), problem, object, &[&place])?;
+        Ok(None)
+    }
+
+    fn tar(&mut self, item: &LayerItem, index: &Index) -> Result<()> {
+        if item.tar.is_none() {
+            return Ok(());
+        }
+        self.report.checked += 1;
+        let path = self.store.layout.tar(&item.diff);
+        let file = match fs::File::open(&path) {
+            Err(error) if disk::is_absent(&error) => return Ok(()),
+            other => other.map_err(|cause| Error::io("open", &path, cause))?,
+        };
+        let problem = match ireko_layer::index_of(file) {
+            Ok(written) if written.diff_id != item.diff => {
+                format!("its tar has digest `{}`", written.diff_id)
+            }
+            Ok(written) if !is_same(&written.index, index) => {
+                "its index lists other entries than its tar".to_owned()
+            }
+            Ok(_) => return Ok(()),
+            Err(error) => format!("its tar cannot be read: {error}"),
+        };
+        let form = self.store.layout.layer(&item.diff).join("tar");
+        let object = Some(Object::Layer(item.diff));
+        self.drop_damaged(format!("layer {}", item.diff), problem, object, &[&form, &path])
+    }
+
+    fn snapshots(&mut self, item: &LayerItem, index: &Index) -> Result<()> {
+        let own = self.store.written_as();
+        for snapshot in &item.snapshots {
+            let place = self.store.layout.snapshot(&snapshot.name);
+            let record = quiet::<SnapshotFile>(seal::FORM, &place.join("record"));
+            if !record.is_some_and(|record| record.id_map == own.id_map && record.attrs == own.attrs_name()) {
+                self.report.unreadable += 1;
+                continue;
+            }
+            self.report.checked += 1;
+            let problems = verify::snapshot(index, &place.join("fs"));
+            if !problems.is_empty() && place.exists() {
+                let link = self.store.layout.layer(&item.diff).join(&snapshot.link);
+                let problem = format!("unpacked: {}", problems.join("; "));
+                let object = Some(Object::Layer(item.diff));
+                self.drop_damaged(format!("layer {}", item.diff), problem, object, &[&link, &place])?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Records, inputs, trees, slots, memos and file hashes: all can be found again.
+    fn small_files(&mut self) -> Result<()> {
+        let kinds = [("records", RECORD), ("inputs", INPUTS), ("trees", TREE), ("memo", MEMO)];
+        for (dir, kind) in kinds {
+            for (name, path) in disk::fanned_names(&self.store.layout.dir(dir))? {
+                self.small_file(kind, &name, &path)?;
+            }
+        }
+        for (dir, kind) in [("slots", SLOT), ("stat", STAT)] {
+            let place = self.store.layout.dir(dir);
+            for name in disk::names(&place)? {
+                self.small_file(kind, &name, &place.join(&name))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn small_file(&mut self, kind: seal::Kind, name: &str, path: &Path) -> Result<()> {
+        self.report.checked += 1;
+        if !is_torn(kind, path) {
+            return Ok(());
+        }
+        let subject = format!("{} {name}", kind.name);
+        self.drop_damaged(subject, "it is cut short or garbled".to_owned(), None, &[path])
+    }
+
+    fn images(&mut self) -> Result<()> {
+        let (names, ids) = (self.store.layout.dir("images/names"), self.store.layout.dir("images/ids"));
+        for file_name in disk::names(&names)? {
+            self.report.checked += 1;
+            let path = names.join(&file_name);
+            match quiet::<NameFile>(NAME, &path) {
+                Some(file) if self.store.layout.image_id(&file.id).exists() => {}
+                Some(file) => {
+                    let problem = format!("it names image {}, which is not there", file.id.short());
+                    self.problem(format!("name `{}`", file.name), problem, Fate::Left);
+                }
+                // The name may have gone since the directory was read.
+                None if !path.exists() => {}
+                None => self.problem(
+                    format!("name `{file_name}`"),
+                    "it does not read back".to_owned(),
+                    Fate::Left,
+                ),
+            }
+        }
+        for hex in disk::names(&ids)? {
+            self.report.checked += 1;
+            let path = ids.join(&hex);
+            match quiet::<Image>(IMAGE, &path) {
+                Some(image) => self.image(&image)?,
+                None if !path.exists() => {}
+                None => self.problem(format!("image {hex}"), "it does not read back".to_owned(), Fate::Left),
+            }
+        }
+        Ok(())
+    }
+
+    fn image(&mut self, image: &Image) -> Result<()> {
+        let subject = format!("image {}", image.id.short());
+        let config = disk::read(&self.store.layout.blob(&image.id))?;
+        match config {
+            None => self.problem(subject.clone(), "its config is not in the store".to_owned(), Fate::Left),
+            Some(bytes) if image.id.matches(&bytes) => match ImageConfig::parse(&bytes) {
+                Ok(config) if config.rootfs.diff_ids == image.diff_ids => {}
+                Ok(_) => {
+                    self.problem(subject.clone(), "its config lists other layers".to_owned(), Fate::Left)
+                }
+                Err(error) => self.problem(subject.clone(), format!("its config: {error}"), Fate::Left),
+            },
+            // Told with the blobs.
+            Some(_) => {}
+        }
+        if let Some(manifest) = image.manifest.filter(|manifest| !self.store.has_blob(manifest)) {
+            let problem = format!("its manifest {} is not in the store", manifest.short());
+            self.problem(subject.clone(), problem, Fate::Left);
+        }
+        for diff in &image.diff_ids {
+            let item = self.store.layer_item(*diff)?;
+            if !item.packed() && item.snapshots.is_empty() {
+                self.problem(
+                    subject.clone(),
+                    format!("its layer {} is not in the store", diff.short()),
+                    Fate::Left,
+                );
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether an index read from the tar agrees with the kept one, which knows more: whose time was set on purpose, and
+/// times to the nanosecond.
+fn is_same(from_tar: &Index, kept: &Index) -> bool {
+    let (left, right) = (from_tar.entries(), kept.entries());
+    left.len() == right.len()
+        && left.iter().zip(right).all(|(left, right)| {
+            let meta = |entry: &ireko_layer::Entry| (entry.meta.mode, entry.meta.uid, entry.meta.gid);
+            left.path == right.path
+                && left.kind == right.kind
+                && meta(left) == meta(right)
+                && left.meta.mtime.secs == right.meta.mtime.secs
+        })
+}
+
+#[cfg(test)]
+mod tests;
