@@ -219,6 +219,11 @@ pub(crate) fn readlinkat<'a>(dir: c_int, path: &CStr, buffer: &'a mut [u8]) -> R
     buffer.get(..length).ok_or(Errno(libc::EIO))
 }
 
+pub(crate) fn write(fd: c_int, bytes: &[u8]) -> Result<()> {
+    // SAFETY: the pointer and length describe a live slice; the kernel reads from it.
+    check(unsafe { libc::syscall(libc::SYS_write, fd, bytes.as_ptr(), bytes.len()) }).map(drop)
+}
+
 pub(crate) fn close(fd: c_int) {
     // SAFETY: no pointers are passed; the caller gives up the descriptor.
     unsafe { libc::syscall(libc::SYS_close, fd) };

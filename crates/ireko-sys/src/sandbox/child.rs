@@ -97,6 +97,10 @@ fn settle(work: &mut Work<'_>, deed: &Deed) -> Result<()> {
     match deed {
         Deed::Hostname(name) => raw::sethostname(name.to_bytes()),
         Deed::Loopback => raw::loopback_up(),
+        Deed::OpenPorts => {
+            open_ports();
+            Ok(())
+        }
         Deed::Limit { resource, soft, hard } => raw::set_rlimit(*resource, *soft, *hard),
         Deed::WorkDir(path) => {
             let found = walk::resolve(path, Make::Directory, None)?;
@@ -307,6 +311,20 @@ fn streams(from: &[c_int; 3], owner: Option<u32>) -> Result<()> {
         number = c_int::saturating_add(number, 1);
     }
     Ok(())
+}
+
+/// Best effort: groups that are not mapped are refused, and kernels before 4.11 lack the first file.
+fn open_ports() {
+    let settings: [(&CStr, &[u8]); 2] = [
+        (c"/proc/sys/net/ipv4/ip_unprivileged_port_start", b"0"),
+        (c"/proc/sys/net/ipv4/ping_group_range", b"0 2147483647"),
+    ];
+    for (path, value) in settings {
+        if let Ok(file) = raw::openat(raw::AT_CWD, path, libc::O_WRONLY, 0) {
+            let _ = raw::write(file, value);
+            raw::close(file);
+        }
+    }
 }
 
 /// Asks the master side of a terminal for its slave side.

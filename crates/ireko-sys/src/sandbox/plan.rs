@@ -121,6 +121,10 @@ pub(super) fn plan(sandbox: &Sandbox, facts: &Facts, descriptors: &Descriptors) 
     for (mount, slot) in sandbox.mounts.iter().zip(placed) {
         plan.place(mount, slot)?;
     }
+    if sandbox.network != Network::Host {
+        plan.push(Deed::Loopback);
+        plan.push(Deed::OpenPorts);
+    }
     if sandbox.security == Security::Default {
         plan.hide(facts)?;
     }
@@ -341,12 +345,6 @@ impl Plan {
             return Err(Error::Invalid(format!("host name `{}` is longer than 64 bytes", sandbox.hostname)));
         }
         self.push(Deed::Hostname(text(&sandbox.hostname)?));
-        if sandbox.network != Network::Host {
-            self.push(Deed::Loopback);
-        }
-        for limit in &sandbox.rlimits {
-            self.push(Deed::Limit { resource: limit.resource, soft: limit.soft, hard: limit.hard });
-        }
         if !sandbox.cwd.is_absolute() {
             return Err(Error::Invalid(format!(
                 "working directory `{}` is not absolute",
@@ -373,6 +371,9 @@ impl Plan {
 
     fn credentials(&mut self, sandbox: &Sandbox, facts: &Facts) {
         let mut keep = CapSet::MAX;
+        for limit in &sandbox.rlimits {
+            self.push(Deed::Limit { resource: limit.resource, soft: limit.soft, hard: limit.hard });
+        }
         self.push(Deed::Keyring);
         if sandbox.security == Security::Default {
             keep = cap::docker_default();

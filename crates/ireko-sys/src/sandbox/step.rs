@@ -64,6 +64,8 @@ pub(super) enum Deed {
     Hostname(CString),
     /// Bring the loopback interface up.
     Loopback,
+    /// Let every user of the new network listen on any port and send pings, as Docker does.
+    OpenPorts,
     /// Set a resource limit.
     Limit { resource: u32, soft: u64, hard: u64 },
     /// Go to the working directory, making it if needed.
@@ -132,6 +134,7 @@ impl fmt::Display for Step {
             Deed::ReadOnlyRoot => write!(out, "make the root read-only"),
             Deed::Hostname(name) => write!(out, "set host name {}", Quoted(name)),
             Deed::Loopback => write!(out, "bring the loopback interface up"),
+            Deed::OpenPorts => write!(out, "open low ports to every user"),
             Deed::Limit { resource, soft, hard } => write!(out, "set limit {resource} to {soft}:{hard}"),
             Deed::WorkDir(path) => write!(out, "enter working directory {}", Quoted(path)),
             Deed::Terminal { rows, columns, .. } => write!(out, "open a terminal of {rows}x{columns}"),

@@ -72,9 +72,8 @@ fn child(wait: c_int, release: c_int, answer: c_int, try_mount: bool) -> ! {
     raw::close(release);
     let _ = raw::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as c_ulong, 0);
     let errno = if try_mount { use_capabilities().err().map_or(0, |errno| errno.0) } else { 0 };
-    let word = errno.to_ne_bytes();
-    // SAFETY: the pointer and length describe a live array; the kernel reads from it.
-    unsafe { libc::syscall(libc::SYS_write, answer, word.as_ptr(), word.len()) };
+    // Without an answer the parent sees the end of the pipe, and says so.
+    let _ = raw::write(answer, &errno.to_ne_bytes());
     raw::close(answer);
     let mut byte = [0_u8; 1];
     // SAFETY: the kernel writes at most one byte into a live array. Returns when the parent closes its end.

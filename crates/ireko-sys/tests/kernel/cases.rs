@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{BufRead, Read, Write};
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio as Process};
 use std::time::{Duration, Instant};
@@ -11,11 +12,13 @@ use ireko_sys::Error;
 use ireko_sys::mount::{Overlay, OverlayApi, Upper};
 use ireko_sys::net::NetNs;
 use ireko_sys::sandbox::{
-    Exit, Facts, Identity, Mount, MountSource, Network, RootFs, Security, Stdio, Stream, spawn, spawn_with,
+    Exit, Facts, Identity, Mount, MountSource, Network, Proc, RootFs, Security, Stdio, Stream, spawn,
+    spawn_with,
 };
+use ireko_sys::userns::Level;
 
 use crate::Case;
-use crate::world::{World, drain, finish, tree};
+use crate::world::{World, drain, finish, tree, user_with_subordinate_ids};
 
 pub(crate) const CASES: &[Case] = &[
     ("exit_codes", exit_codes),
@@ -26,6 +29,7 @@ pub(crate) const CASES: &[Case] = &[
     ("nothing_stays_mounted", nothing_stays_mounted),
     ("dev_is_dockers", dev_is_dockers),
     ("proc_is_masked", proc_is_masked),
+    ("outer_proc", outer_proc),
     ("sys_is_read_only", sys_is_read_only),
     ("capabilities_and_filter", capabilities_and_filter),
     ("other_users", other_users),
@@ -47,8 +51,11 @@ pub(crate) const CASES: &[Case] = &[
 ];
 
 /// Parts of other cases, run in processes of their own.
-pub(crate) const PARTS: &[Case] =
-    &[("waits_for_ever", waits_for_ever), ("waits_for_ever_as_another", waits_for_ever_as_another)];
+pub(crate) const PARTS: &[Case] = &[
+    ("waits_for_ever", waits_for_ever),
+    ("waits_for_ever_as_another", waits_for_ever_as_another),
+    ("sees_outer_proc", sees_outer_proc),
+];
 
 fn exit_codes(world: &World) {
     for (script, expected) in
@@ -153,6 +160,28 @@ fn proc_is_masked(world: &World) {
     }
 }
 
+/// In a container that hides parts of /proc, a fresh one is refused: the outer one is shown.
+fn outer_proc(world: &World) {
+    let user = user_with_subordinate_ids().filter(|_| world.level == Level::Root);
+    let Some((uid, gid)) = user else {
+        println!("skipped because only root can hide a part of /proc from a user with subordinate ids");
+        return;
+    };
+    let _hidden =
+        ireko_sys::mount::bind(Path::new("/dev/null"), Path::new("/proc/timer_list"), true).expect("a mask");
+    let program = std::env::current_exe().expect("a program has a path");
+    let inner =
+        Command::new(program).args(["--inside", "rootless", "sees_outer_proc"]).uid(uid).gid(gid).status();
+    assert!(inner.expect("a process").success());
+}
+
+fn sees_outer_proc(world: &World) {
+    let mut running =
+        spawn(&world.script("outer", "cat /proc/timer_list; echo $$; cat /proc/self/comm")).expect("a start");
+    assert_eq!(running.proc, Proc::Outer);
+    assert_eq!(drain(&mut running).output, "1\ncat\n");
+}
+
 fn sys_is_read_only(world: &World) {
     assert!(world.output("ls /sys").contains("kernel"));
     let outcome = finish(&world.script("sys", "grep ' /sys ' /proc/mounts; mkdir /sys/fs/cgroup/x"));
@@ -206,6 +235,10 @@ fn names_and_network(world: &World) {
     let outcome = finish(&sandbox);
     assert!(outcome.output.starts_with("buildkitsandbox\n"), "{outcome:?}");
     assert!(outcome.output.contains("LOOPBACK,UP"), "{outcome:?}");
+    sandbox.argv[2] = "nc -l -p 80 -w 1 </dev/null".into();
+    sandbox.identity.uid = 5;
+    let outcome = finish(&sandbox);
+    assert!(!outcome.errors.contains("bind"), "{outcome:?}");
     let links = |network| {
         let mut sandbox = world.script("links", "cat /proc/net/dev | wc -l");
         sandbox.network = network;
