@@ -56,13 +56,25 @@ impl Build<'_> {
         }
         let state = self.done[target].clone().expect("the target is wanted");
         let mut config = state.image;
+        if config.config.working_dir.is_empty() {
+            "/".clone_into(&mut config.config.working_dir);
+        }
         config.config.labels.extend(self.input.labels.iter().cloned());
+        if let Some(platform) = &self.input.target_platform {
+            config.os.clone_from(&platform.os);
+            config.architecture.clone_from(&platform.architecture);
+            if !platform.variant.is_empty() {
+                config.variant.clone_from(&platform.variant);
+            }
+        }
+        let platform = config.platform();
+        config.variant.clone_from(&platform.variant);
         Ok(Output {
             stage: self.stages.shapes[target].shown.clone(),
             node: state.node,
             config,
             base_history: state.base_history,
-            platform: self.input.platform.clone().normalized(),
+            platform,
             epoch,
         })
     }
@@ -70,7 +82,8 @@ impl Build<'_> {
     fn epoch(&self) -> Result<Option<Timestamp>, Fault> {
         const NAME: &str = "SOURCE_DATE_EPOCH";
         let text = given(self.input, NAME).or(self.global.value(NAME)).unwrap_or_default();
-        if text.is_empty() {
+        // The date of the context: a directory has none.
+        if text.is_empty() || text == "context" {
             return Ok(None);
         }
         let wrong = |_| {
@@ -127,7 +140,7 @@ impl Build<'_> {
             args: Vec::new(),
         };
         match &shape.base {
-            Source::Scratch => Ok(State::scratch(&self.input.platform, epoch)),
+            Source::Scratch => Ok(State::scratch(&self.input.target_platform(), epoch)),
             Source::Stage(below) => {
                 let state = self.done[*below].clone();
                 Ok(state.expect("a stage stands on an earlier one, which is wanted with it"))
@@ -139,7 +152,7 @@ impl Build<'_> {
             }
             Source::Directory(name) => {
                 let about = about(format!("FROM {name}"));
-                let mut state = State::scratch(&self.input.platform, epoch);
+                let mut state = State::scratch(&self.input.target_platform(), epoch);
                 state.node = Some(self.directory(name, about));
                 // The layer has an entry of its own, so that entries and layers keep in step.
                 state.image.history.push(History { created: epoch, ..History::default() });

@@ -18,8 +18,10 @@ pub struct PlanInput {
     pub labels: Vec<(String, String)>,
     /// Named contexts beside the main one. A name stands for a stage or an image, and hides it.
     pub contexts: BTreeMap<String, ContextSpec>,
-    /// The platform of this machine, which is also the platform that is built.
+    /// The platform of this machine.
     pub platform: Platform,
+    /// The platform asked for (`--platform`), as written; it must be one that this machine runs.
+    pub target_platform: Option<Platform>,
     /// Which steps must run although their result is known.
     pub no_cache: NoCache,
     /// What every RUN step gets.
@@ -36,9 +38,24 @@ impl PlanInput {
             labels: Vec::new(),
             contexts: BTreeMap::new(),
             platform: Platform::host(),
+            target_platform: None,
             no_cache: NoCache::None,
             settings: StepSettings::default(),
         }
+    }
+
+    /// The platform that is built.
+    pub(crate) fn target_platform(&self) -> Platform {
+        self.target_platform.clone().unwrap_or_else(|| self.platform.clone().normalized())
+    }
+
+    /// Whether programs for that platform run here.
+    pub(crate) fn runs(&self, platform: &Platform) -> bool {
+        let host = self.platform.clone().normalized();
+        let plain = |platform: Platform| (platform.os, platform.architecture);
+        // Variants of amd64 are levels of one instruction set; those of arm are not.
+        let alike = plain(platform.clone().normalized()) == plain(host.clone());
+        (alike && host.architecture == "amd64") || host.same(platform)
     }
 }
 

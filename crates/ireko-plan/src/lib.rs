@@ -20,6 +20,7 @@
 
 mod build;
 mod copy;
+mod directive;
 mod facts;
 mod fault;
 mod go;
@@ -46,6 +47,14 @@ use std::collections::BTreeMap;
 ///
 /// What the parser found wrong is not looked at here: an instruction that it could not read is not in the Ast.
 pub fn plan(input: &PlanInput, facts: &Facts) -> Planned {
+    if let Err(fault) = directive::check(input) {
+        return Planned::Broken(vec![*fault]);
+    }
+    if let Some(platform) = input.target_platform.as_ref().filter(|platform| !input.runs(platform)) {
+        let host = input.platform.clone().normalized();
+        let message = format!("a platform other than `{host}` (here `{platform}`) is not supported yet");
+        return Planned::Broken(vec![Diagnostic::error("not-supported", message)]);
+    }
     let mut draft = Draft { plan: Plan::default(), needs: BTreeMap::new(), faults: Vec::new() };
     let targets: Vec<Option<&str>> = match input.targets.as_slice() {
         [] => vec![None],

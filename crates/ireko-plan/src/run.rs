@@ -49,7 +49,7 @@ impl Build<'_> {
             shm_size: settings.shm_size,
             ulimits: settings.ulimits.clone(),
             devices: Vec::new(),
-            platform: self.input.platform.clone().normalized().to_string(),
+            platform: self.input.target_platform().normalized().to_string(),
         };
         let (text, args) = (self.run_text(state, at, run), state.visible_args());
         let note = note(&argv, &args);

@@ -103,7 +103,7 @@ impl<'a> Stages<'a> {
             fault.hint.get_or_insert(hint.to_owned());
             return Err(fault);
         }
-        let platform = match &from.platform {
+        let platform = match from.platform.as_ref().filter(|word| !word.value.is_empty()) {
             Some(word) => Some((self.platform(word, &expand(word)?.text)?, word.span)),
             None => None,
         };
@@ -191,6 +191,9 @@ impl<'a> Stages<'a> {
         let (own, spec) = self.input.contexts.iter().find(|(own, _)| context_name(own) == wanted)?;
         let image = match spec {
             ContextSpec::Dir => return Some(Source::Directory(own.clone())),
+            ContextSpec::Image(reference) if reference.familiar() == "scratch" => {
+                return Some(Source::Scratch);
+            }
             ContextSpec::Image(reference) => ImageName::Reference(reference.or_latest()),
             ContextSpec::Layout { dir, image } => {
                 ImageName::Layout { dir: dir.clone(), image: image.clone() }
@@ -317,13 +320,10 @@ impl<'a> Stages<'a> {
 
     fn check_platform(&self, index: usize) -> Result<(), Fault> {
         let Some((platform, span)) = &self.shapes[index].platform else { return Ok(()) };
-        let host = self.input.platform.clone().normalized();
-        let plain = |platform: &Platform| (platform.os.clone(), platform.architecture.clone());
-        // Variants of amd64 are levels of one instruction set; those of arm are not.
-        let alike = plain(platform) == plain(&host) && host.architecture == "amd64";
-        if alike || host.same(platform) {
+        if self.input.runs(platform) {
             return Ok(());
         }
+        let host = self.input.platform.clone().normalized();
         Err(unsupported(&format!("a platform other than `{host}` (here `{platform}`)"), *span))
     }
 

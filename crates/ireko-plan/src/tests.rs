@@ -140,37 +140,37 @@ fn entrypoint_forgets_the_command_of_the_base() {
     check(
         "FROM busybox\nENTRYPOINT [\"x\"]\n",
         expect![[r#"
-        asked docker.io/library/busybox:latest
-        0 <- - [] image busybox
-        0 = 0
-          + ADD busybox.tar /
-            ENTRYPOINT ["x"]
-          {"architecture":"amd64","config":{"Env":["PATH=/bin","BASE=1"],"Entrypoint":["x"]},"os":"linux","rootfs":{"type":"layers","diff_ids":[]}}
-    "#]],
+            asked docker.io/library/busybox:latest
+            0 <- - [] image busybox
+            0 = 0
+              + ADD busybox.tar /
+                ENTRYPOINT ["x"]
+              {"architecture":"amd64","config":{"Env":["PATH=/bin","BASE=1"],"Entrypoint":["x"],"WorkingDir":"/"},"os":"linux","rootfs":{"type":"layers","diff_ids":[]}}
+        "#]],
     );
     check(
         "FROM busybox\nCMD [\"a\"]\nENTRYPOINT [\"x\"]\n",
         expect![[r#"
-        asked docker.io/library/busybox:latest
-        0 <- - [] image busybox
-        0 = 0
-          + ADD busybox.tar /
-            CMD ["a"]
-            ENTRYPOINT ["x"]
-          {"architecture":"amd64","config":{"Env":["PATH=/bin","BASE=1"],"Entrypoint":["x"],"Cmd":["a"],"ArgsEscaped":true},"os":"linux","rootfs":{"type":"layers","diff_ids":[]}}
-    "#]],
+            asked docker.io/library/busybox:latest
+            0 <- - [] image busybox
+            0 = 0
+              + ADD busybox.tar /
+                CMD ["a"]
+                ENTRYPOINT ["x"]
+              {"architecture":"amd64","config":{"Env":["PATH=/bin","BASE=1"],"Entrypoint":["x"],"Cmd":["a"],"WorkingDir":"/","ArgsEscaped":true},"os":"linux","rootfs":{"type":"layers","diff_ids":[]}}
+        "#]],
     );
     check(
         "FROM busybox AS a\nCMD [\"a\"]\nFROM a\nENTRYPOINT [\"x\"]\n",
         expect![[r#"
-        asked docker.io/library/busybox:latest
-        0 <- - [] image busybox
-        1 = 0
-          + ADD busybox.tar /
-            CMD ["a"]
-            ENTRYPOINT ["x"]
-          {"architecture":"amd64","config":{"Env":["PATH=/bin","BASE=1"],"Entrypoint":["x"],"ArgsEscaped":true},"os":"linux","rootfs":{"type":"layers","diff_ids":[]}}
-    "#]],
+            asked docker.io/library/busybox:latest
+            0 <- - [] image busybox
+            1 = 0
+              + ADD busybox.tar /
+                CMD ["a"]
+                ENTRYPOINT ["x"]
+              {"architecture":"amd64","config":{"Env":["PATH=/bin","BASE=1"],"Entrypoint":["x"],"WorkingDir":"/","ArgsEscaped":true},"os":"linux","rootfs":{"type":"layers","diff_ids":[]}}
+        "#]],
     );
 }
 
@@ -194,24 +194,24 @@ fn arguments_have_scopes() {
                 ENV V=env
               + RUN |3 V=env W=w X=given /bin/sh -c echo # buildkit
               + RUN |3 V=env W=w X=given /bin/sh -c echo $W # buildkit
-              {"architecture":"amd64","config":{"Env":["PATH=/bin","BASE=1","V=env"],"Cmd":["sh"]},"os":"linux","rootfs":{"type":"layers","diff_ids":[]}}
+              {"architecture":"amd64","config":{"Env":["PATH=/bin","BASE=1","V=env"],"Cmd":["sh"],"WorkingDir":"/"},"os":"linux","rootfs":{"type":"layers","diff_ids":[]}}
             no ARG of the Dockerfile takes the build argument `NOBODY` (unused-build-arg)
         "#]],
     );
     check(
         "FROM busybox\nARG A=1 B=$A\nENV A=env\nARG A=2\nRUN x\n",
         expect![[r#"
-        asked docker.io/library/busybox:latest
-        0 <- - [] image busybox
-        1 <- 0 [] run ["/bin/sh", "-c", "x"] env=[("PATH", "/bin"), ("BASE", "1"), ("B", "1"), ("A", "2")] cwd=/ user="" mounts=[]
-        0 = 1
-          + ADD busybox.tar /
-            ARG A=1 B=1
-            ENV A=env
-            ARG A=2
-          + RUN |2 A=2 B=1 /bin/sh -c x # buildkit
-          {"architecture":"amd64","config":{"Env":["PATH=/bin","BASE=1","A=env"],"Cmd":["sh"]},"os":"linux","rootfs":{"type":"layers","diff_ids":[]}}
-    "#]],
+            asked docker.io/library/busybox:latest
+            0 <- - [] image busybox
+            1 <- 0 [] run ["/bin/sh", "-c", "x"] env=[("PATH", "/bin"), ("BASE", "1"), ("B", "1"), ("A", "2")] cwd=/ user="" mounts=[]
+            0 = 1
+              + ADD busybox.tar /
+                ARG A=1 B=1
+                ENV A=env
+                ARG A=2
+              + RUN |2 A=2 B=1 /bin/sh -c x # buildkit
+              {"architecture":"amd64","config":{"Env":["PATH=/bin","BASE=1","A=env"],"Cmd":["sh"],"WorkingDir":"/"},"os":"linux","rootfs":{"type":"layers","diff_ids":[]}}
+        "#]],
     );
 }
 
@@ -229,7 +229,7 @@ fn from_is_expanded_by_global_arguments() {
                 ARG TARGETARCH=amd64
                 ARG TARGETSTAGE=default
                 ENV ARCH=amd64default
-              {"architecture":"amd64","config":{"Env":["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin","ARCH=amd64default"]},"os":"linux","rootfs":{"type":"layers","diff_ids":[]}}
+              {"architecture":"amd64","config":{"Env":["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin","ARCH=amd64default"],"WorkingDir":"/"},"os":"linux","rootfs":{"type":"layers","diff_ids":[]}}
         "#]],
     );
 }
@@ -292,9 +292,11 @@ fn copies() {
 fn copies_from_stages_images_and_contexts() {
     check_with(
         "FROM scratch AS Empty\nFROM busybox AS tools\nRUN make\nFROM bare\nCOPY --from=TOOLS /a /a\nCOPY --from=1 /b /b\n\
-         COPY --from=empty /c /c\nCOPY --from=some/image /d /d\nCOPY --from=dir /e /e\nCOPY --from=over /f /f\n",
+         COPY --from=empty /c /c\nCOPY --from=some/image /d /d\nCOPY --from=dir /e /e\nCOPY --from=over /f /f\n\
+         COPY --from=nothing /g /g\n",
         |input| {
             input.contexts.insert("dir".to_owned(), ContextSpec::Dir);
+            input.contexts.insert("nothing".to_owned(), ContextSpec::Image("scratch".parse().unwrap()));
             input.contexts.insert("over".to_owned(), ContextSpec::Image("other:1".parse().unwrap()));
         },
         expect![[r#"
@@ -313,7 +315,8 @@ fn copies_from_stages_images_and_contexts() {
             8 <- 7 [] copy [Files { from: Context("dir"), pattern: "/e" }] -> /e dir=false link=false
             9 <- - [] image over
             10 <- 8 [9] copy [Files { from: Input(0), pattern: "/f" }] -> /f dir=false link=false
-            2 = 10
+            11 <- 10 [] copy [Files { from: Empty, pattern: "/g" }] -> /g dir=false link=false
+            2 = 11
               + ADD bare.tar /
               + COPY /a /a # buildkit
               + COPY /b /b # buildkit
@@ -321,7 +324,8 @@ fn copies_from_stages_images_and_contexts() {
               + COPY /d /d # buildkit
               + COPY /e /e # buildkit
               + COPY /f /f # buildkit
-              {"architecture":"amd64","config":{"Env":["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"]},"os":"linux","rootfs":{"type":"layers","diff_ids":[]}}
+              + COPY /g /g # buildkit
+              {"architecture":"amd64","config":{"Env":["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],"WorkingDir":"/"},"os":"linux","rootfs":{"type":"layers","diff_ids":[]}}
         "#]],
     );
 }
@@ -436,32 +440,32 @@ fn triggers_of_a_base_run_first() {
     check(
         "FROM busybox AS a\nONBUILD RUN touch /x\nONBUILD ENV Y=1\nFROM a\nRUN last\n",
         expect![[r#"
-        asked docker.io/library/busybox:latest
-        0 <- - [] image busybox
-        1 <- 0 [] run ["/bin/sh", "-c", "touch /x"] env=[("PATH", "/bin"), ("BASE", "1")] cwd=/ user="" mounts=[]
-        2 <- 1 [] run ["/bin/sh", "-c", "last"] env=[("PATH", "/bin"), ("BASE", "1"), ("Y", "1")] cwd=/ user="" mounts=[]
-        1 = 2
-          + ADD busybox.tar /
-          + RUN /bin/sh -c touch /x # buildkit
-            ENV Y=1
-          + RUN /bin/sh -c last # buildkit
-          {"architecture":"amd64","config":{"Env":["PATH=/bin","BASE=1","Y=1"],"Cmd":["sh"]},"os":"linux","rootfs":{"type":"layers","diff_ids":[]}}
-    "#]],
+            asked docker.io/library/busybox:latest
+            0 <- - [] image busybox
+            1 <- 0 [] run ["/bin/sh", "-c", "touch /x"] env=[("PATH", "/bin"), ("BASE", "1")] cwd=/ user="" mounts=[]
+            2 <- 1 [] run ["/bin/sh", "-c", "last"] env=[("PATH", "/bin"), ("BASE", "1"), ("Y", "1")] cwd=/ user="" mounts=[]
+            1 = 2
+              + ADD busybox.tar /
+              + RUN /bin/sh -c touch /x # buildkit
+                ENV Y=1
+              + RUN /bin/sh -c last # buildkit
+              {"architecture":"amd64","config":{"Env":["PATH=/bin","BASE=1","Y=1"],"Cmd":["sh"],"WorkingDir":"/"},"os":"linux","rootfs":{"type":"layers","diff_ids":[]}}
+        "#]],
     );
     check(
         "FROM bare AS tools\nRUN make\nFROM trigger-from\n",
         expect![[r#"
-        asked docker.io/library/trigger-from:latest
-        asked docker.io/library/bare:latest
-        0 <- - [] image bare
-        1 <- 0 [] run ["/bin/sh", "-c", "make"] env=[("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")] cwd=/ user="" mounts=[]
-        2 <- - [] image trigger-from
-        3 <- 2 [1] copy [Files { from: Input(0), pattern: "/bin/tool" }] -> /bin dir=true link=false
-        1 = 3
-          + ADD trigger-from.tar /
-          + COPY /bin/tool /bin/ # buildkit
-          {"architecture":"amd64","config":{"Env":["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"]},"os":"linux","rootfs":{"type":"layers","diff_ids":[]}}
-    "#]],
+            asked docker.io/library/trigger-from:latest
+            asked docker.io/library/bare:latest
+            0 <- - [] image bare
+            1 <- 0 [] run ["/bin/sh", "-c", "make"] env=[("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")] cwd=/ user="" mounts=[]
+            2 <- - [] image trigger-from
+            3 <- 2 [1] copy [Files { from: Input(0), pattern: "/bin/tool" }] -> /bin dir=true link=false
+            1 = 3
+              + ADD trigger-from.tar /
+              + COPY /bin/tool /bin/ # buildkit
+              {"architecture":"amd64","config":{"Env":["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],"WorkingDir":"/"},"os":"linux","rootfs":{"type":"layers","diff_ids":[]}}
+        "#]],
     );
 }
 
@@ -495,12 +499,12 @@ fn targets_share_a_graph() {
               + ADD busybox.tar /
               + RUN /bin/sh -c base # buildkit
               + RUN /bin/sh -c one # buildkit
-              {"architecture":"amd64","config":{"Env":["PATH=/bin","BASE=1"],"Cmd":["sh"],"Labels":{"made":"here"}},"os":"linux","rootfs":{"type":"layers","diff_ids":[]}}
+              {"architecture":"amd64","config":{"Env":["PATH=/bin","BASE=1"],"Cmd":["sh"],"WorkingDir":"/","Labels":{"made":"here"}},"os":"linux","rootfs":{"type":"layers","diff_ids":[]}}
             two = 3
               + ADD busybox.tar /
               + RUN /bin/sh -c base # buildkit
               + RUN /bin/sh -c two # buildkit
-              {"architecture":"amd64","config":{"Env":["PATH=/bin","BASE=1"],"Cmd":["sh"],"Labels":{"made":"here"}},"os":"linux","rootfs":{"type":"layers","diff_ids":[]}}
+              {"architecture":"amd64","config":{"Env":["PATH=/bin","BASE=1"],"Cmd":["sh"],"WorkingDir":"/","Labels":{"made":"here"}},"os":"linux","rootfs":{"type":"layers","diff_ids":[]}}
         "#]],
     );
 }
@@ -550,11 +554,25 @@ fn an_image_without_layers_is_an_empty_tree() {
     check(
         "FROM hollow\nCOPY --from=hollow /a /a\n",
         expect![[r#"
-        asked docker.io/library/hollow:latest
-        0 <- - [] copy [Files { from: Empty, pattern: "/a" }] -> /a dir=false link=false
-        0 = 0
-          + COPY /a /a # buildkit
-          {"architecture":"amd64","config":{"Env":["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"]},"os":"linux","rootfs":{"type":"layers","diff_ids":[]}}
-    "#]],
+            asked docker.io/library/hollow:latest
+            0 <- - [] copy [Files { from: Empty, pattern: "/a" }] -> /a dir=false link=false
+            0 = 0
+              + COPY /a /a # buildkit
+              {"architecture":"amd64","config":{"Env":["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],"WorkingDir":"/"},"os":"linux","rootfs":{"type":"layers","diff_ids":[]}}
+        "#]],
+    );
+}
+
+#[test]
+fn a_platform_with_a_variant_is_passed_on() {
+    check_with(
+        "FROM scratch\nARG TARGETPLATFORM\nARG BUILDPLATFORM\n",
+        |input| input.target_platform = Some(Platform::new("linux", "amd64", "v2")),
+        expect![[r#"
+            0 = -
+                ARG TARGETPLATFORM=linux/amd64/v2
+                ARG BUILDPLATFORM=linux/amd64
+              {"architecture":"amd64","config":{"Env":["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],"WorkingDir":"/"},"os":"linux","rootfs":{"type":"layers","diff_ids":[]},"variant":"v2"}
+        "#]],
     );
 }

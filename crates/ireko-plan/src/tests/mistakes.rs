@@ -104,6 +104,33 @@ fn variables_that_are_not_allowed_or_not_set() {
 #[test]
 fn what_is_not_done_yet_is_said() {
     check(
+        "# syntax=example.com/other/language\nFROM busybox\n",
+        expect![[r#"
+        1: `example.com/other/language` the front end `example.com/other/language` is not supported yet (not-supported)
+    "#]],
+    );
+    check(
+        "# syntax=example.com/docker/dockerfile:1\nFROM scratch\nCMD a\n",
+        expect![[r#"
+        0 = -
+            CMD ["/bin/sh" "-c" "a"]
+          {"architecture":"amd64","config":{"Env":["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],"Cmd":["/bin/sh","-c","a"],"WorkingDir":"/","ArgsEscaped":true},"os":"linux","rootfs":{"type":"layers","diff_ids":[]}}
+    "#]],
+    );
+    check(
+        "# check=skip=Some;error=true\nFROM busybox\n",
+        expect![[r#"
+        1: `skip=Some;error=true` failing a build on checks (`error=true`) is not supported yet (not-supported)
+    "#]],
+    );
+    check_with(
+        "FROM busybox\n",
+        |input| input.target_platform = Some(Platform::new("linux", "riscv64", "")),
+        expect![[r#"
+            a platform other than `linux/amd64` (here `linux/riscv64`) is not supported yet (not-supported)
+        "#]],
+    );
+    check(
         "FROM --platform=linux/arm64 busybox\n",
         expect![[r#"
         1: `linux/arm64` a platform other than `linux/amd64` (here `linux/arm64`) is not supported yet (not-supported)
