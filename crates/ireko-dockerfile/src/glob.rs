@@ -196,6 +196,10 @@ impl Compiler<'_> {
             }
             let low = self.class_char()?;
             let high = if self.rest.next_if_eq(&'-').is_some() { self.class_char()? } else { low };
+            // Ignore files refuse a range that runs backwards; COPY lets it match nothing.
+            if self.deep && high < low {
+                return None;
+            }
             ranges.push((low, high));
         }
     }

@@ -22,6 +22,8 @@ fn plain_patterns() {
     for bad in ["[", "[]", "[^]", "[a-", "[-]", "[a-]", "a\\"] {
         assert!(Glob::new(bad).is_err(), "{bad}");
     }
+    check(&Glob::new("[b-a]").unwrap(), &[], &["a", "b"]);
+    assert!(Glob::deep("[b-a]").is_err());
 }
 
 #[test]
