@@ -173,17 +173,4 @@ fn as_text<S: serde::Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sinks_take_events() {
-        let seen = Mutex::new(Vec::new());
-        let forward = |event: Event| seen.emit(event);
-        let sinks: [&dyn Sink; 2] = [&forward, &Null];
-        for sink in sinks {
-            sink.emit(Event::StepStarted { node: 1 });
-        }
-        assert_eq!(*seen.lock().unwrap(), [Event::StepStarted { node: 1 }]);
-    }
-}
+mod tests;

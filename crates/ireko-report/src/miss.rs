@@ -97,3 +97,28 @@ fn short(text: &str) -> String {
         None => line.to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_is_one_line_in_the_users_words() {
+        let owned = str::to_owned;
+        let reasons = [
+            (MissReason::FileChanged { path: owned("src/main.c") }, "`src/main.c` changed"),
+            (MissReason::ArgChanged { name: owned("VERSION") }, "build argument `VERSION` changed"),
+            (
+                MissReason::InstructionChanged { old: owned("RUN a\nb"), new: owned("RUN c") },
+                "instruction changed, it was `RUN a`",
+            ),
+            (MissReason::FilesChanged { count: 3, path: owned("a") }, "3 files changed, `a` first"),
+            (MissReason::ResultGone, "its result is no longer stored"),
+        ];
+        for (reason, text) in reasons {
+            assert_eq!(reason.to_string(), text);
+        }
+        let long = MissReason::ParentRebuilt { step: "é".repeat(100) }.to_string();
+        assert_eq!(long.chars().filter(|ch| *ch == 'é').count(), 60);
+    }
+}
