@@ -309,9 +309,7 @@ impl Build<'_> {
         match &self.input.no_cache {
             NoCache::None => false,
             NoCache::All => true,
-            NoCache::Stages(stages) => {
-                stages.iter().any(|name| name.eq_ignore_ascii_case(&self.stages.shapes[stage].shown))
-            }
+            NoCache::Stages(stages) => stages.iter().any(|name| self.input.ast.stage(name) == Some(stage)),
         }
     }
 

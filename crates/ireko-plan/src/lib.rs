@@ -119,15 +119,24 @@ fn dedup(faults: &mut Vec<Diagnostic>) {
 }
 
 fn warnings(input: &PlanInput, facts: &Facts) -> Vec<Diagnostic> {
-    if facts.has_triggers() {
-        return Vec::new();
-    }
-    let unused = scope::unused(input, &input.ast);
-    let warn = |name: &str| {
+    // A trigger may declare arguments too, and not all triggers are known here.
+    let unused = if facts.has_triggers() { Vec::new() } else { scope::unused(input, &input.ast) };
+    let unused = unused.into_iter().map(|name| {
         let message = format!("no ARG of the Dockerfile takes the build argument `{name}`");
         Diagnostic::warning("unused-build-arg", message)
+    });
+    let named = match &input.no_cache {
+        NoCache::Stages(stages) => stages.as_slice(),
+        NoCache::None | NoCache::All => &[],
     };
-    unused.into_iter().map(warn).collect()
+    let strange = named.iter().filter(|name| input.ast.stage(name).is_none());
+    let strange = strange.map(|name| {
+        let known = input.ast.stages.iter().filter_map(|stage| stage.from.name.as_ref());
+        let message = format!("no stage is called `{name}`, so its cache is not left out");
+        let warning = Box::new(Diagnostic::warning("unknown-stage", message));
+        *fault::suggest_stage(warning, name, known.map(|name| name.value.as_str()))
+    });
+    unused.chain(strange).collect()
 }
 
 #[cfg(test)]

@@ -266,9 +266,19 @@ impl<'a> Stages<'a> {
         for _ in &open {
             index = *self.shapes[index].needs.iter().find(|need| !closed[**need])?;
         }
-        let shape = &self.shapes[index];
-        let message = format!("circular dependency detected on stage: `{}`", shape.shown);
-        Some(fault("stage-cycle", message, shape.span))
+        let start = index;
+        let mut circle = vec![self.shapes[start].shown.as_str()];
+        loop {
+            index = *self.shapes[index].needs.iter().find(|need| !closed[**need])?;
+            circle.push(&self.shapes[index].shown);
+            if index == start {
+                break;
+            }
+        }
+        let message = format!("circular dependency detected on stage: `{}`", circle[0]);
+        let mut fault = fault("stage-cycle", message, self.shapes[start].span);
+        fault.notes.push(format!("`{}`", circle.join("` needs `")));
+        Some(fault)
     }
 
     /// The stage that a target names; none means the last one.

@@ -13,6 +13,7 @@ pub(super) fn show(fault: &Diagnostic, ast: &Ast) -> String {
         )
     });
     let mut out = format!("{}{} ({})\n", place.unwrap_or_default(), fault.message, fault.code);
+    out.extend(fault.notes.iter().map(|note| format!("  note: {note}\n")));
     if let Some(hint) = &fault.hint {
         out.push_str(&format!("  hint: {hint}\n"));
     }
@@ -58,14 +59,16 @@ fn stages_in_a_circle_or_out_of_order() {
     check(
         "FROM busybox AS a\nCOPY --from=a x y\n",
         expect![[r#"
-        1: `busybox` circular dependency detected on stage: `a` (stage-cycle)
-    "#]],
+            1: `busybox` circular dependency detected on stage: `a` (stage-cycle)
+              note: `a` needs `a`
+        "#]],
     );
     check(
         "FROM busybox AS a\nCOPY --from=b x y\nFROM a AS b\n",
         expect![[r#"
-        1: `busybox` circular dependency detected on stage: `a` (stage-cycle)
-    "#]],
+            1: `busybox` circular dependency detected on stage: `a` (stage-cycle)
+              note: `a` needs `b` needs `a`
+        "#]],
     );
     check_with(
         "FROM busybox AS a\nCOPY --from=b x y\nFROM bare AS b\n",
@@ -238,6 +241,36 @@ fn values_that_mean_nothing() {
         expect![[r#"
             asked docker.io/library/busybox:latest
             `SOURCE_DATE_EPOCH` is `soon`, which is no number of seconds (bad-epoch)
+        "#]],
+    );
+}
+
+#[test]
+fn a_bomb_of_variables_is_refused() {
+    let lines = "ENV A=$A$A\n".repeat(40);
+    let (Planned::Broken(faults), _) = settle(&input(&format!("FROM scratch\nENV A=0123456789\n{lines}")))
+    else {
+        panic!("it is refused")
+    };
+    assert_eq!(faults[0].code, "too-long");
+}
+
+#[test]
+fn names_without_effect_are_warned_of() {
+    check_with(
+        "FROM scratch AS build\nENV A=1\n",
+        |input| {
+            input.no_cache = NoCache::Stages(vec!["built".to_owned(), "BUILD".to_owned(), "0".to_owned()]);
+            input.build_args =
+                vec![build_arg("B", "1"), build_arg("HTTP_PROXY", "x"), ("C".to_owned(), None)];
+        },
+        expect![[r#"
+            build = -
+                ENV A=1
+              {"architecture":"amd64","config":{"Env":["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin","A=1"],"WorkingDir":"/"},"os":"linux","rootfs":{"type":"layers","diff_ids":[]}}
+            no ARG of the Dockerfile takes the build argument `B` (unused-build-arg)
+            no stage is called `built`, so its cache is not left out (unknown-stage)
+              hint: did you mean `build`?
         "#]],
     );
 }
