@@ -36,7 +36,7 @@ impl FlatImage {
         fields.remove("created");
         fields.remove("rootfs");
         for entry in fields.get_mut("history").and_then(Value::as_array_mut).into_iter().flatten() {
-            entry.as_object_mut().unwrap().remove("created");entry.as_object_mut().unwrap().remove("comment");
+            entry.as_object_mut().unwrap().remove("created");
         }
         Self { tree, config }
     }
