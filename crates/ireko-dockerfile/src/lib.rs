@@ -39,4 +39,4 @@ pub use ast::{
 pub use json::string_array;
 #[doc(hidden)]
 pub use parse::dump::{Dump, dump};
-pub use parse::parse;
+pub use parse::{parse, parse_trigger};

@@ -47,6 +47,36 @@ pub fn parse(name: &str, text: &[u8]) -> (Ast, Vec<Diagnostic>) {
     (Ast { source, escape, directives, comments, meta_args, stages }, diagnostics)
 }
 
+/// Reads one instruction that stands alone: what ONBUILD left in an image's config. Spans are
+/// offsets into `text`; `None` where it is wrong, and then the diagnostics say why.
+pub fn parse_trigger(text: &str) -> (Option<Instruction>, Vec<Diagnostic>) {
+    let source = SourceText::new("ONBUILD", text);
+    let mut lines = Lines::new(&source);
+    let mut diagnostics = Vec::new();
+    let Some(logical) = lines.logical() else {
+        let empty = Diagnostic::error("empty", "an ONBUILD trigger is empty").at(Span::new(0..text.len()));
+        return (None, vec![empty]);
+    };
+    let raw = match raw::read(logical, &mut lines, source.text()) {
+        Ok(raw) => raw,
+        Err(diagnostic) => return (None, vec![*diagnostic]),
+    };
+    if matches!(raw.name().as_str(), "FROM" | "MAINTAINER" | "ONBUILD") {
+        let message = format!("{} isn't allowed as an ONBUILD trigger", raw.name());
+        return (None, vec![Diagnostic::error("instruction", message).at(raw.keyword.span)]);
+    }
+    let built = instruction::build(&raw, &mut diagnostics);
+    if let Some(more) = lines.logical() {
+        diagnostics
+            .push(Diagnostic::error("instruction", "an ONBUILD trigger is one instruction").at(more.span));
+    }
+    let instruction = match built {
+        Some(Built::Kind(kind)) => Some(Instruction { at: place(&raw), kind }),
+        _ => None,
+    };
+    (instruction, diagnostics)
+}
+
 struct Tree {
     meta_args: Vec<MetaArg>,
     stages: Vec<Stage>,

@@ -141,6 +141,21 @@ fn copies_and_pairs_keep_what_is_written() {
     assert_eq!((args[0].value.is_none(), args[1].value.as_ref().unwrap().value.as_str()), (true, "'1 2'"));
 }
 
+#[test]
+fn what_onbuild_keeps_can_be_read_again() {
+    let kinds = kinds("ONBUILD COPY <<EOT /x\nhi\nEOT\n");
+    let InstructionKind::Onbuild(onbuild) = &kinds[0] else { panic!() };
+    assert_eq!(onbuild.text, "COPY <<EOT /x\nhi\nEOT");
+    let (instruction, diagnostics) = super::parse_trigger(&onbuild.text);
+    assert_eq!(diagnostics, []);
+    assert!(matches!(instruction.unwrap().kind, InstructionKind::Copy(_)));
+    let wrong = |text: &str| super::parse_trigger(text).1[0].message.clone();
+    assert_eq!(wrong("CPOY a b"), "unknown instruction: CPOY");
+    assert_eq!(wrong("FROM a"), "FROM isn't allowed as an ONBUILD trigger");
+    assert_eq!(wrong(""), "an ONBUILD trigger is empty");
+    assert_eq!(wrong("USER a\nUSER b"), "an ONBUILD trigger is one instruction");
+}
+
 proptest! {
     #[test]
     fn any_bytes_never_panic(text in prop::collection::vec(any::<u8>(), 0..200)) {
@@ -149,6 +164,7 @@ proptest! {
 
     #[test]
     fn instruction_soup_gives_the_source_back_and_spans_fit(text in "(FROM|RUN|COPY|ENV|ONBUILD|HEALTHCHECK|#|# escape=`)?[ \\\\`\"'<\\[\\]=a$é\r-]{0,12}(EOF)?(\n(RUN <<EOF|COPY --from=a|ARG|FROM a|EOF|\\[\"a\",|x)[ \\\\`\"'<=a,\\]é-]{0,12}){0,6}\n?") {
+        super::parse_trigger(&text);
         let (ast, diagnostics) = parse("Dockerfile", text.as_bytes());
         prop_assert_eq!(ast.to_string(), text.clone());
         let mut last = 0;
