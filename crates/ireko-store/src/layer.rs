@@ -482,3 +482,6 @@ impl Read for TarPipe {
         Ok(read)
     }
 }
+
+#[cfg(test)]
+mod tests;

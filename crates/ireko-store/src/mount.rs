@@ -74,8 +74,7 @@ impl Store {
         loop {
             self.make_mount(&place, request.id)?;
             let taken = match request.sharing {
-                Sharing::Shared => self.take_copy(&place, 0, Hold::Shared, Some(waiting), request)?,
-                Sharing::Locked => self.take_copy(&place, 0, Hold::Exclusive, Some(waiting), request)?,
+                Sharing::Shared | Sharing::Locked => self.take_copy(&place, 0, request, Some(waiting))?,
                 Sharing::Private => self.take_free_copy(&place, request)?,
             };
             // None: the collector took the directory between its making and its locking.
@@ -105,7 +104,7 @@ impl Store {
         let mut copy = 0;
         loop {
             // Nobody waits for a private copy: the next number is tried.
-            match self.take_copy(place, copy, Hold::Exclusive, None, request)? {
+            match self.take_copy(place, copy, request, None)? {
                 Some(mount) => return Ok(Some(mount)),
                 None if !place.join("name").exists() => return Ok(None),
                 None => copy += 1,
@@ -117,10 +116,13 @@ impl Store {
         &self,
         place: &Path,
         copy: u32,
-        hold: Hold,
-        waiting: Option<&dyn Fn(&str)>,
         request: &MountRequest<'_>,
+        waiting: Option<&dyn Fn(&str)>,
     ) -> Result<Option<CacheMount>> {
+        let hold = match request.sharing {
+            Sharing::Shared => Hold::Shared,
+            Sharing::Private | Sharing::Locked => Hold::Exclusive,
+        };
         let path = place.join(format!("{copy}.lock"));
         let lock = match disk::try_lock(&path, hold) {
             Err(Error::Io { cause, .. }) if disk::is_absent(&cause) => return Ok(None),

@@ -287,3 +287,6 @@ impl Store {
         Ok(lease.dir().join(number.to_string()))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -174,6 +174,14 @@ impl Store {
         self.write_sealed(MEMO, &self.layout.memo(name), body)
     }
 
+    /// A new file for a log; `name` is for people.
+    pub fn log_file(&self, name: &str) -> Result<(std::fs::File, std::path::PathBuf)> {
+        let plain = |letter: char| if letter.is_ascii_alphanumeric() || letter == '-' { letter } else { '_' };
+        let name: String = name.chars().take(64).map(plain).collect();
+        let path = self.layout.dir("logs").join(format!("{name}-{}.log", crate::open::unique_name()?));
+        Ok((disk::create_new(&path)?, path))
+    }
+
     /// Notes that something was used, at most once an hour.
     pub(crate) fn used(&self, path: &std::path::Path) {
         if disk::modified(path) < self.options.now.secs.saturating_sub(USE_EVERY) {

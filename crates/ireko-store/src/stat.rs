@@ -158,7 +158,7 @@ impl Table {
     fn new(bytes: Vec<u8>, body: usize) -> std::result::Result<Self, &'static str> {
         let length = bytes.len() - body;
         let count = length / ENTRY;
-        if length % ENTRY != 0 || u32::try_from(count).is_err() {
+        if !length.is_multiple_of(ENTRY) || u32::try_from(count).is_err() {
             return Err("its length is wrong");
         }
         // About one entry a bucket.

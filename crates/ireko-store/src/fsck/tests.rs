@@ -1,1 +1,107 @@
-//! (being written)
+//! Each kind of damage is seen, what can be made again is dropped, and images are told.
+
+use super::*;
+use crate::image::NewImage;
+use crate::testing::{self, Forms};
+use expect_test::{Expect, expect};
+use ireko_oci::Digest;
+use std::os::unix::fs::PermissionsExt;
+
+/// Builds a small store, damages it, and shows what is found, what repairing says and what is left.
+#[track_caller]
+fn check(damage: impl FnOnce(&Path, &Digest, &Digest), expect: Expect) {
+    let home = testing::home();
+    let store = testing::store(home.path());
+    let diff = testing::put(&store, &[("etc/a", "text")], Forms::Both).1.diff;
+    let config = format!(
+        r#"{{"architecture":"amd64","os":"linux","config":{{}},"rootfs":{{"type":"layers","diff_ids":["{diff}"]}}}}"#
+    );
+    let image = store.put_image(&["a:1".into()], &NewImage { config: config.as_bytes(), manifest: None }).unwrap();
+    drop(store);
+    damage(home.path(), &diff, &image.id);
+    let mut text = String::new();
+    for repair in [true, false] {
+        let store = testing::store(home.path());
+        for problem in store.fsck(repair).unwrap().problems {
+            let Problem { subject, problem, fate } = problem;
+            let names = [(diff.hex(), "DIFF"), (diff.short(), "DIFF"), (image.id.hex(), "ID"), (image.id.short(), "ID")];
+            let line = format!("{fate:?}: {subject}: {problem}\n");
+            text += &names.iter().fold(line, |line, (from, to)| line.replace(from, to));
+        }
+        text += "--\n";
+    }
+    expect.assert_eq(&text);
+}
+
+fn snapshot(home: &Path) -> std::path::PathBuf {
+    let name = disk::names(&home.join("snapshots")).unwrap().remove(0);
+    home.join("snapshots").join(name)
+}
+
+#[test]
+fn a_whole_store_is_clean() {
+    check(|_, _, _| {}, expect![[r#"
+        --
+        --
+    "#]]);
+}
+
+#[test]
+fn a_changed_unpacked_file_is_seen() {
+    check(
+        |home, _, _| fs::write(snapshot(home).join("fs/etc/a"), "tex2").unwrap(),
+        expect![[r#"
+            Dropped: layer sha256:DIFF: unpacked: `etc/a` has other bytes
+            --
+            --
+        "#]],
+    );
+}
+
+#[test]
+fn a_stranger_and_a_mode_are_seen() {
+    check(
+        |home, _, _| {
+            fs::write(snapshot(home).join("fs/stranger"), "").unwrap();
+            fs::set_permissions(snapshot(home).join("fs/etc/a"), fs::Permissions::from_mode(0o600)).unwrap();
+        },
+        expect![""],
+    );
+}
+
+#[test]
+fn a_damaged_tar_is_dropped() {
+    check(
+        |home, diff, _| {
+            let path = home.join("tars").join(diff.hex());
+            let mut bytes = fs::read(&path).unwrap();
+            bytes[1024 + 3] ^= 1;
+            fs::write(&path, bytes).unwrap();
+        },
+        expect![""],
+    );
+}
+
+#[test]
+fn an_image_without_its_layer_is_told_and_stays() {
+    check(
+        |home, diff, _| fs::write(home.join("layers").join(diff.hex()).join("info"), "").unwrap(),
+        expect![""],
+    );
+}
+
+#[test]
+fn an_image_without_its_config_is_told_and_stays() {
+    check(
+        |home, _, id| {
+            let hex = id.hex();
+            fs::write(home.join("blobs/sha256").join(&hex[..2]).join(&hex), "{}").unwrap();
+        },
+        expect![""],
+    );
+}
+
+#[test]
+fn a_name_without_an_image_is_told() {
+    check(|home, _, id| fs::remove_file(home.join("images/ids").join(id.hex())).unwrap(), expect![""]);
+}
