@@ -187,7 +187,8 @@ pub(crate) struct Removal {
 /// Removes a file or a whole directory, making directories writable where that is what is in the way. Never follows a
 /// link and never enters another file system: a mount left behind is reported and stays.
 pub(crate) fn remove(path: &Path) -> Removal {
-    let mut remover = Remover { top: path.to_owned(), device: 0, deep: 0, removal: Removal::default() };
+    let mut remover =
+        Remover { top: path.to_owned(), device: 0, deep: Vec::new(), moved: 0, removal: Removal::default() };
     let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return remover.removal };
     let opened = open_dir(rustix::fs::CWD, parent.as_os_str().as_encoded_bytes());
     match opened {
@@ -198,6 +199,9 @@ pub(crate) fn remove(path: &Path) -> Removal {
             if let Ok(stat) = rustix::fs::statat(&parent, &*name, AtFlags::SYMLINK_NOFOLLOW) {
                 remover.device = stat.st_dev;
                 remover.entry(parent.as_fd(), &name, &parent, 0);
+                while let Some(name) = remover.deep.pop() {
+                    remover.entry(parent.as_fd(), &name, &parent, 0);
+                }
             }
         }
     }
@@ -207,7 +211,9 @@ pub(crate) fn remove(path: &Path) -> Removal {
 struct Remover {
     top: PathBuf,
     device: u64,
-    deep: u32,
+    /// What was moved up beside the top, to be removed next.
+    deep: Vec<CString>,
+    moved: u32,
     removal: Removal,
 }
 
@@ -278,12 +284,12 @@ impl Remover {
 
     fn move_up(&mut self, parent: BorrowedFd<'_>, name: &CStr, top: &OwnedFd) -> bool {
         let stem = self.top.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        self.deep += 1;
-        let Ok(moved) = CString::new(format!("{stem}.deep{}", self.deep)) else { return false };
+        self.moved += 1;
+        let Ok(moved) = CString::new(format!("{stem}.deep{}", self.moved)) else { return false };
         if rustix::fs::renameat(parent, name, top, &*moved).is_err() {
             return false;
         }
-        self.entry(top.as_fd(), &moved, top, 0);
+        self.deep.push(moved);
         true
     }
 }

@@ -16,7 +16,8 @@ fn check(damage: impl FnOnce(&Path, &Digest, &Digest), expect: Expect) {
     let config = format!(
         r#"{{"architecture":"amd64","os":"linux","config":{{}},"rootfs":{{"type":"layers","diff_ids":["{diff}"]}}}}"#
     );
-    let image = store.put_image(&["a:1".into()], &NewImage { config: config.as_bytes(), manifest: None }).unwrap();
+    let image =
+        store.put_image(&["a:1".into()], &NewImage { config: config.as_bytes(), manifest: None }).unwrap();
     drop(store);
     damage(home.path(), &diff, &image.id);
     let mut text = String::new();
@@ -24,7 +25,12 @@ fn check(damage: impl FnOnce(&Path, &Digest, &Digest), expect: Expect) {
         let store = testing::store(home.path());
         for problem in store.fsck(repair).unwrap().problems {
             let Problem { subject, problem, fate } = problem;
-            let names = [(diff.hex(), "DIFF"), (diff.short(), "DIFF"), (image.id.hex(), "ID"), (image.id.short(), "ID")];
+            let names = [
+                (diff.hex(), "DIFF"),
+                (diff.short(), "DIFF"),
+                (image.id.hex(), "ID"),
+                (image.id.short(), "ID"),
+            ];
             let line = format!("{fate:?}: {subject}: {problem}\n");
             text += &names.iter().fold(line, |line, (from, to)| line.replace(from, to));
         }
@@ -40,10 +46,13 @@ fn snapshot(home: &Path) -> std::path::PathBuf {
 
 #[test]
 fn a_whole_store_is_clean() {
-    check(|_, _, _| {}, expect![[r#"
+    check(
+        |_, _, _| {},
+        expect![[r#"
         --
         --
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]

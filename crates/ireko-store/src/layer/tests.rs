@@ -43,7 +43,11 @@ fn a_foreign_layer_is_imported_indexed_and_unpacked_once() {
     let (written, _) = testing::put(&other, &[("bin/sh", "shell")], Forms::Tar);
     let tar = tar_of(&other, &written.diff_id);
     let digest = store.put_blob(&tar).unwrap();
-    let blob = BlobForm { digest, media_type: "application/vnd.oci.image.layer.v1.tar".into(), size: tar.len() as u64 };
+    let blob = BlobForm {
+        digest,
+        media_type: "application/vnd.oci.image.layer.v1.tar".into(),
+        size: tar.len() as u64,
+    };
     let wrong = Digest::of(b"another");
     assert!(matches!(store.import_blob(&blob, Some(&wrong)), Err(Error::WrongDigest { .. })));
     let info = store.import_blob(&blob, Some(&written.diff_id)).unwrap();

@@ -38,7 +38,13 @@ fn opening_leaves_no_trace_once_it_is_there() {
 
 fn record(number: u64) -> crate::Record {
     let diff = ireko_oci::Digest::of(&number.to_le_bytes());
-    crate::Record { content: ContentId([3; 32]), diff, at: Time::new(5, 6), took_ms: number, name: "RUN".into() }
+    crate::Record {
+        content: ContentId([3; 32]),
+        diff,
+        at: Time::new(5, 6),
+        took_ms: number,
+        name: "RUN".into(),
+    }
 }
 
 #[test]
@@ -101,7 +107,9 @@ fn torture_child() {
         );
         let new = crate::NewImage { config: config.as_bytes(), manifest: None };
         store.put_image(&[format!("torture:{}", round % 5)], &new).unwrap();
-        store.put_record(Key([(round % 250) as u8; 32]), &record(round), &crate::Inputs::default(), b"slot").unwrap();
+        store
+            .put_record(Key([(round % 250) as u8; 32]), &record(round), &crate::Inputs::default(), b"slot")
+            .unwrap();
         if round % 7 == 6 {
             store.prune(&crate::PrunePlan { all: round % 2 == 0, ..crate::PrunePlan::default() }).unwrap();
         }
