@@ -123,9 +123,8 @@ fn check(dockerfile: &'static str, stream: u64) {
         }
     }
     assert!(
-        built * 2 > edits / 3,
-        "most builds failed ({built} of about {}): the edits prove little",
-        edits / 2
+        built * 4 > edits,
+        "only {built} builds succeeded for {edits} edits, which proves little; the last failure: {failed}"
     );
 }
 
