@@ -83,6 +83,8 @@ pub(crate) enum Source {
     Host(PathBuf),
     At(Arc<OwnedFd>, PathBuf),
     Range(Arc<File>, u64),
+    /// Pieces `(where in the content, length)`, stored one after the other from the offset; the rest is holes.
+    Pieces(Arc<File>, u64, Arc<[(u64, u64)]>),
 }
 
 impl Data {
@@ -105,6 +107,10 @@ impl Data {
     /// A part of an open file.
     pub fn range(file: Arc<File>, offset: u64, size: u64) -> Self {
         Self { source: Source::Range(file, offset), size, expect: None }
+    }
+
+    pub(crate) fn pieces(file: Arc<File>, offset: u64, pieces: Vec<(u64, u64)>, size: u64) -> Self {
+        Self { source: Source::Pieces(file, offset, pieces.into()), size, expect: None }
     }
 
     /// The same, and the bytes must have this hash.

@@ -1,22 +1,25 @@
 //! Compression of layers: the same bytes for any number of threads; and its inverse for what others wrote.
 
-use std::io::{self, Read, Write};
+mod members;
 
-use ireko_oci::Digest;
+use std::io::{self, BufReader, Read, Write};
+
+use ireko_oci::{Digest, DigestWriter};
 
 use crate::Error;
+use members::Members;
 
 /// How a layer is compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Compression {
-    /// gzip in members of 1 MiB, level 1 to 12.
+    /// gzip in members of 1 MiB, level 0 to 12.
     Gzip {
         /// Level; 6 is usual.
         level: u8,
     },
     /// gzip in one member, for readers that know no other; one thread.
     GzipSingle {
-        /// Level, 1 to 9.
+        /// Level, 0 to 9.
         level: u8,
     },
     /// zstd, level 1 to 22.
@@ -39,43 +42,140 @@ pub struct Compressed {
 
 /// Compresses what is written to it; may be a sink of [`crate::LayerWriter`].
 pub struct Compressor<W: Write> {
-    _out: W,
+    encoder: Encoder<DigestWriter<W>>,
+}
+
+enum Encoder<W: Write> {
+    Gzip(Members<W>),
+    GzipSingle(flate2::write::GzEncoder<W>),
+    Zstd(zstd::stream::write::Encoder<'static, W>),
+    None(W),
 }
 
 impl<W: Write> Compressor<W> {
-    /// Compresses into `out` with this many threads.
-    pub fn new(_how: Compression, _threads: usize, _out: W) -> Result<Self, Error> {
-        unimplemented!("being built")
+    /// Compresses into `out` with this many threads; a level out of range is taken as the nearest.
+    pub fn new(how: Compression, threads: usize, out: W) -> Result<Self, Error> {
+        let out = DigestWriter::new(out);
+        let threads = threads.max(1);
+        let encoder = match how {
+            Compression::Gzip { level } => Encoder::Gzip(Members::new(level.min(12), threads, out)),
+            Compression::GzipSingle { level } => {
+                let level = flate2::Compression::new(u32::from(level.min(9)));
+                Encoder::GzipSingle(flate2::GzBuilder::new().mtime(0).operating_system(255).write(out, level))
+            }
+            Compression::Zstd { level } => {
+                zstd_encoder(level, threads, out).map(Encoder::Zstd).map_err(compressing)?
+            }
+            Compression::None => Encoder::None(out),
+        };
+        Ok(Self { encoder })
     }
 
     /// Ends the stream.
     pub fn finish(self) -> Result<(W, Compressed), Error> {
-        unimplemented!("being built")
+        let out = match self.encoder {
+            Encoder::Gzip(members) => members.finish(),
+            Encoder::GzipSingle(encoder) => encoder.finish(),
+            Encoder::Zstd(encoder) => encoder.finish(),
+            Encoder::None(out) => Ok(out),
+        };
+        let (mut out, digest, size) = out.map_err(compressing)?.finish();
+        out.flush().map_err(compressing)?;
+        Ok((out, Compressed { digest, size }))
     }
 }
 
+fn zstd_encoder<W: Write>(
+    level: u8,
+    threads: usize,
+    out: W,
+) -> io::Result<zstd::stream::write::Encoder<'static, W>> {
+    let mut encoder = zstd::stream::write::Encoder::new(out, i32::from(level.clamp(1, 22)))?;
+    // One worker and two give the same bytes; none gives others.
+    encoder.multithread(threads as u32)?;
+    encoder.include_checksum(true)?;
+    Ok(encoder)
+}
+
 impl<W: Write> Write for Compressor<W> {
-    fn write(&mut self, _bytes: &[u8]) -> io::Result<usize> {
-        unimplemented!("being built")
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match &mut self.encoder {
+            Encoder::Gzip(members) => members.write(bytes),
+            Encoder::GzipSingle(encoder) => encoder.write(bytes),
+            Encoder::Zstd(encoder) => encoder.write(bytes),
+            Encoder::None(out) => out.write(bytes),
+        }
     }
 
     fn flush(&mut self) -> io::Result<()> {
+        // A block ends where it always does, so that bytes do not depend on when somebody flushed.
         Ok(())
     }
 }
 
+fn compressing(cause: io::Error) -> Error {
+    Error::Stream { deed: "compress", cause }
+}
+
 /// Compresses a whole stream.
 pub fn compress(
-    _reader: impl Read,
-    _how: Compression,
-    _threads: usize,
-    _out: impl Write,
+    mut reader: impl Read,
+    how: Compression,
+    threads: usize,
+    out: impl Write,
 ) -> Result<Compressed, Error> {
-    unimplemented!("being built")
+    let mut compressor = Compressor::new(how, threads, out)?;
+    let mut buffer = vec![0; 256 << 10];
+    loop {
+        match reader.read(&mut buffer) {
+            Ok(0) => return Ok(compressor.finish()?.1),
+            Ok(count) => compressor.write_all(&buffer[..count]).map_err(compressing)?,
+            Err(cause) if cause.kind() == io::ErrorKind::Interrupted => {}
+            Err(cause) => return Err(Error::Stream { deed: "read", cause }),
+        }
+    }
 }
 
 /// The plain bytes of a stream, whatever it is compressed with: gzip in any number of members, zstd, bzip2, xz or
 /// nothing, told from its first bytes.
-pub fn decompress<'a>(_reader: impl Read + Send + 'a) -> Result<Box<dyn Read + Send + 'a>, Error> {
-    unimplemented!("being built")
+pub fn decompress<'a>(mut reader: impl Read + Send + 'a) -> Result<Box<dyn Read + Send + 'a>, Error> {
+    let failed = |cause| Error::Stream { deed: "decompress", cause };
+    let mut head = Vec::new();
+    reader.by_ref().take(6).read_to_end(&mut head).map_err(failed)?;
+    let packing = Packing::of(&head);
+    let reader = BufReader::with_capacity(256 << 10, io::Cursor::new(head).chain(reader));
+    Ok(match packing {
+        Packing::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(reader)),
+        Packing::Zstd => Box::new(zstd::stream::read::Decoder::with_buffer(reader).map_err(failed)?),
+        Packing::Bzip2 => Box::new(bzip2::bufread::MultiBzDecoder::new(reader)),
+        Packing::Xz => Box::new(liblzma::bufread::XzDecoder::new_multi_decoder(reader)),
+        Packing::None => Box::new(reader),
+    })
 }
+
+/// What a stream is compressed with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Packing {
+    Gzip,
+    Zstd,
+    Bzip2,
+    Xz,
+    None,
+}
+
+impl Packing {
+    /// Told from a stream's first six bytes.
+    pub(crate) fn of(head: &[u8]) -> Self {
+        match head {
+            [0x1f, 0x8b, ..] => Self::Gzip,
+            // The second is a skippable frame, with which some streams begin.
+            [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Self::Zstd,
+            [b'B', b'Z', b'h', b'1'..=b'9', ..] => Self::Bzip2,
+            [0xfd, b'7', b'z', b'X', b'Z', 0] => Self::Xz,
+            _ => Self::None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -10,16 +10,24 @@
 #![forbid(unsafe_code)]
 
 pub mod archive;
+mod assemble;
 mod change;
 mod compress;
 mod entry;
 mod error;
 mod index;
 mod path;
+mod place;
 mod scan;
+mod source;
+mod stream;
+mod tar;
+#[cfg(test)]
+mod testing;
 mod unpack;
 mod view;
 mod writer;
+mod xattr;
 
 pub use change::{Change, ChangeKind, Data};
 pub use compress::{Compressed, Compression, Compressor, compress, decompress};

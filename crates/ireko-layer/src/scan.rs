@@ -1,8 +1,20 @@
 //! What a step changed, read from overlayfs's upper directory.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
+use std::io::{self, Read};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::sync::Arc;
 
-use crate::{Change, Error, OverlayAttrs, Time, TreePath, View};
+use ireko_oci::FileHash;
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat, major, minor, openat, readlinkat, statat};
+
+use crate::place::Place;
+use crate::{
+    Change, ChangeKind, Data, Entry, Error, Kind, Meta, OverlayAttrs, Time, TreePath, View, source, xattr,
+};
 
 /// How an upper directory is read.
 #[derive(Clone, Debug)]
@@ -22,16 +34,332 @@ pub struct Scan {
     pub changes: Vec<Change>,
     /// Paths of the upper that are no change, and are left out.
     pub dropped: Vec<TreePath>,
-    /// Sockets: left out since no tar can hold them.
+    /// Sockets: left out since no tar can hold them; they are among `dropped` too, or a deletion among `changes`.
     pub sockets: Vec<TreePath>,
+    /// Directories marked opaque that hide nothing: the layer does not say it of them.
+    pub(crate) unmarked: Vec<TreePath>,
+    attrs: Option<OverlayAttrs>,
 }
 
-/// Reads an upper directory.
-pub fn scan_upper(_upper: &Path, _below: &View, _options: &ScanOptions) -> Result<Scan, Error> {
-    unimplemented!("being built")
+/// Reads an upper directory: what differs from the layers below, with every directory above it.
+pub fn scan_upper(upper: &Path, below: &View, options: &ScanOptions) -> Result<Scan, Error> {
+    let fail = |cause: io::Error| Error::Dir { path: upper.to_owned(), cause };
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let root = Arc::new(rustix::fs::open(upper, flags, Mode::empty()).map_err(|cause| fail(cause.into()))?);
+    let mut walk = Walk { below, options, seen: Vec::new(), links: BTreeMap::new() };
+    walk.dir(root.as_fd(), &TreePath::root(), Hidden::No)?;
+    let Walk { mut seen, links, .. } = walk;
+    let files: BTreeSet<(u64, u64)> =
+        links.into_iter().filter(|(_, names)| *names > 1).map(|(inode, _)| inode).collect();
+    let mut judge = Judge { root, below, options, linked: files, inherited: None };
+    let mut scan = Scan { attrs: Some(options.attrs), ..Scan::default() };
+    let mut keep: Vec<bool> = seen.iter().map(|seen| judge.differs(seen)).collect::<Result<_, _>>()?;
+    let mut first: BTreeMap<(u64, u64), TreePath> = BTreeMap::new();
+    // From the last to the first, so that what a directory holds is decided before it is.
+    let mut needed: BTreeSet<TreePath> = BTreeSet::new();
+    for (at, seen) in seen.iter().enumerate().rev() {
+        keep[at] |= needed.remove(&seen.path);
+        if keep[at] {
+            needed.extend(seen.path.parent());
+        }
+    }
+    for (seen, keep) in seen.drain(..).zip(keep) {
+        if matches!(seen.what, What::Socket) {
+            scan.sockets.push(seen.path.clone());
+        }
+        if !keep {
+            scan.dropped.push(seen.path);
+            continue;
+        }
+        if seen.marked && !matches!(seen.what, What::Dir { opaque: true }) {
+            scan.unmarked.push(seen.path.clone());
+        }
+        scan.changes.push(judge.change(seen, &mut first));
+    }
+    Ok(scan)
 }
 
-/// Removes from an upper directory all that is no entry of the layer, so that it is the layer's snapshot.
-pub fn prune_upper(_upper: &Path, _scan: &Scan) -> Result<(), Error> {
-    unimplemented!("being built")
+/// Whether the layers below show at a path.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Hidden {
+    No,
+    /// A directory above is new or opaque.
+    Yes,
 }
+
+/// One path of the upper directory.
+struct Seen<'a> {
+    path: TreePath,
+    meta: Meta,
+    what: What,
+    inode: (u64, u64),
+    under: Option<&'a Entry>,
+    /// Carries overlayfs's mark of an opaque directory.
+    marked: bool,
+}
+
+enum What {
+    File { size: u64 },
+    Dir { opaque: bool },
+    Symlink { target: Vec<u8> },
+    Other(Kind),
+    Whiteout,
+    Socket,
+}
+
+struct Walk<'a> {
+    below: &'a View,
+    options: &'a ScanOptions,
+    seen: Vec<Seen<'a>>,
+    /// How many names each file with several links has here.
+    links: BTreeMap<(u64, u64), u32>,
+}
+
+impl<'a> Walk<'a> {
+    fn dir(&mut self, dir: BorrowedFd<'_>, path: &TreePath, hidden: Hidden) -> Result<(), Error> {
+        let fail = |path: &TreePath, cause: io::Error| Error::Read { path: path.clone(), cause };
+        let mut names: Vec<Vec<u8>> = Vec::new();
+        for entry in Dir::read_from(dir).map_err(|cause| fail(path, cause.into()))? {
+            let entry = entry.map_err(|cause| fail(path, cause.into()))?;
+            if !matches!(entry.file_name().to_bytes(), b"." | b"..") {
+                names.push(entry.file_name().to_bytes().to_vec());
+            }
+        }
+        names.sort();
+        for name in names {
+            let inner = path.join(&name)?;
+            if self.options.skip.contains(&inner) {
+                continue;
+            }
+            if name.starts_with(b".wh.") {
+                return Err(Error::Change {
+                    path: inner,
+                    problem: "names that begin with `.wh.` mean deletions there",
+                });
+            }
+            let name = OsStr::from_bytes(&name);
+            let seen = self.look(dir, name, &inner, hidden).map_err(|cause| fail(&inner, cause))?;
+            let (is_dir, opaque) = (matches!(seen.what, What::Dir { .. }), seen.marked);
+            let below_shows = seen.under.is_some_and(|under| under.kind.is_dir()) && !opaque;
+            self.seen.push(seen);
+            if is_dir {
+                let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+                let open =
+                    openat(dir, name, flags, Mode::empty()).map_err(|cause| fail(&inner, cause.into()))?;
+                self.dir(open.as_fd(), &inner, if below_shows { Hidden::No } else { Hidden::Yes })?;
+            }
+        }
+        Ok(())
+    }
+
+    fn look(
+        &mut self,
+        dir: BorrowedFd<'_>,
+        name: &OsStr,
+        path: &TreePath,
+        hidden: Hidden,
+    ) -> io::Result<Seen<'a>> {
+        let stat = statat(dir, name, AtFlags::SYMLINK_NOFOLLOW)?;
+        let through = Path::new("/proc/self/fd").join(dir.as_raw_fd().to_string()).join(name);
+        let found = xattr::read(&through, self.options.attrs)?;
+        let under = if hidden == Hidden::Yes { None } else { self.below.entry(path) };
+        let kind = FileType::from_raw_mode(stat.st_mode);
+        let device = (major(stat.st_rdev), minor(stat.st_rdev));
+        let what = match kind {
+            FileType::RegularFile if found.whiteout && stat.st_size == 0 => What::Whiteout,
+            FileType::RegularFile => self.file(&stat, under),
+            FileType::Directory => {
+                // A mark says something only where the layers below have something to hide.
+                let hides = found.opaque && under.is_some_and(|under| under.kind.is_dir());
+                What::Dir { opaque: hides && !self.below.children(path).is_empty() }
+            }
+            FileType::Symlink => What::Symlink { target: readlinkat(dir, name, Vec::new())?.into_bytes() },
+            FileType::CharacterDevice if device == (0, 0) => What::Whiteout,
+            FileType::CharacterDevice => What::Other(Kind::Char { major: device.0, minor: device.1 }),
+            FileType::BlockDevice => What::Other(Kind::Block { major: device.0, minor: device.1 }),
+            FileType::Fifo => What::Other(Kind::Fifo),
+            _ => What::Socket,
+        };
+        let mtime = Time { secs: stat.st_mtime as i64, nanos: stat.st_mtime_nsec as u32 };
+        let mode = if kind == FileType::Symlink { 0o777 } else { stat.st_mode & 0o7777 };
+        let meta = Meta { mode, uid: stat.st_uid, gid: stat.st_gid, mtime, xattrs: found.kept };
+        let inode = (stat.st_dev, stat.st_ino);
+        Ok(Seen { path: path.clone(), meta, what, inode, under, marked: found.opaque })
+    }
+
+    fn file(&mut self, stat: &Stat, under: Option<&Entry>) -> What {
+        if stat.st_nlink > 1 {
+            *self.links.entry((stat.st_dev, stat.st_ino)).or_default() += 1;
+        }
+        match under.map(|under| &under.kind) {
+            // A device that could not be made when the layer below was unpacked, copied up.
+            Some(kind @ (Kind::Char { .. } | Kind::Block { .. }))
+                if stat.st_size == 0 && self.options.attrs == OverlayAttrs::User =>
+            {
+                What::Other(kind.clone())
+            }
+            _ => What::File { size: stat.st_size as u64 },
+        }
+    }
+}
+
+/// Decides what is a change.
+struct Judge<'a> {
+    root: Arc<OwnedFd>,
+    below: &'a View,
+    options: &'a ScanOptions,
+    /// Files with several names in the upper directory.
+    linked: BTreeSet<(u64, u64)>,
+    /// Times below that are no part of their entries' content; made when first needed.
+    inherited: Option<BTreeSet<Time>>,
+}
+
+impl Judge<'_> {
+    fn differs(&self, seen: &Seen<'_>) -> Result<bool, Error> {
+        let Some(under) = seen.under else {
+            return Ok(!matches!(seen.what, What::Whiteout | What::Socket));
+        };
+        let same = match (&seen.what, &under.kind) {
+            // What a socket took the place of is gone.
+            (What::Whiteout | What::Socket, _) => return Ok(true),
+            (What::Dir { opaque }, Kind::Dir { .. }) => return Ok(*opaque || !self.same_owner(seen, under)),
+            (What::Symlink { target }, Kind::Symlink { target: other }) => target == other,
+            (What::Other(kind), other) => kind == other,
+            (What::File { size }, Kind::File { .. } | Kind::HardLink { .. }) => {
+                if self.linked.contains(&seen.inode)
+                    || !self.same_owner(seen, under)
+                    || !same_time(seen, under)
+                {
+                    return Ok(true);
+                }
+                return self.other_bytes(seen, *size);
+            }
+            _ => false,
+        };
+        Ok(!(same && self.same_owner(seen, under) && same_time(seen, under)))
+    }
+
+    fn same_owner(&self, seen: &Seen<'_>, under: &Entry) -> bool {
+        let (left, right) = (&seen.meta, &under.meta);
+        let visible =
+            |name: &[u8]| self.options.attrs == OverlayAttrs::Trusted || !name.starts_with(b"trusted.");
+        (left.mode, left.uid, left.gid) == (right.mode, right.uid, right.gid)
+            && left.xattrs.iter().eq(right.xattrs.iter().filter(|(name, _)| visible(name)))
+    }
+
+    /// Whether a file's bytes differ from those below; they are read only if nothing else differs.
+    fn other_bytes(&self, seen: &Seen<'_>, size: u64) -> Result<bool, Error> {
+        let Some(found) = self.below.owner_of_content(&seen.path) else { return Ok(true) };
+        match &found.entry.kind {
+            Kind::File { size: other, hash } if *other == size => {
+                let here = hash_of(&self.root, &seen.path);
+                Ok(here.map_err(|cause| Error::Read { path: seen.path.clone(), cause })? != *hash)
+            }
+            _ => Ok(true),
+        }
+    }
+
+    fn change(&mut self, seen: Seen<'_>, first: &mut BTreeMap<(u64, u64), TreePath>) -> Change {
+        let dated = self.dated(&seen);
+        let Seen { path, meta, what, inode, .. } = seen;
+        let kind = match what {
+            What::File { size } => match first.get(&inode) {
+                Some(target) if self.linked.contains(&inode) => {
+                    ChangeKind::HardLink { target: target.clone() }
+                }
+                _ => {
+                    first.insert(inode, path.clone());
+                    ChangeKind::File(Data::at(Arc::clone(&self.root), path.as_path(), size))
+                }
+            },
+            What::Dir { opaque } => ChangeKind::Dir { opaque },
+            What::Symlink { target } => ChangeKind::Symlink { target },
+            What::Other(Kind::Char { major, minor }) => ChangeKind::Char { major, minor },
+            What::Other(Kind::Block { major, minor }) => ChangeKind::Block { major, minor },
+            What::Other(_) => ChangeKind::Fifo,
+            What::Whiteout | What::Socket => ChangeKind::Whiteout,
+        };
+        Change { path, meta, kind, dated }
+    }
+
+    /// Whether the time is the step's deed: older than its start, and not what the path, or some file it was moved or
+    /// copied from, brought along from below without it being part of the content there.
+    fn dated(&mut self, seen: &Seen<'_>) -> bool {
+        let mtime = seen.meta.mtime;
+        if mtime >= self.options.started || matches!(seen.what, What::Whiteout | What::Socket) {
+            return false;
+        }
+        if let Some(under) = seen.under
+            && same_time(seen, under)
+        {
+            return under.dated;
+        }
+        if let (What::Dir { opaque: false }, Some(Entry { kind: Kind::Dir { .. }, .. })) =
+            (&seen.what, seen.under)
+        {
+            // A directory's own time moves with what is put into it: older than the start, it is a leftover.
+            return false;
+        }
+        let below = self.below;
+        !self.inherited.get_or_insert_with(|| undated_times(below)).contains(&mtime)
+    }
+}
+
+/// Whether a path's time is the one below, which may have been rounded to a second on its way through a tar.
+fn same_time(seen: &Seen<'_>, under: &Entry) -> bool {
+    seen.meta.mtime == under.meta.mtime || seen.meta.mtime == under.meta.mtime.whole()
+}
+
+/// The times of entries below whose time is not their content, as they are and as a tar rounds them. Whole seconds come
+/// from images and are the same everywhere.
+fn undated_times(below: &View) -> BTreeSet<Time> {
+    let entries = below.layers().iter().flat_map(|layer| layer.entries());
+    let times =
+        entries.filter(|entry| !entry.dated && entry.meta.mtime.nanos != 0).map(|entry| entry.meta.mtime);
+    times.flat_map(|time| [time, time.whole()]).collect()
+}
+
+fn hash_of(root: &OwnedFd, path: &TreePath) -> io::Result<FileHash> {
+    let mut file = std::fs::File::from(source::open_beneath(root.as_fd(), path.as_path())?);
+    let mut hasher = blake3::Hasher::new();
+    let mut buffer = vec![0; 256 << 10];
+    loop {
+        match file.read(&mut buffer) {
+            Ok(0) => return Ok(FileHash(*hasher.finalize().as_bytes())),
+            Ok(count) => {
+                hasher.update(&buffer[..count]);
+            }
+            Err(cause) if cause.kind() == io::ErrorKind::Interrupted => {}
+            Err(cause) => return Err(cause),
+        }
+    }
+}
+
+/// Removes from an upper directory all that is no entry of the layer, so that it is the layer's snapshot. The overlay
+/// must not be mounted any more.
+pub fn prune_upper(upper: &Path, scan: &Scan) -> Result<(), Error> {
+    let mut place = Place::new(upper, scan.attrs.unwrap_or(OverlayAttrs::Trusted))?;
+    let mut touched: BTreeSet<TreePath> = BTreeSet::new();
+    // What lies in a dropped directory is dropped too, and stands after it.
+    for path in scan.dropped.iter().rev() {
+        place.remove(path)?;
+        touched.extend(path.parent());
+    }
+    for change in scan.changes.iter().filter(|change| scan.sockets.contains(&change.path)) {
+        place.remove(&change.path)?;
+        place.whiteout(&change.path)?;
+        touched.extend(change.path.parent());
+    }
+    for path in &scan.unmarked {
+        place.unmark(path)?;
+    }
+    for change in scan.changes.iter().rev() {
+        if touched.contains(&change.path) {
+            place.touch_dir(&change.path, change.meta.mtime)?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;
