@@ -1,0 +1,138 @@
+//! What Dockerfiles mean.
+
+use crate::support::Place;
+use serde_json::json;
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+
+#[test]
+fn a_stage_is_copied_from_and_runs() {
+    let Some(place) = Place::with_base() else { return };
+    place.file("src/hello.txt", "hello\n");
+    place.built(
+        "ARG BASE=base\nFROM ${BASE} AS build\nWORKDIR /src\nCOPY src .\nRUN tr a-z A-Z <hello.txt >/out\n\
+         FROM base\nCOPY --from=build /out /out\nUSER app\nEXPOSE 80 53/udp\nVOLUME /data\nLABEL a=b\nSTOPSIGNAL SIGINT\nENTRYPOINT [\"cat\"]\nCMD [\"/out\"]\n",
+    );
+    assert_eq!(place.ireko(&["run", "--rm", "app"]).ok().stdout, "HELLO\n");
+    let config = place.inspect()["Config"].clone();
+    assert_eq!(config["User"], "app");
+    assert_eq!(config["ExposedPorts"], json!({"53/udp": {}, "80/tcp": {}}));
+    assert_eq!(config["Volumes"], json!({"/data": {}}));
+    assert_eq!(config["Labels"]["a"], "b");
+    assert_eq!(config["StopSignal"], "SIGINT");
+    place.sound();
+    place.nothing_mounted();
+}
+
+#[test]
+fn heredocs_mounts_and_networks() {
+    let Some(place) = Place::with_base() else { return };
+    place.file("data/a", "A\n");
+    place.built(
+        "FROM base\nARG DIR=/cache\n\
+         RUN --mount=type=bind,source=data,target=/in --mount=type=cache,target=$DIR --mount=type=tmpfs,target=/fast <<SCRIPT\n\
+         set -e\ncat /in/a >/cache/a\ntouch /fast/x\n! touch /in/b 2>/dev/null\ncp /cache/a /a\nSCRIPT\n\
+         RUN --network=none [ \"$(ls /sys/class/net)\" = lo ]\n\
+         RUN cat <<EOF >/b\nvalue ${DIR}\nEOF\n",
+    );
+    assert_eq!(place.inside("cat /a /b; ls -d /in /cache /fast 2>&1 | grep -c 'No such' "), "A\nvalue /cache\n3\n");
+}
+
+#[test]
+fn copies_land_where_links_lead() {
+    let Some(place) = Place::with_base() else { return };
+    place.file("tool", "#!/bin/sh\necho tool\n");
+    fs::set_permissions(place.context().join("tool"), fs::Permissions::from_mode(0o755)).expect("a mode");
+    symlink("tool", place.context().join("link")).expect("a link");
+    place.built("FROM base\nCOPY tool /bin/tool\nCOPY --chown=app:extra --chmod=600 tool /home/app/\nCOPY . /all/\nRUN sh -c tool\n");
+    let listing = place.inside("tool; stat -c '%a %u:%g' /home/app/tool; readlink /bin; readlink /all/link; test -f /usr/bin/tool && echo there");
+    assert_eq!(listing, "tool\n600 1000:1001\nusr/bin\ntool\nthere\n");
+}
+
+#[test]
+fn an_ignore_file_may_hide_everything_but_the_sources() {
+    let Some(place) = Place::with_base() else { return };
+    place.file(".dockerignore", ".*\nDockerfile*\nsecret\n!.keep\n");
+    place.file(".keep", "");
+    place.file(".git/config", "");
+    place.file("secret", "x");
+    place.file("a", "x");
+    place.built("FROM base\nCOPY . /all\n");
+    assert_eq!(place.inside("ls -A /all"), ".keep\na\n");
+    let listing = place.ireko(&["context", "context"]).ok().stdout;
+    assert!(listing.contains("2 files") && listing.contains("secret"), "{listing}");
+}
+
+#[test]
+fn contexts_come_by_name_by_layout_and_by_pipe() {
+    let Some(place) = Place::with_base() else { return };
+    let other = place.path("other");
+    fs::create_dir(&other).expect("a directory");
+    fs::write(other.join("b"), "B\n").expect("a file");
+    place.dockerfile("FROM base\nCOPY --from=more b /b\n");
+    place.build(&["--build-context", "more=other"]).ok();
+    assert_eq!(place.inside("cat /b"), "B\n");
+
+    place.ireko(&["build", "-q", "-o", "type=oci,dest=layout,tar=false", "-t", "x:1", "context", "--build-context", "more=other"]).ok();
+    place.dockerfile("FROM laid\nCOPY --from=laid /b /c\n");
+    place.build(&["--build-context", "laid=oci-layout://layout"]).ok();
+    assert_eq!(place.inside("cat /c"), "B\n");
+
+    let piped = place.ireko_fed(&["build", "-q", "-"], b"FROM base\nRUN true\n").ok();
+    assert!(piped.stdout.starts_with("sha256:"), "{}", piped.stdout);
+    let tar = std::process::Command::new("tar").args(["-C", "context", "-cz", "."]).current_dir(place.path("")).output();
+    place.file("a", "x");
+    if let Ok(tar) = tar {
+        let args = ["build", "-q", "-t", "app", "--build-context", "laid=docker-image://base", "-f", "Dockerfile", "-"];
+        place.dockerfile("FROM base\n");
+        place.ireko_fed(&args, &tar.stdout).fails(2, &["/b"]);
+    }
+}
+
+#[test]
+fn stages_that_nobody_needs_are_not_built() {
+    let Some(place) = Place::with_base() else { return };
+    place.built("FROM base AS broken\nRUN false\nFROM nowhere.invalid/x AS missing\nFROM base AS good\nRUN true\n");
+    place.dockerfile("FROM base AS a\nRUN echo A >/x\nFROM base AS b\nRUN false\n");
+    place.build(&["--target", "a"]).ok();
+    assert_eq!(place.inside("cat /x"), "A\n");
+}
+
+#[test]
+fn a_step_sees_a_container_and_leaves_nothing_of_it() {
+    let Some(place) = Place::with_base() else { return };
+    place.built(
+        "FROM scratch AS empty\nFROM base\nRUN grep -q 'Seccomp:.2' /proc/self/status && grep -q 'CapEff:.00000000a80425fb' /proc/self/status\n\
+         RUN test -c /dev/null && test -d /dev/shm && test -s /etc/resolv.conf && grep -q localhost /etc/hosts\n\
+         RUN (sleep 100 &) ; true\nRUN id -G | grep -q 0\nUSER app\nRUN id -u | grep -qx 1000 && id -G | grep -qw 1001 && [ \"$HOME\" = /home/app ]\n",
+    );
+    let out = place.path("root");
+    place.ireko(&["build", "-q", "-o", out.to_str().expect("a path"), "context"]).ok();
+    for path in ["etc/resolv.conf", "etc/hosts", "etc/hostname", "proc", "sys", "dev"] {
+        assert!(!out.join(path).exists(), "/{path} was left in a layer");
+    }
+}
+
+#[test]
+fn many_layers_build_load_and_run() {
+    let Some(place) = Place::with_base() else { return };
+    let mut text = "FROM base\n".to_owned();
+    for at in 0..120 {
+        text.push_str(&format!("COPY <<E /n/{at}\n{at}\nE\n"));
+    }
+    place.built(&text);
+    assert_eq!(place.inside("ls /n | wc -l"), "120\n");
+}
+
+#[test]
+fn awkward_files_survive() {
+    let Some(place) = Place::with_base() else { return };
+    let long = "n".repeat(200);
+    place.built(&format!(
+        "FROM base\nRUN mkdir -p /w/{long}/{long} && echo x >/w/{long}/{long}/f && ln /w/{long}/{long}/f /w/hard && ln -s nowhere /w/soft \
+         && mkfifo /w/pipe && touch /w/sticky && chmod 7755 /w/sticky && printf x >\"$(printf '/w/\\377')\" \
+         && dd if=/dev/zero of=/w/sparse bs=1 count=1 seek=100M 2>/dev/null\nRUN rm -r /w/{long} && rm -rf /etc && mkdir /etc && echo new >/etc/only\n"
+    ));
+    let seen = place.inside("cat /w/hard; readlink /w/soft; test -p /w/pipe && stat -c %a /w/sticky; ls /w | wc -l; ls /etc; stat -c %s /w/sparse");
+    assert_eq!(seen, "x\nnowhere\n7755\n6\nhostname\nhosts\nonly\nresolv.conf\n104857601\n");
+}

@@ -1,0 +1,64 @@
+//! Images in the store, in archives, and gone.
+
+use crate::support::Place;
+use serde_json::Value;
+use std::fs;
+
+#[test]
+fn names_come_and_go() {
+    let Some(place) = Place::with_base() else { return };
+    place.built("FROM base\n");
+    place.ireko(&["tag", "app", "team/app:2"]).ok();
+    let rows: Value = serde_json::from_str(&place.ireko(&["images", "--format", "json"]).ok().stdout).expect("JSON");
+    let names: Vec<&str> = rows.as_array().expect("rows").iter().flat_map(|row| row["names"].as_array().expect("names")).filter_map(Value::as_str).collect();
+    assert!(names.contains(&"docker.io/team/app:2") && names.contains(&"docker.io/library/app:latest"), "{names:?}");
+    place.ireko(&["rmi", "app"]).ok();
+    place.ireko(&["run", "team/app:2", "true"]).ok();
+    place.ireko(&["rmi", "team/app:2"]).ok();
+    place.ireko(&["run", "team/app:2", "true"]).fails(125, &["no image"]);
+    place.ireko(&["rmi", "team/app:2"]).fails(2, &["no image"]);
+    place.sound();
+}
+
+#[test]
+fn archives_go_out_and_come_back() {
+    let Some(place) = Place::with_base() else { return };
+    place.file("a", "A\n");
+    place.dockerfile("FROM base\nCOPY a /a\nRUN ln -s a /b\nCMD [\"cat\", \"/b\"]\n");
+    let said = place.build(&["-t", "second", "-o", "type=oci,dest=oci.tar", "-o", "type=docker,dest=docker.tar", "-o", "type=tar,dest=root.tar", "-o", "type=oci,dest=layout,tar=false", "--iidfile", "iid", "--metadata-file", "meta.json"]).ok();
+    let id = fs::read_to_string(place.path("iid")).expect("an id");
+    let metadata: Value = serde_json::from_slice(&fs::read(place.path("meta.json")).expect("metadata")).expect("JSON");
+    assert_eq!(metadata["containerimage.config.digest"], id.as_str());
+    assert!(metadata["containerimage.digest"].as_str().expect("a digest").starts_with("sha256:"), "{}", said.stderr);
+    for source in ["oci.tar", "docker.tar", "layout"] {
+        let Some(other) = Place::new() else { return };
+        let path = place.path(source);
+        other.ireko(&["load", "-i", path.to_str().expect("a path")]).ok();
+        assert_eq!(other.ireko(&["run", "app"]).ok().stdout, "A\n", "{source}");
+        assert_eq!(other.inspect()["Id"], id.as_str(), "{source}");
+        other.sound();
+    }
+    let saved = place.ireko(&["save", "-o", "saved.tar", "app", "second"]);
+    saved.ok();
+    assert!(fs::metadata(place.path("saved.tar")).expect("an archive").len() > 0);
+}
+
+#[test]
+fn history_has_every_instruction() {
+    let Some(place) = Place::with_base() else { return };
+    place.built("FROM base\nENV A=1\nRUN echo $A >/a\nCMD [\"true\"]\n");
+    let rows: Value = serde_json::from_str(&place.ireko(&["history", "--format", "json", "app"]).ok().stdout).expect("JSON");
+    let texts: Vec<&str> = rows.as_array().expect("rows").iter().take(3).filter_map(|row| row["created_by"].as_str()).collect();
+    assert_eq!(texts, ["CMD [\"true\"]", "RUN /bin/sh -c echo $A >/a # buildkit", "ENV A=1"]);
+}
+
+#[test]
+fn pruned_stores_keep_images_and_need_no_root_to_remove() {
+    let Some(place) = Place::with_base() else { return };
+    place.built("FROM base\nRUN mkdir /own && touch /own/f && chown -R 1000:1000 /own && chmod 700 /own\n");
+    place.ireko(&["cache", "prune", "--all", "-f"]).ok();
+    assert_eq!(place.inside("stat -c %u /own/f"), "1000\n");
+    place.ireko(&["rmi", "-f", "app", "base"]).ok();
+    place.ireko(&["cache", "prune", "--all", "-f"]).ok();
+    fs::remove_dir_all(place.store()).expect("removed by its owner alone");
+}

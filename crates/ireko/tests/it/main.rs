@@ -1,0 +1,12 @@
+//! End to end, through the binary, on real images: the one integration binary.
+//!
+//! Every test has a store, a context and a base image of its own. The base is made of the machine's static busybox;
+//! where that or a sandbox level is missing, a test says why it was skipped.
+
+mod bad_input;
+mod build;
+mod cache;
+mod containers;
+mod images;
+mod secrets;
+mod support;
