@@ -1,0 +1,168 @@
+//! What can fail with images, each a deed and its subject.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use ireko_oci::{Digest, OciError};
+use ireko_registry::RegistryError;
+use ireko_report::Blame;
+
+/// A deed with images that failed. What the store held before is sound afterwards.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No place that was looked at has the image.
+    #[error("image `{asked}` does not exist (looked in {}){}", looked.join(", "), near_names(near))]
+    NoImage {
+        /// What was asked for, as people write it.
+        asked: String,
+        /// The places.
+        looked: Vec<String>,
+        /// Names that read alike.
+        near: Vec<String>,
+        /// What the last place answered.
+        #[source]
+        cause: Option<Box<RegistryError>>,
+    },
+    /// A registry failed otherwise.
+    #[error(transparent)]
+    Registry(#[from] Box<RegistryError>),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] Box<ireko_store::Error>),
+    /// Reading or writing a layer's bytes failed.
+    #[error("cannot {deed} layer `{diff}`")]
+    Layer {
+        /// The deed, as it follows "cannot".
+        deed: &'static str,
+        /// The layer's diff ID.
+        diff: Digest,
+        /// Why.
+        #[source]
+        cause: Box<ireko_layer::Error>,
+    },
+    /// The operating system refused.
+    #[error("cannot {deed} `{path}`", path = path.display())]
+    Io {
+        /// The deed, as it follows "cannot".
+        deed: &'static str,
+        /// The file or directory.
+        path: PathBuf,
+        /// The system's answer.
+        #[source]
+        cause: io::Error,
+    },
+    /// A file or directory holds no image that can be read.
+    #[error("`{place}` is no image archive: {problem}")]
+    NotAnImage {
+        /// The file or directory; `-` for a stream.
+        place: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A document of an image does not say what it must.
+    #[error("cannot use `{name}` of `{place}`")]
+    Document {
+        /// The document's name within the place.
+        name: String,
+        /// Where it is.
+        place: String,
+        /// Why not.
+        #[source]
+        cause: Box<OciError>,
+    },
+    /// Bytes are not those that were announced.
+    #[error("{what} from `{place}` has digest `{found}`, expected `{expected}`")]
+    WrongDigest {
+        /// What the bytes are.
+        what: String,
+        /// Where they came from.
+        place: String,
+        /// What was announced.
+        expected: Box<Digest>,
+        /// What came.
+        found: Box<Digest>,
+    },
+    /// The image is there, but not for this platform.
+    #[error("`{asked}` has no image for {wanted}; it has {}", available.join(", "))]
+    Platform {
+        /// What was asked for.
+        asked: String,
+        /// The platform.
+        wanted: String,
+        /// The platforms there are.
+        available: Vec<String>,
+    },
+    /// A layer is neither in the store nor is it known where to get it.
+    #[error("layer `{diff}` is not in the store, and where it came from is not known")]
+    NoOrigin {
+        /// Its diff ID.
+        diff: Digest,
+    },
+}
+
+fn near_names(near: &[String]) -> String {
+    if near.is_empty() { String::new() } else { format!("; names there: {}", near.join(", ")) }
+}
+
+impl Error {
+    /// Whose fault it is.
+    pub fn blame(&self) -> Blame {
+        match self {
+            Self::NoImage { .. } | Self::NotAnImage { .. } | Self::Platform { .. } => Blame::User,
+            Self::Document { .. } => Blame::User,
+            Self::Registry(cause) => cause.blame(),
+            Self::Store(cause) => cause.blame(),
+            Self::Layer { cause, .. } => cause.blame(),
+            Self::Io { cause, .. } if is_users(cause) => Blame::User,
+            Self::Io { .. } | Self::WrongDigest { .. } | Self::NoOrigin { .. } => Blame::Environment,
+        }
+    }
+
+    /// What to do about it, if one sentence says it.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::NoImage { .. } => Some("check the spelling; `ireko images` lists what is in the store"),
+            Self::Registry(cause) => cause.hint(),
+            Self::Store(cause) => cause.hint(),
+            Self::NotAnImage { .. } => {
+                Some("docker archives, OCI archives and OCI layout directories can be read")
+            }
+            Self::WrongDigest { .. } => Some("the image is damaged where it lies; fetch or write it again"),
+            Self::Platform { .. } => Some("choose one of these with `--platform`, or another image"),
+            Self::NoOrigin { .. } => Some("pull, load or build the image again"),
+            Self::Io { cause, .. } if cause.kind() == io::ErrorKind::StorageFull => {
+                Some("free some space there, or write elsewhere")
+            }
+            _ => None,
+        }
+    }
+
+    pub(crate) fn io(deed: &'static str, path: &Path, cause: impl Into<io::Error>) -> Self {
+        Self::Io { deed, path: path.to_owned(), cause: cause.into() }
+    }
+
+    pub(crate) fn no_archive(place: &str, problem: impl Into<String>) -> Self {
+        Self::NotAnImage { place: place.to_owned(), problem: problem.into() }
+    }
+}
+
+/// A path that the person named is not what it should be.
+fn is_users(cause: &io::Error) -> bool {
+    use io::ErrorKind::{IsADirectory, NotADirectory, NotFound};
+    matches!(cause.kind(), NotFound | NotADirectory | IsADirectory)
+}
+
+impl From<ireko_store::Error> for Error {
+    fn from(cause: ireko_store::Error) -> Self {
+        Self::Store(Box::new(cause))
+    }
+}
+
+impl From<RegistryError> for Error {
+    fn from(cause: RegistryError) -> Self {
+        Self::Registry(Box::new(cause))
+    }
+}
+
+/// A result with images.
+pub type Result<T> = std::result::Result<T, Error>;
