@@ -19,7 +19,9 @@ use crate::userns::{IdRange, namespace_for_idmap};
 
 /// Layers to be united by overlayfs.
 ///
-/// Always with `redirect_dir=off,metacopy=off,index=off`, so that the upper directory is a plain change set.
+/// Always with `redirect_dir=off,metacopy=off,index=off`, so that the upper directory is a plain change set, and
+/// with `volatile`: neither unmounting nor a program's `fsync` writes to the disk what it need not, which would
+/// otherwise be everything on the file system. Whoever keeps an upper directory syncs it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Overlay {
     /// The layers read from, **top first**. None at all is an empty tree.
@@ -33,7 +35,7 @@ pub struct Overlay {
 /// Where an overlay's changes go.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Upper {
-    /// The directory that will hold the change set.
+    /// The directory that will hold the change set. Its own mode and owner are those of the united root.
     pub dir: PathBuf,
     /// An empty directory on the same file system, for overlayfs's own use.
     pub work: PathBuf,
@@ -114,6 +116,8 @@ fn configure_overlay(fs: c_int, plan: &OverlayPlan) -> raw::Result<()> {
     if let Some((dir, work)) = &plan.upper {
         raw::fsconfig_string(fs, c"upperdir", dir)?;
         raw::fsconfig_string(fs, c"workdir", work)?;
+        // Kernels before 5.10 do not know it, and sync more than they need.
+        let _ = raw::fsconfig_flag(fs, c"volatile");
     }
     if plan.userxattr {
         // Implies redirect_dir and metacopy off, and refuses to hear them named.
@@ -124,6 +128,15 @@ fn configure_overlay(fs: c_int, plan: &OverlayPlan) -> raw::Result<()> {
     }
     raw::fsconfig_string(fs, c"index", c"off")?;
     raw::fsconfig_create(fs)
+}
+
+/// Lets the layers be mounted again with the same work directory: overlayfs marks one used with `volatile`, for
+/// fear of what a crash of the machine lost; whether there was one is the store's business to know.
+pub(crate) fn forget_volatile(overlay: &Overlay) {
+    if let Some(upper) = &overlay.upper {
+        // Mostly there is none; one that cannot be removed makes the mount fail with a better error.
+        let _ = fs::remove_dir_all(upper.work.join("work/incompat/volatile"));
+    }
 }
 
 /// A mount of this process's namespace; dropped, it is taken away.
@@ -175,6 +188,7 @@ pub fn overlay(overlay: &Overlay, at: &Path) -> Result<Mounted> {
         return bind(only, at, true);
     }
     let plan = OverlayPlan::new(overlay, OverlayApi::of_this_kernel())?;
+    forget_volatile(overlay);
     if plan.api == OverlayApi::Append {
         let fd = new_overlay(&plan).map_err(|errno| Error::path("mount an overlay onto", at, errno))?;
         return attach(fd, at);

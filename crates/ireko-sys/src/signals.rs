@@ -108,3 +108,21 @@ impl Drop for Signals {
         crate::raw::close(WRITE_END.swap(-1, Ordering::SeqCst));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn signals_come_in_order() {
+        let mut signals = listen(&[libc::SIGUSR1, libc::SIGUSR2]).unwrap();
+        assert!(listen(&[libc::SIGUSR1]).is_err(), "one listener a process");
+        assert_eq!(signals.next(Some(1)), None);
+        for signal in [rustix::process::Signal::USR2, rustix::process::Signal::USR1] {
+            rustix::process::kill_process(rustix::process::getpid(), signal).unwrap();
+            assert_eq!(signals.next(Some(5000)), Some(signal.as_raw()));
+        }
+        drop(signals);
+        drop(listen(&[]).unwrap());
+    }
+}

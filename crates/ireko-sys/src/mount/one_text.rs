@@ -23,8 +23,16 @@ struct Options {
 
 /// Mounts an overlay at `at`. Changes the current directory; allocates nothing.
 pub(crate) fn legacy_overlay(plan: &OverlayPlan, at: &CStr) -> Result<()> {
+    match mount(plan, at, plan.upper.is_some()) {
+        // Kernels before 5.10 do not know `volatile`.
+        Err(Errno(libc::EINVAL)) => mount(plan, at, false),
+        other => other,
+    }
+}
+
+fn mount(plan: &OverlayPlan, at: &CStr, volatile: bool) -> Result<()> {
     let mut options = Options { text: [0; PAGE], length: 0, open: [-1; MAX_LOWERS + 2], count: 0 };
-    let done = options.fill(plan).and_then(|()| {
+    let done = options.fill(plan, volatile).and_then(|()| {
         raw::chdir(c"/proc/thread-self/fd")?;
         let text = CStr::from_bytes_until_nul(&options.text).map_err(|_| Errno(libc::E2BIG))?;
         raw::mount(Some(c"overlay"), at, Some(c"overlay"), 0, Some(text))
@@ -36,7 +44,7 @@ pub(crate) fn legacy_overlay(plan: &OverlayPlan, at: &CStr) -> Result<()> {
 }
 
 impl Options {
-    fn fill(&mut self, plan: &OverlayPlan) -> Result<()> {
+    fn fill(&mut self, plan: &OverlayPlan, volatile: bool) -> Result<()> {
         let mut before: &[u8] = b"lowerdir=";
         for lower in &plan.lowers {
             self.write(before)?;
@@ -51,7 +59,7 @@ impl Options {
         }
         let rest: &[u8] = if plan.userxattr { b",userxattr" } else { b",redirect_dir=off,metacopy=off" };
         self.write(rest)?;
-        self.write(b",index=off")
+        self.write(if volatile { b",index=off,volatile" } else { b",index=off" })
     }
 
     /// Opens a directory and writes its number.

@@ -15,7 +15,7 @@ use super::plan::{Descriptors, Facts, Plan, plan};
 use super::running::{Proc, Running, mount_points};
 use super::step::{Deed, Step};
 use super::walk::Log;
-use super::{MountSource, Network, Sandbox, Security, Stdio, Stream};
+use super::{MountSource, Network, RootFs, Sandbox, Security, Stdio, Stream};
 use crate::error::{Error, Result};
 use crate::{mount, raw, seccomp, userns};
 
@@ -30,6 +30,9 @@ pub fn spawn(sandbox: &Sandbox) -> Result<Running> {
 
 /// As [`spawn`], taking `facts` for what this machine is like: to try what is done on older kernels.
 pub fn spawn_with(sandbox: &Sandbox, facts: &Facts) -> Result<Running> {
+    for overlay in overlays(sandbox) {
+        mount::forget_volatile(overlay);
+    }
     let mut ends = Ends::open(sandbox)?;
     let plan = plan(sandbox, facts, &ends.descriptors)?;
     let strings = Strings::new(sandbox)?;
@@ -72,6 +75,17 @@ pub fn spawn_with(sandbox: &Sandbox, facts: &Facts) -> Result<Running> {
     }
     ends.hand_over(&mut running)?;
     Ok(running)
+}
+
+fn overlays(sandbox: &Sandbox) -> impl Iterator<Item = &mount::Overlay> {
+    let root = match &sandbox.root {
+        RootFs::Overlay(overlay) => Some(overlay),
+        RootFs::Dir(_) => None,
+    };
+    root.into_iter().chain(sandbox.mounts.iter().filter_map(|mount| match &mount.source {
+        MountSource::Overlay(overlay) => Some(overlay),
+        _ => None,
+    }))
 }
 
 /// The pipes and files that connect a command with us.

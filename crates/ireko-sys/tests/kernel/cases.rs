@@ -505,7 +505,8 @@ fn cost_of_a_step(world: &World) {
     finish(&sandbox);
     let before = processor_time();
     let (mut starts, mut wholes) = (Vec::new(), Vec::new());
-    for _ in 0..STEPS {
+    for number in 0..STEPS {
+        sandbox.root = RootFs::Overlay(world.overlay(&format!("cost{number}")));
         let started = Instant::now();
         let mut running = spawn(&sandbox).expect("a start");
         starts.push(started.elapsed());
