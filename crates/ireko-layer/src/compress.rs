@@ -47,7 +47,7 @@ pub struct Compressor<W: Write> {
 
 enum Encoder<W: Write> {
     Gzip(Members<W>),
-    GzipSingle(flate2::write::GzEncoder<W>),
+    GzipSingle(Blocks<flate2::write::GzEncoder<W>>),
     Zstd(zstd::stream::write::Encoder<'static, W>),
     None(W),
 }
@@ -61,7 +61,8 @@ impl<W: Write> Compressor<W> {
             Compression::Gzip { level } => Encoder::Gzip(Members::new(level.min(12), threads, out)),
             Compression::GzipSingle { level } => {
                 let level = flate2::Compression::new(u32::from(level.min(9)));
-                Encoder::GzipSingle(flate2::GzBuilder::new().mtime(0).operating_system(255).write(out, level))
+                let gzip = flate2::GzBuilder::new().mtime(0).operating_system(255).write(out, level);
+                Encoder::GzipSingle(Blocks { out: gzip, buffer: Vec::with_capacity(BLOCK) })
             }
             Compression::Zstd { level } => {
                 zstd_encoder(level, threads, out).map(Encoder::Zstd).map_err(compressing)?
@@ -75,13 +76,40 @@ impl<W: Write> Compressor<W> {
     pub fn finish(self) -> Result<(W, Compressed), Error> {
         let out = match self.encoder {
             Encoder::Gzip(members) => members.finish(),
-            Encoder::GzipSingle(encoder) => encoder.finish(),
+            Encoder::GzipSingle(blocks) => blocks.finish().and_then(|encoder| encoder.finish()),
             Encoder::Zstd(encoder) => encoder.finish(),
             Encoder::None(out) => Ok(out),
         };
         let (mut out, digest, size) = out.map_err(compressing)?.finish();
         out.flush().map_err(compressing)?;
         Ok((out, Compressed { digest, size }))
+    }
+}
+
+/// What zlib is given at a time: its output depends on it.
+/// Format break if changed: the same layer would get another digest.
+const BLOCK: usize = 256 << 10;
+
+/// Passes bytes on in blocks of one size, however they come.
+struct Blocks<W> {
+    out: W,
+    buffer: Vec<u8>,
+}
+
+impl<W: Write> Blocks<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.buffer.len() == BLOCK {
+            self.out.write_all(&self.buffer)?;
+            self.buffer.clear();
+        }
+        let count = bytes.len().min(BLOCK - self.buffer.len());
+        self.buffer.extend_from_slice(&bytes[..count]);
+        Ok(count)
+    }
+
+    fn finish(mut self) -> io::Result<W> {
+        self.out.write_all(&self.buffer)?;
+        Ok(self.out)
     }
 }
 
@@ -101,7 +129,7 @@ impl<W: Write> Write for Compressor<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match &mut self.encoder {
             Encoder::Gzip(members) => members.write(bytes),
-            Encoder::GzipSingle(encoder) => encoder.write(bytes),
+            Encoder::GzipSingle(blocks) => blocks.write(bytes),
             Encoder::Zstd(encoder) => encoder.write(bytes),
             Encoder::None(out) => out.write(bytes),
         }

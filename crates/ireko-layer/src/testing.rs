@@ -120,3 +120,28 @@ fn fit(items: &[(String, u8, u8, bool)], whiteouts: bool) -> Vec<Change> {
     }
     chosen.into_values().collect()
 }
+
+/// A raw tar entry with any name, as a hostile or an old program may write it; the content follows.
+pub(crate) fn raw(name: &[u8], kind: u8, link: &[u8], content: &[u8]) -> Vec<u8> {
+    let mut block = [0u8; 512];
+    block[..name.len()].copy_from_slice(name);
+    block[100..108].copy_from_slice(b"0000644\0");
+    block[108..116].copy_from_slice(b"0000000\0");
+    block[116..124].copy_from_slice(b"0000000\0");
+    block[124..136].copy_from_slice(format!("{:011o}\0", content.len()).as_bytes());
+    block[136..148].copy_from_slice(b"00000000012\0");
+    block[156] = kind;
+    block[157..157 + link.len()].copy_from_slice(link);
+    block[257..265].copy_from_slice(b"ustar\x0000");
+    sealed(block, content)
+}
+
+/// A header with its checksum, its content and padding.
+pub(crate) fn sealed(mut block: [u8; 512], content: &[u8]) -> Vec<u8> {
+    block[148..156].fill(b' ');
+    let sum: u32 = block.iter().map(|&byte| u32::from(byte)).sum();
+    block[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+    let mut out = [&block, content].concat();
+    out.resize(out.len().next_multiple_of(512), 0);
+    out
+}

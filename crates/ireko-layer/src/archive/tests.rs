@@ -1,1 +1,121 @@
-//! Tests.
+//! What counts as an archive, and what comes out of it.
+
+use std::process::Command;
+
+use expect_test::{Expect, expect};
+
+use super::*;
+use crate::testing::{path, raw, show, write};
+use crate::{Compression, compress};
+
+fn opened(bytes: &[u8]) -> Result<Option<Archive>, Error> {
+    let scratch = tempfile::tempdir().unwrap();
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(bytes).unwrap();
+    file.seek(SeekFrom::Start(0)).unwrap();
+    let archive = Archive::open(file, scratch.path());
+    assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 0);
+    archive
+}
+
+fn sample() -> Vec<u8> {
+    let entries = [
+        raw(b"./", b'5', b"", b""),
+        raw(b"z/late", b'0', b"", b"late"),
+        raw(b"a", b'0', b"", b"first"),
+        raw(b"b", b'1', b"./a", b""),
+        raw(b"z/", b'5', b"", b""),
+        raw(b"a", b'0', b"", b"second"),
+        raw(b"deep/er/l", b'2', b"../../a", b""),
+    ];
+    [entries.concat(), vec![0; 1024]].concat()
+}
+
+#[track_caller]
+fn check(bytes: &[u8], expect: Expect) {
+    let shown = match opened(bytes) {
+        Ok(None) => "no archive".to_owned(),
+        Ok(Some(archive)) => {
+            let mut changes = archive.changes(&path("app")).unwrap();
+            let named: Vec<TreePath> = changes.iter().map(|change| change.path.clone()).collect();
+            for above in ["app", "app/deep", "app/deep/er"] {
+                if !named.contains(&path(above)) {
+                    changes.push(crate::testing::dir(above));
+                }
+            }
+            show(&write(changes).0.index)
+        }
+        Err(error) => error.to_string(),
+    };
+    expect.assert_eq(&shown);
+}
+
+#[test]
+fn told_by_content() {
+    check(&sample(), expect![[r#"
+        app dir 755 0:0 @1000000000
+        app/a file 6 cd85 644 0:0 @10
+        app/b file 5 2289 644 0:0 @10
+        app/deep dir 755 0:0 @1000000000
+        app/deep/er dir 755 0:0 @1000000000
+        app/deep/er/l -> ../../a 777 0:0 @10
+        app/z dir 644 0:0 @10
+        app/z/late file 4 9c67 644 0:0 @10
+    "#]]);
+    let plain = opened(&sample()).unwrap().unwrap().changes(&TreePath::root()).unwrap();
+    let how = [Compression::Gzip { level: 6 }, Compression::Zstd { level: 3 }];
+    for how in how {
+        let mut packed = Vec::new();
+        compress(sample().as_slice(), how, 2, &mut packed).unwrap();
+        let unpacked = opened(&packed).unwrap().unwrap().changes(&TreePath::root()).unwrap();
+        assert_eq!(unpacked.len(), plain.len());
+    }
+    check(b"", expect!["no archive"]);
+    check(b"text", expect!["no archive"]);
+    check(&[0; 2048], expect!["no archive"]);
+    check(&[b'x'; 2048], expect!["no archive"]);
+    check(&[0x1f, 0x8b, 8, 0, 0], expect!["no archive"]);
+    let mut packed = Vec::new();
+    compress(&[b'x'; 4096][..], Compression::Gzip { level: 6 }, 1, &mut packed).unwrap();
+    check(&packed, expect!["no archive"]);
+}
+
+#[test]
+fn damaged_after_a_good_start() {
+    check(&sample()[..1200], expect!["the tar archive is damaged at entry 2 (``): cut short"]);
+    check(&[raw(b"a", b'1', b"b", b""), vec![0; 1024]].concat(), expect!["the tar archive is damaged at entry 0 (`a`): a hard link to `b`, which is not in the archive"]);
+    check(&[raw(b"../a", b'0', b"", b""), vec![0; 1024]].concat(), expect!["the tar archive is damaged at entry 0 (`../a`): it leads out of the layer by `..`"]);
+}
+
+#[test]
+fn other_programs_archives() {
+    let here = tempfile::tempdir().unwrap();
+    let holes = std::fs::File::create(here.path().join("holes")).unwrap();
+    holes.set_len(1 << 20).unwrap();
+    std::os::unix::fs::FileExt::write_at(&holes, b"in the middle", 500_000).unwrap();
+    std::fs::write(here.path().join("plain"), "text").unwrap();
+    for flags in ["-cSf", "-czf", "-cjf", "-cJf", "-cSzf"] {
+        for format in ["gnu", "pax", "ustar"] {
+            if flags.contains('S') && format == "ustar" {
+                continue;
+            }
+            let tar = here.path().join("out.archive");
+            let mut command = Command::new("tar");
+            command.arg("-C").arg(here.path()).arg(format!("--format={format}"));
+            command.arg(flags).arg(&tar).args(["holes", "plain"]);
+            match command.status() {
+                Ok(status) if status.success() => {}
+                _ => {
+                    eprintln!("skipped because there is no `tar` with {flags} here");
+                    continue;
+                }
+            }
+            let archive = opened(&std::fs::read(&tar).unwrap()).unwrap().unwrap();
+            let (written, _) = write(archive.changes(&TreePath::root()).unwrap());
+            let expected = blake3::hash(&std::fs::read(here.path().join("holes")).unwrap());
+            let found = &written.index.get(&path("holes")).unwrap().kind;
+            let hash = ireko_oci::FileHash(*expected.as_bytes());
+            assert_eq!(*found, crate::Kind::File { size: 1 << 20, hash }, "{flags} {format}");
+        }
+    }
+}

@@ -79,18 +79,27 @@ fn digests_are_stable() {
         assert_eq!(written.diff_id, Digest::of(&tar));
         expect.assert_eq(&format!("{}\n{}\n{}", written.diff_id, written.content_id, written.tar_size));
     }
-    check(vec![], expect![[r#"
+    check(
+        vec![],
+        expect![[r#"
         sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef
         34d2b720a19439864756a5b38cf509d0818cc6df8ffb708c710586655da20888
-        1024"#]]);
-    check(vec![dir("app"), file("app/main", b"hello\n")], expect![[r#"
+        1024"#]],
+    );
+    check(
+        vec![dir("app"), file("app/main", b"hello\n")],
+        expect![[r#"
         sha256:6e8125c206ee33f969e3197949f9bef10ee0bf6884ff3f953fc8e4d7bc4f0920
         a3c6793302664458db607007796d441de091390793a0250734a8857bcb1f1eb3
-        2560"#]]);
-    check(odd_layer(), expect![[r#"
+        2560"#]],
+    );
+    check(
+        odd_layer(),
+        expect![[r#"
         sha256:62e62fd61ef411ee98d9f020ab0f9ae40a43df56724ad8d48235e16977ab1298
         4c3832992eb435556fca4564f4788a7d82e39cadbd6868d8d98b191a6d2b870d
-        27136"#]]);
+        27136"#]],
+    );
 }
 
 #[test]
@@ -169,7 +178,8 @@ for m in tarfile.open(fileobj=sys.stdin.buffer,mode='r|'):
         'old' b'0' 0o644 0 0 1 -5.0 '' 0 0
         'pipe' b'6' 0o644 0 0 0 1000000000 '' 0 0
         '\udcff\udcfe-raw' b'0' 0o644 0 0 3 1000000000 '' 0 0
-    "#]].assert_eq(&list);
+    "#]]
+    .assert_eq(&list);
 }
 
 #[test]
@@ -195,11 +205,23 @@ fn refused() {
         let error = error.or_else(|| writer.finish().err());
         expect.assert_eq(&error.unwrap().to_string());
     }
-    check(vec![file("b", b""), file("a", b"")], expect!["`a` cannot be in a layer: it comes out of order, or twice"]);
-    check(vec![file("a", b""), file("a", b"")], expect!["`a` cannot be in a layer: it comes out of order, or twice"]);
-    check(vec![file(".wh.a", b"")], expect!["`.wh.a` cannot be in a layer: names that begin with `.wh.` mean deletions there"]);
+    check(
+        vec![file("b", b""), file("a", b"")],
+        expect!["`a` cannot be in a layer: it comes out of order, or twice"],
+    );
+    check(
+        vec![file("a", b""), file("a", b"")],
+        expect!["`a` cannot be in a layer: it comes out of order, or twice"],
+    );
+    check(
+        vec![file(".wh.a", b"")],
+        expect!["`.wh.a` cannot be in a layer: names that begin with `.wh.` mean deletions there"],
+    );
     check(vec![file("a/b", b"")], expect!["`a/b` cannot be in a layer: its directory is not in the layer"]);
-    check(vec![entry("b", ChangeKind::HardLink { target: path("a") })], expect!["`b` cannot be in a layer: a hard link to no earlier file of the layer"]);
+    check(
+        vec![entry("b", ChangeKind::HardLink { target: path("a") })],
+        expect!["`b` cannot be in a layer: a hard link to no earlier file of the layer"],
+    );
     check(vec![link("a", "")], expect!["`a` cannot be in a layer: a symbolic link to nothing"]);
     let wrong = Data::memory(*b"a").expecting(FileHash([0; 32]));
     check(vec![entry("a", ChangeKind::File(wrong))], expect!["`a` changed while being read"]);
