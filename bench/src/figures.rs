@@ -172,10 +172,18 @@ fn go_edit(bench: &Bench) -> Result<Vec<Row>> {
             go_change(&folder, &format!("{} {seed}", tool.name()))?;
             tool.build(&folder, "go")
         })?;
-        rows.add(tool.name(), sample, String::new());
+        rows.add(tool.name(), sample, stale(tool).to_owned());
     }
     rows.add("go build", go_bare(bench, &folder)?, "the same compile in the same root, bare".to_owned());
     Ok(rows.finish(&[Goal::Within { who: "go build", times: 1.0, plus_ms: 150.0 }]))
+}
+
+/// buildah 1.28 has no part of a bind mount in its key: the random edits of `crates/ireko/tests/edits` show it.
+fn stale(tool: &Tool) -> &'static str {
+    match tool {
+        Tool::Buildah { .. } => "gives the old program: mounted files are not in its key",
+        Tool::Ireko { .. } | Tool::Docker(_) => "",
+    }
 }
 
 /// The compile alone: the base's root unpacked, the source in it, a warm cache, no sandbox but a chroot.
