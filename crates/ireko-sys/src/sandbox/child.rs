@@ -81,7 +81,7 @@ fn perform(work: &mut Work<'_>, deed: &Deed) -> Result<()> {
         Deed::Proc => proc(work),
         Deed::Sys { read_only } => sys(work, *read_only),
         Deed::Place { slot, target, directory } => place(work, *slot, target, *directory),
-        Deed::Node { path, host, device } => node(work, path, host, *device),
+        Deed::Device { path, host } => device(work, path, host),
         Deed::Dir { path, mode } => raw::mkdirat(raw::AT_CWD, path, *mode),
         Deed::Link { path, text } => raw::symlinkat(text, raw::AT_CWD, path),
         Deed::Mask(path) => mask(path),
@@ -174,8 +174,8 @@ fn enter_root(work: &mut Work<'_>, slot: Slot, at: &CStr) -> Result<()> {
     let root = kept(work, slot)?;
     raw::move_mount(root.fd, raw::AT_CWD, at)?;
     raw::close(root.fd);
-    if root.later & libc::MOUNT_ATTR_RDONLY != 0 {
-        remount(at, libc::MS_RDONLY)?;
+    if root.later != 0 {
+        remount(at, mount_flags_of(root.later))?;
     }
     work.old_root = raw::openat(raw::AT_CWD, c"/", libc::O_PATH | libc::O_DIRECTORY, 0)?;
     raw::chdir(at)?;
@@ -244,14 +244,13 @@ fn place(work: &mut Work<'_>, slot: Slot, target: &CStr, directory: bool) -> Res
 }
 
 fn mount_flags_of(attributes: u64) -> c_ulong {
-    let mut flags = 0;
-    if attributes & libc::MOUNT_ATTR_RDONLY != 0 {
-        flags |= libc::MS_RDONLY;
-    }
-    if attributes & libc::MOUNT_ATTR_NOSUID != 0 {
-        flags |= libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC;
-    }
-    flags
+    let pairs = [
+        (libc::MOUNT_ATTR_RDONLY, libc::MS_RDONLY),
+        (libc::MOUNT_ATTR_NOSUID, libc::MS_NOSUID),
+        (libc::MOUNT_ATTR_NODEV, libc::MS_NODEV),
+        (libc::MOUNT_ATTR_NOEXEC, libc::MS_NOEXEC),
+    ];
+    pairs.iter().filter(|(attribute, _)| attributes & attribute != 0).fold(0, |flags, (_, flag)| flags | flag)
 }
 
 /// Adds flags to the mount at `path`, keeping those it has.
@@ -260,11 +259,7 @@ fn remount(path: &CStr, added: c_ulong) -> Result<()> {
     raw::mount(None, path, None, libc::MS_REMOUNT | libc::MS_BIND | had | added, None)
 }
 
-fn node(work: &Work<'_>, path: &CStr, host: &CStr, device: u32) -> Result<()> {
-    match raw::mknodat(raw::AT_CWD, path, libc::S_IFCHR | 0o666, device) {
-        Err(Errno(libc::EPERM)) => {}
-        other => return other,
-    }
+fn device(work: &Work<'_>, path: &CStr, host: &CStr) -> Result<()> {
     raw::mknodat(raw::AT_CWD, path, libc::S_IFREG | 0o666, 0)?;
     let outer = raw::clone_tree(work.old_root, host, false)?;
     raw::move_mount(outer, raw::AT_CWD, path)?;

@@ -116,7 +116,7 @@ pub(super) fn plan(sandbox: &Sandbox, facts: &Facts, descriptors: &Descriptors) 
     plan.push(Deed::Umask(0));
     plan.push(Deed::PrivateMounts);
     let placed = plan.take_sources(sandbox, facts, descriptors)?;
-    plan.enter_root(&sandbox.root, facts)?;
+    plan.enter_root(sandbox, facts)?;
     plan.standard_mounts(sandbox, facts)?;
     for (mount, slot) in sandbox.mounts.iter().zip(placed) {
         plan.place(mount, slot)?;
@@ -182,7 +182,7 @@ impl Plan {
                     (slot, true)
                 }
             };
-            let mut attributes = 0;
+            let mut attributes = device_attributes(sandbox);
             if mount.read_only {
                 attributes |= libc::MOUNT_ATTR_RDONLY;
             }
@@ -219,15 +219,19 @@ impl Plan {
         Ok(at.clone())
     }
 
-    fn enter_root(&mut self, root: &RootFs, facts: &Facts) -> Result<()> {
+    fn enter_root(&mut self, sandbox: &Sandbox, facts: &Facts) -> Result<()> {
         let slot = self.slot();
-        let at = match root {
+        let at = match &sandbox.root {
             RootFs::Dir(path) => {
                 self.push(Deed::Take { slot, path: c_path(path)?, recursive: true });
                 path.clone()
             }
             RootFs::Overlay(overlay) => self.overlay(slot, overlay, facts)?,
         };
+        let attributes = device_attributes(sandbox);
+        if attributes != 0 {
+            self.push(Deed::Restrict { slot, attributes });
+        }
         self.push(Deed::EnterRoot { slot, at: c_path(&at)? });
         Ok(())
     }
@@ -249,7 +253,9 @@ impl Plan {
         const PLAIN: c_ulong = libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC;
         let held = sandbox.security == Security::Default;
         self.push(Deed::Proc);
-        self.mount(c"tmpfs", "/dev", libc::MS_NOSUID | libc::MS_STRICTATIME, "mode=755,size=65536k")?;
+        let devices = if held { libc::MS_NODEV } else { 0 };
+        let dev = libc::MS_NOSUID | libc::MS_STRICTATIME | devices;
+        self.mount(c"tmpfs", "/dev", dev, "mode=755,size=65536k")?;
         self.dev_files()?;
         let devpts = libc::MS_NOSUID | libc::MS_NOEXEC;
         self.mount(c"devpts", "/dev/pts", devpts, "newinstance,ptmxmode=0666,mode=0620,gid=5")?;
@@ -273,14 +279,7 @@ impl Plan {
     }
 
     fn dev_files(&mut self) -> Result<()> {
-        const NODES: [(&str, u32, u32); 6] = [
-            ("null", 1, 3),
-            ("zero", 1, 5),
-            ("full", 1, 7),
-            ("random", 1, 8),
-            ("urandom", 1, 9),
-            ("tty", 5, 0),
-        ];
+        const NODES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
         const LINKS: [(&str, &str); 6] = [
             ("fd", "/proc/self/fd"),
             ("stdin", "/proc/self/fd/0"),
@@ -289,10 +288,11 @@ impl Plan {
             ("core", "/proc/kcore"),
             ("ptmx", "pts/ptmx"),
         ];
-        for (name, major, minor) in NODES {
-            let device = (major << 8) | minor;
-            let (path, host) = (text(&format!("/dev/{name}"))?, text(&format!("dev/{name}"))?);
-            self.push(Deed::Node { path, host, device });
+        for name in NODES {
+            self.push(Deed::Device {
+                path: text(&format!("/dev/{name}"))?,
+                host: text(&format!("dev/{name}"))?,
+            });
         }
         for (name, to) in LINKS {
             self.push(Deed::Link { path: text(&format!("/dev/{name}"))?, text: text(to)? });
@@ -315,9 +315,9 @@ impl Plan {
                 if let Some(size) = size {
                     data += &format!(",size={size}");
                 }
-                let mut flags = libc::MS_NOSUID;
+                let mut flags = libc::MS_NOSUID | libc::MS_NODEV;
                 if mount.hardened {
-                    flags |= libc::MS_NODEV | libc::MS_NOEXEC;
+                    flags |= libc::MS_NOEXEC;
                 }
                 if mount.read_only {
                     flags |= libc::MS_RDONLY;
@@ -387,6 +387,15 @@ impl Plan {
         // Becoming somebody else made the kernel forget it.
         self.push(Deed::DieWithParent);
         self.push(Deed::Umask(0o022));
+    }
+}
+
+/// Device files that a command makes or finds cannot be opened, as Docker's device cgroup has it: with the
+/// capability to make one, root could reach the host's disks. Those of /dev are bound from the host, one by one.
+fn device_attributes(sandbox: &Sandbox) -> u64 {
+    match sandbox.security {
+        Security::Default => libc::MOUNT_ATTR_NODEV,
+        Security::Insecure => 0,
     }
 }
 

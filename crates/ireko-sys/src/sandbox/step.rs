@@ -46,8 +46,8 @@ pub(super) enum Deed {
     Sys { read_only: bool },
     /// Place something taken earlier.
     Place { slot: Slot, target: CString, directory: bool },
-    /// Make a device file, or bind the host's.
-    Node { path: CString, host: CString, device: u32 },
+    /// Show the host's device file.
+    Device { path: CString, host: CString },
     /// Make a directory of our own /dev.
     Dir { path: CString, mode: u32 },
     /// Make a symbolic link in our own /dev.
@@ -125,7 +125,7 @@ impl fmt::Display for Step {
             Deed::Sys { read_only: false } => write!(out, "mount sysfs on `/sys`"),
             Deed::Place { target, directory: true, .. } => write!(out, "mount onto {}", Quoted(target)),
             Deed::Place { target, .. } => write!(out, "mount onto file {}", Quoted(target)),
-            Deed::Node { path, .. } => write!(out, "make device {}", Quoted(path)),
+            Deed::Device { path, .. } => write!(out, "show device {}", Quoted(path)),
             Deed::Dir { path, mode } => write!(out, "make directory {} with mode {mode:04o}", Quoted(path)),
             Deed::Link { path, text } => write!(out, "link {} to {}", Quoted(path), Quoted(text)),
             Deed::Mask(path) => write!(out, "mask {}", Quoted(path)),

@@ -28,6 +28,7 @@ pub(crate) const CASES: &[Case] = &[
     ("background_children_die", background_children_die),
     ("nothing_stays_mounted", nothing_stays_mounted),
     ("dev_is_dockers", dev_is_dockers),
+    ("devices_of_the_host_are_out_of_reach", devices_of_the_host_are_out_of_reach),
     ("proc_is_masked", proc_is_masked),
     ("outer_proc", outer_proc),
     ("sys_is_read_only", sys_is_read_only),
@@ -157,6 +158,24 @@ fn proc_is_masked(world: &World) {
     for path in ["/proc/sys/kernel/hostname", "/proc/sys/vm/swappiness"] {
         let outcome = finish(&world.script("masked", &format!("echo x > {path}")));
         assert!(outcome.errors.contains("Read-only"), "{path}: {outcome:?}");
+    }
+}
+
+/// A device file can be made (and becomes part of the layer), but not be used to reach the host's devices.
+fn devices_of_the_host_are_out_of_reach(world: &World) {
+    for place in ["/tmp", "/dev", "/dev/shm", "/mem", "/bound"] {
+        let script = format!("mknod {place}/made c 1 5 || exit 9; head -c 1 {place}/made");
+        let mut sandbox = world.script("devices", &script);
+        sandbox.mounts = vec![
+            Mount::new(MountSource::Tmpfs { size: None, mode: 0o755 }, "/mem"),
+            Mount::bind(world.make("bound"), "/bound"),
+        ];
+        let outcome = finish(&sandbox);
+        assert!(!outcome.exit.success(), "{place}: {outcome:?}");
+        assert!(
+            world.level == Level::Rootless || outcome.errors.contains("ermission denied"),
+            "{place}: {outcome:?}"
+        );
     }
 }
 
