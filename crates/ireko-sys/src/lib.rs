@@ -5,7 +5,7 @@
 //! wrapped here.
 //!
 //! Read first: [`userns::Level`] and [`userns::enter`] (what this process may do, and how it comes to do it),
-//! [`sandbox::Sandbox`] and [`sandbox::spawn`] (one command).
+//! [`sandbox::Sandbox`] and [`sandbox::spawn()`] (one command).
 //!
 //! ```no_run
 //! use ireko_sys::sandbox::{RootFs, Sandbox, spawn};
@@ -23,7 +23,7 @@
 //!
 //! Needs Linux 5.4 at level root and 5.11 at level rootless, whose overlays came with it.
 //!
-//! Architecture invariant: what the child of [`sandbox::spawn`] does is a list of steps computed before it is
+//! Architecture invariant: what the child of [`sandbox::spawn()`] does is a list of steps computed before it is
 //! started. The child shares this process's memory, so it neither allocates nor panics nor decides.
 #![allow(unsafe_code, reason = "the one crate that talks to the kernel directly")]
 

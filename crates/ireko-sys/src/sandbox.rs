@@ -1,6 +1,6 @@
 //! One command in a container's surroundings: what it is given, as data.
 //!
-//! [`spawn`] turns a [`Sandbox`] into a list of [`Step`]s (a pure function, [`entry_steps`]), starts a child
+//! [`spawn()`] turns a [`Sandbox`] into a list of [`Step`]s (a pure function, [`entry_steps`]), starts a child
 //! in new namespaces that performs them one by one, and returns when the command has been executed. All
 //! mounts are made inside the child's mount namespace, so nothing is left of them when it ends, however it
 //! ends.

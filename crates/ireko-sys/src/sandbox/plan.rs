@@ -93,7 +93,7 @@ pub(super) struct Descriptors {
 
 /// The deeds that make `sandbox` on the machine of `facts`, in order.
 ///
-/// Bind mounts are taken for directories here, and descriptors are left open; [`super::spawn`] fills both in.
+/// Bind mounts are taken for directories here, and descriptors are left open; [`super::spawn()`] fills both in.
 pub fn entry_steps(sandbox: &Sandbox, facts: &Facts) -> Result<Vec<Step>> {
     let unknown = Descriptors {
         idmaps: vec![-1; sandbox.mounts.len()],

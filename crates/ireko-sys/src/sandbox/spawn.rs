@@ -28,7 +28,7 @@ pub fn spawn(sandbox: &Sandbox) -> Result<Running> {
     spawn_with(sandbox, FACTS.get_or_init(Facts::of_this_machine))
 }
 
-/// As [`spawn`], taking `facts` for what this machine is like: to try what is done on older kernels.
+/// As [`spawn()`], taking `facts` for what this machine is like: to try what is done on older kernels.
 pub fn spawn_with(sandbox: &Sandbox, facts: &Facts) -> Result<Running> {
     for overlay in overlays(sandbox) {
         mount::forget_volatile(overlay);
