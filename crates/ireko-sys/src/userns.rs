@@ -65,7 +65,7 @@ impl fmt::Display for Level {
 
 /// The best level this process can enter, by the cheapest test: root if it may administer, else rootless.
 ///
-/// Whether rootless works in every detail is found out by [`enter`]; [`detect`] explains it at length.
+/// Whether rootless works in every detail is found out by [`enter`]; [`detect()`] explains it at length.
 #[must_use]
 pub fn best() -> Level {
     if cap::has_sys_admin() { Level::Root } else { Level::Rootless }
