@@ -10,7 +10,7 @@ use crate::disk::{self, Hold};
 use crate::error::{Error, Result};
 use crate::image::{Image, NameFile};
 use crate::inventory::{LayerItem, is_torn, quiet};
-use crate::layer::digest_of;
+use crate::layer::{NewForms, digest_of};
 use crate::lease::{self, Object};
 use crate::open::unique_name;
 use crate::seal::{self, IMAGE, INDEX, INPUTS, MEMO, NAME, RECORD, SLOT, STAT, TREE};
@@ -47,6 +47,8 @@ pub enum Fate {
     Left,
     /// It was dropped, and will be made again where it is needed.
     Dropped,
+    /// It was made again from what is left.
+    Remade,
     /// A process that runs now uses it.
     InUse,
 }
@@ -168,8 +170,36 @@ impl Check<'_> {
         if !place.exists() {
             return Ok(None);
         }
-        let object = Some(Object::Layer(item.diff));
-        self.drop_damaged(format!("layer {}", item.diff), problem, object, &[&place])?;
+        let subject = format!("layer {}", item.diff);
+        let object = Object::Layer(item.diff);
+        if self.repair
+            && !self.held.contains(&object)
+            && let Some(index) = self.remake(item)?
+        {
+            self.problem(subject, problem, Fate::Remade);
+            return Ok(Some(index));
+        }
+        self.drop_damaged(subject, problem, Some(object), &[&place])?;
+        Ok(None)
+    }
+
+    /// Reads a layer's index again from its tar or a blob. Whose times were set on purpose cannot be told any more, so
+    /// the content id may be another; and the tar is no longer known to be ours.
+    fn remake(&self, item: &LayerItem) -> Result<Option<Index>> {
+        let tar = self.store.layout.tar(&item.diff);
+        let mut files: Vec<fs::File> = item.tar.and_then(|_| fs::File::open(tar).ok()).into_iter().collect();
+        for blob in &item.blobs {
+            files.extend(self.store.open_blob(&blob.digest)?);
+        }
+        for file in files {
+            let Ok(written) = ireko_layer::decompress(file).and_then(ireko_layer::index_of) else { continue };
+            if written.diff_id == item.diff {
+                let place = self.store.layout.layer(&item.diff);
+                self.remove(&place.join("info"))?;
+                self.store.put(&written, NewForms::default(), false)?;
+                return Ok(Some(written.index));
+            }
+        }
         Ok(None)
     }
 

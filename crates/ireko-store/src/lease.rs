@@ -113,7 +113,11 @@ pub(crate) fn reap_locked(layout: &Layout) -> Result<u64> {
         freed += removal.freed;
         // What cannot be removed from here (files of subordinate ids) waits for a process that can.
         if removal.problems.is_empty() {
-            fs::remove_file(&path).map_err(|cause| Error::io("remove", &path, cause))?;
+            match fs::remove_file(&path) {
+                // Its owner ended between our looking and our locking, and took it away itself.
+                Err(error) if !disk::is_absent(&error) => return Err(Error::io("remove", &path, error)),
+                _ => {}
+            }
         }
     }
     Ok(freed)

@@ -5,7 +5,6 @@
 //! change time are all as they were, and only where the change time is older than the moment the files began to be
 //! hashed: a file changed twice within one tick of the clock would look the same (git calls such entries racy).
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -47,7 +46,7 @@ pub struct StatCache {
     started: Time,
     table: Table,
     asked: Vec<AtomicBool>,
-    fresh: Mutex<BTreeMap<u64, [u8; ENTRY]>>,
+    fresh: Mutex<Vec<Entry>>,
 }
 
 impl StatCache {
@@ -57,7 +56,7 @@ impl StatCache {
         let path = store.layout.stat(identity);
         let table = Table::read(store, &path);
         let asked = std::iter::repeat_with(|| AtomicBool::new(false)).take(table.len()).collect();
-        Self { path, started, table, asked, fresh: Mutex::new(BTreeMap::new()) }
+        Self { path, started, table, asked, fresh: Mutex::new(Vec::new()) }
     }
 
     /// The hash of the file at `path` (relative to the context), if it is known that it did not change.
@@ -84,7 +83,10 @@ impl StatCache {
         let mut entry = [0; ENTRY];
         entry[..56].copy_from_slice(&head(print, stat));
         entry[56..].copy_from_slice(&hash.0);
-        self.fresh.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).insert(print, entry);
+        self.fresh
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner())
+            .push(Entry { print, bytes: entry });
     }
 
     /// Writes what is new; tells whether there was anything. Processes that save the same context at the same time
@@ -95,22 +97,32 @@ impl StatCache {
             return Ok(false);
         }
         let asked = self.asked.iter().filter(|asked| asked.load(Ordering::Relaxed)).count();
-        let mut merged = BTreeMap::new();
-        // What another process saved meanwhile counts, what nobody asked for stays while it is not the bulk.
-        let keep_unasked = self.table.len() <= 3 * (asked + fresh.len()) + 1000;
-        if keep_unasked {
-            merged.extend(Table::read(store, &self.path).entries());
+        // From the weakest to the strongest: what another process saved meanwhile counts, what nobody asked for stays
+        // while it is not the bulk.
+        let mut entries = Vec::new();
+        if self.table.len() <= 3 * (asked + fresh.len()) + 1000 {
+            entries.extend(Table::read(store, &self.path).entries());
         }
-        for (at, (print, entry)) in self.table.entries().enumerate() {
-            if self.asked[at].load(Ordering::Relaxed) {
-                merged.insert(print, entry);
+        let ours = self.table.entries().zip(&self.asked);
+        entries.extend(ours.filter(|(_, asked)| asked.load(Ordering::Relaxed)).map(|(entry, _)| entry));
+        entries.extend(fresh.iter().copied());
+        // A stable sort: of equal ones the strongest is the last.
+        entries.sort_by_key(|entry| entry.print);
+        let mut body = Vec::with_capacity(entries.len() * ENTRY);
+        for (at, entry) in entries.iter().enumerate() {
+            if entries.get(at + 1).is_none_or(|next| next.print != entry.print) {
+                body.extend_from_slice(&entry.bytes);
             }
         }
-        merged.extend(fresh.iter().map(|(print, entry)| (*print, *entry)));
-        let body: Vec<u8> = merged.into_values().flatten().collect();
         store.write_sealed(STAT, &self.path, &body)?;
         Ok(true)
     }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    print: u64,
+    bytes: [u8; ENTRY],
 }
 
 /// All of an entry that has to be equal: the path's hash and what the kernel says.
@@ -206,11 +218,11 @@ impl Table {
         (from as usize..to as usize).find(|at| self.print(*at) == print)
     }
 
-    fn entries(&self) -> impl Iterator<Item = (u64, [u8; ENTRY])> + '_ {
+    fn entries(&self) -> impl Iterator<Item = Entry> + '_ {
         (0..self.len()).map(|at| {
             let mut entry = [0; ENTRY];
             entry.copy_from_slice(self.entry(at));
-            (self.print(at), entry)
+            Entry { print: self.print(at), bytes: entry }
         })
     }
 }

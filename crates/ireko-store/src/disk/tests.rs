@@ -11,7 +11,7 @@ fn unwritable_directories_go() {
     fs::write(top.join("a/b/file"), "x".repeat(10_000)).unwrap();
     std::os::unix::fs::symlink("/etc", top.join("a/link")).unwrap();
     for dir in ["a/b", "a"] {
-        fs::set_permissions(top.join(dir), fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(top.join(dir), fs::Permissions::from_mode(0o000)).unwrap();
     }
     let removal = remove(&top);
     assert!(removal.problems.is_empty(), "{:?}", removal.problems);

@@ -74,7 +74,11 @@ fn a_stranger_and_a_mode_are_seen() {
             fs::write(snapshot(home).join("fs/stranger"), "").unwrap();
             fs::set_permissions(snapshot(home).join("fs/etc/a"), fs::Permissions::from_mode(0o600)).unwrap();
         },
-        expect![""],
+        expect![[r#"
+            Dropped: layer sha256:DIFF: unpacked: `etc/a` has mode 600 and owner 0:0, expected 644 and 0:0; `stranger` is not in its index
+            --
+            --
+        "#]],
     );
 }
 
@@ -87,15 +91,28 @@ fn a_damaged_tar_is_dropped() {
             bytes[1024 + 3] ^= 1;
             fs::write(&path, bytes).unwrap();
         },
-        expect![""],
+        expect![[r#"
+            Dropped: layer sha256:DIFF: its tar has digest `sha256:90933839dfc75b8b46213af37fa0ce955a80465958b7305e305354bba4d6a24b`
+            --
+            --
+        "#]],
     );
 }
 
 #[test]
 fn an_image_without_its_layer_is_told_and_stays() {
     check(
-        |home, diff, _| fs::write(home.join("layers").join(diff.hex()).join("info"), "").unwrap(),
-        expect![""],
+        |home, diff, _| {
+            fs::remove_file(home.join("tars").join(diff.hex())).unwrap();
+            fs::write(home.join("layers").join(diff.hex()).join("info"), "").unwrap();
+        },
+        expect![[r#"
+            Dropped: layer sha256:DIFF: its info does not read back
+            Left: image ID: its layer DIFF is not in the store
+            --
+            Left: image ID: its layer DIFF is not in the store
+            --
+        "#]],
     );
 }
 
@@ -106,11 +123,37 @@ fn an_image_without_its_config_is_told_and_stays() {
             let hex = id.hex();
             fs::write(home.join("blobs/sha256").join(&hex[..2]).join(&hex), "{}").unwrap();
         },
-        expect![""],
+        expect![[r#"
+            Dropped: blob sha256:ID: its bytes have digest `sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a`
+            Left: image ID: its config is not in the store
+            --
+            Left: image ID: its config is not in the store
+            --
+        "#]],
     );
 }
 
 #[test]
 fn a_name_without_an_image_is_told() {
-    check(|home, _, id| fs::remove_file(home.join("images/ids").join(id.hex())).unwrap(), expect![""]);
+    check(
+        |home, _, id| fs::remove_file(home.join("images/ids").join(id.hex())).unwrap(),
+        expect![[r#"
+        Left: name `a:1`: it names image ID, which is not there
+        --
+        Left: name `a:1`: it names image ID, which is not there
+        --
+    "#]],
+    );
+}
+
+#[test]
+fn an_index_is_read_again_from_the_tar() {
+    check(
+        |home, diff, _| fs::write(home.join("layers").join(diff.hex()).join("index"), "\0\0").unwrap(),
+        expect![[r#"
+        Remade: layer sha256:DIFF: its index: its first line is not of this kind and version
+        --
+        --
+    "#]],
+    );
 }
