@@ -87,6 +87,10 @@ impl<F: Clone> Assembly<F> {
             };
         };
         if self.whiteouts == Whiteouts::Delete {
+            if parents.iter().any(|name| name.starts_with(b".wh..wh.")) {
+                // What aufs kept for itself: files that hard links of the tree led to.
+                return Ok(Todo::Nothing);
+            }
             if parents.iter().any(|name| name.starts_with(b".wh.")) {
                 return Err(wrong(header, "it lies below a deletion"));
             }

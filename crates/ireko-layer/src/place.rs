@@ -135,13 +135,13 @@ impl Place {
 
     fn node(&mut self, path: &TreePath, kind: FileType, device: u64) -> Result<(), Error> {
         let mode = Mode::from_raw_mode(0o600);
-        match self.deed(path, |parent, name| match mknodat(parent, name, kind, mode, device) {
+        let substitute = self.deed(path, |parent, name| match mknodat(parent, name, kind, mode, device) {
             // In a user namespace: the index keeps the device, the directory an empty file in its place.
             Err(Errno::PERM) => mknodat(parent, name, FileType::RegularFile, mode, 0).map(|()| true),
             done => done.map(|()| false),
-        })? {
-            true => self.substituted.push((path.clone(), "a device, kept as an empty file".to_owned())),
-            false => {}
+        })?;
+        if substitute {
+            self.substituted.push((path.clone(), "a device, kept as an empty file".to_owned()));
         }
         Ok(())
     }
@@ -181,7 +181,7 @@ impl Place {
     /// Removes what is at this path, with all below it.
     pub(crate) fn remove(&mut self, path: &TreePath) -> Result<(), Error> {
         self.open.retain(|(dir, _)| !dir.is_within(path));
-        self.deed(path, |parent, name| remove_all(parent, name))
+        self.deed(path, remove_all)
     }
 
     /// Gives a directory its owner, mode, attributes, mark and time; once nothing more is put into it.

@@ -18,7 +18,7 @@ type Chunk = (Vec<u8>, usize);
 #[derive(Default)]
 struct Hashing {
     inline: Hasher,
-    thread: Option<(SyncSender<Arc<Chunk>>, Receiver<Vec<u8>>, JoinHandle<Hasher>)>,
+    thread: Option<Thread>,
     chunks: u64,
 }
 

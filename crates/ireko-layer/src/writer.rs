@@ -212,6 +212,9 @@ impl<'a> LayerWriter<'a> {
             {
                 return Err(wrong("a device number too big for a tar"));
             }
+            ChangeKind::Char { major: 0, minor: 0 } => {
+                return Err(wrong("a device that overlayfs takes for a deletion"));
+            }
             ChangeKind::Char { major, minor } => Kind::Char { major, minor },
             ChangeKind::Block { major, minor } => Kind::Block { major, minor },
             ChangeKind::Fifo => Kind::Fifo,

@@ -52,7 +52,9 @@ fn check(bytes: &[u8], expect: Expect) {
 
 #[test]
 fn told_by_content() {
-    check(&sample(), expect![[r#"
+    check(
+        &sample(),
+        expect![[r#"
         app dir 755 0:0 @1000000000
         app/a file 6 cd85 644 0:0 @10
         app/b file 5 2289 644 0:0 @10
@@ -61,7 +63,8 @@ fn told_by_content() {
         app/deep/er/l -> ../../a 777 0:0 @10
         app/z dir 644 0:0 @10
         app/z/late file 4 9c67 644 0:0 @10
-    "#]]);
+    "#]],
+    );
     let plain = opened(&sample()).unwrap().unwrap().changes(&TreePath::root()).unwrap();
     let how = [Compression::Gzip { level: 6 }, Compression::Zstd { level: 3 }];
     for how in how {
@@ -83,8 +86,16 @@ fn told_by_content() {
 #[test]
 fn damaged_after_a_good_start() {
     check(&sample()[..1200], expect!["the tar archive is damaged at entry 2 (``): cut short"]);
-    check(&[raw(b"a", b'1', b"b", b""), vec![0; 1024]].concat(), expect!["the tar archive is damaged at entry 0 (`a`): a hard link to `b`, which is not in the archive"]);
-    check(&[raw(b"../a", b'0', b"", b""), vec![0; 1024]].concat(), expect!["the tar archive is damaged at entry 0 (`../a`): it leads out of the layer by `..`"]);
+    check(
+        &[raw(b"a", b'1', b"b", b""), vec![0; 1024]].concat(),
+        expect![
+            "the tar archive is damaged at entry 0 (`a`): a hard link to `b`, which is not in the archive"
+        ],
+    );
+    check(
+        &[raw(b"../a", b'0', b"", b""), vec![0; 1024]].concat(),
+        expect!["the tar archive is damaged at entry 0 (`../a`): it leads out of the layer by `..`"],
+    );
 }
 
 #[test]

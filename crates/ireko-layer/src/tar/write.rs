@@ -23,7 +23,7 @@ pub(crate) fn entry_bytes(entry: &Entry, out: &mut Vec<u8>) {
             let base = entry.path.file_name().unwrap_or_default().len();
             let at = name.len() - base;
             name.splice(at..at, *b".wh.");
-            return header(out, &name, &Meta::default(), b'0', Rest::default());
+            header(out, &name, &Meta::default(), b'0', Rest::default());
         }
         Kind::Dir { opaque } => {
             if name.is_empty() {

@@ -82,93 +82,184 @@ fn pax(records: &[(&str, &str)], kind: u8) -> Vec<u8> {
 
 #[test]
 fn names_that_lead_out() {
-    check(&[plain("../victim")], expect!["the tar archive is damaged at entry 0 (`../victim`): it leads out of the layer by `..`"]);
-    check(&[plain("a/../../victim")], expect!["the tar archive is damaged at entry 0 (`a/../../victim`): it leads out of the layer by `..`"]);
-    check(&[plain("/abs"), plain("./a//b/../c")], expect![[r#"
+    check(
+        &[plain("../victim")],
+        expect!["the tar archive is damaged at entry 0 (`../victim`): it leads out of the layer by `..`"],
+    );
+    check(
+        &[plain("a/../../victim")],
+        expect![
+            "the tar archive is damaged at entry 0 (`a/../../victim`): it leads out of the layer by `..`"
+        ],
+    );
+    check(
+        &[plain("/abs"), plain("./a//b/../c")],
+        expect![[r#"
         a dir 755 0:0 @0 implied
         a/c file 4 28a2 644 0:0 @10
         abs file 4 28a2 644 0:0 @10
-    "#]]);
-    check(&[symlink("out", "../.."), plain("out/victim")], expect![[r#"
+    "#]],
+    );
+    check(
+        &[symlink("out", "../.."), plain("out/victim")],
+        expect![[r#"
         out -> ../.. 777 0:0 @10
         victim file 4 28a2 644 0:0 @10
-    "#]]);
-    check(&[symlink("out", "/"), plain("out/in/victim")], expect![[r#"
+    "#]],
+    );
+    check(
+        &[symlink("out", "/"), plain("out/in/victim")],
+        expect![[r#"
         in dir 755 0:0 @0 implied
         in/victim file 4 28a2 644 0:0 @10
         out -> / 777 0:0 @10
-    "#]]);
-    check(&[symlink("one", "two"), symlink("two", "one"), plain("one/x")], expect!["the tar archive is damaged at entry 2 (`one/x`): its parents are symbolic links that lead nowhere"]);
-    check(&[hard("h", "../victim")], expect!["the tar archive is damaged at entry 0 (`h`): it leads out of the layer by `..`"]);
-    check(&[symlink("l", "../victim"), hard("h", "l"), plain("l")], expect![[r#"
+    "#]],
+    );
+    check(
+        &[symlink("one", "two"), symlink("two", "one"), plain("one/x")],
+        expect![
+            "the tar archive is damaged at entry 2 (`one/x`): its parents are symbolic links that lead nowhere"
+        ],
+    );
+    check(
+        &[hard("h", "../victim")],
+        expect!["the tar archive is damaged at entry 0 (`h`): it leads out of the layer by `..`"],
+    );
+    check(
+        &[symlink("l", "../victim"), hard("h", "l"), plain("l")],
+        expect![[r#"
         h -> ../victim 777 0:0 @10
         l file 4 28a2 644 0:0 @10
-    "#]]);
-    check(&[symlink("d", ".."), folder("d"), plain("d/f")], expect![[r#"
+    "#]],
+    );
+    check(
+        &[symlink("d", ".."), folder("d"), plain("d/f")],
+        expect![[r#"
         d dir opaque 644 0:0 @10
         d/f file 4 28a2 644 0:0 @10
-    "#]]);
-    check(&[plain(".wh..")], expect!["the tar archive is damaged at entry 0 (`.wh..`): a deletion of nothing"]);
-    check(&[plain(".wh..."), plain("x")], expect!["the tar archive is damaged at entry 0 (`.wh...`): a deletion of nothing"]);
-    check(&[plain(".wh.a/b")], expect!["the tar archive is damaged at entry 0 (`.wh.a/b`): it lies below a deletion"]);
-    check(&[raw(b"zero", b'3', b"", b"")], expect!["the tar archive is damaged at entry 0 (`zero`): a device that overlayfs takes for a deletion"]);
+    "#]],
+    );
+}
+
+#[test]
+fn names_that_are_none() {
+    check(
+        &[plain(".wh..")],
+        expect!["the tar archive is damaged at entry 0 (`.wh..`): a deletion of nothing"],
+    );
+    check(
+        &[plain(".wh..."), plain("x")],
+        expect!["the tar archive is damaged at entry 0 (`.wh...`): a deletion of nothing"],
+    );
+    check(
+        &[plain(".wh.a/b")],
+        expect!["the tar archive is damaged at entry 0 (`.wh.a/b`): it lies below a deletion"],
+    );
+    check(
+        &[raw(b"zero", b'3', b"", b"")],
+        expect![
+            "the tar archive is damaged at entry 0 (`zero`): a device that overlayfs takes for a deletion"
+        ],
+    );
     check(&[plain("")], expect!["the tar archive is damaged at entry 0 (``): the root is a directory"]);
-    check(&[pax(&[("path", "../victim")], b'x'), plain("x")], expect!["the tar archive is damaged at entry 0 (`../victim`): it leads out of the layer by `..`"]);
-    check(&[pax(&[("linkpath", "../victim")], b'x'), hard("x", "y")], expect!["the tar archive is damaged at entry 0 (`x`): it leads out of the layer by `..`"]);
+    check(
+        &[pax(&[("path", "../victim")], b'x'), plain("x")],
+        expect!["the tar archive is damaged at entry 0 (`../victim`): it leads out of the layer by `..`"],
+    );
+    check(
+        &[pax(&[("linkpath", "../victim")], b'x'), hard("x", "y")],
+        expect!["the tar archive is damaged at entry 0 (`x`): it leads out of the layer by `..`"],
+    );
 }
 
 #[test]
 fn repeated_and_replaced_names() {
-    check(&[plain("a"), raw(b"a", b'0', b"", b"last")], expect![[r#"
+    check(
+        &[plain("a"), raw(b"a", b'0', b"", b"last")],
+        expect![[r#"
         a file 4 7f45 644 0:0 @10
-    "#]]);
-    check(&[folder("a"), plain("a/b"), plain("a")], expect![[r#"
+    "#]],
+    );
+    check(
+        &[folder("a"), plain("a/b"), plain("a")],
+        expect![[r#"
         a file 4 28a2 644 0:0 @10
-    "#]]);
-    check(&[plain("a"), folder("a"), plain("a/b")], expect![[r#"
+    "#]],
+    );
+    check(
+        &[plain("a"), folder("a"), plain("a/b")],
+        expect![[r#"
         a dir opaque 644 0:0 @10
         a/b file 4 28a2 644 0:0 @10
-    "#]]);
-    check(&[plain("a"), plain("a/b")], expect!["the tar archive is damaged at entry 1 (`a/b`): its parent is not a directory"]);
-    check(&[plain("a"), hard("b", "a"), raw(b"a", b'0', b"", b"new")], expect![[r#"
+    "#]],
+    );
+    check(
+        &[plain("a"), plain("a/b")],
+        expect!["the tar archive is damaged at entry 1 (`a/b`): its parent is not a directory"],
+    );
+    check(
+        &[plain("a"), hard("b", "a"), raw(b"a", b'0', b"", b"new")],
+        expect![[r#"
         a file 3 b20a 644 0:0 @10
         b file 4 28a2 644 0:0 @10
-    "#]]);
-    check(&[plain("z"), hard("b", "z"), hard("c", "b")], expect![[r#"
+    "#]],
+    );
+    check(
+        &[plain("z"), hard("b", "z"), hard("c", "b")],
+        expect![[r#"
         b file 4 28a2 644 0:0 @10
         c link to b 644 0:0 @10
         z link to b 644 0:0 @10
-    "#]]);
-    check(&[plain("x/y/z"), folder("x/")], expect![[r#"
+    "#]],
+    );
+    check(
+        &[plain("x/y/z"), folder("x/")],
+        expect![[r#"
         x dir 644 0:0 @10
         x/y dir 755 0:0 @0 implied
         x/y/z file 4 28a2 644 0:0 @10
-    "#]]);
-    check(&[folder("d"), hard("h", "d")], expect!["the tar archive is damaged at entry 1 (`h`): a hard link to a directory"]);
+    "#]],
+    );
+    check(
+        &[folder("d"), hard("h", "d")],
+        expect!["the tar archive is damaged at entry 1 (`h`): a hard link to a directory"],
+    );
     check(&[hard("h", "h")], expect!["the tar archive is damaged at entry 0 (`h`): a hard link to itself"]);
 }
 
 #[test]
 fn deletions_wherever_they_stand() {
-    check(&[plain(".wh.a"), plain("d/.wh.b"), plain("d/.wh..wh..opq")], expect![[r#"
+    check(
+        &[plain(".wh.a"), plain("d/.wh.b"), plain("d/.wh..wh..opq")],
+        expect![[r#"
         a whiteout
         d dir opaque 755 0:0 @0 implied
         d/b whiteout
-    "#]]);
-    check(&[plain(".wh.a"), plain("a"), plain("b"), plain(".wh.b")], expect![[r#"
+    "#]],
+    );
+    check(
+        &[plain(".wh.a"), plain("a"), plain("b"), plain(".wh.b")],
+        expect![[r#"
         a file 4 28a2 644 0:0 @10
         b file 4 28a2 644 0:0 @10
-    "#]]);
-    check(&[plain(".wh.d"), plain("d/f"), folder("e"), plain(".wh.e")], expect![[r#"
+    "#]],
+    );
+    check(
+        &[plain(".wh.d"), plain("d/f"), folder("e"), plain(".wh.e")],
+        expect![[r#"
         d dir opaque 755 0:0 @0
         d/f file 4 28a2 644 0:0 @10
         e dir opaque 644 0:0 @10
-    "#]]);
-    check(&[plain(".wh..wh.plnk/7.1"), plain(".wh..wh.aufs")], expect!["the tar archive is damaged at entry 0 (`.wh..wh.plnk/7.1`): it lies below a deletion"]);
-    check(&[plain(".wh..wh..opq"), plain("a")], expect![[r#"
+    "#]],
+    );
+    check(&[plain(".wh..wh.plnk/7.1"), plain(".wh..wh.aufs")], expect![""]);
+    check(
+        &[plain(".wh..wh..opq"), plain("a")],
+        expect![[r#"
         / dir opaque 755 0:0 @0 implied
         a file 4 28a2 644 0:0 @10
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -178,37 +269,58 @@ fn dialects() {
     v7[100..107].copy_from_slice(b"  755 \0");
     v7[124..136].copy_from_slice(b"          0 ");
     v7[136..148].copy_from_slice(b"7777777777  ");
-    check(&[sealed(v7, b"")], expect![[r#"
+    check(
+        &[sealed(v7, b"")],
+        expect![[r#"
         dir dir 755 0:0 @1073741823
-    "#]]);
+    "#]],
+    );
     let long = format!("{}/{}", "d".repeat(150), "f".repeat(150));
     let gnu = [raw(b"././@LongLink", b'L', b"", format!("{long}\0").as_bytes()), plain("short")];
-    check(&gnu, expect![[r#"
+    check(
+        &gnu,
+        expect![[r#"
         dddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddd dir 755 0:0 @0 implied
         dddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddd/ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff file 4 28a2 644 0:0 @10
-    "#]]);
+    "#]],
+    );
     let gnu = [raw(b"././@LongLink", b'K', b"", format!("{long}\0").as_bytes()), symlink("l", "short")];
-    check(&gnu, expect![[r#"
+    check(
+        &gnu,
+        expect![[r#"
         l -> dddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddd/ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff 777 0:0 @10
-    "#]]);
+    "#]],
+    );
     let global =
         pax(&[("uid", "7"), ("comment", "x"), ("SCHILY.xattr.user.a", "b"), ("mtime", "-1.25")], b'g');
-    check(&[global, plain("a"), pax(&[("uid", ""), ("mtime", "3.5")], b'x'), plain("b")], expect![[r#"
+    check(
+        &[global, plain("a"), pax(&[("uid", ""), ("mtime", "3.5")], b'x'), plain("b")],
+        expect![[r#"
         a file 4 28a2 644 7:0 @-2.750000000 user.a=b
         b file 4 28a2 644 0:0 @3.500000000 user.a=b
-    "#]]);
+    "#]],
+    );
     let mut big = [0u8; 512];
     big[0] = b'b';
     big[100..108].copy_from_slice(b"0000644\0");
     big[108..116].copy_from_slice(&[0x80, 0, 0, 0, 0, 0x10, 0, 0]);
     big[136..148].copy_from_slice(&[0xff; 12]);
-    check(&[sealed(big, b"")], expect![[r#"
+    check(
+        &[sealed(big, b"")],
+        expect![[r#"
         b file 0 af13 644 1048576:0 @-1
-    "#]]);
-    check(&[raw(b"label", b'V', b"", b""), plain("a")], expect![[r#"
+    "#]],
+    );
+    check(
+        &[raw(b"label", b'V', b"", b""), plain("a")],
+        expect![[r#"
         a file 4 28a2 644 0:0 @10
-    "#]]);
-    check(&[raw(b"odd", b'?', b"", b"")], expect!["the tar archive is damaged at entry 0 (`odd`): unknown type '?'"]);
+    "#]],
+    );
+    check(
+        &[raw(b"odd", b'?', b"", b"")],
+        expect!["the tar archive is damaged at entry 0 (`odd`): unknown type '?'"],
+    );
 }
 
 #[test]
@@ -223,10 +335,13 @@ fn sparse_files() {
         ("GNU.sparse.realsize", "4000"),
     ];
     let entries = [pax(&records, b'x'), raw(b"GNUSparseFile.0/real", b'0', b"", &body), plain("next")];
-    check(&entries, expect![[r#"
+    check(
+        &entries,
+        expect![[r#"
         next file 4 28a2 644 0:0 @10
         real file 4000 44b4 644 0:0 @10
-    "#]]);
+    "#]],
+    );
     let mut expected = vec![0; 4000];
     expected[1000..1004].copy_from_slice(b"data");
     expected[3000..3002].copy_from_slice(b"ma");
@@ -235,9 +350,12 @@ fn sparse_files() {
     assert!(got == expected);
     let records =
         [("GNU.sparse.map", "1000,4,3000,2"), ("GNU.sparse.size", "4000"), ("GNU.sparse.name", "real")];
-    check(&[pax(&records, b'x'), raw(b"x", b'0', b"", b"datama")], expect![[r#"
+    check(
+        &[pax(&records, b'x'), raw(b"x", b'0', b"", b"datama")],
+        expect![[r#"
         real file 4000 44b4 644 0:0 @10
-    "#]]);
+    "#]],
+    );
     let mut old = [0u8; 512];
     old[..4].copy_from_slice(b"real");
     old[100..108].copy_from_slice(b"0000644\0");
@@ -246,14 +364,23 @@ fn sparse_files() {
     old[386..410].copy_from_slice(b"00000001750\x0000000000004\0");
     old[410..434].copy_from_slice(b"00000005670\x0000000000002\0");
     old[483..495].copy_from_slice(b"00000007640\0");
-    check(&[sealed(old, b"datama"), plain("next")], expect![[r#"
+    check(
+        &[sealed(old, b"datama"), plain("next")],
+        expect![[r#"
         next file 4 28a2 644 0:0 @10
         real file 4000 44b4 644 0:0 @0
-    "#]]);
+    "#]],
+    );
     let wrong = [("GNU.sparse.map", "1000,4,1002,2"), ("GNU.sparse.size", "4000")];
-    check(&[pax(&wrong, b'x'), raw(b"x", b'0', b"", b"datama")], expect!["the tar archive is damaged at entry 0 (`x`): a sparse map out of order"]);
+    check(
+        &[pax(&wrong, b'x'), raw(b"x", b'0', b"", b"datama")],
+        expect!["the tar archive is damaged at entry 0 (`x`): a sparse map out of order"],
+    );
     let huge = [("GNU.sparse.map", "0,6"), ("GNU.sparse.size", "9000000000000000000")];
-    check(&[pax(&huge, b'x'), raw(b"x", b'0', b"", b"datama")], expect!["the tar archive is damaged at entry 0 (`x`): a sparse map that does not fit its file"]);
+    check(
+        &[pax(&huge, b'x'), raw(b"x", b'0', b"", b"datama")],
+        expect!["the tar archive is damaged at entry 0 (`x`): a sparse map that does not fit its file"],
+    );
 }
 
 #[test]
@@ -276,7 +403,8 @@ fn ends() {
     expect!["the tar archive is damaged at entry 1 (``): cut short"].assert_eq(&shown(&whole[..1100]));
     let mut damaged = whole.clone();
     damaged[3] ^= 1;
-    expect!["the tar archive is damaged at entry 0 (`a`): its header's checksum is wrong"].assert_eq(&shown(&damaged));
+    expect!["the tar archive is damaged at entry 0 (`a`): its header's checksum is wrong"]
+        .assert_eq(&shown(&damaged));
 }
 
 #[test]
@@ -296,14 +424,18 @@ fn links_to_files_below() {
     writer.push_all(vec![usr, tool]).unwrap();
     let view = View::new(vec![Arc::new(writer.finish().unwrap().index)]);
     let tar = [hard("usr/other", "usr/tool"), vec![0; 1024]].concat();
-    expect!["the tar archive is damaged at entry 0 (`usr/other`): a hard link to `usr/tool`, which is not there"].assert_eq(&index_of(tar.as_slice()).unwrap_err().to_string());
+    expect![
+        "the tar archive is damaged at entry 0 (`usr/other`): a hard link to `usr/tool`, which is not there"
+    ]
+    .assert_eq(&index_of(tar.as_slice()).unwrap_err().to_string());
     let lower = SnapshotStack { view: view.clone(), dirs: vec![below] };
     let options = UnpackOptions { below: Some(&view), lower: Some(&lower), ..options() };
     let written = unpack(tar.as_slice(), &into, &options).unwrap();
     expect![[r#"
         usr dir 755 0:0 @0 implied
         usr/other file 5 df19 4755 0:0 @1000000000
-    "#]].assert_eq(&show(&written.index));
+    "#]]
+    .assert_eq(&show(&written.index));
     assert_eq!(fs::read(into.join("usr/other")).unwrap(), b"bytes");
     let mode = std::os::unix::fs::MetadataExt::mode(&into.join("usr").metadata().unwrap());
     assert_eq!(mode & 0o7777, 0o1777);
