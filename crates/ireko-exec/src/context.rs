@@ -106,6 +106,11 @@ impl LocalContext {
         Ok(items)
     }
 
+    /// A directory with its attributes, which are known once it is read.
+    pub(crate) fn dir_item(&self, path: &TreePath) -> Result<Option<Arc<Item>>, FilesError> {
+        Ok(self.read(path)?.map(|dir| Arc::clone(&dir.item)))
+    }
+
     /// Everything below a directory, a directory right before what it holds.
     pub(crate) fn below(&self, path: &TreePath) -> Result<Vec<Arc<Item>>, FilesError> {
         let Some(dir) = self.read(path)? else { return Ok(Vec::new()) };
@@ -130,13 +135,6 @@ impl LocalContext {
     fn visible(&self, listed: &Listed) -> Result<Option<Arc<Item>>, FilesError> {
         if listed.hidden && self.below(&listed.item.path)?.is_empty() {
             return Ok(None);
-        }
-        // A directory's own attributes are known once it is read.
-        if listed.item.is_dir() {
-            let seen = self.seen();
-            if let Some(dir) = seen.dirs.get(&listed.item.path) {
-                return Ok(Some(Arc::clone(&dir.item)));
-            }
         }
         Ok(Some(Arc::clone(&listed.item)))
     }

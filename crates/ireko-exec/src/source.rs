@@ -147,6 +147,14 @@ impl Source {
         }
     }
 
+    /// A directory with everything that is known of it.
+    pub(crate) fn dir_item(&self, path: &TreePath) -> Result<Option<Arc<Item>>, FilesError> {
+        match self {
+            Self::Context(context) => context.dir_item(path),
+            _ => self.item(path),
+        }
+    }
+
     /// Everything below a directory, a directory right before what it holds.
     pub(crate) fn below(&self, path: &TreePath) -> Result<Vec<Arc<Item>>, FilesError> {
         match self {

@@ -2,6 +2,7 @@
 //! directories.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
@@ -21,6 +22,8 @@ pub struct TreeFiles {
     layers: Arc<[Digest]>,
     store: Arc<Store>,
 }
+
+const PLACE: &str = "the stage or image it is copied from";
 
 impl TreeFiles {
     /// The files of a tree whose merged view and layers (both bottom first) are these.
@@ -101,6 +104,15 @@ impl TreeFiles {
         }
         let missing = |at: usize| FilesError::Changed { path: paths[at].clone() };
         all.into_iter().enumerate().map(|(at, data)| data.ok_or_else(|| missing(at))).collect()
+    }
+
+    /// Opens one file.
+    pub(crate) fn open_file(&self, path: &TreePath) -> Result<File, FilesError> {
+        let missing = || FilesError::Changed { path: path.clone() };
+        let owner = self.view.owner_of_content(path).ok_or_else(missing)?;
+        let dir = self.store.ensure_snapshot(&self.layers[owner.layer], &self.layers[..owner.layer])?;
+        let path = dir.join(owner.entry.path.as_path());
+        File::open(&path).map_err(|cause| FilesError::Read { path: owner.entry.path.clone(), place: PLACE, cause })
     }
 }
 

@@ -54,21 +54,8 @@ impl LocalContext {
 
     fn look_into(&self, path: &TreePath, stat: &FileStat) -> Result<Print, FilesError> {
         let stats = &self.place.stats;
-        let failed = |cause: io::Error| match cause.kind() {
-            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => FilesError::Changed { path: path.clone() },
-            _ => FilesError::Read { path: path.clone(), place: "the context", cause },
-        };
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
-        let fd = dirs::open_beneath(&self.place.root, path.as_path(), flags).map_err(failed)?;
-        let mut file = File::from(fd);
-        let same = |file: &File| -> io::Result<bool> {
-            let statx = rustix::fs::statx(file, c"", AtFlags::EMPTY_PATH, StatxFlags::BASIC_STATS)?;
-            Ok(dirs::file_stat(&statx) == *stat)
-        };
-        let changed = || FilesError::Changed { path: path.clone() };
-        if !same(&file).map_err(failed)? {
-            return Err(changed());
-        }
+        let failed = |cause| unreadable(path, cause);
+        let mut file = self.open_same(path, stat)?;
         let xattrs = dirs::xattrs(&file).map_err(failed)?;
         let mut key = path.as_bytes().to_vec();
         if !xattrs.is_empty() {
@@ -78,11 +65,41 @@ impl LocalContext {
             }
         }
         let hash = hash_of(&mut file, stat.size).map_err(failed)?;
-        if !same(&file).map_err(failed)? {
-            return Err(changed());
+        if !is_same(&file, stat).map_err(failed)? {
+            return Err(FilesError::Changed { path: path.clone() });
         }
         stats.put(&key, stat, hash);
         Ok(Print { hash, xattrs })
+    }
+
+    /// Opens a file that must still be what the item says.
+    pub(crate) fn open_file(&self, item: &Item) -> Result<File, FilesError> {
+        match &item.kind {
+            ItemKind::File { bytes: Bytes::Stat(stat), .. } => self.open_same(&item.path, stat),
+            _ => Err(FilesError::Changed { path: item.path.clone() }),
+        }
+    }
+
+    fn open_same(&self, path: &TreePath, stat: &FileStat) -> Result<File, FilesError> {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        let fd = dirs::open_beneath(&self.place.root, path.as_path(), flags).map_err(|cause| unreadable(path, cause))?;
+        let file = File::from(fd);
+        match is_same(&file, stat).map_err(|cause| unreadable(path, cause))? {
+            true => Ok(file),
+            false => Err(FilesError::Changed { path: path.clone() }),
+        }
+    }
+}
+
+fn is_same(file: &File, stat: &FileStat) -> io::Result<bool> {
+    let statx = rustix::fs::statx(file, c"", AtFlags::EMPTY_PATH, StatxFlags::BASIC_STATS)?;
+    Ok(dirs::file_stat(&statx) == *stat)
+}
+
+fn unreadable(path: &TreePath, cause: io::Error) -> FilesError {
+    match cause.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => FilesError::Changed { path: path.clone() },
+        _ => FilesError::Read { path: path.clone(), place: "the context", cause },
     }
 }
 

@@ -27,8 +27,7 @@ impl LocalContext {
         }
         let (dir, missing) = self.first_missing(path);
         let names = dirs::open(&self.place.root, &dir).and_then(|fd| names_of(&fd)).unwrap_or_default();
-        let known: Vec<&str> = names.iter().map(String::as_str).collect();
-        let nearest = nearest_names(&missing, &known);
+        let nearest = nearest_names(&missing, names.iter().map(String::as_str));
         if nearest.is_empty() {
             return (String::new(), None);
         }

@@ -1,0 +1,20 @@
+//! WORKDIR: a directory is made where it is missing.
+
+use ireko_graph::op::MakeDir;
+use ireko_layer::{Change, Follow, Time, TreePath, View};
+
+use crate::copy::Staged;
+use crate::files_error::FilesError;
+use crate::passwd;
+
+/// What making the directory changes: nothing, if it is there. Its missing parents are made too, with the same owner.
+pub fn make_dir(op: &MakeDir, base: &View, now: Time) -> Result<Vec<Change>, FilesError> {
+    let owner = passwd::owner(&op.user, base.passwd(), base.group())?;
+    let mut staged = Staged::new(base);
+    let path = staged.resolve(&TreePath::from_guest(&op.path), Follow::All)?;
+    staged.make_dirs(&path, owner, now)?;
+    Ok(staged.changes())
+}
+
+#[cfg(test)]
+mod tests;
