@@ -22,7 +22,6 @@ use crate::files_error::FilesError;
 use crate::source::Item;
 use dirs::Listed;
 
-pub(crate) use hash::Print;
 pub use listing::{Ignored, Listing, unpack_context};
 
 /// A local directory that a build may read. Cloning gives another handle on the same look at it.

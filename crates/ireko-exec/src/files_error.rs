@@ -85,7 +85,9 @@ impl FilesError {
     /// Whose fault it is.
     pub fn blame(&self) -> Blame {
         match self {
-            Self::Missing { .. } | Self::Unusable { .. } | Self::Clash { .. } | Self::Changed { .. } => Blame::User,
+            Self::Missing { .. } | Self::Unusable { .. } | Self::Clash { .. } | Self::Changed { .. } => {
+                Blame::User
+            }
             Self::Context { cause, .. } => match cause.kind() {
                 io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Blame::User,
                 _ => Blame::Environment,

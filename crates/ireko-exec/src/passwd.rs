@@ -47,7 +47,10 @@ pub fn user(spec: &str, passwd: Option<&[u8]>, group: Option<&[u8]>) -> Result<U
     let wanted = owner.user.unwrap_or(Id::Number(0));
     let account = match &wanted {
         Id::Name(name) => Some(
-            accounts.iter().find(|account| account.name == name).ok_or_else(|| unknown("user", name, &accounts_names(&accounts)))?,
+            accounts
+                .iter()
+                .find(|account| account.name == name)
+                .ok_or_else(|| unknown("user", name, &accounts_names(&accounts)))?,
         ),
         Id::Number(number) => accounts.iter().find(|account| account.uid == *number),
     };

@@ -87,7 +87,8 @@ impl Picked {
 
     /// Whether the same selection, made again now, is still the same. Trees never change.
     pub fn unchanged(&self) -> Result<bool, FilesError> {
-        let Some(PickSource::Files(Source::Context(context))) = self.picks.first().map(|pick| &pick.source) else {
+        let Some(PickSource::Files(Source::Context(context))) = self.picks.first().map(|pick| &pick.source)
+        else {
             return Ok(true);
         };
         let context = context.afresh();
@@ -165,7 +166,12 @@ fn picks_of<'s, E: From<FilesError>>(
 }
 
 /// The picks of one pattern. A pattern with wildcards may match nothing.
-fn files(source: &Source, pattern: &str, wanted: &Wanted, excludes: &[String]) -> Result<Vec<Pick>, FilesError> {
+fn files(
+    source: &Source,
+    pattern: &str,
+    wanted: &Wanted,
+    excludes: &[String],
+) -> Result<Vec<Pick>, FilesError> {
     let filter = Filter::new(wanted.include.as_deref(), excludes)?;
     let mut picks = Vec::new();
     for path in wanted.matches(source)? {
@@ -212,7 +218,8 @@ fn hash_all(picks: &mut [Pick]) -> Result<(), FilesError> {
         let PickSource::Files(source) = &pick.source else { continue };
         match source {
             Source::Context(context) => {
-                let items: Vec<Arc<Item>> = pick.entries.iter().map(|selected| Arc::clone(&selected.item)).collect();
+                let items: Vec<Arc<Item>> =
+                    pick.entries.iter().map(|selected| Arc::clone(&selected.item)).collect();
                 let prints = context.prints(&items).inspect_err(|_| context.forget())?;
                 for (selected, print) in pick.entries.iter_mut().zip(prints) {
                     match print {

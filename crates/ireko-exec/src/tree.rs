@@ -39,9 +39,11 @@ impl TreeFiles {
     pub(crate) fn item(&self, path: &TreePath) -> Option<Item> {
         match self.view.find(path) {
             Some(found) => self.item_of(found),
-            None if path.is_root() => {
-                Some(Item { path: TreePath::root(), meta: Meta { mode: 0o755, ..Meta::default() }, kind: ItemKind::Dir })
-            }
+            None if path.is_root() => Some(Item {
+                path: TreePath::root(),
+                meta: Meta { mode: 0o755, ..Meta::default() },
+                kind: ItemKind::Dir,
+            }),
             None => None,
         }
     }
@@ -51,7 +53,8 @@ impl TreeFiles {
     }
 
     pub(crate) fn below(&self, path: &TreePath) -> Vec<Item> {
-        let mut items: Vec<Item> = self.view.walk(path).into_iter().filter_map(|found| self.item_of(found)).collect();
+        let mut items: Vec<Item> =
+            self.view.walk(path).into_iter().filter_map(|found| self.item_of(found)).collect();
         alone_again(&mut items);
         items
     }
@@ -65,7 +68,11 @@ impl TreeFiles {
             Kind::HardLink { .. } => {
                 let owner = self.view.owner_of_content(&entry.path)?;
                 let Kind::File { size, hash } = &owner.entry.kind else { return None };
-                ItemKind::File { size: *size, twin: self.twin(owner.layer, owner.entry), bytes: Bytes::Hash(*hash) }
+                ItemKind::File {
+                    size: *size,
+                    twin: self.twin(owner.layer, owner.entry),
+                    bytes: Bytes::Hash(*hash),
+                }
             }
             Kind::Dir { .. } => ItemKind::Dir,
             Kind::Symlink { target } => ItemKind::Symlink { target: target.clone() },
@@ -112,7 +119,11 @@ impl TreeFiles {
         let owner = self.view.owner_of_content(path).ok_or_else(missing)?;
         let dir = self.store.ensure_snapshot(&self.layers[owner.layer], &self.layers[..owner.layer])?;
         let path = dir.join(owner.entry.path.as_path());
-        File::open(&path).map_err(|cause| FilesError::Read { path: owner.entry.path.clone(), place: PLACE, cause })
+        File::open(&path).map_err(|cause| FilesError::Read {
+            path: owner.entry.path.clone(),
+            place: PLACE,
+            cause,
+        })
     }
 }
 

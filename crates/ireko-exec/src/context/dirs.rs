@@ -35,7 +35,9 @@ pub(super) struct Listed {
 
 impl Dir {
     pub(super) fn get(&self, name: &[u8]) -> Option<&Listed> {
-        let at = self.entries.binary_search_by(|listed| listed.item.path.file_name().unwrap_or_default().cmp(name));
+        let at = self
+            .entries
+            .binary_search_by(|listed| listed.item.path.file_name().unwrap_or_default().cmp(name));
         at.ok().map(|at| &self.entries[at])
     }
 }
@@ -43,7 +45,8 @@ impl Dir {
 /// Room for names of one directory at a time.
 const NAMES: usize = 32 << 10;
 
-const DIR_FLAGS: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+const DIR_FLAGS: OFlags =
+    OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
 /// Opens a directory below `root`; no link on the way is followed.
 pub(super) fn open(root: &OwnedFd, path: &TreePath) -> io::Result<OwnedFd> {
@@ -137,7 +140,9 @@ fn look<'a>(
         if below.excluded() {
             if ignore.prunable(&below, child) {
                 let decision = ignore.decided(&below);
-                return Ok(decision.map_or(Look::Gone, |decision| Look::KeptOut(decision.line, decision.pattern)));
+                return Ok(
+                    decision.map_or(Look::Gone, |decision| Look::KeptOut(decision.line, decision.pattern))
+                );
             }
             hidden = true;
         }
@@ -170,7 +175,9 @@ fn kind_of(fd: &OwnedFd, name: &CStr, statx: &Statx) -> io::Result<Option<ItemKi
             ItemKind::File { size: statx.stx_size, twin, bytes: Bytes::Stat(stat) }
         }
         FileType::Directory => ItemKind::Dir,
-        FileType::Symlink => ItemKind::Symlink { target: rustix::fs::readlinkat(fd, name, Vec::new())?.into_bytes() },
+        FileType::Symlink => {
+            ItemKind::Symlink { target: rustix::fs::readlinkat(fd, name, Vec::new())?.into_bytes() }
+        }
         FileType::CharacterDevice => ItemKind::Char { major: device.0, minor: device.1 },
         FileType::BlockDevice => ItemKind::Block { major: device.0, minor: device.1 },
         FileType::Fifo => ItemKind::Fifo,
@@ -270,7 +277,10 @@ impl Walk<'_> {
         match self.read(parent, listed) {
             Ok((fd, dir)) => {
                 let dir = Arc::new(dir);
-                self.found.lock().unwrap_or_else(PoisonError::into_inner).push((path.clone(), Arc::clone(&dir)));
+                self.found
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .push((path.clone(), Arc::clone(&dir)));
                 self.enter_all(scope, &Arc::new(fd), &dir);
             }
             Err(cause) => {

@@ -82,7 +82,8 @@ impl LocalContext {
 
     fn open_same(&self, path: &TreePath, stat: &FileStat) -> Result<File, FilesError> {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
-        let fd = dirs::open_beneath(&self.place.root, path.as_path(), flags).map_err(|cause| unreadable(path, cause))?;
+        let fd = dirs::open_beneath(&self.place.root, path.as_path(), flags)
+            .map_err(|cause| unreadable(path, cause))?;
         let file = File::from(fd);
         match is_same(&file, stat).map_err(|cause| unreadable(path, cause))? {
             true => Ok(file),
@@ -121,6 +122,10 @@ fn hash_of(file: &mut File, size: u64) -> io::Result<FileHash> {
         if filled == 0 {
             return Ok(FileHash(*hasher.finalize().as_bytes()));
         }
-        if big { hasher.update_rayon(&buffer[..filled]) } else { hasher.update(&buffer[..filled]) };
+        if big {
+            hasher.update_rayon(&buffer[..filled])
+        } else {
+            hasher.update(&buffer[..filled])
+        };
     }
 }

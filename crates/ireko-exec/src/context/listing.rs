@@ -65,7 +65,8 @@ impl LocalContext {
     /// How many files, and of how many bytes, the sources of one COPY or ADD select.
     pub fn count(&self, patterns: &[String], excludes: &[String]) -> Result<(u64, u64), FilesError> {
         let from = FilesFrom::Context(String::new());
-        let items = patterns.iter().map(|pattern| CopyItem::Files { from: from.clone(), pattern: pattern.clone() });
+        let items =
+            patterns.iter().map(|pattern| CopyItem::Files { from: from.clone(), pattern: pattern.clone() });
         let copy = Copy {
             items: items.collect(),
             dest: GuestPath::root(),
@@ -92,7 +93,9 @@ impl LocalContext {
 /// archive. Everything belongs to whoever unpacks, as everything of a context is copied as 0:0.
 pub fn unpack_context(archive: &File, scratch: &Path, into: &Path) -> Result<bool, FilesError> {
     let failed = |cause| FilesError::Context { dir: into.display().to_string(), cause };
-    let Some(archive) = Archive::open(archive.try_clone().map_err(failed)?, scratch)? else { return Ok(false) };
+    let Some(archive) = Archive::open(archive.try_clone().map_err(failed)?, scratch)? else {
+        return Ok(false);
+    };
     let mut changes = archive.changes(&TreePath::root())?;
     for change in &mut changes {
         change.meta.uid = 0;

@@ -21,7 +21,8 @@ impl LocalContext {
             && let Some(decision) = self.place.ignore.decide(path)
             && decision.excluded
         {
-            let why = format!("; line {} of the ignore file (`{}`) keeps it out", decision.line, decision.pattern);
+            let why =
+                format!("; line {} of the ignore file (`{}`) keeps it out", decision.line, decision.pattern);
             let hint = format!("let it in again with a line `!{path}` below that one");
             return (why, Some(hint));
         }

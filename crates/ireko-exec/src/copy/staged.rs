@@ -98,7 +98,12 @@ impl<'a> Staged<'a> {
     }
 
     /// Makes a directory whose path is resolved, and those above it that are missing.
-    pub(crate) fn make_dirs(&mut self, path: &TreePath, owner: (u32, u32), time: Time) -> Result<(), FilesError> {
+    pub(crate) fn make_dirs(
+        &mut self,
+        path: &TreePath,
+        owner: (u32, u32),
+        time: Time,
+    ) -> Result<(), FilesError> {
         match self.there(path) {
             There::Dir => return Ok(()),
             There::Other => {

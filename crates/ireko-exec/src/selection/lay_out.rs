@@ -25,7 +25,9 @@ impl Picked {
         let Some(root) = pick.entries.first() else { return Ok(dir.to_owned()) };
         let top = match root.item.is_dir() {
             true => dir.to_owned(),
-            false => dir.join(std::ffi::OsStr::from_bytes(if pick.name.is_empty() { b"file" } else { &pick.name })),
+            false => {
+                dir.join(std::ffi::OsStr::from_bytes(if pick.name.is_empty() { b"file" } else { &pick.name }))
+            }
         };
         match source {
             Source::Context(context) => from_context(context, pick, &top)?,
@@ -69,11 +71,15 @@ fn from_context(context: &LocalContext, pick: &Pick, top: &Path) -> Result<(), F
             _ => others.push(selected),
         }
     }
-    others.par_iter().with_min_len(32).try_for_each(|selected| one(context, selected, &place(top, selected)))?;
+    others
+        .par_iter()
+        .with_min_len(32)
+        .try_for_each(|selected| one(context, selected, &place(top, selected)))?;
     for (first, selected) in links {
         fs::hard_link(place(top, first), place(top, selected)).map_err(|cause| failed(selected, cause))?;
     }
-    let below = pick.entries.iter().rev().filter(|selected| selected.item.is_dir() && !selected.below.is_root());
+    let below =
+        pick.entries.iter().rev().filter(|selected| selected.item.is_dir() && !selected.below.is_root());
     for selected in below {
         finish(selected, &place(top, selected)).map_err(|cause| failed(selected, cause))?;
     }
@@ -98,7 +104,7 @@ fn one(context: &LocalContext, selected: &Selected, at: &Path) -> Result<(), Fil
     match &selected.item.kind {
         ItemKind::File { .. } => {
             let mut from = context.open_file(&selected.item)?;
-            let copy = || -> io::Result<()> {
+            let mut copy = || -> io::Result<()> {
                 let to = rustix::fs::open(
                     at,
                     OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC,
@@ -147,8 +153,11 @@ fn from_tree(source: &Source, pick: &Pick, dir: &Path) -> Result<(), FilesError>
     let path_of = |selected: &Selected| -> Result<TreePath, FilesError> {
         Ok(if selected.below.is_root() { TreePath::new(&pick.name)? } else { selected.below.clone() })
     };
-    let taken: Vec<&Selected> =
-        pick.entries.iter().filter(|selected| !(selected.below.is_root() && selected.item.is_dir())).collect();
+    let taken: Vec<&Selected> = pick
+        .entries
+        .iter()
+        .filter(|selected| !(selected.below.is_root() && selected.item.is_dir()))
+        .collect();
     let files: Vec<&&Selected> = taken.iter().filter(|selected| selected.item.is_file()).collect();
     let paths: Vec<TreePath> = files.iter().map(|selected| selected.item.path.clone()).collect();
     let mut data = tree.data(&paths)?.into_iter();

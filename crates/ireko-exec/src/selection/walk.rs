@@ -25,7 +25,8 @@ struct Include {
 
 impl Filter {
     pub(super) fn new(include: Option<&str>, excludes: &[String]) -> Result<Self, FilesError> {
-        let wrong = |text: &str, problem: String| FilesError::Unusable { text: text.to_owned(), problem, hint: None };
+        let wrong =
+            |text: &str, problem: String| FilesError::Unusable { text: text.to_owned(), problem, hint: None };
         let include = match include.filter(|include| !include.is_empty()) {
             None => None,
             Some(text) => Some(Include {
@@ -53,7 +54,11 @@ struct Marks {
 }
 
 /// The entries of a pick: the item itself, and what is taken below it.
-pub(super) fn entries(source: &Source, item: &Arc<Item>, filter: &Filter) -> Result<Vec<Selected>, FilesError> {
+pub(super) fn entries(
+    source: &Source,
+    item: &Arc<Item>,
+    filter: &Filter,
+) -> Result<Vec<Selected>, FilesError> {
     if !item.is_dir() {
         return Ok(vec![selected(TreePath::root(), Arc::clone(item), true)]);
     }
