@@ -16,7 +16,6 @@ use crate::open::unique_name;
 use crate::seal::{self, IMAGE, INDEX, INPUTS, MEMO, NAME, RECORD, SLOT, STAT, TREE};
 use crate::snapshot::SnapshotFile;
 use crate::store::Store;
-use crate::verify;
 
 /// What checking the store came to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -233,12 +232,14 @@ impl Check<'_> {
         for snapshot in &item.snapshots {
             let place = self.store.layout.snapshot(&snapshot.name);
             let record = quiet::<SnapshotFile>(seal::FORM, &place.join("record"));
-            if !record.is_some_and(|record| record.id_map == own.id_map && record.attrs == own.attrs_name()) {
+            let ours =
+                |record: &SnapshotFile| record.id_map == own.id_map && record.attrs == own.attrs_name();
+            let Some(record) = record.filter(ours) else {
                 self.report.unreadable += 1;
                 continue;
-            }
+            };
             self.report.checked += 1;
-            let problems = verify::snapshot(index, &place.join("fs"));
+            let problems = record.verify(index, &place);
             if !problems.is_empty() && place.exists() {
                 let link = self.store.layout.layer(&item.diff).join(&snapshot.link);
                 let problem = format!("unpacked: {}", problems.join("; "));

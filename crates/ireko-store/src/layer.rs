@@ -16,7 +16,7 @@ use crate::disk;
 use crate::error::{Error, Result};
 use crate::lease::{Lease, Object};
 use crate::seal::{self, FORM, INDEX, LAYER};
-use crate::snapshot::SnapshotDraft;
+use crate::snapshot::{SnapshotDraft, Unpacked};
 use crate::store::{Store, Unsynced};
 
 /// What is known of a layer and which forms it has.
@@ -140,14 +140,18 @@ impl Store {
             canonical,
             leans: leans(&written.index),
         };
-        self.make_layer(&file, &written.index)?;
+        if self.make_layer(&file, &written.index)? {
+            // Steps above will ask for it.
+            self.indexes().insert(diff, Arc::new(written.index.clone()));
+        }
         {
             let _lock = self.lock_layer(&diff)?;
             if let Some(tar) = forms.tar {
                 self.add_tar(&diff, tar)?;
             }
             if let Some(snapshot) = forms.snapshot {
-                self.add_snapshot(&file, snapshot, &[])?;
+                let exact = written.substituted.is_empty();
+                self.add_snapshot(&file, Unpacked { draft: snapshot, exact, below: &[] })?;
             }
         }
         if let Some(blob) = &forms.blob {
@@ -156,11 +160,11 @@ impl Store {
         self.layer(&diff)?.ok_or(Error::LayerGone { diff })
     }
 
-    /// The directory of a layer, with what never changes in it.
-    fn make_layer(&self, file: &LayerFile, index: &Index) -> Result<()> {
+    /// The directory of a layer, with what never changes in it; tells whether it was made here.
+    fn make_layer(&self, file: &LayerFile, index: &Index) -> Result<bool> {
         let place = self.layout.layer(&file.diff);
         if self.layer_file(&file.diff).is_some() && place.join("index").exists() {
-            return Ok(());
+            return Ok(false);
         }
         let draft = self.scratch()?;
         fs::create_dir(&draft).map_err(|cause| Error::io("create directory", &draft, cause))?;
@@ -172,7 +176,8 @@ impl Store {
             let path = draft.join(name);
             fs::write(&path, bytes).map_err(|cause| Error::io("write", &place.join(name), cause))?;
         }
-        if !disk::publish_new(&draft, &place)? {
+        let made = disk::publish_new(&draft, &place)?;
+        if !made {
             // Somebody was faster, or what lies there is damaged: then its files are replaced one by one.
             if self.layer_file(&file.diff).is_none() || !place.join("index").exists() {
                 disk::publish(&draft.join("index"), &place.join("index"))?;
@@ -180,7 +185,7 @@ impl Store {
             }
             disk::remove(&draft);
         }
-        Ok(())
+        Ok(made)
     }
 
     pub(crate) fn layer_file(&self, diff: &Digest) -> Option<LayerFile> {
@@ -332,6 +337,7 @@ impl Store {
         let index = Index::decode(&body)
             .map_err(|cause| Error::Damaged { path: path.clone(), problem: cause.to_string() })?;
         let index = Arc::new(index);
+        self.used(&self.layout.layer(diff).join("info"));
         self.indexes().insert(*diff, Arc::clone(&index));
         Ok(index)
     }

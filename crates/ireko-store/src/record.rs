@@ -103,6 +103,8 @@ impl Store {
         match decode_record(&body) {
             Ok(record) => {
                 self.used(&path);
+                // A build that hits throughout never opens its layers; they are in use all the same.
+                self.used(&self.layout.layer(&record.diff).join("info"));
                 Some(record)
             }
             Err(error) => {
@@ -184,7 +186,9 @@ impl Store {
 
     /// Notes that something was used, at most once an hour.
     pub(crate) fn used(&self, path: &std::path::Path) {
-        if disk::modified(path) < self.options.now.secs.saturating_sub(USE_EVERY) {
+        let modified = disk::modified(path);
+        // Zero: there is nothing.
+        if modified != 0 && modified < self.options.now.secs.saturating_sub(USE_EVERY) {
             disk::touch(path);
         }
     }

@@ -36,7 +36,11 @@ impl Store {
     pub fn scratch_dir(&self) -> Result<Scratch> {
         let lease = self.lease()?;
         let path = self.scratch()?;
-        fs::create_dir(&path).map_err(|error| Error::Io { deed: "make directory", path: path.clone(), cause: error })?;
+        fs::create_dir(&path).map_err(|error| Error::Io {
+            deed: "make directory",
+            path: path.clone(),
+            cause: error,
+        })?;
         Ok(Scratch { path, _lease: lease })
     }
 }

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use ireko_layer::{SnapshotStack, UnpackOptions, View, Written};
+use ireko_layer::{Index, SnapshotStack, UnpackOptions, View, Written};
 use ireko_oci::{Digest, DigestReader};
 use serde::{Deserialize, Serialize};
 
@@ -51,8 +51,24 @@ pub(crate) struct SnapshotFile {
     pub(crate) attrs: String,
     /// What its files hold together.
     pub(crate) bytes: u64,
+    /// Whether owners and modes could all be set as the index has them.
+    pub(crate) exact: bool,
     /// The boot in which it was written, until it was synced.
     pub(crate) boot: Option<String>,
+}
+
+impl SnapshotFile {
+    /// What is wrong with its files, a line each.
+    pub(crate) fn verify(&self, index: &Index, place: &Path) -> Vec<String> {
+        verify::snapshot(index, &place.join("fs"), verify::As { attrs: &self.attrs, exact: self.exact })
+    }
+}
+
+/// An unpacked layer to be kept: its files, and whether they are as the index has them.
+pub(crate) struct Unpacked<'a> {
+    pub(crate) draft: SnapshotDraft,
+    pub(crate) exact: bool,
+    pub(crate) below: &'a [Digest],
 }
 
 /// The file in the layer's directory that names the unpacked form.
@@ -77,12 +93,8 @@ impl Store {
     }
 
     /// Makes a draft the unpacked form of a layer; the layer's lock must be held. One that is there already stays.
-    pub(crate) fn add_snapshot(
-        &self,
-        layer: &LayerFile,
-        draft: SnapshotDraft,
-        below: &[Digest],
-    ) -> Result<()> {
+    pub(crate) fn add_snapshot(&self, layer: &LayerFile, unpacked: Unpacked<'_>) -> Result<()> {
+        let Unpacked { draft, exact, below } = unpacked;
         let link = self.link_name(layer, below);
         if self.snapshot_at(layer, &link)?.is_some() {
             return Ok(());
@@ -94,6 +106,7 @@ impl Store {
             id_map,
             attrs,
             bytes: unpacked_bytes(&*self.index(&layer.diff)?),
+            exact,
             boot: Some(self.options.boot_id.clone()),
         };
         self.write_json(FORM, &draft.dir.join("record"), &file)?;
@@ -134,7 +147,7 @@ impl Store {
             None => {}
             Some(boot) if *boot == self.options.boot_id => self.pend(record, Unsynced::Snapshot),
             Some(_) => {
-                let problems = verify::snapshot(&*self.index(&layer.diff)?, &place.join("fs"));
+                let problems = file.verify(&*self.index(&layer.diff)?, &place);
                 if let Some(problem) = problems.first() {
                     self.warn(&place, &format!("it was not written out when the machine stopped: {problem}"));
                     self.discard(&link, &place)?;
@@ -199,7 +212,8 @@ impl Store {
         let draft = self.snapshot_draft()?;
         let written = self.unpack(diff, &draft, &stack)?;
         check_diff(Some(diff), &written)?;
-        self.add_snapshot(&layer, draft, below)?;
+        let exact = written.substituted.is_empty();
+        self.add_snapshot(&layer, Unpacked { draft, exact, below })?;
         self.snapshot_at(&layer, &link)?.ok_or(gone)
     }
 
@@ -258,7 +272,8 @@ impl Store {
         let layer = self.layer_file(&diff).ok_or(Error::LayerGone { diff })?;
         {
             let _lock = self.lock_layer(&diff)?;
-            self.add_snapshot(&layer, draft, below)?;
+            let exact = written.substituted.is_empty();
+            self.add_snapshot(&layer, Unpacked { draft, exact, below })?;
         }
         self.layer(&diff)?.ok_or(Error::LayerGone { diff })
     }

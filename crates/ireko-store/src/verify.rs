@@ -13,14 +13,23 @@ use ireko_oci::FileHash;
 /// How many problems are told before looking on is of no use.
 const ENOUGH: usize = 5;
 
+/// How an unpacked layer was written.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct As<'a> {
+    /// `trusted` or `user`: where marks are kept.
+    pub(crate) attrs: &'a str,
+    /// Whether owners and modes could be set as the index has them.
+    pub(crate) exact: bool,
+}
+
 /// What is wrong with an unpacked layer, a line each; nothing where it is whole. Reads every byte.
-pub(crate) fn snapshot(index: &Index, dir: &Path) -> Vec<String> {
+pub(crate) fn snapshot(index: &Index, dir: &Path, written: As<'_>) -> Vec<String> {
     let mut problems = Vec::new();
     for entry in index.entries() {
         if entry.path.is_root() {
             continue;
         }
-        if let Err(problem) = check(index, entry, dir) {
+        if let Err(problem) = check(index, entry, dir, written) {
             problems.push(format!("`{}` {problem}", entry.path));
             if problems.len() == ENOUGH {
                 return problems;
@@ -32,7 +41,7 @@ pub(crate) fn snapshot(index: &Index, dir: &Path) -> Vec<String> {
     problems
 }
 
-fn check(index: &Index, entry: &Entry, dir: &Path) -> Result<(), String> {
+fn check(index: &Index, entry: &Entry, dir: &Path, written: As<'_>) -> Result<(), String> {
     let path = dir.join(entry.path.as_path());
     let meta = fs::symlink_metadata(&path).map_err(|error| format!("cannot be looked at: {error}"))?;
     let kind = meta.mode() & 0o170_000;
@@ -41,7 +50,7 @@ fn check(index: &Index, entry: &Entry, dir: &Path) -> Result<(), String> {
             if kind != 0o100_000 || meta.len() != *size {
                 return Err(format!("is not a file of {size} bytes"));
             }
-            check_meta(entry, &meta)?;
+            check_meta(entry, &meta, written)?;
             match hash_of(&path) {
                 Ok(found) if found == *hash => Ok(()),
                 Ok(_) => Err("has other bytes".to_owned()),
@@ -59,18 +68,28 @@ fn check(index: &Index, entry: &Entry, dir: &Path) -> Result<(), String> {
             }
         },
         Kind::Dir { .. } if kind != 0o040_000 => Err("is not a directory".to_owned()),
-        Kind::Dir { .. } => check_meta(entry, &meta),
+        Kind::Dir { opaque } if is_opaque(&path, written.attrs) != *opaque => {
+            Err(format!("is {}marked as opaque", if *opaque { "not " } else { "" }))
+        }
+        Kind::Dir { .. } => check_meta(entry, &meta, written),
         Kind::Symlink { target } => match fs::read_link(&path) {
             Ok(found) if found.as_os_str().as_bytes() == target.as_slice() => Ok(()),
             _ => Err("is not the symbolic link it was".to_owned()),
         },
+        Kind::Whiteout if kind != 0o020_000 || meta.rdev() != 0 => Err("is not a whiteout".to_owned()),
         // Devices may be stand-ins where the kernel allows none; their being there is what can be told.
         Kind::Char { .. } | Kind::Block { .. } | Kind::Fifo | Kind::Whiteout => Ok(()),
     }
 }
 
-fn check_meta(entry: &Entry, meta: &fs::Metadata) -> Result<(), String> {
-    if entry.implied {
+fn is_opaque(path: &Path, attrs: &str) -> bool {
+    let mut value = [0; 8];
+    let name = format!("{attrs}.overlay.opaque");
+    matches!(rustix::fs::lgetxattr(path, &*name, &mut value), Ok(length) if &value[..length] == b"y")
+}
+
+fn check_meta(entry: &Entry, meta: &fs::Metadata, written: As<'_>) -> Result<(), String> {
+    if entry.implied || !written.exact {
         return Ok(());
     }
     let found = (meta.mode() & 0o7777, meta.uid(), meta.gid());

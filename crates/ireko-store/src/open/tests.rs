@@ -153,3 +153,63 @@ fn a_process_may_be_killed_at_any_moment() {
     assert_eq!(disk::names(&home.path().join("trash")).unwrap(), Vec::<String>::new());
     assert_eq!(disk::names(&home.path().join("tmp")).unwrap().len(), 1, "our own");
 }
+
+/// Where a child of the test of a full disk works; absent in an ordinary run.
+const FULL: &str = "IREKO_TEST_FULL_HOME";
+
+/// Fills a small disk; what was there before is still whole, and pruning makes room again.
+#[test]
+fn full_disk_child() {
+    #[expect(clippy::disallowed_methods, reason = "how a test tells its own copy where to work")]
+    let Some(home) = std::env::var_os(FULL) else { return };
+    let home = Path::new(&home);
+    let store = testing::store(home);
+    let (written, info) = testing::put(&store, &[("a", "1")], Forms::Both);
+    let config = format!(
+        r#"{{"architecture":"amd64","os":"linux","config":{{}},"rootfs":{{"type":"layers","diff_ids":["{}"]}}}}"#,
+        info.diff
+    );
+    let new = crate::NewImage { config: config.as_bytes(), manifest: None };
+    let image = store.put_image(&["a:1".into()], &new).unwrap();
+    let errors = (0u64..100_000).filter_map(|number| {
+        let key = Key(*blake3::hash(&number.to_le_bytes()).as_bytes());
+        let bytes = vec![number as u8; 50_000 + number as usize];
+        let blob = store.put_blob(&bytes).err();
+        blob.or_else(|| store.put_record(key, &record(number), &crate::Inputs::default(), b"slot").err())
+    });
+    for error in errors.take(20) {
+        assert_eq!(error.blame(), ireko_report::Blame::Environment, "{error}");
+        assert!(error.to_string().contains("full-disk"), "{error}");
+    }
+    assert!(store.put_layer(&written, crate::NewForms::default()).is_ok());
+    drop(store);
+    let store = testing::store(home);
+    assert_eq!(store.fsck(false).unwrap().problems, []);
+    let pruned = store.prune(&crate::PrunePlan { all: true, ..crate::PrunePlan::default() }).unwrap();
+    assert!(pruned.freed > 1_000_000);
+    store.put_blob(&[7; 100_000]).unwrap();
+    assert_eq!(store.hold_image(&image).unwrap(), []);
+}
+
+#[test]
+#[expect(clippy::print_stderr, reason = "a skipped test says so")]
+fn a_full_disk_is_an_error_and_no_damage() {
+    let home = testing::home();
+    let dir = home.path().join("full-disk");
+    fs::create_dir(&dir).unwrap();
+    let small = r#"mount -t tmpfs -o size=3m none "$1" && setfattr -n user.t -v t "$1" && exec "$2" open::tests::full_disk_child --exact"#;
+    let run = |script: &str| {
+        let mut command = Command::new("unshare");
+        command.args(["--user", "--map-root-user", "--mount", "sh", "-c", script, "sh"]);
+        command.arg(&dir).arg(std::env::current_exe().unwrap()).env(FULL, &dir).output()
+    };
+    let possible = run(small.split(" && exec").next().unwrap());
+    if !possible.is_ok_and(|output| output.status.success()) {
+        eprintln!(
+            "skipped because no small tmpfs with user attributes can be mounted in a user namespace here"
+        );
+        return;
+    }
+    let output = run(small).unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+}
