@@ -125,11 +125,6 @@ impl LocalContext {
         Data::at(Arc::clone(&self.place.root), path.as_path(), size)
     }
 
-    /// The directory's handle, beneath which its files are opened.
-    pub(crate) fn root(&self) -> &OwnedFd {
-        &self.place.root
-    }
-
     /// An ignored directory is there only if something below it is let in again.
     fn visible(&self, listed: &Listed) -> Result<Option<Arc<Item>>, FilesError> {
         if listed.hidden && self.below(&listed.item.path)?.is_empty() {

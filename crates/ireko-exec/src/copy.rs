@@ -34,7 +34,7 @@ pub fn perform_copy(
     for (number, pick) in picked.picks.iter().enumerate() {
         placing.pick(number, pick)?;
     }
-    changes(placing.finish(), &picked.picks)
+    changes(placing.finish(), &picked.picks, scratch)
 }
 
 /// Where the copy's files are in the tree, with their sources' present times. `base` is the tree below the copy.
@@ -53,7 +53,7 @@ pub fn fresh_times(copy: &Copy, picked: &Picked, base: &View) -> Result<Vec<(Tre
 }
 
 /// Names of one file become hard links of the first of them, and every other file gets its bytes.
-fn changes(puts: Vec<(TreePath, Put)>, picks: &[Pick]) -> Result<Vec<Change>, FilesError> {
+fn changes(puts: Vec<(TreePath, Put)>, picks: &[Pick], scratch: &Path) -> Result<Vec<Change>, FilesError> {
     let mut first_names: BTreeMap<(usize, u64, u64), TreePath> = BTreeMap::new();
     let mut changes = Vec::with_capacity(puts.len());
     let mut from_trees: BTreeMap<usize, Vec<(usize, TreePath)>> = BTreeMap::new();
@@ -93,7 +93,7 @@ fn changes(puts: Vec<(TreePath, Put)>, picks: &[Pick]) -> Result<Vec<Change>, Fi
     for (pick, wanted) in from_trees {
         let PickSource::Files(Source::Tree(tree)) = &picks[pick].source else { continue };
         let paths: Vec<TreePath> = wanted.iter().map(|(_, path)| path.clone()).collect();
-        for ((at, _), data) in wanted.iter().zip(tree.data(&paths)?) {
+        for ((at, _), data) in wanted.iter().zip(tree.data(&paths, scratch)?) {
             changes[*at].kind = ChangeKind::File(data);
         }
     }

@@ -8,6 +8,8 @@ mod makedir;
 mod passwd;
 mod selection;
 mod source;
+#[cfg(test)]
+mod testing;
 mod tree;
 
 pub use context::{Ignored, Listing, LocalContext, unpack_context};

@@ -17,7 +17,7 @@ use ireko_oci::{FileHash, GuestPath, SelectionId};
 use ireko_store::InputFile;
 
 use crate::files_error::FilesError;
-pub use crate::source::FileSource;
+pub(crate) use crate::source::FileSource;
 use crate::source::{Bytes, Item, ItemKind, Source};
 use digest::Rules;
 use patterns::Wanted;

@@ -1,8 +1,9 @@
 //! The files of a tree as a source: what there is comes from the layers' indexes, bytes from their unpacked
-//! directories.
+//! directories or, where a layer is not unpacked, from its tar, read once from its beginning.
 
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::io::{Seek, SeekFrom};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
@@ -92,8 +93,8 @@ impl TreeFiles {
     }
 
     /// Where the bytes of each file are, in the order asked.
-    pub(crate) fn data(&self, paths: &[TreePath]) -> Result<Vec<Data>, FilesError> {
-        let mut by_layer: BTreeMap<usize, Vec<(usize, TreePath, u64, FileHash)>> = BTreeMap::new();
+    pub(crate) fn data(&self, paths: &[TreePath], scratch: &Path) -> Result<Vec<Data>, FilesError> {
+        let mut by_layer: BTreeMap<usize, Vec<Wish>> = BTreeMap::new();
         for (at, path) in paths.iter().enumerate() {
             let missing = || FilesError::Changed { path: path.clone() };
             let owner = self.view.owner_of_content(path).ok_or_else(missing)?;
@@ -103,10 +104,14 @@ impl TreeFiles {
         let mut all: Vec<Option<Data>> = vec![None; paths.len()];
         for (layer, wanted) in by_layer {
             let diff = self.layers[layer];
-            let dir = self.store.ensure_snapshot(&diff, &self.layers[..layer])?;
-            let dir = Arc::new(open_dir(&dir)?);
-            for (at, path, size, hash) in wanted {
-                all[at] = Some(Data::at(Arc::clone(&dir), path.as_path(), size).expecting(hash));
+            match self.store.snapshot(&diff, &self.layers[..layer])? {
+                Some(dir) => {
+                    let dir = Arc::new(open_dir(&dir)?);
+                    for (at, path, size, hash) in wanted {
+                        all[at] = Some(Data::at(Arc::clone(&dir), path.as_path(), size).expecting(hash));
+                    }
+                }
+                None => self.take_from_tar(&diff, wanted, scratch, &mut all)?,
             }
         }
         let missing = |at: usize| FilesError::Changed { path: paths[at].clone() };
@@ -114,17 +119,80 @@ impl TreeFiles {
     }
 
     /// Opens one file.
-    pub(crate) fn open_file(&self, path: &TreePath) -> Result<File, FilesError> {
+    pub(crate) fn open_file(&self, path: &TreePath, scratch: &Path) -> Result<File, FilesError> {
         let missing = || FilesError::Changed { path: path.clone() };
         let owner = self.view.owner_of_content(path).ok_or_else(missing)?;
-        let dir = self.store.ensure_snapshot(&self.layers[owner.layer], &self.layers[..owner.layer])?;
-        let path = dir.join(owner.entry.path.as_path());
-        File::open(&path).map_err(|cause| FilesError::Read {
-            path: owner.entry.path.clone(),
-            place: PLACE,
-            cause,
-        })
+        let (layer, path) = (owner.layer, &owner.entry.path);
+        let failed = |cause| FilesError::Read { path: path.clone(), place: PLACE, cause };
+        if let Some(dir) = self.store.snapshot(&self.layers[layer], &self.layers[..layer])? {
+            return File::open(dir.join(path.as_path())).map_err(failed);
+        }
+        let mut file = spill_file(scratch).map_err(failed)?;
+        let tar = self.store.open_tar(&self.layers[layer])?;
+        ireko_layer::read_file_from_tar(tar, path, &mut file)?;
+        file.seek(SeekFrom::Start(0)).map_err(failed)?;
+        Ok(file)
     }
+
+    /// Reads a layer's tar once and takes the wanted files out of it.
+    fn take_from_tar(
+        &self,
+        diff: &Digest,
+        wanted: Vec<Wish>,
+        scratch: &Path,
+        all: &mut [Option<Data>],
+    ) -> Result<(), FilesError> {
+        let mut uses: BTreeMap<TreePath, Vec<Wish>> = BTreeMap::new();
+        for wish in wanted {
+            uses.entry(wish.1.clone()).or_default().push(wish);
+        }
+        let mut spill: Option<(Arc<File>, u64)> = None;
+        ireko_layer::read_files_from_tar(self.store.open_tar(diff)?, |path, content| {
+            let Some(wishes) = uses.get(path) else { return Ok(true) };
+            let size = wishes[0].2;
+            let data = if size <= SMALL {
+                let mut bytes = Vec::with_capacity(size as usize);
+                content.read_to_end(&mut bytes)?;
+                Data::memory(bytes)
+            } else {
+                let (file, end) = match &mut spill {
+                    Some(spill) => spill,
+                    none => none.insert((Arc::new(spill_file(scratch)?), 0)),
+                };
+                let start = *end;
+                *end += std::io::copy(content, &mut &**file)?;
+                Data::range(Arc::clone(file), start, size)
+            };
+            for (at, _, _, hash) in wishes {
+                all[*at] = Some(data.clone().expecting(*hash));
+            }
+            // A name may come twice in a foreign tar, and the last one counts: then read to the end.
+            Ok(true)
+        })?;
+        Ok(())
+    }
+}
+
+/// A wanted file: its number among those asked for, its path in the layer, its length, its hash.
+type Wish = (usize, TreePath, u64, FileHash);
+
+/// Files up to this size that come from a tar are kept in memory until they are written.
+const SMALL: u64 = 64 << 10;
+
+/// A file without a name, gone when nobody reads it any more.
+fn spill_file(scratch: &Path) -> std::io::Result<File> {
+    for number in 0..u32::MAX {
+        let path = scratch.join(format!("files-{number}"));
+        match File::options().read(true).write(true).create_new(true).open(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+            opened => {
+                let file = opened?;
+                std::fs::remove_file(&path)?;
+                return Ok(file);
+            }
+        }
+    }
+    Err(std::io::ErrorKind::AlreadyExists.into())
 }
 
 /// Takes the mark of several names from files that have only one among `items`.

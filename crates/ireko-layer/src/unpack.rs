@@ -223,6 +223,36 @@ pub fn read_file_from_tar(tar: impl Read, path: &TreePath, out: &mut dyn Write) 
     Ok(false)
 }
 
+/// Reads an uncompressed tar once and hands over each regular file's path and bytes, in the tar's order, until `visit`
+/// wants no more. Bytes that it leaves are skipped.
+pub fn read_files_from_tar(
+    tar: impl Read,
+    mut visit: impl FnMut(&TreePath, &mut dyn Read) -> io::Result<bool>,
+) -> Result<(), Error> {
+    let mut reader = Reader::new(io::BufReader::with_capacity(PIECE, tar));
+    while let Some(header) = reader.next()? {
+        let names = header.name.split(|&byte| byte == b'/').filter(|name| !matches!(*name, b"" | b"."));
+        let Ok(path) = TreePath::new(names.collect::<Vec<_>>().join(&b'/')) else { continue };
+        if header.kind != Type::File {
+            continue;
+        }
+        let more = visit(&path, &mut Bytes(&mut reader));
+        if !more.map_err(|cause| Error::Stream { deed: "read", cause })? {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// The present entry's bytes.
+struct Bytes<'a, R>(&'a mut Reader<R>);
+
+impl<R: Read> Read for Bytes<'_, R> {
+    fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
+        self.0.content(room).map_err(io::Error::other)
+    }
+}
+
 fn is_file_at(header: &Header, path: &TreePath) -> bool {
     let names = header.name.split(|&byte| byte == b'/').filter(|name| !matches!(*name, b"" | b"."));
     header.kind == Type::File && names.eq(path.names())

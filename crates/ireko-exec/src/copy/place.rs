@@ -167,7 +167,7 @@ impl<'a> Placing<'a> {
         let path = &root.item.path;
         let file = match source {
             Source::Context(context) => context.open_file(&root.item)?,
-            Source::Tree(tree) => tree.open_file(path)?,
+            Source::Tree(tree) => tree.open_file(path, scratch)?,
             Source::Empty => return Ok(false),
         };
         let Some(archive) = Archive::open(file, scratch)? else { return Ok(false) };

@@ -160,7 +160,7 @@ fn from_tree(source: &Source, pick: &Pick, dir: &Path) -> Result<(), FilesError>
         .collect();
     let files: Vec<&&Selected> = taken.iter().filter(|selected| selected.item.is_file()).collect();
     let paths: Vec<TreePath> = files.iter().map(|selected| selected.item.path.clone()).collect();
-    let mut data = tree.data(&paths)?.into_iter();
+    let mut data = tree.data(&paths, dir)?.into_iter();
     let mut firsts: BTreeMap<(u64, u64), TreePath> = BTreeMap::new();
     let mut changes = Vec::with_capacity(taken.len());
     for selected in taken {
