@@ -92,6 +92,32 @@ pub(crate) fn fanned_names(dir: &Path) -> Result<Vec<(String, PathBuf)>> {
     Ok(found)
 }
 
+/// A lock that is held. Given up by name when it is dropped: closing the file alone would leave it with whoever was
+/// forked meanwhile and has the same open file.
+#[derive(Debug)]
+pub(crate) struct Lock(File);
+
+impl Lock {
+    /// The lock of a file that was locked just now.
+    pub(crate) fn of(file: File) -> Self {
+        Self(file)
+    }
+}
+
+impl std::ops::Deref for Lock {
+    type Target = File;
+
+    fn deref(&self) -> &File {
+        &self.0
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        let _ = self.0.unlock();
+    }
+}
+
 /// How a lock is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Hold {
@@ -101,25 +127,25 @@ pub(crate) enum Hold {
 
 /// Takes a lock on the file at `path`, made if absent; held until the file is dropped. Each call opens it anew, so
 /// threads of one process exclude one another as processes do.
-pub(crate) fn lock(path: &Path, hold: Hold) -> Result<File> {
+pub(crate) fn lock(path: &Path, hold: Hold) -> Result<Lock> {
     let file = open_lock(path)?;
     let taken = match hold {
         Hold::Shared => file.lock_shared(),
         Hold::Exclusive => file.lock(),
     };
     taken.map_err(|cause| Error::io("lock", path, cause))?;
-    Ok(file)
+    Ok(Lock(file))
 }
 
 /// As [`lock`], exclusively; `None` where somebody has it.
-pub(crate) fn try_lock(path: &Path, hold: Hold) -> Result<Option<File>> {
+pub(crate) fn try_lock(path: &Path, hold: Hold) -> Result<Option<Lock>> {
     let file = open_lock(path)?;
     let taken = match hold {
         Hold::Shared => file.try_lock_shared(),
         Hold::Exclusive => file.try_lock(),
     };
     match taken {
-        Ok(()) => Ok(Some(file)),
+        Ok(()) => Ok(Some(Lock(file))),
         Err(fs::TryLockError::WouldBlock) => Ok(None),
         Err(fs::TryLockError::Error(cause)) => Err(Error::io("lock", path, cause)),
     }

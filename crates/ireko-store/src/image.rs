@@ -4,12 +4,12 @@
 //! are canonical references as `ireko-oci` writes them; the store only compares them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File};
+use std::fs;
 
 use ireko_oci::{Digest, ImageConfig, Manifest, Platform, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::disk::{self, Hold};
+use crate::disk::{self, Hold, Lock};
 use crate::error::{Error, Result};
 use crate::layer::BlobForm;
 use crate::lease::Object;
@@ -128,7 +128,7 @@ impl Store {
         self.write_json(NAME, &path, &NameFile { name: name.to_owned(), id: *id })
     }
 
-    fn lock_images(&self) -> Result<File> {
+    fn lock_images(&self) -> Result<Lock> {
         disk::lock(&self.layout.lock("images"), Hold::Exclusive)
     }
 

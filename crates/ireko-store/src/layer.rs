@@ -12,7 +12,7 @@ use ireko_layer::{Index, Kind, View, Written};
 use ireko_oci::{ContentId, Digest, DigestReader, Fields};
 use serde::{Deserialize, Serialize};
 
-use crate::disk;
+use crate::disk::{self, Lock};
 use crate::error::{Error, Result};
 use crate::lease::{Lease, Object};
 use crate::seal::{self, FORM, INDEX, LAYER};
@@ -193,11 +193,11 @@ impl Store {
     }
 
     /// One process or thread at a time adds forms to a layer.
-    pub(crate) fn lock_layer(&self, diff: &Digest) -> Result<File> {
+    pub(crate) fn lock_layer(&self, diff: &Digest) -> Result<Lock> {
         let path = self.layout.layer(diff);
         let dir = File::open(&path).map_err(|cause| Error::io("open", &path, cause))?;
         dir.lock().map_err(|cause| Error::io("lock", &path, cause))?;
-        Ok(dir)
+        Ok(Lock::of(dir))
     }
 
     fn add_tar(&self, diff: &Digest, mut draft: TarDraft) -> Result<()> {

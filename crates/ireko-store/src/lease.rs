@@ -8,7 +8,7 @@ use std::sync::Mutex;
 
 use ireko_oci::Digest;
 
-use crate::disk::{self, Hold};
+use crate::disk::{self, Hold, Lock};
 use crate::error::{Error, Result};
 use crate::layout::Layout;
 use crate::open::unique_name;
@@ -54,7 +54,7 @@ impl Object {
 pub(crate) struct Lease {
     path: PathBuf,
     tmp: PathBuf,
-    file: Mutex<File>,
+    file: Mutex<Lock>,
     held: Mutex<BTreeSet<Object>>,
 }
 
@@ -69,7 +69,7 @@ impl Lease {
         file.try_lock().map_err(|cause| Error::io("lock", &path, std::io::Error::from(cause)))?;
         let tmp = layout.dir("tmp").join(&name);
         fs::create_dir(&tmp).map_err(|cause| Error::io("create directory", &tmp, cause))?;
-        Ok(Self { path, tmp, file: Mutex::new(file), held: Mutex::new(BTreeSet::new()) })
+        Ok(Self { path, tmp, file: Mutex::new(Lock::of(file)), held: Mutex::new(BTreeSet::new()) })
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -82,7 +82,8 @@ impl Lease {
     }
 
     fn append(&self, object: &Object) -> Result<()> {
-        let mut file = self.file.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let file = self.file.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut file: &File = &file;
         file.write_all(object.line().as_bytes()).map_err(|cause| Error::io("write", &self.path, cause))
     }
 }
@@ -154,14 +155,14 @@ pub(crate) fn held_by_the_living(layout: &Layout, except: Option<&Path>) -> Resu
     Ok(held)
 }
 
-fn try_lock_existing(path: &Path) -> Result<Option<File>> {
+fn try_lock_existing(path: &Path) -> Result<Option<Lock>> {
     let file = match File::open(path) {
         Ok(file) => file,
         Err(error) if disk::is_absent(&error) => return Ok(None),
         Err(cause) => return Err(Error::io("open", path, cause)),
     };
     match file.try_lock() {
-        Ok(()) => Ok(Some(file)),
+        Ok(()) => Ok(Some(Lock::of(file))),
         Err(fs::TryLockError::WouldBlock) => Ok(None),
         Err(fs::TryLockError::Error(cause)) => Err(Error::io("lock", path, cause)),
     }

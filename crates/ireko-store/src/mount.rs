@@ -4,13 +4,13 @@
 //! directory) and `<n>.lock` for each copy. Shared and locked mounts use copy 0; private ones take any copy that is
 //! free, or a new one.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::disk::{self, Hold};
+use crate::disk::{self, Hold, Lock};
 use crate::error::{Error, Result};
 use crate::open::unique_name;
 use crate::seal::MOUNT;
@@ -43,7 +43,7 @@ pub struct MountRequest<'a> {
 pub struct CacheMount {
     dir: PathBuf,
     name: PathBuf,
-    _lock: File,
+    _lock: Lock,
 }
 
 impl CacheMount {

@@ -192,7 +192,6 @@ fn full_disk_child() {
 }
 
 #[test]
-#[expect(clippy::print_stderr, reason = "a skipped test says so")]
 fn a_full_disk_is_an_error_and_no_damage() {
     let home = testing::home();
     let dir = home.path().join("full-disk");
