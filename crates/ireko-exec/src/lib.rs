@@ -1,22 +1,41 @@
-//! Performs the operations of a build on this machine.
+//! Performs the operations of a build on this machine: selections and copies of files, commands in a sandbox, and the
+//! loop that feeds the solver's machine.
+//!
+//! It does not know Dockerfiles (only their operations), images' names, or where anything is printed. Read [`build`]
+//! first, then the performer in `perform.rs`: one straight function for each kind of operation. Files have a path of
+//! their own: a [`FileSource`] is where they are, [`pick_copy`] what a copy selects, [`perform_copy`] what it changes.
 #![forbid(unsafe_code)]
 
+mod build;
+mod cancel;
 mod context;
 mod copy;
+mod error;
+mod explain;
 mod files_error;
+mod freshness;
 mod makedir;
+mod mounts;
 mod passwd;
+mod perform;
+mod run;
+mod secrets;
 mod selection;
 mod source;
 #[cfg(test)]
 mod testing;
 mod tree;
 
+pub use build::{BaseError, BaseLayers, Built, Request, Surroundings, build};
+pub use cancel::{Cancel, Registered};
 pub use context::{Ignored, Listing, LocalContext, unpack_context};
 pub use copy::{fresh_times, perform_copy};
+pub use error::{BuildError, StepError};
 pub use files_error::FilesError;
 pub use makedir::make_dir;
 pub use passwd::{User, owner, user, user_in};
+pub use run::{ContainerFiles, DEFAULT_PATH, SandboxSettings};
+pub use secrets::{SecretSource, Secrets};
 pub use selection::{Picked, pick_copy, pick_mount};
 pub use source::{Bytes, FileSource, Item, ItemKind};
 pub use tree::TreeFiles;

@@ -1,0 +1,363 @@
+//! One build: what goes in, what comes out, and the loop between the solver's machine and the performer.
+
+use crate::cancel::Cancel;
+use crate::context::LocalContext;
+use crate::error::{BuildError, Fault, StepError};
+use crate::explain;
+use crate::perform::{Done, Job, Performer};
+use crate::secrets::Secrets;
+use ireko_graph::{Command, Event as Answer, Graph, Machine, NodeId, Op, Policy, Tree};
+use ireko_oci::{Digest, Key};
+use ireko_report::{Blame, Event, MissReason, Sink, StepEnd};
+use ireko_store::Store;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::thread::Scope;
+use std::time::Instant;
+
+/// Brings layers of images into the store, when a step or an export needs them.
+pub trait BaseLayers: Send + Sync {
+    /// Makes sure that the layer `diff` of the image whose config is `config` is in the store in some form.
+    ///
+    /// # Errors
+    /// What went wrong, in words, and whose fault it is.
+    fn bring(&self, config: &Digest, diff: &Digest) -> Result<(), BaseError>;
+}
+
+/// A layer of an image could not be brought.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct BaseError {
+    /// What went wrong, lower case.
+    pub message: String,
+    /// What to do next.
+    pub hint: Option<String>,
+    /// Whose fault it is.
+    pub blame: Blame,
+}
+
+/// What a build needs beside its graph.
+pub struct Surroundings {
+    /// Where results are kept.
+    pub store: Arc<Store>,
+    /// Local contexts by name.
+    pub contexts: BTreeMap<String, LocalContext>,
+    /// Where layers of base images come from.
+    pub bases: Arc<dyn BaseLayers>,
+    /// Secrets by id.
+    pub secrets: Secrets,
+    /// How RUN steps are confined on this machine.
+    pub sandbox: crate::run::SandboxSettings,
+    /// Where events go.
+    pub sink: Arc<dyn Sink>,
+    /// The wish to stop.
+    pub cancel: Cancel,
+    /// Identity of the project, under which steps find their earlier selves when a miss is explained.
+    pub project: String,
+}
+
+/// What is built, and how.
+pub struct Request {
+    /// The graph.
+    pub graph: Arc<Graph>,
+    /// The nodes whose trees are wanted.
+    pub outputs: Vec<NodeId>,
+    /// Use of the cache and the machine.
+    pub policy: Policy,
+    /// Outputs are going to be exported: their layers have to be there at the end.
+    pub export: bool,
+}
+
+/// The trees of the outputs.
+pub type Built = BTreeMap<NodeId, Tree>;
+
+/// Builds the outputs of a graph.
+///
+/// # Errors
+/// The first step that failed, or the interruption.
+pub fn build(request: &Request, surroundings: &Surroundings) -> Result<Built, BuildError> {
+    let machine = Machine::new(Arc::clone(&request.graph), &request.outputs, request.policy.clone());
+    let performer = Performer::new(surroundings, Arc::clone(&request.graph), &request.outputs);
+    let (answers, inbox) = channel();
+    let stop = answers.clone();
+    let _stopping = surroundings.cancel.on_ask(move || {
+        // The driver may be gone already; then there is nothing to stop.
+        let _ = stop.send(Report::Stop);
+    });
+    announce(request, surroundings);
+    let driver = Mutex::new(Vec::new());
+    let mut build = Driver { request, surroundings, performer: &performer, machine, ran: BTreeSet::new(), errors: &driver, began: BTreeMap::new(), misses: BTreeMap::new() };
+    let outcome = std::thread::scope(|scope| build.run(scope, &answers, &inbox));
+    performer.save_stat_caches();
+    outcome
+}
+
+/// What workers tell the driver.
+enum Report {
+    Answer(Answer, Option<Ended>),
+    /// Files changed while they were read: which, in words.
+    Stale(NodeId, String),
+    Stop,
+}
+
+/// How a performed step ended, for people.
+struct Ended {
+    node: NodeId,
+    end: StepEnd,
+}
+
+struct Driver<'a> {
+    request: &'a Request,
+    surroundings: &'a Surroundings,
+    performer: &'a Performer<'a>,
+    machine: Machine,
+    /// Nodes that ran in this build.
+    ran: BTreeSet<NodeId>,
+    errors: &'a Mutex<Vec<StepError>>,
+    began: BTreeMap<NodeId, Instant>,
+    misses: BTreeMap<NodeId, MissReason>,
+}
+
+impl<'a> Driver<'a> {
+    fn run<'s>(&mut self, scope: &'s Scope<'s, 'a>, answers: &Sender<Report>, inbox: &Receiver<Report>) -> Result<Built, BuildError>
+    where
+        'a: 's,
+    {
+        loop {
+            while let Some(command) = self.machine.next_command() {
+                self.dispatch(scope, answers, command);
+            }
+            if !self.machine.is_idle() {
+                match inbox.recv() {
+                    Ok(report) => self.take(report),
+                    Err(_) => return Err(BuildError::Stuck),
+                }
+                continue;
+            }
+            if !self.machine.is_settled() || !self.retract_missing_outputs() {
+                break;
+            }
+        }
+        self.outcome()
+    }
+
+    fn outcome(&mut self) -> Result<Built, BuildError> {
+        let mut errors = std::mem::take(&mut *self.errors.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
+        if !errors.is_empty() {
+            return Err(BuildError::Step(errors.remove(0)));
+        }
+        if self.surroundings.cancel.is_asked() {
+            return Err(BuildError::Interrupted);
+        }
+        let tree = |node: &NodeId| self.machine.tree(*node).map(|tree| (*node, tree.clone()));
+        let trees: Option<Built> = self.request.outputs.iter().map(tree).collect();
+        trees.ok_or(BuildError::Stuck)
+    }
+
+    fn take(&mut self, report: Report) {
+        match report {
+            Report::Stop => self.machine.handle(Answer::Stop),
+            Report::Stale(node, message) => {
+                self.machine.handle(Answer::Stale(node));
+                if self.machine.failed().contains(&node) {
+                    let fault = Fault::failed(Blame::User, message).hint("nothing may write to the context while it is built");
+                    self.take(fault_report(node, fault, self.errors));
+                }
+            }
+            Report::Answer(answer, ended) => {
+                if let Some(Ended { node, end }) = ended {
+                    if matches!(end, StepEnd::Ran { .. } | StepEnd::Adopted { .. }) {
+                        self.ran.insert(node);
+                    }
+                    if matches!(end, StepEnd::Failed { .. }) {
+                        self.surroundings.cancel.ask();
+                    }
+                    self.finish(node, end);
+                }
+                self.machine.handle(answer);
+            }
+        }
+    }
+
+    fn finish(&mut self, node: NodeId, end: StepEnd) {
+        let miss = self.misses.remove(&node);
+        self.surroundings.sink.emit(Event::StepFinished { node: node.0, end, miss });
+    }
+
+    fn dispatch<'s>(&mut self, scope: &'s Scope<'s, 'a>, answers: &Sender<Report>, command: Command)
+    where
+        'a: 's,
+    {
+        match command {
+            Command::LookUp(node, key) => {
+                let answer = self.look_up(node, key);
+                self.machine.handle(answer);
+            }
+            Command::Select(node) => {
+                let job = self.job(node, None);
+                let (performer, answers) = (self.performer, answers.clone());
+                let errors = self.errors;
+                scope.spawn(move || {
+                    let answer = performer.select(&job);
+                    let _ = answers.send(select_report(node, answer, errors));
+                });
+            }
+            Command::Perform(node, key) => {
+                self.miss(node);
+                self.start(node);
+                let job = self.job(node, Some(key));
+                let (performer, answers) = (self.performer, answers.clone());
+                let errors = self.errors;
+                let began = Instant::now();
+                scope.spawn(move || {
+                    let outcome = performer.perform(&job);
+                    let _ = answers.send(perform_report(node, outcome, began, errors));
+                });
+            }
+        }
+    }
+
+    fn start(&mut self, node: NodeId) {
+        self.began.insert(node, Instant::now());
+        self.surroundings.sink.emit(Event::StepStarted { node: node.0 });
+    }
+
+    fn look_up(&mut self, node: NodeId, key: Key) -> Answer {
+        let store = &self.surroundings.store;
+        let Some(record) = store.record(key) else { return Answer::Missed(node) };
+        // Only the explanation of a later miss would suffer.
+        let _ = store.remember(&self.slot(node), key);
+        let below = self.machine_ran_below(node);
+        self.finish(node, if below { StepEnd::CutOff } else { StepEnd::Hit });
+        Answer::Found(node, ireko_graph::Layer { content: record.content, diff: record.diff })
+    }
+
+    fn machine_ran_below(&self, node: NodeId) -> bool {
+        self.request.graph.node(node).needs().any(|need| self.ran.contains(&need) || self.machine_ran_below(need))
+    }
+
+    /// Finds out, and says, why a step has to run.
+    fn miss(&mut self, node: NodeId) {
+        let Some(declared) = self.machine.declared(node) else { return };
+        let files = self.performer.files_of(node);
+        let (reason, lines) = explain::miss(&self.surroundings.store, self.request.graph.node(node), &declared, &files, &self.slot(node));
+        self.misses.insert(node, reason);
+        if !lines.is_empty() {
+            self.surroundings.sink.emit(Event::MissExplained { node: node.0, lines });
+        }
+    }
+
+    fn slot(&self, node: NodeId) -> Vec<u8> {
+        explain::slot(&self.surroundings.project, self.request.graph.node(node))
+    }
+
+    /// Everything a worker needs to know of a node, taken out of the machine.
+    fn job(&self, node: NodeId, key: Option<Key>) -> Job {
+        let base = self.machine.base_tree(node).unwrap_or_else(Tree::empty);
+        let graph = &self.request.graph;
+        let inputs = graph.node(node).inputs.iter().map(|input| self.machine.tree(*input).cloned().unwrap_or_else(Tree::empty)).collect();
+        Job {
+            node,
+            key,
+            base_origins: self.origins(graph.node(node).base),
+            input_origins: graph.node(node).inputs.iter().map(|input| self.origins(Some(*input))).collect(),
+            base,
+            inputs,
+            declared: self.machine.declared(node).unwrap_or_default(),
+            slot: self.slot(node),
+            cutoff: self.request.policy.cutoff,
+        }
+    }
+
+    /// Which node made each layer of a node's tree, bottom first.
+    fn origins(&self, node: Option<NodeId>) -> Vec<NodeId> {
+        let mut origins = Vec::new();
+        let mut at = node;
+        while let Some(node) = at {
+            match &self.request.graph.node(node).op {
+                Op::Image(image) => origins.extend(image.diff_ids.iter().map(|_| node)),
+                _ => origins.push(node),
+            }
+            at = self.request.graph.node(node).base;
+        }
+        // A step's own layer is on top of its base; an image's layers are already bottom first.
+        origins.reverse();
+        origins
+    }
+
+    /// At the end, the layers of what is exported must be there. True if some have to be made again.
+    fn retract_missing_outputs(&mut self) -> bool {
+        if !self.request.export {
+            return false;
+        }
+        let mut gone = BTreeSet::new();
+        for output in &self.request.outputs {
+            let Some(tree) = self.machine.tree(*output) else { continue };
+            for (diff, origin) in tree.layers.iter().zip(self.origins(Some(*output))) {
+                let is_image = matches!(self.request.graph.node(origin).op, Op::Image(_));
+                if !is_image && !self.surroundings.store.presence(diff).unwrap_or(false) {
+                    gone.insert(origin);
+                }
+            }
+        }
+        for node in &gone {
+            self.misses.insert(*node, MissReason::ResultGone);
+            self.machine.handle(Answer::OutputGone(*node));
+        }
+        !gone.is_empty()
+    }
+}
+
+/// Tells the sink which steps there are.
+fn announce(request: &Request, surroundings: &Surroundings) {
+    let wanted = request.graph.reachable(&request.outputs);
+    let steps = request.graph.ids().filter(|id| wanted[id.0 as usize] && !matches!(request.graph.node(*id).op, Op::Image(_)));
+    let steps: Vec<NodeId> = steps.collect();
+    surroundings.sink.emit(Event::BuildStarted { steps: steps.len() as u32 });
+    for id in steps {
+        let about = &request.graph.node(id).about;
+        let display = format!("[{} {}/{}] {}", about.stage, about.step, about.steps, about.text);
+        surroundings.sink.emit(Event::StepQueued { node: id.0, stage: about.stage.clone(), display, platform: None });
+    }
+}
+
+fn select_report(node: NodeId, outcome: Result<Vec<ireko_oci::SelectionId>, Fault>, errors: &Mutex<Vec<StepError>>) -> Report {
+    match outcome {
+        Ok(ids) => Report::Answer(Answer::Selected(node, ids), None),
+        Err(fault) => fault_report(node, fault, errors),
+    }
+}
+
+fn perform_report(node: NodeId, outcome: Result<Done, Fault>, began: Instant, errors: &Mutex<Vec<StepError>>) -> Report {
+    let elapsed_ms = began.elapsed().as_millis() as u64;
+    match outcome {
+        Ok(done) => {
+            let end = if done.adopted { StepEnd::Adopted { elapsed_ms } } else { StepEnd::Ran { elapsed_ms } };
+            Report::Answer(Answer::Performed(node, done.layer), Some(Ended { node, end }))
+        }
+        Err(fault) => fault_report(node, fault, errors),
+    }
+}
+
+fn fault_report(node: NodeId, fault: Fault, errors: &Mutex<Vec<StepError>>) -> Report {
+    let push = |error: StepError| errors.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(error);
+    match fault {
+        Fault::InputGone(input) => Report::Answer(Answer::InputGone { node, input }, None),
+        Fault::Stale(message) => Report::Stale(node, message),
+        Fault::Cancelled => Report::Answer(Answer::Failed(node), Some(Ended { node, end: StepEnd::Cancelled })),
+        Fault::Failed(failed) => {
+            let end = StepEnd::Failed { exit_code: failed.exit_code, message: failed.message.clone() };
+            push(StepError {
+                node,
+                message: failed.message,
+                causes: failed.causes,
+                hint: failed.hint,
+                blame: failed.blame,
+                exit_code: failed.exit_code,
+                log: failed.log,
+            });
+            Report::Answer(Answer::Failed(node), Some(Ended { node, end }))
+        }
+    }
+}

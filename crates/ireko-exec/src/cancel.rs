@@ -1,0 +1,94 @@
+//! Stopping a build from outside: Ctrl-C, SIGTERM, or the first failure.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// A wish to stop that can be made once, from any thread, and the means by which running steps hear of it.
+#[derive(Clone, Default)]
+pub struct Cancel {
+    inner: Arc<Mutex<Inner>>,
+}
+
+type Stop = Box<dyn Fn() + Send>;
+
+#[derive(Default)]
+struct Inner {
+    asked: bool,
+    next: u64,
+    stops: BTreeMap<u64, Stop>,
+}
+
+/// Keeps a way of stopping registered; dropped, it is forgotten.
+pub struct Registered {
+    cancel: Cancel,
+    id: u64,
+}
+
+impl Cancel {
+    /// Whether somebody asked to stop.
+    pub fn is_asked(&self) -> bool {
+        self.lock().asked
+    }
+
+    /// Asks everything registered to stop, now and later.
+    pub fn ask(&self) {
+        let mut inner = self.lock();
+        inner.asked = true;
+        for stop in inner.stops.values() {
+            stop();
+        }
+    }
+
+    /// Registers a way of stopping something that has begun. Called at once if the wish was made before.
+    pub fn on_ask(&self, stop: impl Fn() + Send + 'static) -> Registered {
+        let mut inner = self.lock();
+        if inner.asked {
+            stop();
+        }
+        let id = inner.next;
+        inner.next += 1;
+        inner.stops.insert(id, Box::new(stop));
+        Registered { cancel: self.clone(), id }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        self.cancel.lock().stops.remove(&self.id);
+    }
+}
+
+impl std::fmt::Debug for Cancel {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "Cancel(asked: {})", self.is_asked())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    #[test]
+    fn what_is_registered_hears_of_it_before_and_after() {
+        let heard = Arc::new(AtomicU32::new(0));
+        let cancel = Cancel::default();
+        let hear = |heard: &Arc<AtomicU32>| {
+            let heard = Arc::clone(heard);
+            move || {
+                heard.fetch_add(1, Ordering::SeqCst);
+            }
+        };
+        let early = cancel.on_ask(hear(&heard));
+        drop(cancel.on_ask(hear(&heard)));
+        cancel.ask();
+        let _late = cancel.on_ask(hear(&heard));
+        assert_eq!(heard.load(Ordering::SeqCst), 2);
+        drop(early);
+        assert!(cancel.is_asked());
+    }
+}

@@ -1,0 +1,140 @@
+//! Why a build failed: the step, what went wrong, whose fault it is.
+
+use crate::files_error::FilesError;
+use ireko_graph::NodeId;
+use ireko_report::Blame;
+use std::path::PathBuf;
+
+/// A failed build.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// A step failed.
+    #[error("{0}")]
+    Step(StepError),
+    /// The build was stopped.
+    #[error("interrupted")]
+    Interrupted,
+    /// The store failed outside any step.
+    #[error(transparent)]
+    Store(#[from] ireko_store::Error),
+    /// The solver stopped without an outcome: a mistake of ours.
+    #[error("the build stopped before its end without a reason")]
+    Stuck,
+}
+
+impl BuildError {
+    /// Whose fault it is.
+    pub fn blame(&self) -> Blame {
+        match self {
+            Self::Step(step) => step.blame,
+            Self::Interrupted => Blame::Interrupted,
+            Self::Store(error) => error.blame(),
+            Self::Stuck => Blame::Bug,
+        }
+    }
+}
+
+/// A failed step.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct StepError {
+    /// Which.
+    pub node: NodeId,
+    /// What went wrong, lower case.
+    pub message: String,
+    /// Why, outermost first.
+    pub causes: Vec<String>,
+    /// What to do next.
+    pub hint: Option<String>,
+    /// Whose fault it is.
+    pub blame: Blame,
+    /// Exit code of the step's program.
+    pub exit_code: Option<i32>,
+    /// Where the whole log of the step is.
+    pub log: Option<PathBuf>,
+}
+
+/// Why one operation was not performed, before it is known to whom it is told.
+#[derive(Debug)]
+pub(crate) enum Fault {
+    /// The layer of one of its inputs is gone, though a record promised it.
+    InputGone(NodeId),
+    /// Files changed between the keying and the reading.
+    Stale(String),
+    /// Somebody asked to stop.
+    Cancelled,
+    /// It failed.
+    Failed(Box<Failed>),
+}
+
+/// The failure of one operation.
+#[derive(Debug)]
+pub(crate) struct Failed {
+    pub(crate) message: String,
+    pub(crate) causes: Vec<String>,
+    pub(crate) hint: Option<String>,
+    pub(crate) blame: Blame,
+    pub(crate) exit_code: Option<i32>,
+    pub(crate) log: Option<PathBuf>,
+}
+
+impl Fault {
+    /// A failure with a message alone.
+    pub(crate) fn failed(blame: Blame, message: impl Into<String>) -> Self {
+        Self::Failed(Box::new(Failed {
+            message: message.into(),
+            causes: Vec::new(),
+            hint: None,
+            blame,
+            exit_code: None,
+            log: None,
+        }))
+    }
+
+    /// An error of a library, with its causes.
+    pub(crate) fn of(blame: Blame, error: &dyn std::error::Error) -> Self {
+        let mut failed = Self::failed(blame, error.to_string());
+        let mut source = error.source();
+        while let (Self::Failed(failed), Some(cause)) = (&mut failed, source) {
+            failed.causes.push(cause.to_string());
+            source = cause.source();
+        }
+        failed
+    }
+
+    /// The same below another message, which says what was being done.
+    pub(crate) fn named(mut self, message: String) -> Self {
+        if let Self::Failed(failed) = &mut self {
+            let cause = std::mem::replace(&mut failed.message, message);
+            failed.causes.insert(0, cause);
+        }
+        self
+    }
+
+    /// The same with a hint.
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+        if let Self::Failed(failed) = &mut self {
+            failed.hint = Some(hint.into());
+        }
+        self
+    }
+}
+
+impl From<FilesError> for Fault {
+    fn from(error: FilesError) -> Self {
+        if error.is_stale() {
+            return Self::Stale(error.to_string());
+        }
+        let fault = Self::of(error.blame(), &error);
+        match error.hint() {
+            Some(hint) => fault.hint(hint),
+            None => fault,
+        }
+    }
+}
+
+impl From<ireko_store::Error> for Fault {
+    fn from(error: ireko_store::Error) -> Self {
+        Self::of(error.blame(), &error)
+    }
+}

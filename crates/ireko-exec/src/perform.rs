@@ -1,0 +1,439 @@
+//! What runs one node on this machine: selections, copies, directories and commands, each ending in a layer.
+
+use crate::build::Surroundings;
+use crate::cancel::Cancel;
+use crate::copy::perform_copy;
+use crate::error::Fault;
+use crate::makedir::make_dir;
+use crate::run::{self, SandboxSettings};
+use crate::selection::{self, Picked};
+use crate::source::FileSource;
+use crate::tree::TreeFiles;
+use crate::{explain, freshness};
+use ireko_graph::op::{Copy, FilesFrom, MakeDir, MountKind, Run};
+use ireko_graph::{Declared, Graph, Layer, NodeId, Op, Selection, Tree};
+use ireko_layer::{Change, LayerWriter, OverlayAttrs, ScanOptions, Time, View, Written, prune_upper, scan_upper};
+use ireko_oci::{Digest, Fields, Key, SelectionId};
+use ireko_report::{Blame, Diagnostic, Event};
+use ireko_store::{InputFile, NewForms, Record, Scratch, Store};
+use ireko_sys::mount::{Overlay, Upper};
+use ireko_sys::sandbox::RootFs;
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Instant;
+
+/// What a worker is given of one node: everything that the solver's machine knows of it.
+pub(crate) struct Job {
+    pub(crate) node: NodeId,
+    pub(crate) key: Option<Key>,
+    /// The tree below, and the node that made each of its layers.
+    pub(crate) base: Tree,
+    pub(crate) base_origins: Vec<NodeId>,
+    /// The trees of the inputs, likewise.
+    pub(crate) inputs: Vec<Tree>,
+    pub(crate) input_origins: Vec<Vec<NodeId>>,
+    pub(crate) declared: Declared,
+    pub(crate) slot: Vec<u8>,
+    /// Equal content means equal tree.
+    pub(crate) cutoff: bool,
+}
+
+/// The digest of one selection, and the selection itself once somebody needs it.
+pub(crate) struct Selected {
+    pub(crate) id: SelectionId,
+    picked: OnceLock<Arc<Picked>>,
+}
+
+/// A node that was performed.
+pub(crate) struct Done {
+    pub(crate) layer: Layer,
+    /// An earlier layer with the same content is used instead of the new one.
+    pub(crate) adopted: bool,
+}
+
+/// Performs nodes of one graph.
+pub(crate) struct Performer<'a> {
+    surroundings: &'a Surroundings,
+    graph: Arc<Graph>,
+    /// Nodes whose trees a command of this build runs on: their layers are unpacked as they are written.
+    on_disk: Vec<bool>,
+    selections: Mutex<BTreeMap<NodeId, Arc<Vec<Selected>>>>,
+}
+
+impl<'a> Performer<'a> {
+    pub(crate) fn new(surroundings: &'a Surroundings, graph: Arc<Graph>, outputs: &[NodeId]) -> Self {
+        let wanted = graph.reachable(outputs);
+        let mut on_disk = vec![false; wanted.len()];
+        for id in graph.ids().filter(|id| wanted[id.0 as usize] && graph.node(*id).op.is_run()) {
+            let mut at = graph.node(id).base;
+            while let Some(node) = at {
+                on_disk[node.0 as usize] = true;
+                at = graph.node(node).base;
+            }
+        }
+        Self { surroundings, graph, on_disk, selections: Mutex::new(BTreeMap::new()) }
+    }
+
+    pub(crate) fn graph(&self) -> &Graph {
+        &self.graph
+    }
+
+    pub(crate) fn store(&self) -> &Arc<Store> {
+        &self.surroundings.store
+    }
+
+    pub(crate) fn surroundings(&self) -> &Surroundings {
+        self.surroundings
+    }
+
+    pub(crate) fn settings(&self) -> &SandboxSettings {
+        &self.surroundings.sandbox
+    }
+
+    pub(crate) fn cancel(&self) -> &Cancel {
+        &self.surroundings.cancel
+    }
+
+    pub(crate) fn emit(&self, event: Event) {
+        self.surroundings.sink.emit(event);
+    }
+
+    pub(crate) fn warn(&self, message: impl Into<String>) {
+        let diagnostic = Diagnostic::warning("build", message.into());
+        self.emit(Event::Warning { diagnostic });
+    }
+
+    /// A directory of the store that is gone when the step is over.
+    pub(crate) fn scratch(&self) -> Result<Scratch, Fault> {
+        Ok(self.store().scratch_dir()?)
+    }
+
+    /// The file that takes a step's whole log.
+    pub(crate) fn log(&self, node: NodeId) -> Result<(File, PathBuf), Fault> {
+        let about = &self.graph.node(node).about;
+        Ok(self.store().log_file(&format!("{}-{}", about.stage, about.step))?)
+    }
+
+    /// Keeps what was learnt of local files for the next build.
+    pub(crate) fn save_stat_caches(&self) {
+        for context in self.surroundings.contexts.values() {
+            if let Err(error) = context.save(self.store()) {
+                self.warn(format!("cannot keep the file hashes of a context: {error}"));
+            }
+        }
+    }
+
+    // Selections.
+
+    /// Digests everything the node selects, in the order of [`ireko_graph::Node::selections`].
+    pub(crate) fn select(&self, job: &Job) -> Result<Vec<SelectionId>, Fault> {
+        let node = self.graph.node(job.node);
+        let mut all = Vec::new();
+        for selection in node.selections() {
+            all.push(self.select_one(job, &node.op, &selection)?);
+        }
+        let ids = all.iter().map(|selected| selected.id).collect();
+        self.lock_selections().insert(job.node, Arc::new(all));
+        Ok(ids)
+    }
+
+    fn select_one(&self, job: &Job, op: &Op, selection: &Selection) -> Result<Selected, Fault> {
+        // What is selected of trees follows from their identities, so that answer is remembered and their
+        // indexes need not be read.
+        let memo = self.memo_key(job, op, selection);
+        if let Some(id) = memo.and_then(|key| self.store().memo(&key)).and_then(|bytes| bytes.as_slice().try_into().ok()) {
+            return Ok(Selected { id: SelectionId(id), picked: OnceLock::new() });
+        }
+        let picked = Arc::new(self.pick(job, op, selection)?);
+        if let Some(key) = memo {
+            self.store().put_memo(&key, &picked.id().0)?;
+        }
+        Ok(Selected { id: picked.id(), picked: OnceLock::from(picked) })
+    }
+
+    fn memo_key(&self, job: &Job, op: &Op, selection: &Selection) -> Option<[u8; 32]> {
+        let mut fields = Fields::new("ireko selection memo/1");
+        match (op, selection) {
+            (Op::Copy(copy), Selection::Copy) => {
+                let from_context = |item: &ireko_graph::op::CopyItem| matches!(item, ireko_graph::op::CopyItem::Files { from: FilesFrom::Context(_), .. });
+                if copy.items.iter().any(from_context) {
+                    return None;
+                }
+                for (name, value) in &Declared::of(self.graph.node(job.node), None, &[], "").fields {
+                    fields.add(name, value);
+                }
+            }
+            (Op::Run(run), Selection::Mount(at)) => match &run.mounts.get(*at)?.kind {
+                MountKind::Bind { from: FilesFrom::Input(input), source, .. } => {
+                    fields.number("input", *input as u64);
+                    fields.add("source", source.as_str().as_bytes());
+                }
+                _ => return None,
+            },
+            _ => return None,
+        }
+        for tree in &job.inputs {
+            fields.add("tree", &tree.id.0);
+        }
+        // Names of owners are looked up in the tree below.
+        fields.add("base", &job.base.id.0);
+        Some(fields.hash())
+    }
+
+    fn pick(&self, job: &Job, op: &Op, selection: &Selection) -> Result<Picked, Fault> {
+        let source = |from: &FilesFrom| self.file_source(job, from);
+        match (op, selection) {
+            (Op::Copy(copy), Selection::Copy) => Ok(selection::pick_copy(copy, &source)?),
+            (Op::Run(run), Selection::Mount(at)) => match &run.mounts[*at].kind {
+                MountKind::Bind { from, source: path, .. } => Ok(selection::pick_mount(&source(from)?, path)?),
+                _ => Err(Fault::failed(Blame::Bug, "a mount without files was to be digested")),
+            },
+            _ => Err(Fault::failed(Blame::Bug, "a selection does not belong to its operation")),
+        }
+    }
+
+    /// The selection at `position` of the node's list, picked now if only its digest was remembered.
+    pub(crate) fn picked(&self, job: &Job, position: usize) -> Result<Arc<Picked>, Fault> {
+        let all = self.lock_selections().get(&job.node).cloned();
+        let all = all.ok_or_else(|| Fault::failed(Blame::Bug, "a step runs whose files were never selected"))?;
+        let node = self.graph.node(job.node);
+        let (Some(selected), Some(selection)) = (all.get(position), node.selections().get(position).cloned()) else {
+            return Err(Fault::failed(Blame::Bug, "a step has fewer selections than it declared"));
+        };
+        if let Some(picked) = selected.picked.get() {
+            return Ok(Arc::clone(picked));
+        }
+        let picked = Arc::new(self.pick(job, &node.op, &selection)?);
+        Ok(Arc::clone(selected.picked.get_or_init(|| picked)))
+    }
+
+    /// What a copy selected, if it was picked in this build.
+    pub(crate) fn picked_of(&self, node: NodeId) -> Option<Arc<Picked>> {
+        let all = self.lock_selections().get(&node).cloned()?;
+        all.first()?.picked.get().cloned()
+    }
+
+    /// The files that a node selected, by name, as far as they were picked; to explain a miss.
+    pub(crate) fn files_of(&self, node: NodeId) -> Vec<InputFile> {
+        let all = self.lock_selections().get(&node).cloned();
+        let picked = all.iter().flat_map(|all| all.iter()).filter_map(|selected| selected.picked.get());
+        picked.flat_map(|picked| picked.input_files()).collect()
+    }
+
+    fn lock_selections(&self) -> MutexGuard<'_, BTreeMap<NodeId, Arc<Vec<Selected>>>> {
+        self.selections.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where an operation's files come from.
+    pub(crate) fn file_source(&self, job: &Job, from: &FilesFrom) -> Result<FileSource<'_>, Fault> {
+        match from {
+            FilesFrom::Empty => Ok(FileSource::Empty),
+            FilesFrom::Context(name) => match self.surroundings.contexts.get(name) {
+                Some(context) => Ok(FileSource::Context(context)),
+                None => Err(Fault::failed(Blame::Bug, format!("context `{name}` was never opened"))),
+            },
+            FilesFrom::Input(at) => {
+                let view = self.view(&job.inputs[*at], &job.input_origins[*at])?;
+                let layers = job.inputs[*at].layers.to_vec();
+                Ok(FileSource::Tree(TreeFiles::new(view, layers, Arc::clone(self.store()))))
+            }
+        }
+    }
+
+    // Trees.
+
+    /// The merged view of a tree. Layers of images are fetched for their index alone, if they must be.
+    pub(crate) fn view(&self, tree: &Tree, origins: &[NodeId]) -> Result<View, Fault> {
+        let mut indexes = Vec::with_capacity(tree.layers.len());
+        for (diff, origin) in tree.layers.iter().zip(origins) {
+            if self.store().layer(diff)?.is_none() {
+                self.demand(diff, *origin)?;
+            }
+            indexes.push(self.store().index(diff)?);
+        }
+        Ok(View::new(indexes))
+    }
+
+    /// Makes sure that every layer of a tree is there in some form.
+    pub(crate) fn demand_all(&self, tree: &Tree, origins: &[NodeId]) -> Result<(), Fault> {
+        for (diff, origin) in tree.layers.iter().zip(origins) {
+            if !self.store().presence(diff)? {
+                self.demand(diff, *origin)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A missing layer is fetched, where it is an image's, or its step has to run again.
+    fn demand(&self, diff: &Digest, origin: NodeId) -> Result<(), Fault> {
+        let Op::Image(image) = &self.graph.node(origin).op else { return Err(Fault::InputGone(origin)) };
+        self.surroundings.bases.bring(&image.config, diff).map_err(|error| {
+            let fault = Fault::failed(error.blame, error.message);
+            match error.hint {
+                Some(hint) => fault.hint(hint),
+                None => fault,
+            }
+        })
+    }
+
+    /// The unpacked layers of a tree, bottom first.
+    pub(crate) fn snapshots(&self, tree: &Tree, origins: &[NodeId]) -> Result<Vec<PathBuf>, Fault> {
+        self.demand_all(tree, origins)?;
+        let mut dirs = Vec::with_capacity(tree.layers.len());
+        for (at, diff) in tree.layers.iter().enumerate() {
+            dirs.push(self.store().ensure_snapshot(diff, &tree.layers[..at])?);
+        }
+        Ok(dirs)
+    }
+
+    // Operations.
+
+    /// Performs the node: its layer is in the store and recorded when this returns.
+    pub(crate) fn perform(&self, job: &Job) -> Result<Done, Fault> {
+        let began = Instant::now();
+        match &self.graph.node(job.node).op {
+            Op::Image(_) => Err(Fault::failed(Blame::Bug, "an image is not performed")),
+            Op::Copy(copy) => self.copy(job, copy, began),
+            Op::MakeDir(dir) => self.make_dir(job, dir, began),
+            Op::Run(run) => self.run(job, run, began),
+        }
+    }
+
+    fn copy(&self, job: &Job, copy: &Copy, began: Instant) -> Result<Done, Fault> {
+        let picked = self.picked(job, 0)?;
+        let base = if copy.link { View::default() } else { self.view(&job.base, &job.base_origins)? };
+        let scratch = self.scratch()?;
+        let changes = perform_copy(copy, &picked, &base, scratch.path(), self.store().now())?;
+        self.write(job, changes, began)
+    }
+
+    fn make_dir(&self, job: &Job, dir: &MakeDir, began: Instant) -> Result<Done, Fault> {
+        let base = self.view(&job.base, &job.base_origins)?;
+        let changes = make_dir(dir, &base, self.store().now())?;
+        self.write(job, changes, began)
+    }
+
+    /// Writes changes as a layer: unpacked where a command of this build runs on it, else as a tar.
+    fn write(&self, job: &Job, changes: Vec<Change>, began: Instant) -> Result<Done, Fault> {
+        let layer_fault = |error: ireko_layer::Error| layer_fault(&error);
+        if self.on_disk[job.node.0 as usize] {
+            let snapshot = self.store().snapshot_draft()?;
+            let mut writer = LayerWriter::new().snapshot(&snapshot.dir(), self.attrs()).map_err(layer_fault)?;
+            writer.push_all(changes).map_err(layer_fault)?;
+            let written = writer.finish().map_err(layer_fault)?;
+            return self.keep(job, &written, NewForms { snapshot: Some(snapshot), ..NewForms::default() }, Some(began));
+        }
+        let mut tar = self.store().tar_draft()?;
+        let mut writer = LayerWriter::new().sink(&mut tar);
+        writer.push_all(changes).map_err(layer_fault)?;
+        let written = writer.finish().map_err(layer_fault)?;
+        self.keep(job, &written, NewForms { tar: Some(tar), ..NewForms::default() }, Some(began))
+    }
+
+    fn attrs(&self) -> OverlayAttrs {
+        self.store().written_as().attrs
+    }
+
+    fn run(&self, job: &Job, run: &Run, began: Instant) -> Result<Done, Fault> {
+        let below = self.view(&job.base, &job.base_origins)?;
+        let mut lowers = self.snapshots(&job.base, &job.base_origins)?;
+        let fresh = self.scratch()?;
+        if run.mounts.iter().any(|mount| matches!(mount.kind, MountKind::Cache { .. })) {
+            lowers.extend(freshness::lay(self, job, &below, &lowers, fresh.path())?);
+        }
+        let draft = self.store().snapshot_draft()?;
+        same_root(&below, &draft.dir())?;
+        let started = clock_of(fresh.path())?;
+        let root = RootFs::Overlay(self.overlay(&lowers, Some((&draft.dir(), &draft.work()))));
+        let unchanged = run::run_step(self, job, run, &below, root, &draft.dir())?;
+        if !unchanged {
+            self.warn(format!("`{}`: files changed while the step could see them; its result is used, not remembered", run.argv.join(" ")));
+        }
+        let options = ScanOptions { started, attrs: self.attrs(), skip: Vec::new() };
+        let scan = scan_upper(&draft.dir(), &below, &options).map_err(|error| layer_fault(&error))?;
+        for socket in &scan.sockets {
+            self.warn(format!("socket `/{socket}` is left out: no layer can hold one"));
+        }
+        let mut writer = LayerWriter::new();
+        writer.push_all(scan.changes.clone()).map_err(|error| layer_fault(&error))?;
+        let written = writer.finish().map_err(|error| layer_fault(&error))?;
+        prune_upper(&draft.dir(), &scan).map_err(|error| layer_fault(&error))?;
+        let forms = NewForms { snapshot: Some(draft), ..NewForms::default() };
+        self.keep(job, &written, forms, unchanged.then_some(began))
+    }
+
+    /// An overlay over unpacked layers, bottom first.
+    pub(crate) fn overlay(&self, lowers: &[PathBuf], upper: Option<(&Path, &Path)>) -> Overlay {
+        Overlay {
+            lowers: lowers.iter().rev().cloned().collect(),
+            upper: upper.map(|(dir, work)| Upper { dir: dir.to_owned(), work: work.to_owned() }),
+            userxattr: self.attrs() == OverlayAttrs::User,
+        }
+    }
+
+    /// Puts a new layer into the store, lets an earlier one with the same content win, and remembers the outcome,
+    /// if it may be remembered: then `began` is when the step started.
+    fn keep(&self, job: &Job, written: &Written, forms: NewForms, began: Option<Instant>) -> Result<Done, Fault> {
+        for (path, reason) in &written.substituted {
+            self.warn(format!("`/{path}`: {reason}"));
+        }
+        self.store().put_layer(written, forms)?;
+        let tree = match job.key {
+            Some(key) if !job.cutoff => job.base.id.with_key(key),
+            _ => job.base.id.with(written.content_id),
+        };
+        let diff = self.store().settle(tree, &job.base.layers, written.diff_id)?;
+        if let (Some(key), Some(began)) = (job.key, began) {
+            let node = self.graph.node(job.node);
+            let record = Record {
+                content: written.content_id,
+                diff,
+                at: self.store().now(),
+                took_ms: began.elapsed().as_millis() as u64,
+                name: node.about.text.clone(),
+            };
+            let inputs = explain::inputs(node, &job.declared, &self.files_of(job.node));
+            self.store().put_record(key, &record, &inputs, &job.slot)?;
+        }
+        Ok(Done { layer: Layer { content: written.content_id, diff }, adopted: diff != written.diff_id })
+    }
+}
+
+/// The time by the clock of the file system that a step writes to.
+fn clock_of(dir: &Path) -> Result<Time, Fault> {
+    let path = dir.join(".clock");
+    let time = || -> std::io::Result<Time> {
+        let metadata = File::create(&path)?.metadata()?;
+        std::fs::remove_file(&path)?;
+        Ok(Time::new(metadata.mtime(), metadata.mtime_nsec() as u32))
+    };
+    time().map_err(|error| Fault::of(Blame::Environment, &error))
+}
+
+/// The new upper directory is the root of what the step sees: it gets the root's own mode and owner.
+fn same_root(below: &View, upper: &Path) -> Result<(), Fault> {
+    let (mode, uid, gid) = match below.entry(&ireko_layer::TreePath::root()) {
+        Some(root) => (root.meta.mode, root.meta.uid, root.meta.gid),
+        None => (0o755, 0, 0),
+    };
+    let io = |error: std::io::Error| Fault::of(Blame::Environment, &error);
+    std::os::unix::fs::chown(upper, Some(uid), Some(gid)).map_err(io)?;
+    std::fs::set_permissions(upper, std::os::unix::fs::PermissionsExt::from_mode(mode)).map_err(io)
+}
+
+/// A layer that could not be written or read: files that changed meanwhile are a case of their own.
+fn layer_fault(error: &ireko_layer::Error) -> Fault {
+    match error {
+        ireko_layer::Error::ChangedWhileRead { path } => Fault::Stale(format!("`{path}` changed while being read")),
+        other => Fault::of(other.blame(), other),
+    }
+}
+
+impl From<ireko_layer::Error> for Fault {
+    fn from(error: ireko_layer::Error) -> Self {
+        layer_fault(&error)
+    }
+}

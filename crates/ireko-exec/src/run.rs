@@ -1,0 +1,223 @@
+//! One RUN step: what it sees, what it says, what it leaves.
+
+use crate::error::{Failed, Fault};
+use crate::mounts::{self, Mounted};
+use crate::passwd;
+use crate::perform::{Job, Performer};
+use crate::secrets::Mask;
+use ireko_graph::op::{Network, Run, Security};
+use ireko_layer::View;
+use ireko_report::{Blame, Event, Stream};
+use ireko_sys::sandbox::{self, Exit, Running, Sandbox};
+use rustix::event::{PollFd, PollFlags, poll};
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+
+/// Docker's and BuildKit's default search path for programs.
+pub const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// The host name that a step sees unless it is given another; fixed, so that no machine's name reaches a layer.
+pub const HOST_NAME: &str = "buildkitsandbox";
+
+/// What is the same for every step on this machine.
+#[derive(Clone, Debug)]
+pub struct SandboxSettings {
+    /// The machine's name servers: the text of its resolv.conf.
+    pub resolv_conf: Vec<u8>,
+}
+
+/// The files that stand in for the image's own while a step runs.
+pub struct ContainerFiles {
+    resolv_conf: PathBuf,
+    hosts: PathBuf,
+    hostname: PathBuf,
+}
+
+impl ContainerFiles {
+    /// Writes them into `dir`, for a container of this host name and with these further lines of /etc/hosts.
+    ///
+    /// # Errors
+    /// The directory cannot be written to.
+    pub fn write(dir: &Path, settings: &SandboxSettings, name: &str, extra: &[(String, String)]) -> std::io::Result<Self> {
+        let files = Self { resolv_conf: dir.join("resolv.conf"), hosts: dir.join("hosts"), hostname: dir.join("hostname") };
+        std::fs::write(&files.resolv_conf, &settings.resolv_conf)?;
+        let mut hosts = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n".to_owned();
+        hosts.push_str(&format!("127.0.0.1\t{name}\n"));
+        for (name, address) in extra {
+            hosts.push_str(&format!("{address}\t{name}\n"));
+        }
+        std::fs::write(&files.hosts, hosts)?;
+        std::fs::write(&files.hostname, format!("{name}\n"))?;
+        Ok(files)
+    }
+
+    /// The mounts that show them.
+    pub fn mounts(&self) -> Vec<sandbox::Mount> {
+        let bind = |source: &Path, target: &str| sandbox::Mount::bind(source, target);
+        vec![bind(&self.resolv_conf, "/etc/resolv.conf"), bind(&self.hosts, "/etc/hosts"), bind(&self.hostname, "/etc/hostname")]
+    }
+}
+
+/// Runs the step on top of `root`. What it changed is in the upper directory of `root` afterwards.
+///
+/// False means that files of a local context changed while the step could see them: its result must not be recorded.
+pub(crate) fn run_step(performer: &Performer<'_>, job: &Job, run: &Run, below: &View, root: sandbox::RootFs, upper: &Path) -> Result<bool, Fault> {
+    let scratch = performer.scratch()?;
+    let mounted = mounts::prepare(performer, job, run, below, scratch.path())?;
+    let sandbox = sandbox_of(performer, run, below, root, &mounted, scratch.path())?;
+    let program = run.argv.first().cloned().unwrap_or_default();
+    if performer.cancel().is_asked() {
+        return Err(Fault::Cancelled);
+    }
+    let (log, log_path) = performer.log(job.node)?;
+    let running = sandbox::spawn(&sandbox).map_err(|error| spawn_fault(&error, &program))?;
+    drop(sandbox);
+    let made = running.mount_points.clone();
+    let exit = watch(performer, job, running, log, &Mask::new(mounted.secrets()));
+    sandbox::remove_mount_points(upper, &made).map_err(|error| Fault::of(Blame::Environment, &error))?;
+    let exit = exit?;
+    match exit {
+        Exit::Code(0) => mounted.unchanged(),
+        _ if performer.cancel().is_asked() => Err(Fault::Cancelled),
+        exit => Err(exit_fault(exit, run, log_path)),
+    }
+}
+
+fn sandbox_of(performer: &Performer<'_>, run: &Run, below: &View, root: sandbox::RootFs, mounted: &Mounted, scratch: &Path) -> Result<Sandbox, Fault> {
+    let name = run.hostname.clone().unwrap_or_else(|| HOST_NAME.to_owned());
+    let io = |error: std::io::Error| Fault::of(Blame::Environment, &error);
+    let files = ContainerFiles::write(scratch, performer.settings(), &name, &run.extra_hosts).map_err(io)?;
+    let user = passwd::user(&run.user, below.passwd(), below.group()).map_err(|error| Fault::of(Blame::User, &error))?;
+
+    let mut sandbox = Sandbox::new(root, run.argv.iter().map(OsString::from).collect());
+    sandbox.env = environment(run, mounted, &user.home);
+    sandbox.cwd = PathBuf::from(run.cwd.as_str());
+    sandbox.hostname = name;
+    sandbox.network = match run.network {
+        Network::Default | Network::Host => sandbox::Network::Host,
+        Network::None => sandbox::Network::None,
+    };
+    sandbox.security = match run.security {
+        Security::Sandbox => sandbox::Security::Default,
+        Security::Insecure => sandbox::Security::Insecure,
+    };
+    sandbox.identity = sandbox::Identity { uid: user.uid, gid: user.gid, groups: user.groups };
+    if let Some(size) = run.shm_size {
+        sandbox.shm_size = size;
+    }
+    for (name, soft, hard) in &run.ulimits {
+        let number = |limit: i64| u64::try_from(limit).unwrap_or(u64::MAX);
+        match sandbox::Rlimit::named(name, number(*soft), number(*hard)) {
+            Some(limit) => sandbox.rlimits.push(limit),
+            None => return Err(Fault::failed(Blame::User, format!("unknown limit `{name}` in --ulimit"))),
+        }
+    }
+    sandbox.mounts = files.mounts();
+    // Parents before what is mounted inside them, whatever the order of the flags.
+    let mut mounts = mounted.mounts().to_vec();
+    mounts.sort_by(|a, b| a.target.cmp(&b.target));
+    sandbox.mounts.extend(mounts);
+    Ok(sandbox)
+}
+
+/// The step's variables: the Dockerfile's, then what only this run knows.
+fn environment(run: &Run, mounted: &Mounted, home: &str) -> Vec<(OsString, OsString)> {
+    let mut env: Vec<(OsString, OsString)> = Vec::new();
+    let has = |env: &[(OsString, OsString)], name: &str| env.iter().any(|(known, _)| known == name);
+    for (name, value) in run.env.iter().chain(&run.hidden_env) {
+        if !has(&env, name) {
+            env.push((name.into(), value.into()));
+        }
+    }
+    for (name, value) in mounted.variables() {
+        env.retain(|(known, _)| known != name);
+        env.push((name.clone(), value.clone()));
+    }
+    if !has(&env, "PATH") {
+        env.push(("PATH".into(), DEFAULT_PATH.into()));
+    }
+    if !has(&env, "HOME") {
+        env.push(("HOME".into(), home.into()));
+    }
+    env
+}
+
+/// Reads what the step writes until it ends; the wish to stop kills it.
+fn watch(performer: &Performer<'_>, job: &Job, mut running: Running, mut log: File, mask: &Mask) -> Result<Exit, Fault> {
+    let io = |error: std::io::Error| Fault::of(Blame::Environment, &error);
+    let process = running.as_fd().try_clone_to_owned().map_err(io)?;
+    let _registered = performer.cancel().on_ask(move || {
+        // It may have ended by itself.
+        let _ = rustix::process::pidfd_send_signal(&process, rustix::process::Signal::KILL);
+    });
+    let streams = [(running.stdout.take(), Stream::Stdout), (running.stderr.take(), Stream::Stderr)];
+    let streams = streams.into_iter().filter_map(|(file, stream)| Some((file?, stream, mask.clone())));
+    let mut open: Vec<(File, Stream, Mask)> = streams.collect();
+    let mut buffer = vec![0; 64 * 1024];
+    while !open.is_empty() {
+        let ready = readable(&open).map_err(io)?;
+        let mut at = 0;
+        let mut failure = None;
+        open.retain_mut(|(file, stream, mask)| {
+            at += 1;
+            if !ready[at - 1] || failure.is_some() {
+                return true;
+            }
+            // A terminal or pipe whose writers are gone may also answer with an error: that is its end.
+            let count = file.read(&mut buffer).unwrap_or(0);
+            let bytes = if count == 0 { mask.finish() } else { mask.pass(&buffer[..count]) };
+            if !bytes.is_empty() {
+                failure = log.write_all(&bytes).err();
+                performer.emit(Event::StepLog { node: job.node.0, stream: *stream, bytes });
+            }
+            count > 0
+        });
+        if let Some(error) = failure {
+            return Err(io(error).named("cannot write the step's log".to_owned()));
+        }
+    }
+    running.wait().map_err(|error| Fault::of(Blame::Environment, &error))
+}
+
+/// Which of these can be read, or have ended.
+fn readable(open: &[(File, Stream, Mask)]) -> std::io::Result<Vec<bool>> {
+    let mut fds: Vec<PollFd<'_>> = open.iter().map(|(file, ..)| PollFd::new(file, PollFlags::IN)).collect();
+    match poll(&mut fds, None) {
+        Ok(_) | Err(rustix::io::Errno::INTR) => {}
+        Err(error) => return Err(error.into()),
+    }
+    Ok(fds.iter().map(|fd| !fd.revents().is_empty()).collect())
+}
+
+fn spawn_fault(error: &ireko_sys::Error, program: &str) -> Fault {
+    match error.exit_code() {
+        Some(code) => {
+            let mut fault = Fault::of(Blame::Step, error);
+            if let Fault::Failed(failed) = &mut fault {
+                failed.exit_code = Some(i32::from(code));
+                let shell = program.ends_with("/sh") || program.ends_with("bash");
+                failed.hint = shell.then(|| "the image has no such shell: use the exec form, or SHELL".to_owned());
+            }
+            fault
+        }
+        None => Fault::of(Blame::Environment, error).hint("`ireko doctor` says what works on this machine"),
+    }
+}
+
+fn exit_fault(exit: Exit, run: &Run, log: PathBuf) -> Fault {
+    let (message, code) = match exit {
+        Exit::Code(code) => (format!("the step failed with exit code {code}"), code),
+        Exit::Signal(signal) => (format!("the step was killed by signal {signal}"), 128 + signal),
+    };
+    let hint = match (code, run.network) {
+        (127, _) => Some("exit code 127: a program was not found; is it installed in this stage, and in PATH?".to_owned()),
+        (126, _) => Some("exit code 126: a program is there but cannot be executed".to_owned()),
+        (137, _) => Some("signal 9: the step may have run out of memory".to_owned()),
+        (_, Network::None) => Some("the step ran without network (--network=none)".to_owned()),
+        _ => None,
+    };
+    Fault::Failed(Box::new(Failed { message, causes: Vec::new(), hint, blame: Blame::Step, exit_code: Some(code), log: Some(log) }))
+}
