@@ -76,6 +76,7 @@ pub(super) fn read(
     let mut entries = Vec::new();
     let mut kept_out: Vec<(u32, String, u64)> = Vec::new();
     let mut room: Vec<u8> = Vec::with_capacity(NAMES);
+    let looker = Looker { fd, ignore, state };
     let mut names = RawDir::new(fd, room.spare_capacity_mut());
     while let Some(entry) = names.next() {
         let entry = entry?;
@@ -84,7 +85,7 @@ pub(super) fn read(
             continue;
         }
         let child = path.join(name.to_bytes()).map_err(io::Error::other)?;
-        match look(fd, name, entry.file_type(), &child, ignore, state)? {
+        match looker.look(name, entry.file_type(), child)? {
             Look::There(listed) => entries.push(*listed),
             Look::Gone => {}
             Look::KeptOut(line, pattern) => match kept_out.iter_mut().find(|(known, ..)| *known == line) {
@@ -116,53 +117,57 @@ enum Look<'a> {
     KeptOut(u32, &'a str),
 }
 
-fn look<'a>(
-    fd: &OwnedFd,
-    name: &CStr,
-    mut kind: FileType,
-    child: &TreePath,
+/// Looks at the names of one directory.
+struct Looker<'a> {
+    fd: &'a OwnedFd,
     ignore: &'a Patterns,
-    state: &State,
-) -> io::Result<Look<'a>> {
-    let stat = || rustix::fs::statx(fd, name, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::BASIC_STATS);
-    let mut statx = None;
-    if kind == FileType::Unknown {
-        let found = match stat() {
-            Err(Errno::NOENT) => return Ok(Look::Gone),
-            found => found?,
-        };
-        kind = FileType::from_raw_mode(found.stx_mode.into());
-        statx = Some(found);
-    }
-    let (mut hidden, mut inner) = (false, None);
-    if kind == FileType::Directory {
-        let below = ignore.enter(state, child);
-        if below.excluded() {
-            if ignore.prunable(&below, child) {
-                let decision = ignore.decided(&below);
-                return Ok(
-                    decision.map_or(Look::Gone, |decision| Look::KeptOut(decision.line, decision.pattern))
-                );
-            }
-            hidden = true;
+    state: &'a State,
+}
+
+impl<'a> Looker<'a> {
+    fn look(&self, name: &CStr, kind: FileType, path: TreePath) -> io::Result<Look<'a>> {
+        let mut statx = None;
+        let mut kind = kind;
+        if kind == FileType::Unknown {
+            let Some(found) = self.stat(name)? else { return Ok(Look::Gone) };
+            kind = FileType::from_raw_mode(found.stx_mode.into());
+            statx = Some(found);
         }
-        inner = Some(below);
-    } else if let Some(decision) = ignore.decide_in(state, child).filter(|decision| decision.excluded) {
-        return Ok(Look::KeptOut(decision.line, decision.pattern));
+        let (mut hidden, mut inner) = (false, None);
+        if kind == FileType::Directory {
+            let below = self.ignore.enter(self.state, &path);
+            if below.excluded() {
+                if self.ignore.prunable(&below, &path) {
+                    let decision = self.ignore.decided(&below);
+                    return Ok(decision
+                        .map_or(Look::Gone, |decision| Look::KeptOut(decision.line, decision.pattern)));
+                }
+                hidden = true;
+            }
+            inner = Some(below);
+        } else if let Some(decision) = self.ignore.decide_in(self.state, &path)
+            && decision.excluded
+        {
+            return Ok(Look::KeptOut(decision.line, decision.pattern));
+        }
+        if statx.is_none() {
+            statx = self.stat(name)?;
+        }
+        let Some(statx) = statx else { return Ok(Look::Gone) };
+        let Some(kind) = kind_of(self.fd, name, &statx)? else { return Ok(Look::Gone) };
+        // What was a directory when its name was read may be something else by now.
+        let state = inner.filter(|_| matches!(kind, ItemKind::Dir));
+        let item = Arc::new(Item { path, meta: meta_of(&statx), kind });
+        Ok(Look::There(Box::new(Listed { item, hidden, state })))
     }
-    let statx = match statx {
-        Some(statx) => statx,
-        None => match stat() {
-            Err(Errno::NOENT) => return Ok(Look::Gone),
-            found => found?,
-        },
-    };
-    let Some(kind) = kind_of(fd, name, &statx)? else { return Ok(Look::Gone) };
-    if !matches!(kind, ItemKind::Dir) {
-        inner = None;
+
+    fn stat(&self, name: &CStr) -> io::Result<Option<Statx>> {
+        match rustix::fs::statx(self.fd, name, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::BASIC_STATS) {
+            Ok(statx) => Ok(Some(statx)),
+            Err(Errno::NOENT) => Ok(None),
+            Err(errno) => Err(errno.into()),
+        }
     }
-    let item = Arc::new(Item { path: child.clone(), meta: meta_of(&statx), kind });
-    Ok(Look::There(Box::new(Listed { item, hidden, state: inner })))
 }
 
 /// `None` for a socket, which no layer can hold.
@@ -208,7 +213,7 @@ pub(super) fn file_stat(statx: &Statx) -> FileStat {
 pub(super) fn xattrs(fd: impl AsFd) -> io::Result<Xattrs> {
     let mut names = [MaybeUninit::<u8>::uninit(); 4096];
     let names = match rustix::fs::flistxattr(fd.as_fd(), &mut names) {
-        Ok((names, _)) if names.is_empty() => return Ok(Xattrs::new()),
+        Ok(([], _)) => return Ok(Xattrs::new()),
         Ok((names, _)) => names.to_vec(),
         Err(Errno::RANGE) => {
             let mut names = vec![0; 64 << 10];
@@ -240,13 +245,19 @@ fn goes_along(name: &[u8]) -> bool {
     name == b"security.capability" || (name.starts_with(b"user.") && !name.starts_with(b"user.overlay."))
 }
 
+/// Directories that were read, by path.
+pub(super) type Found = Vec<(TreePath, Arc<Dir>)>;
+
+/// A directory that could not be read, and why.
+pub(super) type Unreadable = (TreePath, io::Error);
+
 /// Reads everything below a directory by as many threads as there are.
 pub(super) fn walk(
     root: &OwnedFd,
     path: &TreePath,
     dir: &Arc<Dir>,
     ignore: &Patterns,
-) -> Result<Vec<(TreePath, Arc<Dir>)>, (TreePath, io::Error)> {
+) -> Result<Found, Unreadable> {
     let fd = Arc::new(open(root, path).map_err(|cause| (path.clone(), cause))?);
     let walk = Walk { ignore, found: Mutex::default(), failed: Mutex::new(None) };
     rayon::scope(|scope| walk.enter_all(scope, &fd, dir));
@@ -258,8 +269,8 @@ pub(super) fn walk(
 
 struct Walk<'a> {
     ignore: &'a Patterns,
-    found: Mutex<Vec<(TreePath, Arc<Dir>)>>,
-    failed: Mutex<Option<(TreePath, io::Error)>>,
+    found: Mutex<Found>,
+    failed: Mutex<Option<Unreadable>>,
 }
 
 impl Walk<'_> {

@@ -137,5 +137,5 @@ fn a_file_is_no_context() {
     let error =
         LocalContext::open(&bench.scratch().join("f"), Patterns::default(), &bench.store).err().unwrap();
     assert_eq!(error.blame(), ireko_report::Blame::User);
-    assert_eq!(bench.context("").item(&path("nothing/here")).unwrap().is_none(), true);
+    assert!(bench.context("").item(&path("nothing/here")).unwrap().is_none());
 }

@@ -75,7 +75,7 @@ impl<'a> Placing<'a> {
                 target = target.join(&pick.name)?;
             }
             self.staged.make_dirs(&target.parent().unwrap_or_default(), made, time)?;
-            return self.put(&target, number, 0, root, time);
+            return self.put(&target, (number, 0), root, time);
         }
         for (at, selected) in pick.entries.iter().enumerate().skip(1) {
             let path = target.join(&selected.below)?;
@@ -83,7 +83,7 @@ impl<'a> Placing<'a> {
             if selected.item.is_dir() {
                 self.dir(&path, selected)?;
             } else {
-                self.put(&path, number, at, selected, time)?;
+                self.put(&path, (number, at), selected, time)?;
             }
         }
         Ok(())
@@ -131,12 +131,11 @@ impl<'a> Placing<'a> {
         Ok(())
     }
 
-    /// A file or other thing that is no directory.
+    /// A file or other thing that is no directory; `from` are the numbers of its pick and of the entry there.
     fn put(
         &mut self,
         path: &TreePath,
-        number: usize,
-        at: usize,
+        from: (usize, usize),
         selected: &Selected,
         time: Time,
     ) -> Result<(), FilesError> {
@@ -147,7 +146,7 @@ impl<'a> Placing<'a> {
         let meta = self.meta(selected, time);
         let kind = match &selected.item.kind {
             ItemKind::File { .. } => {
-                self.staged.put_file(path, meta, number, at);
+                self.staged.put_file(path, meta, from);
                 return Ok(());
             }
             ItemKind::Dir => ChangeKind::Dir { opaque: false },

@@ -135,7 +135,7 @@ impl<'a> Staged<'a> {
     }
 
     /// Puts a selected file.
-    pub(crate) fn put_file(&mut self, path: &TreePath, meta: Meta, pick: usize, entry: usize) {
+    pub(crate) fn put_file(&mut self, path: &TreePath, meta: Meta, (pick, entry): (usize, usize)) {
         self.puts.insert(path.clone(), Put { meta, kind: PutKind::File { pick, entry } });
     }
 

@@ -158,10 +158,7 @@ impl Walk<'_> {
 pub(super) fn nearest_in(source: &Source, path: &TreePath) -> (String, Option<String>) {
     let mut dir = TreePath::root();
     for name in path.names() {
-        let next = dir.join(name).and_then(|next| match source.resolve(&next, Follow::All) {
-            Ok(next) => Ok(next),
-            Err(_) => Ok(next),
-        });
+        let next = dir.join(name).map(|next| source.resolve(&next, Follow::All).unwrap_or(next));
         if let Ok(next) = next
             && let Ok(Some(item)) = source.item(&next)
             && item.is_dir()
