@@ -1,5 +1,5 @@
 //! Measures how fast layers are written: `cargo run --release -p ireko-layer --example throughput -- DIR`, where DIR
-//! is a directory for some gigabytes. Prints wall time and peak memory of each deed.
+//! is a directory for some gigabytes. Prints wall time, CPU time and peak memory of each deed.
 #![expect(clippy::print_stdout, reason = "a program for people")]
 
 use std::fs::{self, File};
@@ -45,13 +45,19 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 type Done = Result<(), Box<dyn std::error::Error>>;
 
 fn timed(what: &str, deed: impl FnOnce() -> Done) -> Done {
-    let start = Instant::now();
+    let (start, used) = (Instant::now(), cpu());
     deed()?;
-    let took = start.elapsed().as_millis();
+    let (took, used) = (start.elapsed().as_millis(), cpu() - used);
     let status = fs::read_to_string("/proc/self/status")?;
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default().trim();
-    println!("{what:45} {took:6} ms   peak {peak}");
+    println!("{what:45} {took:6} ms   {used:6} ms of CPU   peak {peak}");
     Ok(())
+}
+
+/// Milliseconds of CPU that this process has used.
+fn cpu() -> i64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    time.tv_sec * 1000 + time.tv_nsec / 1_000_000
 }
 
 fn change(path: &str, host: &Path, size: u64) -> Result<Change, ireko_layer::Error> {

@@ -123,6 +123,8 @@ impl<R: Read> Reader<R> {
             None => unsigned(&block[124..136]).ok_or("a wrong size"),
         };
         let stored = match kind {
+            // GNU's incremental archives list a directory's names in its body.
+            _ if block[156] == b'D' => stored.map_err(|problem| fail(problem.to_owned()))?,
             Type::File => stored.map_err(|problem| fail(problem.to_owned()))?,
             // Some programs give directories and links a size, and none of them any bytes.
             _ => 0,
