@@ -39,6 +39,8 @@ pub fn perform_copy(
 
 /// Where the copy's files are in the tree, with their sources' present times. `base` is the tree below the copy.
 pub fn fresh_times(copy: &Copy, picked: &Picked, base: &View) -> Result<Vec<(TreePath, Time)>, FilesError> {
+    let nothing = View::default();
+    let base = if copy.link { &nothing } else { base };
     let mut placing = Placing::new(copy, base, Time::default(), None)?;
     for (number, pick) in picked.picks.iter().enumerate() {
         if let PickSource::Files(_) = pick.source {

@@ -24,7 +24,8 @@ use std::path::{Path, PathBuf};
 pub(crate) fn lay(performer: &Performer<'_>, job: &Job, below: &View, lowers: &[PathBuf], dir: &Path) -> Result<Option<PathBuf>, Fault> {
     let mut times: BTreeMap<TreePath, Time> = BTreeMap::new();
     for (layer, origin) in job.base_origins.iter().enumerate() {
-        for (path, time) in present_times(performer, job, *origin, below)? {
+        let under = View::new(below.layers()[..layer].to_vec());
+        for (path, time) in present_times(performer, job, *origin, &under)? {
             let Some(found) = below.find(&path) else { continue };
             // A later layer may have put something else there, whose time is its own.
             let is_file = matches!(found.entry.kind, Kind::File { .. });

@@ -2,6 +2,7 @@
 
 use crate::build::Surroundings;
 use crate::cancel::Cancel;
+use crate::context::LocalContext;
 use crate::copy::perform_copy;
 use crate::error::Fault;
 use crate::makedir::make_dir;
@@ -131,6 +132,10 @@ impl<'a> Performer<'a> {
     /// Digests everything the node selects, in the order of [`ireko_graph::Node::selections`].
     pub(crate) fn select(&self, job: &Job) -> Result<Vec<SelectionId>, Fault> {
         let node = self.graph.node(job.node);
+        // Asked again, since its files changed while they were read: what was seen of contexts is old.
+        if self.lock_selections().contains_key(&job.node) {
+            self.surroundings.contexts.values().for_each(LocalContext::forget);
+        }
         let mut all = Vec::new();
         for selection in node.selections() {
             all.push(self.select_one(job, &node.op, &selection)?);
