@@ -16,16 +16,25 @@ pub struct Assembled {
     pub id: Digest,
 }
 
-/// Gives a planned config its layers (all, bottom first) and the time of making; history entries that have a time
-/// already, the base's, keep it.
-pub fn assemble(config: ImageConfig, layers: &[Digest], created: Timestamp) -> Assembled {
+/// Gives a planned config its layers (all, bottom first, each with the time of its making where that is known) and its
+/// times. History entries that have a time already, the base's, keep it; one without a layer has the time of the entry
+/// before it, as with BuildKit, so an image none of whose steps ran again is the same image. `epoch` overrides all.
+pub fn assemble(
+    config: ImageConfig,
+    layers: &[(Digest, Option<Timestamp>)],
+    epoch: Option<Timestamp>,
+) -> Assembled {
     let mut config = config;
-    config.rootfs.diff_ids = layers.to_vec();
-    config.created = Some(created);
+    config.rootfs.diff_ids = layers.iter().map(|(diff, _)| *diff).collect();
     settle_history(&mut config.history, layers.len());
+    let mut times = layers.iter().map(|(_, made)| *made);
+    let mut last = config.created.unwrap_or(Timestamp::EPOCH);
     for entry in &mut config.history {
-        entry.created.get_or_insert(created);
+        let made = if entry.empty_layer { None } else { times.next().flatten() };
+        last = entry.created.or(epoch).or(made).unwrap_or(last);
+        entry.created = Some(last);
     }
+    config.created = Some(epoch.unwrap_or(last));
     let bytes = config.to_json();
     let id = Digest::of(&bytes);
     Assembled { config, bytes, id }

@@ -23,6 +23,17 @@ pub enum Error {
         #[source]
         cause: Option<Box<RegistryError>>,
     },
+    /// The store does not have the image, and its registry cannot be asked.
+    #[error("image `{asked}` is not in the store{}, and its registry gave no answer", near_names(near))]
+    NotInStore {
+        /// What was asked for, as people write it.
+        asked: String,
+        /// Names in the store that read alike.
+        near: Vec<String>,
+        /// What happened with the registry.
+        #[source]
+        cause: Box<RegistryError>,
+    },
     /// A registry failed otherwise.
     #[error(transparent)]
     Registry(#[from] Box<RegistryError>),
@@ -101,7 +112,7 @@ pub enum Error {
 }
 
 fn near_names(near: &[String]) -> String {
-    if near.is_empty() { String::new() } else { format!("; names there: {}", near.join(", ")) }
+    if near.is_empty() { String::new() } else { format!("; near it: {}", near.join(", ")) }
 }
 
 impl Error {
@@ -110,7 +121,7 @@ impl Error {
         match self {
             Self::NoImage { .. } | Self::NotAnImage { .. } | Self::Platform { .. } => Blame::User,
             Self::Document { .. } => Blame::User,
-            Self::Registry(cause) => cause.blame(),
+            Self::Registry(cause) | Self::NotInStore { cause, .. } => cause.blame(),
             Self::Store(cause) => cause.blame(),
             Self::Layer { cause, .. } => cause.blame(),
             Self::Io { cause, .. } if is_users(cause) => Blame::User,
@@ -122,7 +133,7 @@ impl Error {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::NoImage { .. } => Some("check the spelling; `ireko images` lists what is in the store"),
-            Self::Registry(cause) => cause.hint(),
+            Self::Registry(cause) | Self::NotInStore { cause, .. } => cause.hint(),
             Self::Store(cause) => cause.hint(),
             Self::NotAnImage { .. } => {
                 Some("docker archives, OCI archives and OCI layout directories can be read")

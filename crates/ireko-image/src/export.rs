@@ -1,15 +1,22 @@
 //! Writing images: archives and layout directories with compressed layers.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use ireko_layer::Compression;
-use ireko_oci::{Digest, Reference};
+use ireko_oci::{
+    ArchiveImage, Compression as Codec, Descriptor, Digest, ImageConfig, Index, Manifest, MediaType,
+    OciLayout, Reference, annotation, blob_path,
+};
 use ireko_report::Sink;
 use ireko_store::{Image, Store};
 
 use crate::assemble::Assembled;
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::flat;
+use crate::output::{Content, Folder, Output};
+use crate::pack::{Packed, Packer};
 
 /// What is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,7 +64,17 @@ pub struct Exported {
     pub bytes: u64,
 }
 
+/// An image as it is written into an archive.
+struct Unit {
+    names: Vec<Reference>,
+    config: ImageConfig,
+    config_bytes: Vec<u8>,
+    /// A manifest that others wrote and that still holds.
+    manifest: Option<Vec<u8>>,
+}
+
 /// Writes one image. Its layers must be in the store: see [`crate::Images::complete`].
+#[expect(clippy::too_many_arguments, reason = "what, as what, where to, by how many, and who is told")]
 pub fn export(
     store: &Arc<Store>,
     image: &Assembled,
@@ -66,10 +83,21 @@ pub fn export(
     threads: usize,
     sink: &dyn Sink,
 ) -> Result<Exported> {
-    unimplemented!("being built")
+    let layers = &image.config.rootfs.diff_ids;
+    match destination.form {
+        Form::Tar => flat::tar(store, layers, &destination.to),
+        Form::Local => flat::local(store, layers, &destination.to, sink),
+        _ => {
+            let packer = Packer { store, how: destination.compression, threads, sink };
+            let (config, config_bytes) = (image.config.clone(), image.bytes.clone());
+            let names = names.iter().map(Reference::or_latest).collect();
+            archive(&packer, vec![Unit { names, config, config_bytes, manifest: None }], destination)
+        }
+    }
 }
 
-/// Writes several images of the store into one archive.
+/// Writes several images of the store into one archive. Docker archives have plain layers where nothing else is said,
+/// as `docker save` writes them; OCI archives keep manifests and layers as they came.
 pub fn save(
     store: &Arc<Store>,
     images: &[(Image, Vec<Reference>)],
@@ -77,5 +105,206 @@ pub fn save(
     threads: usize,
     sink: &dyn Sink,
 ) -> Result<Exported> {
-    unimplemented!("being built")
+    let mut destination = destination.clone();
+    let is_docker = matches!(destination.form, Form::DockerTar | Form::DockerDir);
+    if is_docker {
+        destination.compression.get_or_insert(Compression::None);
+    }
+    let mut units = Vec::new();
+    for (image, names) in images {
+        let gone = ireko_store::Error::BlobGone { digest: image.id };
+        let config_bytes = store.read_blob(&image.id)?.ok_or(gone)?;
+        let config = store.image_config(image)?;
+        let manifest = match destination.compression {
+            None => whole_manifest(store, image)?,
+            Some(_) => None,
+        };
+        units.push(Unit {
+            names: names.iter().map(Reference::or_latest).collect(),
+            config,
+            config_bytes,
+            manifest,
+        });
+    }
+    if let (Form::Tar | Form::Local, [unit]) = (destination.form, units.as_slice()) {
+        let layers = &unit.config.rootfs.diff_ids;
+        return match destination.form {
+            Form::Tar => flat::tar(store, layers, &destination.to),
+            _ => flat::local(store, layers, &destination.to, sink),
+        };
+    }
+    let packer = Packer { store, how: destination.compression, threads, sink };
+    archive(&packer, units, &destination)
 }
+
+/// The manifest an image came with, if all its blobs are still here.
+fn whole_manifest(store: &Store, image: &Image) -> Result<Option<Vec<u8>>> {
+    let Some(digest) = &image.manifest else { return Ok(None) };
+    let Some(manifest) = store.image_manifest(image)? else { return Ok(None) };
+    let is_whole = manifest.layers.iter().all(|layer| store.blob_size(&layer.digest) == Some(layer.size));
+    if is_whole { Ok(store.read_blob(digest)?) } else { Ok(None) }
+}
+
+/// All that an archive holds, before anything is written.
+#[derive(Default)]
+struct Contents {
+    documents: BTreeMap<Digest, Vec<u8>>,
+    /// Layers by blob digest; with its diff ID where the plain tar is meant.
+    layers: BTreeMap<Digest, (u64, Option<Digest>)>,
+    entries: Vec<Descriptor>,
+    images: Vec<ArchiveImage>,
+    manifests: Vec<Digest>,
+}
+
+fn archive(packer: &Packer<'_>, units: Vec<Unit>, destination: &Destination) -> Result<Exported> {
+    let is_docker = matches!(destination.form, Form::DockerTar | Form::DockerDir);
+    let as_dir = matches!(destination.form, Form::OciDir | Form::DockerDir);
+    let mut contents = Contents::default();
+    for unit in units {
+        contents.add(packer, unit, is_docker)?;
+    }
+    let mut folder = Folder::open(&destination.to, as_dir)?;
+    contents.write_blobs(packer.store, &mut folder)?;
+    let index = Index::new(MediaType::OCI_INDEX, merged(contents.entries, folder.present("index.json")));
+    let layout = OciLayout::default().to_json();
+    // In the order of names, as other tools write them; a directory's index comes last of what readers need.
+    if is_docker {
+        let list = ArchiveImage::list_to_json(&contents.images);
+        folder.file("oci-layout", 0o444, Content::Bytes(&layout))?;
+        folder.file("manifest.json", 0o644, Content::Bytes(&list))?;
+        folder.file("index.json", 0o644, Content::Bytes(&index.to_json()))?;
+    } else {
+        folder.file("oci-layout", 0o444, Content::Bytes(&layout))?;
+        folder.file("index.json", 0o644, Content::Bytes(&index.to_json()))?;
+    }
+    let manifest = match contents.manifests.as_slice() {
+        [one] => Some(*one),
+        _ => None,
+    };
+    Ok(Exported { manifest, bytes: folder.finish()? })
+}
+
+impl Contents {
+    fn add(&mut self, packer: &Packer<'_>, unit: Unit, is_docker: bool) -> Result<()> {
+        let Unit { names, config, config_bytes, manifest } = unit;
+        let layers = match &manifest {
+            None => packer.all(&config.rootfs.diff_ids)?,
+            Some(_) => Vec::new(),
+        };
+        let (bytes, kind) = match manifest {
+            Some(bytes) => {
+                let parsed = Manifest::parse(&bytes).map_err(|cause| document(&config_bytes, cause))?;
+                for layer in &parsed.layers {
+                    self.layers.insert(layer.digest, (layer.size, None));
+                }
+                let kind =
+                    if parsed.media_type.is_empty() { MediaType::OCI_MANIFEST } else { parsed.media_type };
+                (bytes, kind)
+            }
+            None => {
+                for layer in &layers {
+                    self.layers.insert(layer.digest, (layer.size, layer.is_tar().then_some(layer.diff)));
+                }
+                // Docker has no type for zstd that other tools agree on.
+                let as_docker = is_docker && layers.iter().all(|layer| layer.codec != Codec::Zstd);
+                let manifest = manifest_of(&config_bytes, &layers, as_docker);
+                (manifest.to_json(), manifest.media_type)
+            }
+        };
+        let id = Digest::of(&config_bytes);
+        let mut entry = Descriptor::of(kind, &bytes);
+        entry.platform = Some(config.platform());
+        if let Some(created) = config.created {
+            entry.annotations.insert(annotation::CREATED.to_owned(), created.to_string());
+        }
+        self.manifests.push(entry.digest);
+        self.documents.insert(entry.digest, bytes);
+        self.documents.insert(id, config_bytes);
+        if is_docker {
+            let (config, layers) =
+                (blob_path(&id), layers.iter().map(|layer| blob_path(&layer.digest)).collect());
+            let repo_tags = names.iter().map(Reference::familiar).collect();
+            self.images.push(ArchiveImage { config, repo_tags, layers, ..ArchiveImage::default() });
+        }
+        self.entries.extend(names.iter().map(|name| {
+            let mut entry = entry.clone();
+            entry.annotations.insert(annotation::CONTAINERD_IMAGE_NAME.to_owned(), name.to_string());
+            if let Some(tag) = name.tag() {
+                entry.annotations.insert(annotation::REF_NAME.to_owned(), tag.to_owned());
+            }
+            entry
+        }));
+        if names.is_empty() {
+            self.entries.push(entry);
+        }
+        Ok(())
+    }
+
+    fn write_blobs(&self, store: &Arc<Store>, folder: &mut Folder) -> Result<()> {
+        folder.dir("blobs")?;
+        folder.dir("blobs/sha256")?;
+        let mut digests: Vec<&Digest> = self.documents.keys().chain(self.layers.keys()).collect();
+        digests.sort();
+        digests.dedup();
+        for digest in digests {
+            let name = blob_path(digest);
+            if let Some(bytes) = self.documents.get(digest) {
+                folder.file(&name, 0o444, Content::Bytes(bytes))?;
+                continue;
+            }
+            let (size, diff) = self.layers[digest];
+            if folder.has(&name, size) {
+                continue;
+            }
+            let content = match (store.open_blob(digest)?, diff) {
+                (Some(file), _) => Content::File(file, size),
+                (None, Some(diff)) => {
+                    let tar =
+                        |output: &mut Output| store.copy_tar(&diff, output).map(drop).map_err(Error::from);
+                    folder.file(&name, 0o444, Content::Made(size, &tar))?;
+                    continue;
+                }
+                (None, None) => return Err(ireko_store::Error::BlobGone { digest: *digest }.into()),
+            };
+            folder.file(&name, 0o444, content)?;
+        }
+        Ok(())
+    }
+}
+
+fn manifest_of(config: &[u8], layers: &[Packed], as_docker: bool) -> Manifest {
+    let (kind, config_kind) = match as_docker {
+        true => (MediaType::DOCKER_MANIFEST, MediaType::DOCKER_CONFIG),
+        false => (MediaType::OCI_MANIFEST, MediaType::OCI_CONFIG),
+    };
+    let layers = layers.iter().map(|layer| {
+        let kind =
+            if as_docker { MediaType::docker_layer(layer.codec) } else { MediaType::oci_layer(layer.codec) };
+        Descriptor::new(kind, layer.digest, layer.size)
+    });
+    Manifest::new(kind, Descriptor::of(config_kind, config), layers.collect())
+}
+
+fn document(config: &[u8], cause: ireko_oci::OciError) -> Error {
+    let place = Digest::of(config).to_string();
+    Error::Document { name: "manifest".to_owned(), place, cause: Box::new(cause) }
+}
+
+/// The entries of a layout that is written into again: what has another name stays.
+fn merged(new: Vec<Descriptor>, present: Option<Vec<u8>>) -> Vec<Descriptor> {
+    let Some(old) = present.and_then(|bytes| Index::parse(&bytes).ok()) else { return new };
+    let name = |entry: &Descriptor| {
+        let name = entry.annotations.get(annotation::CONTAINERD_IMAGE_NAME);
+        name.or_else(|| entry.annotations.get(annotation::REF_NAME)).cloned()
+    };
+    let stays = |entry: &Descriptor| match name(entry) {
+        Some(old) => new.iter().all(|entry| name(entry).as_ref() != Some(&old)),
+        None => new.iter().all(|new| name(new).is_some() && new.digest != entry.digest),
+    };
+    let mut entries: Vec<Descriptor> = old.manifests.into_iter().filter(|entry| stays(entry)).collect();
+    entries.extend(new);
+    entries
+}
+
+#[cfg(test)]
+mod tests;

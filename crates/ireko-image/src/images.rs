@@ -1,14 +1,24 @@
 //! Finding images, and bringing their layers.
 
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use ireko_oci::{Digest, ImageConfig, Platform, Reference};
-use ireko_registry::Registry;
-use ireko_report::Sink;
-use ireko_store::{Image, Store};
+use ireko_registry::{Registry, RegistryError, RemoteImage};
+use ireko_report::{Event, Sink, nearest_names};
+use ireko_store::{BlobForm, Image, NewImage, Store};
 
-use crate::error::Result;
+use crate::describe::{Described, Reader};
+use crate::error::{Error, Result};
+use crate::files::{Files, Piece};
+use crate::origin::{self, Origin};
+use crate::pack::parallel;
+
+/// So many layers are fetched at a time.
+const TRANSFERS: usize = 4;
+/// Progress is told in steps of this size.
+const PROGRESS_STEP: u64 = 512 << 10;
 
 /// Whether the store's word on a name is enough.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,37 +58,252 @@ pub struct Resolved {
     pub from: String,
 }
 
+/// Where layers are, by image and diff ID.
+type Places = BTreeMap<(Digest, Digest), Origin>;
+
 /// The images that can be reached. Several threads may use it at once.
 pub struct Images {
-    store: Arc<Store>,
+    pub(crate) store: Arc<Store>,
     registry: Arc<Registry>,
     sink: Arc<dyn Sink>,
     pull: PullPolicy,
+    places: Mutex<Places>,
+    turns: Mutex<BTreeMap<Digest, Arc<Mutex<()>>>>,
 }
 
 impl Images {
     /// The images of a store and of what a registry session reaches; progress of transfers goes to `sink`.
     pub fn new(store: Arc<Store>, registry: Arc<Registry>, sink: Arc<dyn Sink>, pull: PullPolicy) -> Self {
-        Self { store, registry, sink, pull }
+        Self { store, registry, sink, pull, places: Mutex::default(), turns: Mutex::default() }
     }
 
     /// Finds an image by its source. Nothing but manifest and config is read.
     pub fn resolve(&self, source: &Source, platform: &Platform) -> Result<Resolved> {
-        unimplemented!("being built")
+        match source {
+            Source::Reference(reference) => self.by_reference(&reference.or_latest(), platform),
+            Source::Layout { dir, image } => self.in_layout(dir, image.as_deref(), platform),
+            Source::Archive(path) if path.is_dir() => self.in_layout(path, None, platform),
+            Source::Archive(path) => self.in_archive(path, platform),
+        }
+    }
+
+    fn by_reference(&self, reference: &Reference, platform: &Platform) -> Result<Resolved> {
+        if self.pull == PullPolicy::IfMissing
+            && let Some(image) = self.in_store(reference, platform)?
+        {
+            let config = self.store.image_config(&image)?;
+            self.store.hold_image(&image)?;
+            let digest = image.manifest.unwrap_or(image.id);
+            return Ok(Resolved { config, config_digest: image.id, digest, from: "store".to_owned() });
+        }
+        let remote = self.remote(reference, platform)?;
+        let config_digest = self.remember_remote(&remote)?;
+        let RemoteImage { config, manifest_digest: digest, .. } = remote;
+        Ok(Resolved { config, config_digest, digest, from: reference.domain().to_owned() })
+    }
+
+    /// The store's image of this name, if it is for the platform.
+    fn in_store(&self, reference: &Reference, platform: &Platform) -> Result<Option<Image>> {
+        let fits = |image: &Image| platform.runnable().iter().any(|it| it.same(&image.platform));
+        if let Some(image) = self.store.image(&reference.to_string())? {
+            return Ok(Some(image).filter(fits));
+        }
+        let Some(digest) = reference.digest() else { return Ok(None) };
+        let pinned = reference.repository().with_digest(digest).to_string();
+        if let Some(image) = self.store.image(&pinned)? {
+            return Ok(Some(image).filter(fits));
+        }
+        let rows = self.store.images()?;
+        Ok(rows
+            .into_iter()
+            .map(|row| row.image)
+            .find(|image| image.manifest == Some(digest) || image.id == digest))
+    }
+
+    fn remote(&self, reference: &Reference, platform: &Platform) -> Result<RemoteImage> {
+        self.registry.image(reference, platform).map_err(|error| self.not_found(reference, error))
+    }
+
+    /// Says what was asked for, where it was looked for, and what reads alike.
+    fn not_found(&self, reference: &Reference, error: RegistryError) -> Error {
+        let asked = reference.familiar();
+        let known = self.familiar_names();
+        let mut near: Vec<String> =
+            nearest_names(&asked, known.iter().map(String::as_str)).into_iter().map(str::to_owned).collect();
+        match error {
+            RegistryError::NotFound { similar, host, said, reference: name } => {
+                near.extend(similar.iter().map(|tag| format!("{}:{tag}", reference.familiar_name())));
+                near.dedup();
+                let looked = vec!["the store".to_owned(), format!("`{host}`")];
+                let cause = RegistryError::NotFound { similar: Vec::new(), host, said, reference: name };
+                Error::NoImage { asked, looked, near, cause: Some(Box::new(cause)) }
+            }
+            RegistryError::Http { .. } | RegistryError::Denied { .. }
+                if self.pull == PullPolicy::IfMissing =>
+            {
+                Error::NotInStore { asked, near, cause: Box::new(error) }
+            }
+            other => other.into(),
+        }
+    }
+
+    fn familiar_names(&self) -> Vec<String> {
+        // Only for a suggestion: a store that cannot be listed suggests nothing.
+        let rows = self.store.images().unwrap_or_default();
+        let names = rows.into_iter().flat_map(|row| row.names);
+        names.filter_map(|name| Some(name.parse::<Reference>().ok()?.familiar())).collect()
+    }
+
+    fn remember_remote(&self, remote: &RemoteImage) -> Result<Digest> {
+        let RemoteImage { reference, manifest, config, .. } = remote;
+        let id = manifest.config.digest;
+        let repository = reference.repository();
+        let layers = config.rootfs.diff_ids.iter().zip(&manifest.layers);
+        self.remember(
+            &id,
+            layers.map(|(diff, blob)| {
+                (*diff, Origin::Registry { reference: repository.clone(), blob: Box::new(blob.clone()) })
+            }),
+        )?;
+        Ok(id)
+    }
+
+    fn remember(&self, id: &Digest, origins: impl Iterator<Item = (Digest, Origin)>) -> Result<()> {
+        for (diff, origin) in origins {
+            if !self.store.presence(&diff)? {
+                origin.remember(&self.store, &diff)?;
+            }
+            lock(&self.places).insert((*id, diff), origin);
+        }
+        Ok(())
+    }
+
+    fn in_layout(&self, dir: &Path, wanted: Option<&str>, platform: &Platform) -> Result<Resolved> {
+        let dir = std::fs::canonicalize(dir).map_err(|cause| Error::io("open directory", dir, cause))?;
+        let files = Files::dir(&dir)?;
+        let found = Reader { store: &self.store, files: &files, platform }.one(wanted)?;
+        let origins = found.config.rootfs.diff_ids.iter().zip(&found.layers).map(|(diff, part)| {
+            let blob = part.blob.clone().map(Box::new);
+            (*diff, Origin::Layout { dir: dir.clone(), name: part.name.clone(), blob })
+        });
+        self.remember(&found.id, origins)?;
+        Ok(resolved(found, files.place))
+    }
+
+    fn in_archive(&self, path: &Path, platform: &Platform) -> Result<Resolved> {
+        let path = std::fs::canonicalize(path).map_err(|cause| Error::io("open", path, cause))?;
+        let files = crate::load::open(&self.store, &path)?;
+        let found = Reader { store: &self.store, files: &files, platform }.one(None)?;
+        let mut origins = Vec::new();
+        for (diff, part) in found.config.rootfs.diff_ids.iter().zip(&found.layers) {
+            let missing = || Error::no_archive(&files.place, format!("its layer `{}` is missing", part.name));
+            let piece = files.find(&part.name)?.ok_or_else(missing)?;
+            match piece {
+                Piece::Range { offset, size, .. } => {
+                    let blob = part.blob.clone().map(Box::new);
+                    origins.push((*diff, Origin::Archive { path: path.clone(), offset, size, blob }));
+                }
+                // A compressed archive had to be read as a whole already.
+                piece => self.take(diff, &piece, part.blob.as_ref(), &files.place)?,
+            }
+        }
+        self.remember(&found.id, origins.into_iter())?;
+        Ok(resolved(found, files.place))
     }
 
     /// Makes sure that a layer of a resolved image is in the store. The same layer is fetched once, however many ask.
     pub fn bring(&self, config: &Digest, diff: &Digest) -> Result<()> {
-        unimplemented!("being built")
+        if self.store.presence(diff)? {
+            return Ok(());
+        }
+        let turn = Arc::clone(lock(&self.turns).entry(*diff).or_default());
+        let _turn = lock(&turn);
+        if self.store.presence(diff)? {
+            return Ok(());
+        }
+        let known = lock(&self.places).get(&(*config, *diff)).cloned();
+        let origin =
+            known.or_else(|| Origin::recall(&self.store, diff)).ok_or(Error::NoOrigin { diff: *diff })?;
+        if let Some((piece, blob, place)) = origin.piece()? {
+            return self.take(diff, &piece, blob, &place);
+        }
+        match &origin {
+            Origin::Registry { reference, blob } => self.fetch(reference, blob, diff),
+            Origin::Layout { .. } | Origin::Archive { .. } => Err(Error::NoOrigin { diff: *diff }),
+        }
+    }
+
+    pub(crate) fn take(
+        &self,
+        diff: &Digest,
+        piece: &Piece,
+        blob: Option<&ireko_oci::Descriptor>,
+        place: &str,
+    ) -> Result<()> {
+        let mut progress = self.progress(&format!("reading {}", diff.short()), piece.size());
+        origin::take(&self.store, diff, (piece, blob, place), &mut progress)
+    }
+
+    fn fetch(&self, reference: &Reference, blob: &ireko_oci::Descriptor, diff: &Digest) -> Result<()> {
+        if !self.store.has_blob(&blob.digest) {
+            let mut draft = self.store.blob_draft()?;
+            let mut progress = self.progress(&format!("pulling {}", blob.digest.short()), blob.size);
+            self.registry.blob(reference, blob, &mut draft, &mut progress)?;
+            draft.publish(Some(&blob.digest))?;
+        }
+        let form = BlobForm { digest: blob.digest, media_type: blob.media_type.to_string(), size: blob.size };
+        let imported = self.store.import_blob(&form, Some(diff));
+        imported.map_err(|error| origin::wrong(error, &reference.familiar()))?;
+        Ok(())
+    }
+
+    fn progress(&self, what: &str, total: u64) -> impl FnMut(u64) + use<> {
+        let (sink, what) = (Arc::clone(&self.sink), what.to_owned());
+        let mut told = 0;
+        move |done| {
+            if done < total && done < told + PROGRESS_STEP {
+                return;
+            }
+            told = done;
+            sink.emit(Event::Progress { node: None, what: what.clone(), done, total: Some(total) });
+        }
     }
 
     /// Brings every layer of an image of the store that is missing.
     pub fn complete(&self, image: &Image) -> Result<()> {
-        unimplemented!("being built")
+        self.bring_all(&image.id, &image.diff_ids)
+    }
+
+    /// Brings those of these layers that are missing, several at a time.
+    pub fn bring_all(&self, config: &Digest, layers: &[Digest]) -> Result<()> {
+        parallel(layers, TRANSFERS, |diff| self.bring(config, diff))
     }
 
     /// Brings a whole image from its registry into the store, under its name. What is there already is not fetched.
     pub fn pull(&self, reference: &Reference, platform: &Platform) -> Result<Image> {
-        unimplemented!("being built")
+        let reference = reference.or_latest();
+        let remote = self.remote(&reference, platform)?;
+        let id = self.remember_remote(&remote)?;
+        self.bring_all(&id, &remote.config.rootfs.diff_ids)?;
+        let name = match reference.digest() {
+            Some(digest) => reference.repository().with_digest(digest),
+            None => reference,
+        };
+        let new = NewImage { config: &remote.config_bytes, manifest: Some(&remote.manifest_bytes) };
+        let image = self.store.put_image(&[name.to_string()], &new)?;
+        self.store.sync()?;
+        Ok(image)
     }
 }
+
+fn resolved(found: Described, from: String) -> Resolved {
+    let digest = found.manifest.as_ref().map_or(found.id, |(digest, _)| *digest);
+    Resolved { config: found.config, config_digest: found.id, digest, from }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+#[cfg(test)]
+mod tests;

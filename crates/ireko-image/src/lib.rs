@@ -12,11 +12,20 @@
 //! Read first [`Images`], then [`Destination`].
 #![forbid(unsafe_code)]
 
+mod archive;
 mod assemble;
+mod describe;
 mod error;
 mod export;
+mod files;
+mod flat;
 mod images;
 mod load;
+mod origin;
+mod output;
+mod pack;
+#[cfg(test)]
+mod testing;
 
 pub use assemble::{Assembled, assemble, keep};
 pub use error::{Error, Result};

@@ -1,0 +1,211 @@
+//! Compressed layers: chosen where the store has them, made once where it does not.
+
+use std::io::{self, Write};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use ireko_layer::{Compression, Compressor};
+use ireko_oci::{Compression as Codec, Digest, Fields, MediaType};
+use ireko_report::{Event, Sink};
+use ireko_store::{BlobForm, LayerInfo, Store};
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+
+/// Layers from this size on are compressed one after the other by all threads, smaller ones side by side.
+const LARGE: u64 = 16 << 20;
+/// Progress is told in steps of this size.
+const PROGRESS_STEP: u64 = 4 << 20;
+const DEFAULT: Compression = Compression::Gzip { level: 6 };
+
+/// A layer ready to be shipped: the blob's digest, size and compression.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Packed {
+    pub(crate) diff: Digest,
+    pub(crate) digest: Digest,
+    pub(crate) size: u64,
+    pub(crate) codec: Codec,
+}
+
+impl Packed {
+    /// Whether the blob is the layer's plain tar, which need not be a blob of the store.
+    pub(crate) fn is_tar(&self) -> bool {
+        self.digest == self.diff
+    }
+}
+
+/// How layers are wanted. `None` is gzip, or as they came from elsewhere.
+#[derive(Clone, Copy)]
+pub(crate) struct Packer<'a> {
+    pub(crate) store: &'a Arc<Store>,
+    pub(crate) how: Option<Compression>,
+    pub(crate) threads: usize,
+    pub(crate) sink: &'a dyn Sink,
+}
+
+/// What is noted of a blob made here.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+struct Made {
+    digest: Digest,
+    size: u64,
+}
+
+impl Packer<'_> {
+    /// Every layer in the wanted form, in the same order.
+    pub(crate) fn all(&self, layers: &[Digest]) -> Result<Vec<Packed>> {
+        let mut missing: Vec<(Digest, u64)> = Vec::new();
+        for diff in layers {
+            if self.ready(diff)?.is_none() && missing.iter().all(|(other, _)| other != diff) {
+                missing.push((*diff, self.layer(diff)?.tar_size));
+            }
+        }
+        let (large, small): (Vec<_>, Vec<_>) = missing.into_iter().partition(|(_, size)| *size >= LARGE);
+        for (diff, size) in &large {
+            self.compress(diff, *size, self.threads)?;
+        }
+        parallel(&small, self.threads, |(diff, size)| self.compress(diff, *size, 1))?;
+        let packed = |diff| self.ready(diff)?.ok_or(Error::NoOrigin { diff: *diff });
+        layers.iter().map(packed).collect()
+    }
+
+    fn layer(&self, diff: &Digest) -> Result<LayerInfo> {
+        match self.store.presence(diff)? {
+            true => self.store.layer(diff)?.ok_or(Error::NoOrigin { diff: *diff }),
+            false => Err(Error::NoOrigin { diff: *diff }),
+        }
+    }
+
+    /// The form that is there already.
+    fn ready(&self, diff: &Digest) -> Result<Option<Packed>> {
+        let info = self.layer(diff)?;
+        let how = self.how.unwrap_or(DEFAULT);
+        if how == Compression::None {
+            return Ok(Some(Packed { diff: *diff, digest: *diff, size: info.tar_size, codec: Codec::None }));
+        }
+        let wanted = codec(how);
+        let suits = |blob: &&BlobForm| {
+            let codec = codec_of(blob);
+            let fits = codec == Some(wanted)
+                || (self.how.is_none() && codec.is_some_and(|codec| codec != Codec::None));
+            fits && self.store.memo(&made_here(&blob.digest)).is_none()
+        };
+        if let Some(blob) = info.blobs.iter().find(suits) {
+            let codec = codec_of(blob).unwrap_or(wanted);
+            return Ok(Some(Packed { diff: *diff, digest: blob.digest, size: blob.size, codec }));
+        }
+        let noted =
+            self.store.memo(&made_from(diff, how)).and_then(|body| serde_json::from_slice(&body).ok());
+        let Some(Made { digest, size }) = noted else { return Ok(None) };
+        let is_there = info.blobs.iter().any(|blob| blob.digest == digest && blob.size == size);
+        Ok(is_there.then_some(Packed { diff: *diff, digest, size, codec: wanted }))
+    }
+
+    /// Compresses one layer into the store.
+    fn compress(&self, diff: &Digest, size: u64, threads: usize) -> Result<()> {
+        let how = self.how.unwrap_or(DEFAULT);
+        let failed = |cause| Error::Layer { deed: "compress", diff: *diff, cause: Box::new(cause) };
+        let compressor = Compressor::new(how, threads, self.store.blob_draft()?).map_err(failed)?;
+        let what = format!("compressing {}", diff.short());
+        let mut counted = Counted { inner: compressor, done: 0, told: 0, total: size, what, sink: self.sink };
+        let info = self.layer(diff)?;
+        if info.tar || !info.blobs.is_empty() {
+            // These were checked when they came in, and nobody writes to them.
+            let mut tar = self.store.open_tar(diff)?;
+            let stream = |cause| failed(ireko_layer::Error::Stream { deed: "compress", cause });
+            crate::files::copy(&mut tar, &mut counted).map_err(stream)?;
+        } else {
+            self.store.copy_tar(diff, &mut counted)?;
+        }
+        counted.tell();
+        let (draft, compressed) = counted.inner.finish().map_err(failed)?;
+        let digest = draft.publish(Some(&compressed.digest))?;
+        let media_type = MediaType::oci_layer(codec(how)).to_string();
+        self.store.put_memo(&made_here(&digest), diff.to_string().as_bytes())?;
+        self.store.add_blob(diff, &BlobForm { digest, media_type, size: compressed.size })?;
+        let made = Made { digest, size: compressed.size };
+        let body = serde_json::to_vec(&made).expect("a digest and a number serialise");
+        self.store.put_memo(&made_from(diff, how), &body)?;
+        Ok(())
+    }
+}
+
+fn codec(how: Compression) -> Codec {
+    match how {
+        Compression::Gzip { .. } | Compression::GzipSingle { .. } => Codec::Gzip,
+        Compression::Zstd { .. } => Codec::Zstd,
+        Compression::None => Codec::None,
+    }
+}
+
+fn codec_of(blob: &BlobForm) -> Option<Codec> {
+    MediaType::new(&blob.media_type).layer().map(|layer| layer.compression)
+}
+
+fn made_from(diff: &Digest, how: Compression) -> [u8; 32] {
+    let fields = Fields::new("ireko blob of layer/1").bytes("diff", diff.to_string().as_bytes());
+    fields.bytes("how", format!("{how:?}").as_bytes()).hash()
+}
+
+fn made_here(blob: &Digest) -> [u8; 32] {
+    Fields::new("ireko blob made here/1").bytes("blob", blob.to_string().as_bytes()).hash()
+}
+
+struct Counted<'a, W: Write> {
+    inner: Compressor<W>,
+    done: u64,
+    told: u64,
+    total: u64,
+    what: String,
+    sink: &'a dyn Sink,
+}
+
+impl<W: Write> Counted<'_, W> {
+    fn tell(&mut self) {
+        self.told = self.done;
+        let (what, done) = (self.what.clone(), self.done);
+        self.sink.emit(Event::Progress { node: None, what, done, total: Some(self.total) });
+    }
+}
+
+impl<W: Write> Write for Counted<'_, W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.inner.write(bytes)?;
+        self.done += written as u64;
+        if self.done >= self.told + PROGRESS_STEP {
+            self.tell();
+        }
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
+}
+
+/// Does the work for each item, on some threads; the first failure ends it.
+pub(crate) fn parallel<T: Sync>(
+    items: &[T],
+    threads: usize,
+    work: impl Fn(&T) -> Result<()> + Sync,
+) -> Result<()> {
+    let (next, failure) = (AtomicUsize::new(0), Mutex::new(None));
+    let failed = || failure.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let run = || {
+        while failed().is_none()
+            && let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed))
+        {
+            if let Err(error) = work(item) {
+                failed().get_or_insert(error);
+            }
+        }
+    };
+    match threads.min(items.len()) {
+        0 | 1 => run(),
+        threads => std::thread::scope(|scope| {
+            for _ in 0..threads {
+                scope.spawn(run);
+            }
+        }),
+    }
+    failed().take().map_or(Ok(()), Err)
+}
