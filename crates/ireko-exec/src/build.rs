@@ -7,6 +7,7 @@ use crate::explain;
 use crate::perform::{Done, Job, Performer};
 use crate::secrets::Secrets;
 use ireko_graph::{Command, Event as Answer, Graph, Machine, NodeId, Op, Policy, Tree};
+use ireko_layer::Time;
 use ireko_oci::{Digest, Key};
 use ireko_report::{Blame, Event, MissReason, Sink, StepEnd};
 use ireko_store::Store;
@@ -69,8 +70,17 @@ pub struct Request {
     pub export: bool,
 }
 
+/// The tree of an output.
+#[derive(Clone, Debug)]
+pub struct BuiltTree {
+    /// Its identity and layers.
+    pub tree: Tree,
+    /// When each layer was made, bottom first; unknown for an image's own.
+    pub made: Vec<Option<Time>>,
+}
+
 /// The trees of the outputs.
-pub type Built = BTreeMap<NodeId, Tree>;
+pub type Built = BTreeMap<NodeId, BuiltTree>;
 
 /// Builds the outputs of a graph.
 ///
@@ -87,7 +97,17 @@ pub fn build(request: &Request, surroundings: &Surroundings) -> Result<Built, Bu
     });
     announce(request, surroundings);
     let driver = Mutex::new(Vec::new());
-    let mut build = Driver { request, surroundings, performer: &performer, machine, ran: BTreeSet::new(), errors: &driver, began: BTreeMap::new(), misses: BTreeMap::new() };
+    let mut build = Driver {
+        request,
+        surroundings,
+        performer: &performer,
+        machine,
+        ran: BTreeSet::new(),
+        errors: &driver,
+        began: BTreeMap::new(),
+        misses: BTreeMap::new(),
+        made: BTreeMap::new(),
+    };
     let outcome = std::thread::scope(|scope| build.run(scope, &answers, &inbox));
     performer.save_stat_caches();
     outcome
@@ -117,10 +137,17 @@ struct Driver<'a> {
     errors: &'a Mutex<Vec<StepError>>,
     began: BTreeMap<NodeId, Instant>,
     misses: BTreeMap<NodeId, MissReason>,
+    /// When the result of each node was made, in this build or before.
+    made: BTreeMap<NodeId, Time>,
 }
 
 impl<'a> Driver<'a> {
-    fn run<'s>(&mut self, scope: &'s Scope<'s, 'a>, answers: &Sender<Report>, inbox: &Receiver<Report>) -> Result<Built, BuildError>
+    fn run<'s>(
+        &mut self,
+        scope: &'s Scope<'s, 'a>,
+        answers: &Sender<Report>,
+        inbox: &Receiver<Report>,
+    ) -> Result<Built, BuildError>
     where
         'a: 's,
     {
@@ -143,14 +170,20 @@ impl<'a> Driver<'a> {
     }
 
     fn outcome(&mut self) -> Result<Built, BuildError> {
-        let mut errors = std::mem::take(&mut *self.errors.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
+        let mut errors =
+            std::mem::take(&mut *self.errors.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
         if !errors.is_empty() {
             return Err(BuildError::Step(errors.remove(0)));
         }
         if self.surroundings.cancel.is_asked() {
             return Err(BuildError::Interrupted);
         }
-        let tree = |node: &NodeId| self.machine.tree(*node).map(|tree| (*node, tree.clone()));
+        let made = |node: &NodeId| {
+            self.origins(Some(*node)).iter().map(|origin| self.made.get(origin).copied()).collect()
+        };
+        let tree = |node: &NodeId| {
+            Some((*node, BuiltTree { tree: self.machine.tree(*node)?.clone(), made: made(node) }))
+        };
         let trees: Option<Built> = self.request.outputs.iter().map(tree).collect();
         trees.ok_or(BuildError::Stuck)
     }
@@ -161,7 +194,8 @@ impl<'a> Driver<'a> {
             Report::Stale(node, message) => {
                 self.machine.handle(Answer::Stale(node));
                 if self.machine.failed().contains(&node) {
-                    let fault = Fault::failed(Blame::User, message).hint("nothing may write to the context while it is built");
+                    let fault = Fault::failed(Blame::User, message)
+                        .hint("nothing may write to the context while it is built");
                     self.take(fault_report(node, fault, self.errors));
                 }
             }
@@ -169,6 +203,7 @@ impl<'a> Driver<'a> {
                 if let Some(Ended { node, end }) = ended {
                     if matches!(end, StepEnd::Ran { .. } | StepEnd::Adopted { .. }) {
                         self.ran.insert(node);
+                        self.made.insert(node, self.surroundings.store.now());
                     }
                     if matches!(end, StepEnd::Failed { .. }) {
                         self.surroundings.cancel.ask();
@@ -228,20 +263,31 @@ impl<'a> Driver<'a> {
         let Some(record) = store.record(key) else { return Answer::Missed(node) };
         // Only the explanation of a later miss would suffer.
         let _ = store.remember(&self.slot(node), key);
+        self.made.insert(node, record.at);
         let below = self.machine_ran_below(node);
         self.finish(node, if below { StepEnd::CutOff } else { StepEnd::Hit });
         Answer::Found(node, ireko_graph::Layer { content: record.content, diff: record.diff })
     }
 
     fn machine_ran_below(&self, node: NodeId) -> bool {
-        self.request.graph.node(node).needs().any(|need| self.ran.contains(&need) || self.machine_ran_below(need))
+        self.request
+            .graph
+            .node(node)
+            .needs()
+            .any(|need| self.ran.contains(&need) || self.machine_ran_below(need))
     }
 
     /// Finds out, and says, why a step has to run.
     fn miss(&mut self, node: NodeId) {
         let Some(declared) = self.machine.declared(node) else { return };
         let files = self.performer.files_of(node);
-        let (reason, lines) = explain::miss(&self.surroundings.store, self.request.graph.node(node), &declared, &files, &self.slot(node));
+        let (reason, lines) = explain::miss(
+            &self.surroundings.store,
+            self.request.graph.node(node),
+            &declared,
+            &files,
+            &self.slot(node),
+        );
         self.misses.insert(node, reason);
         if !lines.is_empty() {
             self.surroundings.sink.emit(Event::MissExplained { node: node.0, lines });
@@ -256,7 +302,12 @@ impl<'a> Driver<'a> {
     fn job(&self, node: NodeId, key: Option<Key>) -> Job {
         let base = self.machine.base_tree(node).unwrap_or_else(Tree::empty);
         let graph = &self.request.graph;
-        let inputs = graph.node(node).inputs.iter().map(|input| self.machine.tree(*input).cloned().unwrap_or_else(Tree::empty)).collect();
+        let inputs = graph
+            .node(node)
+            .inputs
+            .iter()
+            .map(|input| self.machine.tree(*input).cloned().unwrap_or_else(Tree::empty))
+            .collect();
         Job {
             node,
             key,
@@ -312,28 +363,46 @@ impl<'a> Driver<'a> {
 /// Tells the sink which steps there are.
 fn announce(request: &Request, surroundings: &Surroundings) {
     let wanted = request.graph.reachable(&request.outputs);
-    let steps = request.graph.ids().filter(|id| wanted[id.0 as usize] && !matches!(request.graph.node(*id).op, Op::Image(_)));
+    let steps = request
+        .graph
+        .ids()
+        .filter(|id| wanted[id.0 as usize] && !matches!(request.graph.node(*id).op, Op::Image(_)));
     let steps: Vec<NodeId> = steps.collect();
     surroundings.sink.emit(Event::BuildStarted { steps: steps.len() as u32 });
     for id in steps {
         let about = &request.graph.node(id).about;
         let display = format!("[{} {}/{}] {}", about.stage, about.step, about.steps, about.text);
-        surroundings.sink.emit(Event::StepQueued { node: id.0, stage: about.stage.clone(), display, platform: None });
+        surroundings.sink.emit(Event::StepQueued {
+            node: id.0,
+            stage: about.stage.clone(),
+            display,
+            platform: None,
+        });
     }
 }
 
-fn select_report(node: NodeId, outcome: Result<Vec<ireko_oci::SelectionId>, Fault>, errors: &Mutex<Vec<StepError>>) -> Report {
+fn select_report(
+    node: NodeId,
+    outcome: Result<Vec<ireko_oci::SelectionId>, Fault>,
+    errors: &Mutex<Vec<StepError>>,
+) -> Report {
     match outcome {
         Ok(ids) => Report::Answer(Answer::Selected(node, ids), None),
         Err(fault) => fault_report(node, fault, errors),
     }
 }
 
-fn perform_report(node: NodeId, outcome: Result<Done, Fault>, began: Instant, errors: &Mutex<Vec<StepError>>) -> Report {
+fn perform_report(
+    node: NodeId,
+    outcome: Result<Done, Fault>,
+    began: Instant,
+    errors: &Mutex<Vec<StepError>>,
+) -> Report {
     let elapsed_ms = began.elapsed().as_millis() as u64;
     match outcome {
         Ok(done) => {
-            let end = if done.adopted { StepEnd::Adopted { elapsed_ms } } else { StepEnd::Ran { elapsed_ms } };
+            let end =
+                if done.adopted { StepEnd::Adopted { elapsed_ms } } else { StepEnd::Ran { elapsed_ms } };
             Report::Answer(Answer::Performed(node, done.layer), Some(Ended { node, end }))
         }
         Err(fault) => fault_report(node, fault, errors),
@@ -341,11 +410,14 @@ fn perform_report(node: NodeId, outcome: Result<Done, Fault>, began: Instant, er
 }
 
 fn fault_report(node: NodeId, fault: Fault, errors: &Mutex<Vec<StepError>>) -> Report {
-    let push = |error: StepError| errors.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(error);
+    let push =
+        |error: StepError| errors.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(error);
     match fault {
         Fault::InputGone(input) => Report::Answer(Answer::InputGone { node, input }, None),
         Fault::Stale(message) => Report::Stale(node, message),
-        Fault::Cancelled => Report::Answer(Answer::Failed(node), Some(Ended { node, end: StepEnd::Cancelled })),
+        Fault::Cancelled => {
+            Report::Answer(Answer::Failed(node), Some(Ended { node, end: StepEnd::Cancelled }))
+        }
         Fault::Failed(failed) => {
             let end = StepEnd::Failed { exit_code: failed.exit_code, message: failed.message.clone() };
             push(StepError {

@@ -49,7 +49,13 @@ fn numbered(declared: &Declared) -> Vec<(String, Hash)> {
 }
 
 /// The first reason for a miss, and one line for each difference.
-pub(crate) fn miss(store: &Store, node: &Node, declared: &Declared, files: &[InputFile], slot: &[u8]) -> (MissReason, Vec<String>) {
+pub(crate) fn miss(
+    store: &Store,
+    node: &Node,
+    declared: &Declared,
+    files: &[InputFile],
+    slot: &[u8],
+) -> (MissReason, Vec<String>) {
     if node.no_cache {
         return (MissReason::NotAsked, Vec::new());
     }
@@ -75,7 +81,9 @@ fn is_file(reason: &MissReason) -> bool {
 
 fn path_of(reason: &MissReason) -> String {
     match reason {
-        MissReason::FileChanged { path } | MissReason::FileAdded { path } | MissReason::FileRemoved { path } => path.clone(),
+        MissReason::FileChanged { path }
+        | MissReason::FileAdded { path }
+        | MissReason::FileRemoved { path } => path.clone(),
         _ => String::new(),
     }
 }
@@ -83,8 +91,10 @@ fn path_of(reason: &MissReason) -> String {
 /// Everything that differs, the most telling first.
 fn differences(node: &Node, before: &Inputs, now: &Inputs) -> Vec<MissReason> {
     let mut reasons = Vec::new();
-    let old: BTreeMap<&str, &[u8]> = before.fields.iter().map(|(name, value)| (name.as_str(), value.as_slice())).collect();
-    let new: BTreeMap<&str, &[u8]> = now.fields.iter().map(|(name, value)| (name.as_str(), value.as_slice())).collect();
+    let old: BTreeMap<&str, &[u8]> =
+        before.fields.iter().map(|(name, value)| (name.as_str(), value.as_slice())).collect();
+    let new: BTreeMap<&str, &[u8]> =
+        now.fields.iter().map(|(name, value)| (name.as_str(), value.as_slice())).collect();
     let mut names: Vec<&str> = old.keys().chain(new.keys()).copied().collect();
     names.sort_unstable();
     names.dedup();
@@ -95,12 +105,16 @@ fn differences(node: &Node, before: &Inputs, now: &Inputs) -> Vec<MissReason> {
     let arg_names: Vec<&str> = args.collect();
     let text_changed = changed.contains(&TEXT);
     if text_changed && arg_names.is_empty() {
-        let text = |fields: &BTreeMap<&str, &[u8]>| fields.get(TEXT).map(|text| String::from_utf8_lossy(text).into_owned()).unwrap_or_default();
+        let text = |fields: &BTreeMap<&str, &[u8]>| {
+            fields.get(TEXT).map(|text| String::from_utf8_lossy(text).into_owned()).unwrap_or_default()
+        };
         reasons.push(MissReason::InstructionChanged { old: text(&old), new: text(&new) });
     }
     for name in &changed {
         match name.strip_prefix("env ") {
-            Some(variable) if !arg_names.contains(&variable) => reasons.push(MissReason::EnvChanged { name: variable.to_owned() }),
+            Some(variable) if !arg_names.contains(&variable) => {
+                reasons.push(MissReason::EnvChanged { name: variable.to_owned() })
+            }
             _ => {}
         }
     }
@@ -124,7 +138,9 @@ fn differences(node: &Node, before: &Inputs, now: &Inputs) -> Vec<MissReason> {
 }
 
 fn file_differences(before: &[InputFile], now: &[InputFile]) -> Vec<MissReason> {
-    let by_path = |files: &[InputFile]| -> BTreeMap<Vec<u8>, [u8; 32]> { files.iter().map(|file| (file.path.clone(), file.print)).collect() };
+    let by_path = |files: &[InputFile]| -> BTreeMap<Vec<u8>, [u8; 32]> {
+        files.iter().map(|file| (file.path.clone(), file.print)).collect()
+    };
     let (before, now) = (by_path(before), by_path(now));
     let text = |path: &[u8]| String::from_utf8_lossy(path).into_owned();
     let mut reasons = Vec::new();
@@ -135,7 +151,12 @@ fn file_differences(before: &[InputFile], now: &[InputFile]) -> Vec<MissReason> 
             Some(_) => {}
         }
     }
-    reasons.extend(before.keys().filter(|path| !now.contains_key(*path)).map(|path| MissReason::FileRemoved { path: text(path) }));
+    reasons.extend(
+        before
+            .keys()
+            .filter(|path| !now.contains_key(*path))
+            .map(|path| MissReason::FileRemoved { path: text(path) }),
+    );
     reasons
 }
 
@@ -147,7 +168,8 @@ mod tests {
 
     fn node(text: &str, args: &[(&str, &str)]) -> Node {
         let args = args.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        let about = About { stage: "app".into(), step: 2, steps: 3, text: text.into(), args, ..About::default() };
+        let about =
+            About { stage: "app".into(), step: 2, steps: 3, text: text.into(), args, ..About::default() };
         let op = Op::MakeDir(MakeDir { path: GuestPath::root(), user: String::new() });
         Node { op, base: None, inputs: Vec::new(), about, no_cache: false }
     }
@@ -160,10 +182,14 @@ mod tests {
 
     fn check(before: Side<'_>, now: Side<'_>, expect: &[&str]) {
         let side = |(text, args, fields, files): Side<'_>| {
-            let fields = fields.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec())).collect();
+            let fields =
+                fields.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec())).collect();
             inputs(&node(text, args), &Declared { fields }, files)
         };
-        let reasons: Vec<String> = differences(&node(now.0, now.1), &side(before), &side(now)).iter().map(ToString::to_string).collect();
+        let reasons: Vec<String> = differences(&node(now.0, now.1), &side(before), &side(now))
+            .iter()
+            .map(ToString::to_string)
+            .collect();
         assert_eq!(reasons, expect);
     }
 
@@ -171,15 +197,35 @@ mod tests {
     fn differences_are_told_in_the_users_words() {
         let none: &[InputFile] = &[];
         check(("RUN make", &[], &[], none), ("RUN make", &[], &[], none), &[]);
-        check(("RUN make", &[], &[("argument", "make")], none), ("RUN make all", &[], &[("argument", "make all")], none), &["instruction changed, it was `RUN make`"]);
-        check(("RUN x", &[("V", "1")], &[("env V", "1")], none), ("RUN x", &[("V", "2")], &[("env V", "2")], none), &["build argument `V` changed"]);
-        check(("RUN x", &[], &[("env V", "1")], none), ("RUN x", &[], &[("env V", "2")], none), &["environment variable `V` changed"]);
-        check(("RUN x", &[], &[("user", "a")], none), ("RUN x", &[], &[("user", "b")], none), &["user changed"]);
+        check(
+            ("RUN make", &[], &[("argument", "make")], none),
+            ("RUN make all", &[], &[("argument", "make all")], none),
+            &["instruction changed, it was `RUN make`"],
+        );
+        check(
+            ("RUN x", &[("V", "1")], &[("env V", "1")], none),
+            ("RUN x", &[("V", "2")], &[("env V", "2")], none),
+            &["build argument `V` changed"],
+        );
+        check(
+            ("RUN x", &[], &[("env V", "1")], none),
+            ("RUN x", &[], &[("env V", "2")], none),
+            &["environment variable `V` changed"],
+        );
+        check(
+            ("RUN x", &[], &[("user", "a")], none),
+            ("RUN x", &[], &[("user", "b")], none),
+            &["user changed"],
+        );
         check(
             ("COPY . .", &[], &[("files 0", "a")], &[file("a", 1), file("b", 1), file("c", 1)]),
             ("COPY . .", &[], &[("files 0", "b")], &[file("a", 1), file("b", 2), file("d", 1)]),
             &["`b` changed", "`d` is new", "`c` is gone"],
         );
-        check(("RUN x", &[], &[("base", "1")], none), ("RUN x", &[], &[("base", "2")], none), &["`the step below` gave another result"]);
+        check(
+            ("RUN x", &[], &[("base", "1")], none),
+            ("RUN x", &[], &[("base", "2")], none),
+            &["`the step below` gave another result"],
+        );
     }
 }

@@ -21,7 +21,13 @@ use std::path::{Path, PathBuf};
 
 /// Lays files with newer times into `dir`; `None` if there are none. `lowers` are the tree's unpacked layers, bottom
 /// first like `below`'s.
-pub(crate) fn lay(performer: &Performer<'_>, job: &Job, below: &View, lowers: &[PathBuf], dir: &Path) -> Result<Option<PathBuf>, Fault> {
+pub(crate) fn lay(
+    performer: &Performer<'_>,
+    job: &Job,
+    below: &View,
+    lowers: &[PathBuf],
+    dir: &Path,
+) -> Result<Option<PathBuf>, Fault> {
     let mut times: BTreeMap<TreePath, Time> = BTreeMap::new();
     for (layer, origin) in job.base_origins.iter().enumerate() {
         let under = View::new(below.layers()[..layer].to_vec());
@@ -42,14 +48,20 @@ pub(crate) fn lay(performer: &Performer<'_>, job: &Job, below: &View, lowers: &[
     meta(below, &TreePath::root(), &root).map_err(|error| Fault::of(Blame::Environment, &error))?;
     for (path, time) in &times {
         let Some(found) = below.find(path) else { continue };
-        lay_file(below, path, *time, &lowers[found.layer], &root)
-            .map_err(|error| Fault::of(Blame::Environment, &error).named(format!("cannot lay `/{path}` with its present time")))?;
+        lay_file(below, path, *time, &lowers[found.layer], &root).map_err(|error| {
+            Fault::of(Blame::Environment, &error).named(format!("cannot lay `/{path}` with its present time"))
+        })?;
     }
     Ok(Some(root))
 }
 
 /// The present times of what a copy from local contexts put into the tree.
-fn present_times(performer: &Performer<'_>, job: &Job, origin: NodeId, below: &View) -> Result<Vec<(TreePath, Time)>, Fault> {
+fn present_times(
+    performer: &Performer<'_>,
+    job: &Job,
+    origin: NodeId,
+    below: &View,
+) -> Result<Vec<(TreePath, Time)>, Fault> {
     let Op::Copy(copy) = &performer.graph().node(origin).op else { return Ok(Vec::new()) };
     let from_context = |item: &CopyItem| matches!(item, CopyItem::Files { from: FilesFrom::Context(_), .. });
     if !copy.items.iter().any(from_context) {
@@ -57,7 +69,9 @@ fn present_times(performer: &Performer<'_>, job: &Job, origin: NodeId, below: &V
     }
     match performer.picked_of(origin) {
         Some(picked) => Ok(fresh_times(copy, &picked, below)?),
-        None => Err(Fault::failed(Blame::Bug, format!("the files of step {} were never selected", job.node.0))),
+        None => {
+            Err(Fault::failed(Blame::Bug, format!("the files of step {} were never selected", job.node.0)))
+        }
     }
 }
 
@@ -75,7 +89,12 @@ fn lay_file(below: &View, path: &TreePath, time: Time, layer: &Path, root: &Path
     fs::copy(layer.join(path.as_path()), &target)?;
     meta(below, path, &target)?;
     let time = Timespec { tv_sec: time.secs, tv_nsec: i64::from(time.nanos) };
-    utimensat(CWD, &target, &Timestamps { last_access: time, last_modification: time }, AtFlags::SYMLINK_NOFOLLOW)?;
+    utimensat(
+        CWD,
+        &target,
+        &Timestamps { last_access: time, last_modification: time },
+        AtFlags::SYMLINK_NOFOLLOW,
+    )?;
     Ok(())
 }
 

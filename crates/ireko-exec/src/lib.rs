@@ -26,7 +26,7 @@ mod source;
 mod testing;
 mod tree;
 
-pub use build::{BaseError, BaseLayers, Built, Request, Surroundings, build};
+pub use build::{BaseError, BaseLayers, Built, BuiltTree, Request, Surroundings, build};
 pub use cancel::{Cancel, Registered};
 pub use context::{Ignored, Listing, LocalContext, unpack_context};
 pub use copy::{fresh_times, perform_copy};

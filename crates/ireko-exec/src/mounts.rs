@@ -6,7 +6,7 @@ use crate::secrets::SecretValue;
 use crate::selection::Picked;
 use crate::source::FileSource;
 use ireko_graph::op::{FilesFrom, Mount as MountOp, MountKind, Run};
-use ireko_layer::{Follow, TreePath, View};
+use ireko_layer::{Follow, TreePath};
 use ireko_oci::GuestPath;
 use ireko_report::Blame;
 use ireko_store::{CacheMount, MountRequest};
@@ -59,7 +59,6 @@ impl Mounted {
 struct Preparing<'p, 'a> {
     performer: &'p Performer<'a>,
     job: &'p Job,
-    below: &'p View,
     scratch: &'p Path,
     /// A file system in memory, for what must never be on disk.
     memory: Option<PathBuf>,
@@ -67,7 +66,12 @@ struct Preparing<'p, 'a> {
 }
 
 /// Makes a step's mounts ready. `scratch` is a directory of the step's own.
-pub(crate) fn prepare(performer: &Performer<'_>, job: &Job, run: &Run, below: &View, scratch: &Path) -> Result<Mounted, Fault> {
+pub(crate) fn prepare(
+    performer: &Performer<'_>,
+    job: &Job,
+    run: &Run,
+    scratch: &Path,
+) -> Result<Mounted, Fault> {
     let done = Mounted {
         mounts: Vec::new(),
         variables: Vec::new(),
@@ -76,7 +80,7 @@ pub(crate) fn prepare(performer: &Performer<'_>, job: &Job, run: &Run, below: &V
         _caches: Vec::new(),
         _attached: Vec::new(),
     };
-    let mut preparing = Preparing { performer, job, below, scratch, memory: None, done };
+    let mut preparing = Preparing { performer, job, scratch, memory: None, done };
     let mut selections = 0;
     for (at, op) in run.mounts.iter().enumerate() {
         preparing.one(at, op, &mut selections)?;
@@ -108,7 +112,8 @@ impl Preparing<'_, '_> {
             MountKind::Inline { bytes, mode } => {
                 let file = self.scratch.join(format!("inline-{at}"));
                 fs::write(&file, bytes).map_err(|error| disk(&file, error))?;
-                fs::set_permissions(&file, Permissions::from_mode(*mode)).map_err(|error| disk(&file, error))?;
+                fs::set_permissions(&file, Permissions::from_mode(*mode))
+                    .map_err(|error| disk(&file, error))?;
                 self.add(MountSource::Bind(file), &op.target, true);
             }
             MountKind::Ssh { .. } => {
@@ -132,7 +137,15 @@ impl Preparing<'_, '_> {
     }
 
     /// Files of a context are laid out as COPY would show them; a tree is mounted as it is.
-    fn bind(&mut self, at: usize, from: &FilesFrom, source: &GuestPath, position: usize, target: &GuestPath, writable: bool) -> Result<(), Fault> {
+    fn bind(
+        &mut self,
+        at: usize,
+        from: &FilesFrom,
+        source: &GuestPath,
+        position: usize,
+        target: &GuestPath,
+        writable: bool,
+    ) -> Result<(), Fault> {
         if let FilesFrom::Input(input) = from {
             let path = self.tree(at, *input, source, writable)?;
             self.add(MountSource::Bind(path), target, !writable);
@@ -147,13 +160,22 @@ impl Preparing<'_, '_> {
     }
 
     /// Mounts the tree of an input in this process's own namespace and finds `source` in it.
-    fn tree(&mut self, at: usize, input: usize, source: &GuestPath, writable: bool) -> Result<PathBuf, Fault> {
+    fn tree(
+        &mut self,
+        at: usize,
+        input: usize,
+        source: &GuestPath,
+        writable: bool,
+    ) -> Result<PathBuf, Fault> {
         let (tree, origins) = (&self.job.inputs[input], &self.job.input_origins[input]);
         let view = self.performer.view(tree, origins)?;
         let wanted = TreePath::from_guest(source);
         let inside = view.resolve(&wanted, Follow::All)?;
         if !inside.is_root() && view.entry(&inside).is_none() {
-            return Err(Fault::failed(Blame::User, format!("`{source}` is not in the stage or image it is to be mounted from")));
+            return Err(Fault::failed(
+                Blame::User,
+                format!("`{source}` is not in the stage or image it is to be mounted from"),
+            ));
         }
         let mut lowers = self.performer.snapshots(tree, origins)?;
         if lowers.is_empty() {
@@ -163,7 +185,8 @@ impl Preparing<'_, '_> {
         let point = self.dir(&format!("tree-{at}"))?;
         let upper = writable.then_some((upper.as_path(), work.as_path()));
         let overlay = self.performer.overlay(&lowers, upper);
-        let mounted = mount::overlay(&overlay, &point).map_err(|error| Fault::of(Blame::Environment, &error))?;
+        let mounted =
+            mount::overlay(&overlay, &point).map_err(|error| Fault::of(Blame::Environment, &error))?;
         self.done._attached.push(mounted);
         Ok(point.join(inside.as_path()))
     }
@@ -178,7 +201,9 @@ impl Preparing<'_, '_> {
         };
         let prepare = |dir: &Path| -> io::Result<()> {
             if let Some(picked) = &seed {
-                picked.lay_out(dir).map_err(|_| io::Error::other("the files to begin with cannot be laid out"))?;
+                picked
+                    .lay_out(dir)
+                    .map_err(|_| io::Error::other("the files to begin with cannot be laid out"))?;
             }
             fs::set_permissions(dir, Permissions::from_mode(*mode))?;
             chown(dir, Some(*uid), Some(*gid))
@@ -191,9 +216,17 @@ impl Preparing<'_, '_> {
         let node = self.job.node;
         let waiting = |what: &str| {
             let what = format!("waiting for {what}");
-            self.performer.emit(ireko_report::Event::Progress { node: Some(node.0), what, done: 0, total: None });
+            self.performer.emit(ireko_report::Event::Progress {
+                node: Some(node.0),
+                what,
+                done: 0,
+                total: None,
+            });
         };
-        let request = MountRequest { id, sharing, prepare: &prepare };
+        // As with BuildKit, a cache begun with another owner, mode or content is another cache.
+        let begun = seed.as_ref().map_or(String::new(), |picked| picked.id().hex());
+        let id = format!("{id}\n{mode:o} {uid}:{gid} {begun}");
+        let request = MountRequest { id: id.trim_end(), sharing, prepare: &prepare };
         let mount = self.performer.store().cache_mount(&request, &waiting)?;
         let dir = mount.dir().to_owned();
         self.done._caches.push(mount);
@@ -210,11 +243,15 @@ impl Preparing<'_, '_> {
             return Err(Fault::failed(Blame::Bug, "a secret mount was expected"));
         };
         let value = self.performer.surroundings().secrets.value(id).map_err(|(path, error)| {
-            Fault::of(Blame::User, &error).named(format!("cannot read secret `{id}` from `{}`", path.display()))
+            Fault::of(Blame::User, &error)
+                .named(format!("cannot read secret `{id}` from `{}`", path.display()))
         })?;
         let Some(value) = value else {
             if *required {
-                let fault = Fault::failed(Blame::User, format!("secret `{id}` is required, and the build has none of that name"));
+                let fault = Fault::failed(
+                    Blame::User,
+                    format!("secret `{id}` is required, and the build has none of that name"),
+                );
                 return Err(fault.hint(format!("give --secret id={id},src=FILE")));
             }
             return Ok(());

@@ -13,7 +13,9 @@ use crate::tree::TreeFiles;
 use crate::{explain, freshness};
 use ireko_graph::op::{Copy, FilesFrom, MakeDir, MountKind, Run};
 use ireko_graph::{Declared, Graph, Layer, NodeId, Op, Selection, Tree};
-use ireko_layer::{Change, LayerWriter, OverlayAttrs, ScanOptions, Time, View, Written, prune_upper, scan_upper};
+use ireko_layer::{
+    Change, LayerWriter, OverlayAttrs, ScanOptions, Time, View, Written, prune_upper, scan_upper,
+};
 use ireko_oci::{Digest, Fields, Key, SelectionId};
 use ireko_report::{Blame, Diagnostic, Event};
 use ireko_store::{InputFile, NewForms, Record, Scratch, Store};
@@ -149,7 +151,9 @@ impl<'a> Performer<'a> {
         // What is selected of trees follows from their identities, so that answer is remembered and their
         // indexes need not be read.
         let memo = self.memo_key(job, op, selection);
-        if let Some(id) = memo.and_then(|key| self.store().memo(&key)).and_then(|bytes| bytes.as_slice().try_into().ok()) {
+        if let Some(id) =
+            memo.and_then(|key| self.store().memo(&key)).and_then(|bytes| bytes.as_slice().try_into().ok())
+        {
             return Ok(Selected { id: SelectionId(id), picked: OnceLock::new() });
         }
         let picked = Arc::new(self.pick(job, op, selection)?);
@@ -163,7 +167,9 @@ impl<'a> Performer<'a> {
         let mut fields = Fields::new("ireko selection memo/1");
         match (op, selection) {
             (Op::Copy(copy), Selection::Copy) => {
-                let from_context = |item: &ireko_graph::op::CopyItem| matches!(item, ireko_graph::op::CopyItem::Files { from: FilesFrom::Context(_), .. });
+                let from_context = |item: &ireko_graph::op::CopyItem| {
+                    matches!(item, ireko_graph::op::CopyItem::Files { from: FilesFrom::Context(_), .. })
+                };
                 if copy.items.iter().any(from_context) {
                     return None;
                 }
@@ -193,7 +199,9 @@ impl<'a> Performer<'a> {
         match (op, selection) {
             (Op::Copy(copy), Selection::Copy) => Ok(selection::pick_copy(copy, &source)?),
             (Op::Run(run), Selection::Mount(at)) => match &run.mounts[*at].kind {
-                MountKind::Bind { from, source: path, .. } => Ok(selection::pick_mount(&source(from)?, path)?),
+                MountKind::Bind { from, source: path, .. } => {
+                    Ok(selection::pick_mount(&source(from)?, path)?)
+                }
                 _ => Err(Fault::failed(Blame::Bug, "a mount without files was to be digested")),
             },
             _ => Err(Fault::failed(Blame::Bug, "a selection does not belong to its operation")),
@@ -203,9 +211,11 @@ impl<'a> Performer<'a> {
     /// The selection at `position` of the node's list, picked now if only its digest was remembered.
     pub(crate) fn picked(&self, job: &Job, position: usize) -> Result<Arc<Picked>, Fault> {
         let all = self.lock_selections().get(&job.node).cloned();
-        let all = all.ok_or_else(|| Fault::failed(Blame::Bug, "a step runs whose files were never selected"))?;
+        let all =
+            all.ok_or_else(|| Fault::failed(Blame::Bug, "a step runs whose files were never selected"))?;
         let node = self.graph.node(job.node);
-        let (Some(selected), Some(selection)) = (all.get(position), node.selections().get(position).cloned()) else {
+        let (Some(selected), Some(selection)) = (all.get(position), node.selections().get(position).cloned())
+        else {
             return Err(Fault::failed(Blame::Bug, "a step has fewer selections than it declared"));
         };
         if let Some(picked) = selected.picked.get() {
@@ -326,10 +336,16 @@ impl<'a> Performer<'a> {
         let layer_fault = |error: ireko_layer::Error| layer_fault(&error);
         if self.on_disk[job.node.0 as usize] {
             let snapshot = self.store().snapshot_draft()?;
-            let mut writer = LayerWriter::new().snapshot(&snapshot.dir(), self.attrs()).map_err(layer_fault)?;
+            let mut writer =
+                LayerWriter::new().snapshot(&snapshot.dir(), self.attrs()).map_err(layer_fault)?;
             writer.push_all(changes).map_err(layer_fault)?;
             let written = writer.finish().map_err(layer_fault)?;
-            return self.keep(job, &written, NewForms { snapshot: Some(snapshot), ..NewForms::default() }, Some(began));
+            return self.keep(
+                job,
+                &written,
+                NewForms { snapshot: Some(snapshot), ..NewForms::default() },
+                Some(began),
+            );
         }
         let mut tar = self.store().tar_draft()?;
         let mut writer = LayerWriter::new().sink(&mut tar);
@@ -355,7 +371,10 @@ impl<'a> Performer<'a> {
         let root = RootFs::Overlay(self.overlay(&lowers, Some((&draft.dir(), &draft.work()))));
         let unchanged = run::run_step(self, job, run, &below, root, &draft.dir())?;
         if !unchanged {
-            self.warn(format!("`{}`: files changed while the step could see them; its result is used, not remembered", run.argv.join(" ")));
+            self.warn(format!(
+                "`{}`: files changed while the step could see them; its result is used, not remembered",
+                run.argv.join(" ")
+            ));
         }
         let options = ScanOptions { started, attrs: self.attrs(), skip: Vec::new() };
         let scan = scan_upper(&draft.dir(), &below, &options).map_err(|error| layer_fault(&error))?;
@@ -372,16 +391,19 @@ impl<'a> Performer<'a> {
 
     /// An overlay over unpacked layers, bottom first.
     pub(crate) fn overlay(&self, lowers: &[PathBuf], upper: Option<(&Path, &Path)>) -> Overlay {
-        Overlay {
-            lowers: lowers.iter().rev().cloned().collect(),
-            upper: upper.map(|(dir, work)| Upper { dir: dir.to_owned(), work: work.to_owned() }),
-            userxattr: self.attrs() == OverlayAttrs::User,
-        }
+        let upper = upper.map(|(dir, work)| Upper { dir: dir.to_owned(), work: work.to_owned() });
+        Overlay::of_stack(lowers, upper, self.attrs() == OverlayAttrs::User)
     }
 
     /// Puts a new layer into the store, lets an earlier one with the same content win, and remembers the outcome,
     /// if it may be remembered: then `began` is when the step started.
-    fn keep(&self, job: &Job, written: &Written, forms: NewForms, began: Option<Instant>) -> Result<Done, Fault> {
+    fn keep(
+        &self,
+        job: &Job,
+        written: &Written,
+        forms: NewForms,
+        began: Option<Instant>,
+    ) -> Result<Done, Fault> {
         for (path, reason) in &written.substituted {
             self.warn(format!("`/{path}`: {reason}"));
         }
@@ -432,7 +454,9 @@ fn same_root(below: &View, upper: &Path) -> Result<(), Fault> {
 /// A layer that could not be written or read: files that changed meanwhile are a case of their own.
 fn layer_fault(error: &ireko_layer::Error) -> Fault {
     match error {
-        ireko_layer::Error::ChangedWhileRead { path } => Fault::Stale(format!("`{path}` changed while being read")),
+        ireko_layer::Error::ChangedWhileRead { path } => {
+            Fault::Stale(format!("`{path}` changed while being read"))
+        }
         other => Fault::of(other.blame(), other),
     }
 }

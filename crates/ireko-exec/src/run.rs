@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 pub const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// The host name that a step sees unless it is given another; fixed, so that no machine's name reaches a layer.
-pub const HOST_NAME: &str = "buildkitsandbox";
+pub(crate) const HOST_NAME: &str = "buildkitsandbox";
 
 /// What is the same for every step on this machine.
 #[derive(Clone, Debug)]
@@ -41,8 +41,17 @@ impl ContainerFiles {
     ///
     /// # Errors
     /// The directory cannot be written to.
-    pub fn write(dir: &Path, settings: &SandboxSettings, name: &str, extra: &[(String, String)]) -> std::io::Result<Self> {
-        let files = Self { resolv_conf: dir.join("resolv.conf"), hosts: dir.join("hosts"), hostname: dir.join("hostname") };
+    pub fn write(
+        dir: &Path,
+        settings: &SandboxSettings,
+        name: &str,
+        extra: &[(String, String)],
+    ) -> std::io::Result<Self> {
+        let files = Self {
+            resolv_conf: dir.join("resolv.conf"),
+            hosts: dir.join("hosts"),
+            hostname: dir.join("hostname"),
+        };
         std::fs::write(&files.resolv_conf, &settings.resolv_conf)?;
         let mut hosts = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n".to_owned();
         hosts.push_str(&format!("127.0.0.1\t{name}\n"));
@@ -57,16 +66,27 @@ impl ContainerFiles {
     /// The mounts that show them.
     pub fn mounts(&self) -> Vec<sandbox::Mount> {
         let bind = |source: &Path, target: &str| sandbox::Mount::bind(source, target);
-        vec![bind(&self.resolv_conf, "/etc/resolv.conf"), bind(&self.hosts, "/etc/hosts"), bind(&self.hostname, "/etc/hostname")]
+        vec![
+            bind(&self.resolv_conf, "/etc/resolv.conf"),
+            bind(&self.hosts, "/etc/hosts"),
+            bind(&self.hostname, "/etc/hostname"),
+        ]
     }
 }
 
 /// Runs the step on top of `root`. What it changed is in the upper directory of `root` afterwards.
 ///
 /// False means that files of a local context changed while the step could see them: its result must not be recorded.
-pub(crate) fn run_step(performer: &Performer<'_>, job: &Job, run: &Run, below: &View, root: sandbox::RootFs, upper: &Path) -> Result<bool, Fault> {
+pub(crate) fn run_step(
+    performer: &Performer<'_>,
+    job: &Job,
+    run: &Run,
+    below: &View,
+    root: sandbox::RootFs,
+    upper: &Path,
+) -> Result<bool, Fault> {
     let scratch = performer.scratch()?;
-    let mounted = mounts::prepare(performer, job, run, below, scratch.path())?;
+    let mounted = mounts::prepare(performer, job, run, scratch.path())?;
     let sandbox = sandbox_of(performer, run, below, root, &mounted, scratch.path())?;
     let program = run.argv.first().cloned().unwrap_or_default();
     if performer.cancel().is_asked() {
@@ -86,11 +106,19 @@ pub(crate) fn run_step(performer: &Performer<'_>, job: &Job, run: &Run, below: &
     }
 }
 
-fn sandbox_of(performer: &Performer<'_>, run: &Run, below: &View, root: sandbox::RootFs, mounted: &Mounted, scratch: &Path) -> Result<Sandbox, Fault> {
+fn sandbox_of(
+    performer: &Performer<'_>,
+    run: &Run,
+    below: &View,
+    root: sandbox::RootFs,
+    mounted: &Mounted,
+    scratch: &Path,
+) -> Result<Sandbox, Fault> {
     let name = run.hostname.clone().unwrap_or_else(|| HOST_NAME.to_owned());
     let io = |error: std::io::Error| Fault::of(Blame::Environment, &error);
     let files = ContainerFiles::write(scratch, performer.settings(), &name, &run.extra_hosts).map_err(io)?;
-    let user = passwd::user(&run.user, below.passwd(), below.group()).map_err(|error| Fault::of(Blame::User, &error))?;
+    let user = passwd::user(&run.user, below.passwd(), below.group())
+        .map_err(|error| Fault::of(Blame::User, &error))?;
 
     let mut sandbox = Sandbox::new(root, run.argv.iter().map(OsString::from).collect());
     sandbox.env = environment(run, mounted, &user.home);
@@ -146,7 +174,13 @@ fn environment(run: &Run, mounted: &Mounted, home: &str) -> Vec<(OsString, OsStr
 }
 
 /// Reads what the step writes until it ends; the wish to stop kills it.
-fn watch(performer: &Performer<'_>, job: &Job, mut running: Running, mut log: File, mask: &Mask) -> Result<Exit, Fault> {
+fn watch(
+    performer: &Performer<'_>,
+    job: &Job,
+    mut running: Running,
+    mut log: File,
+    mask: &Mask,
+) -> Result<Exit, Fault> {
     let io = |error: std::io::Error| Fault::of(Blame::Environment, &error);
     let process = running.as_fd().try_clone_to_owned().map_err(io)?;
     let _registered = performer.cancel().on_ask(move || {
@@ -199,7 +233,8 @@ fn spawn_fault(error: &ireko_sys::Error, program: &str) -> Fault {
             if let Fault::Failed(failed) = &mut fault {
                 failed.exit_code = Some(i32::from(code));
                 let shell = program.ends_with("/sh") || program.ends_with("bash");
-                failed.hint = shell.then(|| "the image has no such shell: use the exec form, or SHELL".to_owned());
+                failed.hint =
+                    shell.then(|| "the image has no such shell: use the exec form, or SHELL".to_owned());
             }
             fault
         }
@@ -213,11 +248,20 @@ fn exit_fault(exit: Exit, run: &Run, log: PathBuf) -> Fault {
         Exit::Signal(signal) => (format!("the step was killed by signal {signal}"), 128 + signal),
     };
     let hint = match (code, run.network) {
-        (127, _) => Some("exit code 127: a program was not found; is it installed in this stage, and in PATH?".to_owned()),
+        (127, _) => Some(
+            "exit code 127: a program was not found; is it installed in this stage, and in PATH?".to_owned(),
+        ),
         (126, _) => Some("exit code 126: a program is there but cannot be executed".to_owned()),
         (137, _) => Some("signal 9: the step may have run out of memory".to_owned()),
         (_, Network::None) => Some("the step ran without network (--network=none)".to_owned()),
         _ => None,
     };
-    Fault::Failed(Box::new(Failed { message, causes: Vec::new(), hint, blame: Blame::Step, exit_code: Some(code), log: Some(log) }))
+    Fault::Failed(Box::new(Failed {
+        message,
+        causes: Vec::new(),
+        hint,
+        blame: Blame::Step,
+        exit_code: Some(code),
+        log: Some(log),
+    }))
 }

@@ -83,7 +83,8 @@ impl<F: Clone> Assembly<F> {
         let Some((last, parents)) = names.split_last() else {
             return match header.kind {
                 Type::Dir => self.put_dir(header, TreePath::root()).map(|()| Todo::Nothing),
-                _ => Err(wrong(header, "the root is a directory")),
+                // Some archives hold an entry without a name; tar programs pass over it, and so does Docker.
+                _ => Ok(Todo::Nothing),
             };
         };
         if self.whiteouts == Whiteouts::Delete {

@@ -141,8 +141,7 @@ impl Build<'_> {
             Kind::Secret => {
                 let (required, mode, env) = (read.required, number(read.mode, 0o400), read.env.clone());
                 let (id, file) = (read.secret_id().to_owned(), read.secret_target());
-                let target = GuestPath::root().join(file.as_deref().unwrap_or(SECRETS));
-                let target = target.map_err(|error| wrong(error.to_string()))?;
+                let target = state.path(file.as_deref().unwrap_or(SECRETS), span)?;
                 let kind = MountKind::Secret { id, required, mode, uid, gid, env, file: file.is_some() };
                 return Ok((Mount { target, kind }, None));
             }

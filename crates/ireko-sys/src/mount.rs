@@ -78,6 +78,22 @@ pub(crate) struct OverlayPlan {
 /// Most layers the kernel unites.
 pub(crate) const MAX_LOWERS: usize = 500;
 
+impl Overlay {
+    /// Layers bottom first, as images name them, each at most once: overlayfs refuses a directory that it has already,
+    /// and what lies deepest of two equal layers cannot be seen, since the upper one names all of it again.
+    #[must_use]
+    pub fn of_stack(layers: &[PathBuf], upper: Option<Upper>, userxattr: bool) -> Self {
+        let mut lowers: Vec<PathBuf> = Vec::with_capacity(layers.len());
+        let mut seen = std::collections::BTreeSet::new();
+        for layer in layers.iter().rev() {
+            if seen.insert(layer) {
+                lowers.push(layer.clone());
+            }
+        }
+        Self { lowers, upper, userxattr }
+    }
+}
+
 pub(crate) fn c_path(path: &Path) -> Result<CString> {
     CString::new(path.as_os_str().as_bytes())
         .map_err(|_| Error::Invalid(format!("path `{}` holds a zero byte", path.display())))

@@ -1,3 +1,71 @@
-//! The command line.
+//! The command line of ireko: the only place that prints, reads the environment and reads the clock.
 #![forbid(unsafe_code)]
-fn main() {}
+
+mod arguments;
+mod bases;
+mod cli;
+mod cmd;
+mod dockerfile;
+mod environment;
+mod failure;
+mod session;
+mod settle;
+mod signals;
+mod text;
+mod ui;
+
+use clap::Parser;
+use cli::{Cli, Command};
+use environment::Environment;
+use failure::Failure;
+use std::io::Write;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Clap prints help and version to standard output, mistakes to standard error.
+            let code = if error.use_stderr() { 2 } else { 0 };
+            let _ = error.print();
+            return ExitCode::from(code);
+        }
+    };
+    match dispatch(&cli, Environment::read()) {
+        Ok(code) => ExitCode::from(code),
+        Err(failure) => {
+            let _ = std::io::stderr().lock().write_all(failure.render().as_bytes());
+            ExitCode::from(failure.exit_code())
+        }
+    }
+}
+
+fn dispatch(cli: &Cli, environment: Environment) -> Result<u8, Failure> {
+    let global = &cli.global;
+    match &cli.command {
+        Command::Build(args) => cmd::build::run(args, global, environment)?,
+        Command::Run(args) => return cmd::run::run(args, global, environment),
+        Command::Images(args) => cmd::images::list(args, global, environment)?,
+        Command::Inspect(args) => cmd::images::inspect(args, global, environment)?,
+        Command::History(args) => cmd::images::history(args, global, environment)?,
+        Command::Rmi(args) => cmd::images::remove(args, global, environment)?,
+        Command::Tag(args) => cmd::images::tag(args, global, environment)?,
+        Command::Load(args) => cmd::transfer::load(args, global, environment)?,
+        Command::Save(args) => cmd::transfer::save(args, global, environment)?,
+        Command::Pull(args) => cmd::transfer::pull(args, global, environment)?,
+        Command::Cache(command) => return cmd::cache::run(command, global, environment),
+        Command::Context(args) => cmd::context::run(args, global, environment)?,
+        Command::Doctor(args) => return cmd::doctor::run(args, global, &environment),
+    }
+    Ok(0)
+}
+
+/// Prints to standard output. A reader that went away ends the output, not the command.
+pub(crate) fn print(text: &str) {
+    let _ = std::io::stdout().lock().write_all(text.as_bytes());
+}
+
+/// Prints a value as JSON on standard output.
+pub(crate) fn print_json(value: &serde_json::Value) {
+    print(&format!("{value:#}\n"));
+}

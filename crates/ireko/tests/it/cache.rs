@@ -8,7 +8,11 @@ use std::time::{Duration, SystemTime};
 /// Which steps of a plain log ran: the part after the bracket of each line that is no hit.
 fn ran(said: &Said) -> Vec<String> {
     let ended = said.stderr.lines().filter(|line| line.starts_with('[') && !line.contains(" | "));
-    ended.filter(|line| line.contains("s (") || line.ends_with('s') && line.contains(": ")).filter(|line| !line.contains(": hit")).map(str::to_owned).collect()
+    ended
+        .filter(|line| line.contains("s (") || line.ends_with('s') && line.contains(": "))
+        .filter(|line| !line.contains(": hit"))
+        .map(str::to_owned)
+        .collect()
 }
 
 #[test]
@@ -42,7 +46,9 @@ fn every_kind_of_change_is_seen() {
     place.build(&[]).ok();
     assert_eq!(seen(&place), "2one\n600\n1\n");
 
-    fs::remove_file(place.context().join("link")).and_then(|()| symlink("two", place.context().join("link"))).expect("a link");
+    fs::remove_file(place.context().join("link"))
+        .and_then(|()| symlink("two", place.context().join("link")))
+        .expect("a link");
     place.build(&[]).ok();
     assert_eq!(seen(&place), "2two\n600\n1\n");
 
@@ -55,12 +61,17 @@ fn every_kind_of_change_is_seen() {
 fn equal_output_stops_the_rebuild() {
     let Some(place) = Place::with_base() else { return };
     place.file("main.c", "int x; // one\n");
-    let dockerfile = "FROM base AS build\nCOPY main.c /main.c\nRUN sed 's,//.*,,' /main.c >/main.o && date +%N >/dev/null\nFROM base\nCOPY --from=build /main.o /main.o\nRUN date +%s%N >/stamp\n";
+    let dockerfile = "FROM base AS build\nCOPY main.c /main.c\nRUN sed 's,//.*,,' /main.c >/main.o\nFROM base\nCOPY --from=build /main.o /main.o\nRUN cat /proc/sys/kernel/random/uuid >/stamp\n";
     place.built(dockerfile);
     let stamp = place.inside("cat /stamp");
     place.file("main.c", "int x; // two\n");
     let said = place.build(&[]).ok();
-    assert!(said.stderr.contains("RUN sed") && said.stderr.contains("the steps below gave the same result") || said.stderr.contains(": hit"), "{}", said.stderr);
+    assert!(
+        said.stderr.contains("RUN sed") && said.stderr.contains("the steps below gave the same result")
+            || said.stderr.contains(": hit"),
+        "{}",
+        said.stderr
+    );
     assert_eq!(place.inside("cat /stamp"), stamp);
     place.file("main.c", "int y; // two\n");
     place.build(&[]).ok();
@@ -70,9 +81,13 @@ fn equal_output_stops_the_rebuild() {
 #[test]
 fn a_touch_is_a_change_and_a_date_is_content() {
     let Some(place) = Place::with_base() else { return };
-    place.built("FROM base\nRUN touch -d '2001-02-03 04:05:06' /f\nRUN touch /etc/passwd\nRUN stat -c %Y /f >/seen\n");
+    place.built(
+        "FROM base\nRUN touch -d '2001-02-03 04:05:06' /f\nRUN touch /etc/passwd\nRUN stat -c %Y /f >/seen\n",
+    );
     let first = place.inside("cat /seen");
-    place.built("FROM base\nRUN touch -d '2002-02-03 04:05:06' /f\nRUN touch /etc/passwd\nRUN stat -c %Y /f >/seen\n");
+    place.built(
+        "FROM base\nRUN touch -d '2002-02-03 04:05:06' /f\nRUN touch /etc/passwd\nRUN stat -c %Y /f >/seen\n",
+    );
     assert_ne!(place.inside("cat /seen"), first);
 }
 
@@ -82,7 +97,7 @@ fn lost_results_are_made_again() {
     place.file("a", "1");
     place.built("FROM base\nCOPY a /a\nRUN cp /a /b\nRUN cat /b\n");
     place.ireko(&["rmi", "app"]).ok();
-    place.ireko(&["cache", "prune", "-f"]).ok();
+    place.ireko(&["cache", "prune", "-f", "--unused-for", "0s"]).ok();
     place.file("a", "1");
     place.built("FROM base\nCOPY a /a\nRUN cp /a /b\nRUN cat /b /b\n");
     assert_eq!(place.inside("cat /a /b"), "11");
@@ -92,7 +107,7 @@ fn lost_results_are_made_again() {
 #[test]
 fn no_cache_runs_everything_or_a_stage() {
     let Some(place) = Place::with_base() else { return };
-    place.built("FROM base AS one\nRUN date +%s%N >/one\nFROM base\nCOPY --from=one /one /one\nRUN date +%s%N >/two\n");
+    place.built("FROM base AS one\nRUN cat /proc/sys/kernel/random/uuid >/one\nFROM base\nCOPY --from=one /one /one\nRUN cat /proc/sys/kernel/random/uuid >/two\n");
     let times = |place: &Place| place.inside("cat /one /two").lines().map(str::to_owned).collect::<Vec<_>>();
     let first = times(&place);
     place.build(&["--no-cache-filter", "one"]).ok();
@@ -108,12 +123,19 @@ fn a_reverted_source_is_compiled_again() {
     let Some(place) = Place::with_base() else { return };
     // The compiler: the object is made again only where the source is newer, as make decides.
     let step = "sh -c '[ /cache/o -nt /src/main ] || cp /src/main /cache/o; cp /cache/o /program'";
-    for (copy, mount) in [("COPY main /src/main\n", ""), ("", "--mount=type=bind,source=main,target=/src/main ")] {
-        let dockerfile = format!("FROM base\n{copy}RUN --mount=type=cache,id=objects,target=/cache {mount}{step}\n");
+    for (copy, mount) in
+        [("COPY main /src/main\n", ""), ("", "--mount=type=bind,source=main,target=/src/main ")]
+    {
+        let dockerfile =
+            format!("FROM base\n{copy}RUN --mount=type=cache,id=objects,target=/cache {mount}{step}\n");
         for (version, age) in [("v1", 300), ("v2", 200), ("v1", 100), ("v2", 50)] {
             let file = place.file("main", version);
             let time = SystemTime::now() + Duration::from_secs(1000 - age);
-            fs::File::options().write(true).open(&file).and_then(|file| file.set_modified(time)).expect("a time");
+            fs::File::options()
+                .write(true)
+                .open(&file)
+                .and_then(|file| file.set_modified(time))
+                .expect("a time");
             place.built(&dockerfile);
             assert_eq!(place.inside("cat /program"), version, "{dockerfile}");
         }
@@ -127,11 +149,15 @@ fn a_reverted_source_is_compiled_again() {
 fn builds_at_the_same_time_share_a_store() {
     let Some(place) = Place::with_base() else { return };
     place.file("a", "1");
-    place.dockerfile("FROM base\nCOPY a /a\nRUN sleep 0.2; date +%N >/b\n");
+    place.dockerfile("FROM base\nCOPY a /a\nRUN sleep 0.2; cat /proc/sys/kernel/random/uuid >/b\n");
     let children: Vec<_> = (0..4)
         .map(|at| {
             let tag = format!("app{at}");
-            place.command(&["build", "-q", "-t", &tag, "context"]).stdout(std::process::Stdio::null()).spawn().expect("a process")
+            place
+                .command(&["build", "-q", "-t", &tag, "context"])
+                .stdout(std::process::Stdio::null())
+                .spawn()
+                .expect("a process")
         })
         .collect();
     for mut child in children {

@@ -15,7 +15,21 @@ fn exit_codes_arguments_and_variables_are_passed_on() {
     let Some(place) = Place::with_base() else { return };
     place.built("FROM base\nENV A=1\nWORKDIR /w\nENTRYPOINT [\"sh\", \"-c\"]\nCMD [\"exit 7\"]\n");
     assert_eq!(place.ireko(&["run", "app"]).code, 7);
-    let said = place.ireko(&["run", "-e", "B=2", "-w", "/tmp", "--name", "box", "--user", "app", "app", "echo $A$B $(pwd) $(hostname) $(id -u)"]).ok();
+    let said = place
+        .ireko(&[
+            "run",
+            "-e",
+            "B=2",
+            "-w",
+            "/tmp",
+            "--name",
+            "box",
+            "--user",
+            "app",
+            "app",
+            "echo $A$B $(pwd) $(hostname) $(id -u)",
+        ])
+        .ok();
     assert_eq!(said.stdout, "12 /tmp box 1000\n");
     assert_eq!(place.ireko(&["run", "--entrypoint", "/nowhere", "app"]).code, 127);
     assert_eq!(place.ireko(&["run", "--entrypoint", "/etc/passwd", "app"]).code, 126);
@@ -30,7 +44,17 @@ fn host_paths_are_mounted() {
     place.built("FROM base\n");
     place.file("shared", "from outside");
     let volume = format!("{}:/in:ro", place.context().display());
-    let said = place.ireko(&["run", "-v", &volume, "app", "sh", "-c", "cat /in/shared; touch /in/x 2>/dev/null || echo ' refused'"]).ok();
+    let said = place
+        .ireko(&[
+            "run",
+            "-v",
+            &volume,
+            "app",
+            "sh",
+            "-c",
+            "cat /in/shared; touch /in/x 2>/dev/null || echo ' refused'",
+        ])
+        .ok();
     assert_eq!(said.stdout, "from outside refused\n");
 }
 
@@ -40,7 +64,11 @@ fn a_published_port_answers() {
     place.built("FROM base\nRUN mkdir /www && echo served >/www/index.html\nEXPOSE 8000\nCMD [\"httpd\", \"-f\", \"-p\", \"8000\", \"-h\", \"/www\"]\n");
     let port = free_port();
     let publish = format!("127.0.0.1:{port}:8000");
-    let mut child = place.command(&["run", "--rm", "-p", &publish, "app"]).stdout(Stdio::null()).spawn().expect("a process");
+    let mut child = place
+        .command(&["run", "--rm", "-p", &publish, "app"])
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("a process");
     let deadline = Instant::now() + Duration::from_secs(20);
     let mut answer = String::new();
     while Instant::now() < deadline && !answer.contains("served") {
@@ -64,7 +92,9 @@ fn a_published_port_answers() {
 #[test]
 fn signals_reach_the_program() {
     let Some(place) = Place::with_base() else { return };
-    place.built("FROM base\nCMD [\"sh\", \"-c\", \"trap 'exit 9' TERM; echo ready; while :; do sleep 0.05; done\"]\n");
+    place.built(
+        "FROM base\nCMD [\"sh\", \"-c\", \"trap 'exit 9' TERM; echo ready; while :; do sleep 0.05; done\"]\n",
+    );
     let mut child = place.command(&["run", "app"]).stdout(Stdio::piped()).spawn().expect("a process");
     let mut ready = [0; 5];
     child.stdout.as_mut().expect("a pipe").read_exact(&mut ready).expect("the program speaks");

@@ -9,9 +9,19 @@ fn names_come_and_go() {
     let Some(place) = Place::with_base() else { return };
     place.built("FROM base\n");
     place.ireko(&["tag", "app", "team/app:2"]).ok();
-    let rows: Value = serde_json::from_str(&place.ireko(&["images", "--format", "json"]).ok().stdout).expect("JSON");
-    let names: Vec<&str> = rows.as_array().expect("rows").iter().flat_map(|row| row["names"].as_array().expect("names")).filter_map(Value::as_str).collect();
-    assert!(names.contains(&"docker.io/team/app:2") && names.contains(&"docker.io/library/app:latest"), "{names:?}");
+    let rows: Value =
+        serde_json::from_str(&place.ireko(&["images", "--format", "json"]).ok().stdout).expect("JSON");
+    let names: Vec<&str> = rows
+        .as_array()
+        .expect("rows")
+        .iter()
+        .flat_map(|row| row["names"].as_array().expect("names"))
+        .filter_map(Value::as_str)
+        .collect();
+    assert!(
+        names.contains(&"docker.io/team/app:2") && names.contains(&"docker.io/library/app:latest"),
+        "{names:?}"
+    );
     place.ireko(&["rmi", "app"]).ok();
     place.ireko(&["run", "team/app:2", "true"]).ok();
     place.ireko(&["rmi", "team/app:2"]).ok();
@@ -25,11 +35,33 @@ fn archives_go_out_and_come_back() {
     let Some(place) = Place::with_base() else { return };
     place.file("a", "A\n");
     place.dockerfile("FROM base\nCOPY a /a\nRUN ln -s a /b\nCMD [\"cat\", \"/b\"]\n");
-    let said = place.build(&["-t", "second", "-o", "type=oci,dest=oci.tar", "-o", "type=docker,dest=docker.tar", "-o", "type=tar,dest=root.tar", "-o", "type=oci,dest=layout,tar=false", "--iidfile", "iid", "--metadata-file", "meta.json"]).ok();
+    let said = place
+        .build(&[
+            "-t",
+            "second",
+            "-o",
+            "type=oci,dest=oci.tar",
+            "-o",
+            "type=docker,dest=docker.tar",
+            "-o",
+            "type=tar,dest=root.tar",
+            "-o",
+            "type=oci,dest=layout,tar=false",
+            "--iidfile",
+            "iid",
+            "--metadata-file",
+            "meta.json",
+        ])
+        .ok();
     let id = fs::read_to_string(place.path("iid")).expect("an id");
-    let metadata: Value = serde_json::from_slice(&fs::read(place.path("meta.json")).expect("metadata")).expect("JSON");
+    let metadata: Value =
+        serde_json::from_slice(&fs::read(place.path("meta.json")).expect("metadata")).expect("JSON");
     assert_eq!(metadata["containerimage.config.digest"], id.as_str());
-    assert!(metadata["containerimage.digest"].as_str().expect("a digest").starts_with("sha256:"), "{}", said.stderr);
+    assert!(
+        metadata["containerimage.digest"].as_str().expect("a digest").starts_with("sha256:"),
+        "{}",
+        said.stderr
+    );
     for source in ["oci.tar", "docker.tar", "layout"] {
         let Some(other) = Place::new() else { return };
         let path = place.path(source);
@@ -47,8 +79,10 @@ fn archives_go_out_and_come_back() {
 fn history_has_every_instruction() {
     let Some(place) = Place::with_base() else { return };
     place.built("FROM base\nENV A=1\nRUN echo $A >/a\nCMD [\"true\"]\n");
-    let rows: Value = serde_json::from_str(&place.ireko(&["history", "--format", "json", "app"]).ok().stdout).expect("JSON");
-    let texts: Vec<&str> = rows.as_array().expect("rows").iter().take(3).filter_map(|row| row["created_by"].as_str()).collect();
+    let rows: Value = serde_json::from_str(&place.ireko(&["history", "--format", "json", "app"]).ok().stdout)
+        .expect("JSON");
+    let texts: Vec<&str> =
+        rows.as_array().expect("rows").iter().take(3).filter_map(|row| row["created_by"].as_str()).collect();
     assert_eq!(texts, ["CMD [\"true\"]", "RUN /bin/sh -c echo $A >/a # buildkit", "ENV A=1"]);
 }
 

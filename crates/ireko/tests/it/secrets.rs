@@ -47,7 +47,10 @@ fn a_secret_is_in_no_file_after_success_failure_and_interrupt() {
     sealed(&place, &said.stderr);
 
     place.dockerfile("FROM base\nRUN --mount=type=secret,id=token cat /run/secrets/token; sleep 60\n");
-    let mut child = place.command(&["build", "--progress=plain", "--secret", "id=token,src=token", "context"]).spawn().expect("a process");
+    let mut child = place
+        .command(&["build", "--progress=plain", "--secret", "id=token,src=token", "context"])
+        .spawn()
+        .expect("a process");
     std::thread::sleep(Duration::from_millis(700));
     let pid = rustix::process::Pid::from_raw(i32::try_from(child.id()).expect("a pid")).expect("a pid");
     rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("a signal");

@@ -58,7 +58,10 @@ impl Place {
         fs::create_dir(place.context()).unwrap();
         let doctor = place.ireko(&["doctor"]);
         if doctor.code != 0 {
-            eprintln!("skipped because no sandbox level works here: {}", doctor.stdout.lines().last().unwrap_or(""));
+            eprintln!(
+                "skipped because no sandbox level works here: {}",
+                doctor.stdout.lines().last().unwrap_or("")
+            );
             return None;
         }
         Some(place)
@@ -67,7 +70,9 @@ impl Place {
     /// One whose store has the image `base`: a static busybox with its applets and a few users.
     pub(crate) fn with_base() -> Option<Self> {
         let place = Self::new()?;
-        let Some(busybox) = ["/bin/busybox", "/usr/bin/busybox"].iter().map(Path::new).find(|path| path.exists()) else {
+        let Some(busybox) =
+            ["/bin/busybox", "/usr/bin/busybox"].iter().map(Path::new).find(|path| path.exists())
+        else {
             eprintln!("skipped because there is no static busybox (Debian: busybox-static)");
             return None;
         };
@@ -113,7 +118,9 @@ impl Place {
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_ireko"));
         command.args(args).current_dir(self.dir.path()).env("IREKO_HOME", self.store()).stdin(Stdio::null());
-        for name in ["SOURCE_DATE_EPOCH", "NO_COLOR", "http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"] {
+        for name in
+            ["SOURCE_DATE_EPOCH", "NO_COLOR", "http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"]
+        {
             command.env_remove(name);
         }
         command
@@ -126,7 +133,8 @@ impl Place {
     /// The same with something on standard input.
     pub(crate) fn ireko_fed(&self, args: &[&str], input: &[u8]) -> Said {
         let mut command = self.command(args);
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child =
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut stdin = child.stdin.take().unwrap();
         let input = input.to_vec();
         // The program may end without reading all of it.

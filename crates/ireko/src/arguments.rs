@@ -1,0 +1,254 @@
+//! What was typed, turned into types that cannot be wrong.
+
+use crate::environment::Environment;
+use crate::failure::Failure;
+use ireko_oci::Reference;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// Where a build's result goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Output {
+    /// In what form.
+    pub(crate) form: Form,
+    /// Where; `None` is standard output.
+    pub(crate) dest: Option<PathBuf>,
+    /// How layers are compressed, where it was said.
+    pub(crate) compression: Option<Squeeze>,
+    /// Names in the archive; the build's own tags when empty.
+    pub(crate) names: Vec<Reference>,
+}
+
+/// The form of a result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// An OCI layout in a tar.
+    OciTar,
+    /// An OCI layout directory.
+    OciDir,
+    /// Docker's archive.
+    DockerTar,
+    /// Docker's archive, unpacked.
+    DockerDir,
+    /// The root file system in a tar.
+    Tar,
+    /// The root file system in a directory.
+    Local,
+    /// ireko's own store, where every build goes anyway.
+    Store,
+}
+
+/// A choice of compression.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Squeeze {
+    pub(crate) kind: ireko_oci::Compression,
+    pub(crate) level: Option<u32>,
+}
+
+/// Splits `a=b,c=d`, where a field may be quoted as in CSV.
+pub(crate) fn csv(text: &str) -> Result<Vec<(String, Option<String>)>, Failure> {
+    let mut fields = Vec::new();
+    let mut field = String::new();
+    let mut quoted = false;
+    let mut chars = text.chars().peekable();
+    while let Some(char) = chars.next() {
+        match char {
+            '"' if quoted && chars.peek() == Some(&'"') => {
+                chars.next();
+                field.push('"');
+            }
+            '"' => quoted = !quoted,
+            ',' if !quoted => fields.push(std::mem::take(&mut field)),
+            char => field.push(char),
+        }
+    }
+    if quoted {
+        return Err(Failure::user(format!("`{text}` has a quote that does not end")));
+    }
+    fields.push(field);
+    let split = |field: String| match field.split_once('=') {
+        Some((name, value)) => (name.trim().to_ascii_lowercase(), Some(value.to_owned())),
+        None => (field.trim().to_owned(), None),
+    };
+    Ok(fields.into_iter().map(split).collect())
+}
+
+impl Output {
+    /// Reads one `-o`.
+    pub(crate) fn parse(text: &str) -> Result<Self, Failure> {
+        if !text.contains('=') {
+            return Ok(match text {
+                "-" => Self::plain(Form::Tar, None),
+                dir => Self::plain(Form::Local, Some(PathBuf::from(dir))),
+            });
+        }
+        let mut values = BTreeMap::new();
+        for (name, value) in csv(text)? {
+            let value =
+                value.ok_or_else(|| Failure::user(format!("`{name}` in `-o {text}` has no value")))?;
+            values.insert(name, value);
+        }
+        let kind = values.remove("type").ok_or_else(|| {
+            Failure::user(format!("`-o {text}` names no type")).hint("use type=oci, docker, tar or local")
+        })?;
+        let dest = values.remove("dest").filter(|dest| dest != "-").map(PathBuf::from);
+        let tar = flag(&values.remove("tar").unwrap_or_else(|| "true".to_owned()))?;
+        let form = match (kind.as_str(), tar) {
+            ("oci", true) => Form::OciTar,
+            ("oci", false) => Form::OciDir,
+            ("docker", true) => Form::DockerTar,
+            ("docker", false) => Form::DockerDir,
+            ("tar", _) => Form::Tar,
+            ("local", _) => Form::Local,
+            ("image" | "store", _) => Form::Store,
+            ("registry" | "cacheonly", _) => return Err(Failure::not_yet(format!("`type={kind}` in `-o`"))),
+            _ => {
+                return Err(Failure::user(format!("`type={kind}` in `-o` is unknown"))
+                    .hint("use type=oci, docker, tar or local"));
+            }
+        };
+        let needs_dest = matches!(form, Form::Local | Form::OciDir | Form::DockerDir);
+        if needs_dest && dest.is_none() {
+            return Err(Failure::user(format!("`-o {text}` needs dest=DIR")));
+        }
+        let output = Self {
+            compression: squeeze(&mut values)?,
+            names: names(&mut values)?,
+            ..Self::plain(form, dest)
+        };
+        if form == Form::Store && values.remove("push").is_some_and(|push| push == "true") {
+            return Err(Failure::not_yet("`push=true` in `-o`"));
+        }
+        match values.keys().next() {
+            Some(name) => Err(Failure::not_yet(format!("`{name}` in `-o`"))),
+            None => Ok(output),
+        }
+    }
+
+    fn plain(form: Form, dest: Option<PathBuf>) -> Self {
+        Self { form, dest, compression: None, names: Vec::new() }
+    }
+}
+
+fn squeeze(values: &mut BTreeMap<String, String>) -> Result<Option<Squeeze>, Failure> {
+    let level = values.remove("compression-level");
+    let level = level.map(|level| {
+        level.parse().map_err(|_| Failure::user(format!("`compression-level={level}` is no number")))
+    });
+    let level = level.transpose()?;
+    let Some(name) = values.remove("compression") else {
+        return Ok(level.map(|level| Squeeze { kind: ireko_oci::Compression::Gzip, level: Some(level) }));
+    };
+    let kind = match name.as_str() {
+        "gzip" => ireko_oci::Compression::Gzip,
+        "zstd" => ireko_oci::Compression::Zstd,
+        "uncompressed" => ireko_oci::Compression::None,
+        _ => {
+            return Err(Failure::user(format!("`compression={name}` is unknown"))
+                .hint("use gzip, zstd or uncompressed"));
+        }
+    };
+    Ok(Some(Squeeze { kind, level }))
+}
+
+fn names(values: &mut BTreeMap<String, String>) -> Result<Vec<Reference>, Failure> {
+    let Some(names) = values.remove("name") else { return Ok(Vec::new()) };
+    names.split(',').map(tag).collect()
+}
+
+fn flag(text: &str) -> Result<bool, Failure> {
+    match text {
+        "true" | "1" => Ok(true),
+        "false" | "0" => Ok(false),
+        other => Err(Failure::user(format!("`{other}` is neither true nor false"))),
+    }
+}
+
+/// Reads a name for an image: no digest, `latest` when no tag is given.
+pub(crate) fn tag(text: &str) -> Result<Reference, Failure> {
+    let name: Reference = text.parse().map_err(|error: ireko_oci::OciError| {
+        Failure::user(format!("`{text}` is no name for an image"))
+            .cause(error)
+            .hint("names look like `app`, `team/app:1.2` or `host:5000/app`, in lower case")
+    })?;
+    if name.digest().is_some() {
+        return Err(Failure::user(format!("`{text}` cannot be a name for an image: it holds a digest")));
+    }
+    Ok(name.or_latest())
+}
+
+/// Where a secret's value is read from. The value itself is read by the engine, when a step asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum SecretSource {
+    File(PathBuf),
+    Variable(String),
+}
+
+/// Reads one `--secret`.
+pub(crate) fn secret(text: &str, environment: &Environment) -> Result<(String, SecretSource), Failure> {
+    let (mut id, mut file, mut variable, mut kind) = (None, None, None, None);
+    for (name, value) in csv(text)? {
+        let value = value
+            .ok_or_else(|| Failure::user(format!("`--secret {text}` is not of the form id=NAME,src=FILE")))?;
+        match name.as_str() {
+            "id" => id = Some(value),
+            "src" | "source" => file = Some(value),
+            "env" => variable = Some(value),
+            "type" => kind = Some(value),
+            _ => {
+                return Err(Failure::user(format!("`{name}` in `--secret` is unknown"))
+                    .hint("use id, src, env or type"));
+            }
+        }
+    }
+    let id =
+        id.ok_or_else(|| Failure::user("a `--secret` has no id").hint("write --secret id=NAME,src=FILE"))?;
+    let source = match (file, variable, kind.as_deref()) {
+        (Some(name), None, Some("env")) | (None, Some(name), _) => SecretSource::Variable(name),
+        (Some(path), None, None | Some("file")) => SecretSource::File(PathBuf::from(path)),
+        (None, None, Some("env")) => SecretSource::Variable(id.clone()),
+        (None, None, _) if environment.raw(&id).is_some() => SecretSource::Variable(id.clone()),
+        (None, None, _) => SecretSource::File(PathBuf::from(&id)),
+        _ => return Err(Failure::user(format!("secret `{id}` has more than one source"))),
+    };
+    Ok((id, source))
+}
+
+/// Reads one `--build-arg`; a name alone takes its value from the environment, or stays undefined.
+pub(crate) fn build_arg(text: &str, environment: &Environment) -> (String, Option<String>) {
+    match text.split_once('=') {
+        Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
+        None => (text.to_owned(), environment.raw(text).map(str::to_owned)),
+    }
+}
+
+/// Reads one `--label`.
+pub(crate) fn label(text: &str) -> (String, String) {
+    let (name, value) = text.split_once('=').unwrap_or((text, ""));
+    (name.to_owned(), value.to_owned())
+}
+
+/// Reads one `--add-host`: `name:address` or `name=address`; `host-gateway` is this machine.
+pub(crate) fn host(text: &str) -> Result<(String, String), Failure> {
+    let parts = text.split_once('=').or_else(|| text.split_once(':'));
+    let (name, address) =
+        parts.ok_or_else(|| Failure::user(format!("`--add-host {text}` is not of the form name:address")))?;
+    let address = address.trim_start_matches('[').trim_end_matches(']');
+    let address = if address == "host-gateway" { "127.0.0.1" } else { address };
+    if name.is_empty() || address.parse::<std::net::IpAddr>().is_err() {
+        return Err(Failure::user(format!("`{address}` in `--add-host {text}` is no IP address")));
+    }
+    Ok((name.to_owned(), address.to_owned()))
+}
+
+/// Reads one `--ulimit`: `name=soft[:hard]`.
+pub(crate) fn ulimit(text: &str) -> Result<(String, i64, i64), Failure> {
+    let wrong = || Failure::user(format!("`--ulimit {text}` is not of the form name=soft[:hard]"));
+    let (name, limits) = text.split_once('=').ok_or_else(wrong)?;
+    let (soft, hard) = limits.split_once(':').unwrap_or((limits, limits));
+    let number = |text: &str| text.parse::<i64>().map_err(|_| wrong());
+    Ok((name.to_owned(), number(soft)?, number(hard)?))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,76 @@
+//! Flags as people type them.
+
+use super::*;
+
+fn output(text: &str) -> String {
+    match Output::parse(text) {
+        Ok(Output { form, dest, compression, names }) => {
+            let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+            format!(
+                "{form:?} {:?} {:?} {names:?}",
+                dest.unwrap_or_default(),
+                compression.map(|it| (it.kind, it.level))
+            )
+        }
+        Err(failure) => failure.message,
+    }
+}
+
+#[test]
+fn outputs() {
+    for (text, expect) in [
+        ("out", "Local \"out\" None []"),
+        ("-", "Tar \"\" None []"),
+        ("type=oci,dest=a.tar", "OciTar \"a.tar\" None []"),
+        ("type=oci,dest=a,tar=false", "OciDir \"a\" None []"),
+        ("type=docker", "DockerTar \"\" None []"),
+        ("type=oci,dest=a,compression=zstd,compression-level=3", "OciTar \"a\" Some((Zstd, Some(3))) []"),
+        (
+            "type=docker,dest=-,\"name=a,b:1\"",
+            "DockerTar \"\" None [\"docker.io/library/a:latest\", \"docker.io/library/b:1\"]",
+        ),
+        ("type=local", "`-o type=local` needs dest=DIR"),
+        ("type=zip,dest=a", "`type=zip` in `-o` is unknown"),
+        ("type=oci,dest=a,wrong=1", "`wrong` in `-o` is not supported yet"),
+        ("type=registry", "`type=registry` in `-o` is not supported yet"),
+    ] {
+        assert_eq!(output(text), expect, "{text}");
+    }
+}
+
+#[test]
+fn secrets() {
+    let environment = Environment::of([("TOKEN", "x")]);
+    for (text, expect) in [
+        ("id=a,src=/f", "a File(\"/f\")"),
+        ("id=a,env=TOKEN", "a Variable(\"TOKEN\")"),
+        ("id=TOKEN", "TOKEN Variable(\"TOKEN\")"),
+        ("id=other", "other File(\"other\")"),
+        ("type=env,id=a", "a Variable(\"a\")"),
+        ("src=/f", "a `--secret` has no id"),
+        ("id=a,what=b", "`what` in `--secret` is unknown"),
+    ] {
+        let shown = match secret(text, &environment) {
+            Ok((id, source)) => format!("{id} {source:?}"),
+            Err(failure) => failure.message,
+        };
+        assert_eq!(shown, expect, "{text}");
+    }
+}
+
+#[test]
+fn hosts_and_limits() {
+    assert_eq!(host("a:1.2.3.4").expect("a host"), ("a".into(), "1.2.3.4".into()));
+    assert_eq!(host("a=[::1]").expect("a host"), ("a".into(), "::1".into()));
+    assert!(host("a:nowhere").is_err());
+    assert_eq!(ulimit("nofile=10:20").expect("a limit"), ("nofile".into(), 10, 20));
+    assert_eq!(ulimit("nofile=10").expect("a limit"), ("nofile".into(), 10, 10));
+    assert!(ulimit("nofile").is_err());
+}
+
+#[test]
+fn tags_are_normalised() {
+    assert_eq!(tag("app").expect("a tag").to_string(), "docker.io/library/app:latest");
+    assert!(tag("App").is_err());
+    assert!(tag("a@sha256:0000000000000000000000000000000000000000000000000000000000000000").is_err());
+}

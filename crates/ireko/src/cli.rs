@@ -1,0 +1,422 @@
+//! What can be typed: commands and their flags, with the words of `--help`.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// Builds small container images from Dockerfiles, fast: no daemon, no root.
+#[derive(Debug, Parser)]
+#[command(name = "ireko", version, about, propagate_version = true, disable_help_subcommand = true)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Flags of every command.
+#[derive(Debug, Args)]
+pub(crate) struct Global {
+    /// Say more: the sandbox level, why a step missed, what was fetched.
+    #[arg(long, global = true)]
+    pub(crate) verbose: bool,
+    /// The store (default: $IREKO_HOME, or `ireko` in the user's data directory).
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) home: Option<PathBuf>,
+    /// How steps are confined: auto, root, rootless, single-id or none.
+    #[arg(long, global = true, value_name = "LEVEL", default_value = "auto")]
+    pub(crate) level: String,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Build an image from a Dockerfile.
+    Build(Box<BuildArgs>),
+    /// Start a container from an image of the store.
+    Run(Box<RunArgs>),
+    /// List the images of the store.
+    #[command(visible_alias = "ls")]
+    Images(ImagesArgs),
+    /// Show everything known of an image, as JSON.
+    Inspect(InspectArgs),
+    /// Show the steps that made an image.
+    History(HistoryArgs),
+    /// Remove images.
+    Rmi(RmiArgs),
+    /// Give an image another name.
+    Tag(TagArgs),
+    /// Read images from an archive or an OCI layout.
+    Load(LoadArgs),
+    /// Write images to an archive.
+    Save(SaveArgs),
+    /// Fetch an image from a registry.
+    Pull(PullArgs),
+    /// Look after the build cache.
+    #[command(subcommand)]
+    Cache(CacheCommand),
+    /// Show what a build would read of its context.
+    Context(ContextArgs),
+    /// Say what works on this machine, and how to mend what does not.
+    Doctor(DoctorArgs),
+}
+
+/// How progress is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Progress {
+    /// A live view on a terminal, plain lines elsewhere.
+    Auto,
+    /// One line an event.
+    Plain,
+    /// The live view.
+    Tty,
+    /// One JSON object an event.
+    #[value(alias = "rawjson")]
+    Json,
+    /// Nothing but errors.
+    Quiet,
+}
+
+/// How lists are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people.
+    Table,
+    /// For programs; fields are documented and stable.
+    Json,
+}
+
+/// Flags that `build` and `context` share: what is built.
+#[derive(Debug, Args)]
+pub(crate) struct SourceArgs {
+    /// The context: a directory, or `-` for a tar (or a Dockerfile alone) on standard input.
+    #[arg(value_name = "CONTEXT", default_value = ".")]
+    pub(crate) context: String,
+    /// The Dockerfile (default: `Dockerfile` in the context); `-` reads it from standard input.
+    #[arg(short = 'f', long = "file", value_name = "FILE")]
+    pub(crate) file: Option<String>,
+    /// Another context by name: `name=path`, `name=docker-image://ref` or `name=oci-layout://dir[:tag]`.
+    #[arg(long, value_name = "NAME=SOURCE")]
+    pub(crate) build_context: Vec<String>,
+    /// A build argument; `NAME` alone takes the value of the environment.
+    #[arg(long, value_name = "NAME[=VALUE]")]
+    pub(crate) build_arg: Vec<String>,
+    /// The stage to build (default: the last).
+    #[arg(long, value_name = "STAGE")]
+    pub(crate) target: Option<String>,
+    /// The platform to build for; only this machine's own works yet.
+    #[arg(long, value_name = "PLATFORM", value_delimiter = ',')]
+    pub(crate) platform: Vec<String>,
+}
+
+/// Flags of `build`, with the meaning they have in `docker buildx build`.
+#[derive(Debug, Args)]
+pub(crate) struct BuildArgs {
+    #[command(flatten)]
+    pub(crate) source: SourceArgs,
+    /// Name of the image, `name[:tag]`; may be given more than once.
+    #[arg(short = 't', long = "tag", value_name = "NAME")]
+    pub(crate) tag: Vec<String>,
+    /// Where the result goes: `type=oci|docker|tar|local,dest=PATH[,tar=false]`; may be given more than once.
+    #[arg(short = 'o', long = "output", value_name = "DESTINATION")]
+    pub(crate) output: Vec<String>,
+    /// A label of the image.
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub(crate) label: Vec<String>,
+    /// A secret for `RUN --mount=type=secret`: `id=NAME[,src=FILE|,env=VARIABLE]`.
+    #[arg(long, value_name = "SECRET")]
+    pub(crate) secret: Vec<String>,
+    /// Run every step, whatever the cache holds.
+    #[arg(long)]
+    pub(crate) no_cache: bool,
+    /// Run every step of these stages.
+    #[arg(long, value_name = "STAGE", value_delimiter = ',')]
+    pub(crate) no_cache_filter: Vec<String>,
+    /// Ask the registry for base images even if the store has them.
+    #[arg(long)]
+    pub(crate) pull: bool,
+    /// Network of RUN steps: `default`, `host` or `none`.
+    #[arg(long, value_name = "MODE", default_value = "default")]
+    pub(crate) network: String,
+    /// An extra line of /etc/hosts in RUN steps: `name:address`.
+    #[arg(long, value_name = "HOST:IP")]
+    pub(crate) add_host: Vec<String>,
+    /// Size of /dev/shm in RUN steps.
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) shm_size: Option<String>,
+    /// A limit for RUN steps: `name=soft[:hard]`.
+    #[arg(long, value_name = "LIMIT")]
+    pub(crate) ulimit: Vec<String>,
+    /// Write the image id to this file.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) iidfile: Option<PathBuf>,
+    /// Write what was built, as JSON, to this file.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) metadata_file: Option<PathBuf>,
+    /// Print nothing but the image id.
+    #[arg(short = 'q', long)]
+    pub(crate) quiet: bool,
+    /// How progress is shown.
+    #[arg(long, value_enum, default_value = "auto", value_name = "HOW")]
+    pub(crate) progress: Progress,
+    /// RUN steps at one time (default: four a core, at least 16).
+    #[arg(short = 'j', long, value_name = "N")]
+    pub(crate) jobs: Option<usize>,
+    /// The same as --verbose.
+    #[arg(short = 'v')]
+    pub(crate) v: bool,
+    /// Say every difference that made a step miss the cache.
+    #[arg(long)]
+    pub(crate) explain: bool,
+    /// `off`: a step runs again whenever a step below it ran, even if that gave the same result.
+    #[arg(long, value_name = "on|off", default_value = "on")]
+    pub(crate) cache_cutoff: String,
+    /// Accepted for `docker build`'s sake: the image always goes to ireko's own store.
+    #[arg(long, hide = true)]
+    pub(crate) rm: Option<bool>,
+    #[command(flatten)]
+    pub(crate) later: LaterArgs,
+}
+
+/// Flags of `docker buildx build` that are known and do not work yet: each stops the build by name.
+#[derive(Debug, Args)]
+pub(crate) struct LaterArgs {
+    #[arg(long, hide = true, value_name = "ENTITLEMENT")]
+    pub(crate) allow: Vec<String>,
+    #[arg(long, hide = true)]
+    pub(crate) annotation: Vec<String>,
+    #[arg(long, hide = true)]
+    pub(crate) attest: Vec<String>,
+    #[arg(long, hide = true)]
+    pub(crate) cache_from: Vec<String>,
+    #[arg(long, hide = true)]
+    pub(crate) cache_to: Vec<String>,
+    #[arg(long, hide = true)]
+    pub(crate) call: Option<String>,
+    #[arg(long, hide = true)]
+    pub(crate) cgroup_parent: Option<String>,
+    #[arg(long, hide = true)]
+    pub(crate) check: bool,
+    #[arg(long, hide = true)]
+    pub(crate) load: bool,
+    #[arg(long, hide = true, num_args = 0..=1, default_missing_value = "true")]
+    pub(crate) provenance: Option<String>,
+    #[arg(long, hide = true)]
+    pub(crate) push: bool,
+    #[arg(long, hide = true, num_args = 0..=1, default_missing_value = "true")]
+    pub(crate) sbom: Option<String>,
+    #[arg(long, hide = true)]
+    pub(crate) squash: bool,
+    #[arg(long, hide = true)]
+    pub(crate) ssh: Vec<String>,
+}
+
+/// Flags of `run`.
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    /// Remove the container when it ends (always so; accepted for `docker run`'s sake).
+    #[arg(long)]
+    pub(crate) rm: bool,
+    /// Publish a port: `[address:]outside:inside`, or `inside` on a free port.
+    #[arg(short = 'p', long = "publish", value_name = "PORT")]
+    pub(crate) publish: Vec<String>,
+    /// Mount a host path: `host:inside[:ro]`.
+    #[arg(short = 'v', long = "volume", value_name = "MOUNT")]
+    pub(crate) volume: Vec<String>,
+    /// An environment variable; `NAME` alone takes the value of this environment.
+    #[arg(short = 'e', long = "env", value_name = "NAME[=VALUE]")]
+    pub(crate) env: Vec<String>,
+    /// Environment variables, one a line.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) env_file: Vec<PathBuf>,
+    /// Working directory.
+    #[arg(short = 'w', long, value_name = "DIR")]
+    pub(crate) workdir: Option<String>,
+    /// User: name or number, with an optional group.
+    #[arg(short = 'u', long, value_name = "USER")]
+    pub(crate) user: Option<String>,
+    /// Program to start instead of the image's entrypoint.
+    #[arg(long, value_name = "PROGRAM")]
+    pub(crate) entrypoint: Option<String>,
+    /// Pass standard input.
+    #[arg(short = 'i', long)]
+    pub(crate) interactive: bool,
+    /// Give it a terminal.
+    #[arg(short = 't', long)]
+    pub(crate) tty: bool,
+    /// Name of the container, also its host name unless that is given.
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// Host name.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) hostname: Option<String>,
+    /// Network: `host`, `none`, or `private` (loopback only, reached through -p).
+    #[arg(long, value_name = "MODE")]
+    pub(crate) network: Option<String>,
+    /// No writes to the root file system.
+    #[arg(long)]
+    pub(crate) read_only: bool,
+    /// The image, by name or id.
+    pub(crate) image: String,
+    /// Arguments in place of the image's CMD.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(crate) args: Vec<String>,
+}
+
+/// Flags of `images`.
+#[derive(Debug, Args)]
+pub(crate) struct ImagesArgs {
+    /// Only images whose name matches.
+    pub(crate) filter: Option<String>,
+    /// Print ids only.
+    #[arg(short = 'q', long)]
+    pub(crate) quiet: bool,
+    /// Print whole ids.
+    #[arg(long)]
+    pub(crate) no_trunc: bool,
+    /// How the list is printed.
+    #[arg(long, value_enum, default_value = "table")]
+    pub(crate) format: Format,
+}
+
+/// Flags of `inspect`.
+#[derive(Debug, Args)]
+pub(crate) struct InspectArgs {
+    /// Images, by name or id.
+    #[arg(required = true)]
+    pub(crate) images: Vec<String>,
+}
+
+/// Flags of `history`.
+#[derive(Debug, Args)]
+pub(crate) struct HistoryArgs {
+    /// The image, by name or id.
+    pub(crate) image: String,
+    /// Print whole texts.
+    #[arg(long)]
+    pub(crate) no_trunc: bool,
+    /// How the list is printed.
+    #[arg(long, value_enum, default_value = "table")]
+    pub(crate) format: Format,
+}
+
+/// Flags of `rmi`.
+#[derive(Debug, Args)]
+pub(crate) struct RmiArgs {
+    /// Images, by name or id.
+    #[arg(required = true)]
+    pub(crate) images: Vec<String>,
+    /// Remove an id with all its names; a missing image is no error.
+    #[arg(short = 'f', long)]
+    pub(crate) force: bool,
+}
+
+/// Flags of `tag`.
+#[derive(Debug, Args)]
+pub(crate) struct TagArgs {
+    /// The image, by name or id.
+    pub(crate) image: String,
+    /// The new name.
+    pub(crate) name: String,
+}
+
+/// Flags of `load`.
+#[derive(Debug, Args)]
+pub(crate) struct LoadArgs {
+    /// The archive or layout directory (default: standard input).
+    #[arg(short = 'i', long, value_name = "PATH")]
+    pub(crate) input: Option<PathBuf>,
+    /// Print ids only.
+    #[arg(short = 'q', long)]
+    pub(crate) quiet: bool,
+}
+
+/// Flags of `save`.
+#[derive(Debug, Args)]
+pub(crate) struct SaveArgs {
+    /// Images, by name or id.
+    #[arg(required = true)]
+    pub(crate) images: Vec<String>,
+    /// The file (default: standard output, unless that is a terminal).
+    #[arg(short = 'o', long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// `docker` or `oci`.
+    #[arg(long, default_value = "docker")]
+    pub(crate) r#type: String,
+}
+
+/// Flags of `pull`.
+#[derive(Debug, Args)]
+pub(crate) struct PullArgs {
+    /// The image.
+    pub(crate) image: String,
+    /// The platform to fetch (default: this machine's).
+    #[arg(long)]
+    pub(crate) platform: Option<String>,
+    /// Print the id only.
+    #[arg(short = 'q', long)]
+    pub(crate) quiet: bool,
+}
+
+/// Commands of `cache`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum CacheCommand {
+    /// Show what takes space.
+    Du {
+        /// How the list is printed.
+        #[arg(long, value_enum, default_value = "table")]
+        format: Format,
+    },
+    /// Remove what no image needs and nobody used for a week.
+    Prune {
+        /// Every record, cache mount and unpacked tree, whenever used; tagged images keep their blobs.
+        #[arg(short = 'a', long)]
+        all: bool,
+        /// Do not ask.
+        #[arg(short = 'f', long)]
+        force: bool,
+        /// Remove what nobody used for this long: `24h`.
+        #[arg(long, value_name = "TIME")]
+        unused_for: Option<String>,
+        /// Remove what was used longest ago until no more than this is left: `10g`.
+        #[arg(long, value_name = "SIZE")]
+        max_size: Option<String>,
+    },
+    /// Check everything the store holds.
+    Fsck {
+        /// Drop what is damaged and can be made again.
+        #[arg(long)]
+        repair: bool,
+        /// How the findings are printed.
+        #[arg(long, value_enum, default_value = "table")]
+        format: Format,
+    },
+}
+
+/// Flags of `context`.
+#[derive(Debug, Args)]
+pub(crate) struct ContextArgs {
+    #[command(flatten)]
+    pub(crate) source: SourceArgs,
+    /// How the list is printed.
+    #[arg(long, value_enum, default_value = "table")]
+    pub(crate) format: Format,
+}
+
+/// Flags of `doctor`.
+#[derive(Debug, Args)]
+pub(crate) struct DoctorArgs {
+    /// How the list is printed.
+    #[arg(long, value_enum, default_value = "table")]
+    pub(crate) format: Format,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn flags_do_not_contradict_each_other() {
+        Cli::command().debug_assert();
+    }
+}

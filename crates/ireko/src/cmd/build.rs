@@ -1,0 +1,443 @@
+//! `ireko build`: read, parse, settle, solve, assemble, export.
+
+use crate::arguments::{self, Form, Output, SecretSource};
+use crate::cli::{BuildArgs, Global, Progress};
+use crate::dockerfile::{self, Context, Source};
+use crate::environment::Environment;
+use crate::failure::{Failure, instruction_frame};
+use crate::session::Session;
+use crate::settle::{self, Settled};
+use crate::text;
+use ireko_dockerfile::ignore::Patterns;
+use ireko_exec::{
+    BuildError, Built, BuiltTree, Cancel, LocalContext, Request, SandboxSettings, Secrets, StepError,
+    Surroundings,
+};
+use ireko_graph::{Graph, NodeId, Policy};
+use ireko_image::{Assembled, Destination, Images, PullPolicy, To};
+use ireko_layer::Time;
+use ireko_oci::{Digest, Reference, Timestamp};
+use ireko_plan::{NoCache, PlanInput, StepSettings};
+use ireko_report::{Event, Sink};
+use ireko_store::Store;
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Runs the command.
+pub(crate) fn run(args: &BuildArgs, global: &Global, environment: Environment) -> Result<(), Failure> {
+    refuse_what_does_not_work_yet(args)?;
+    let began = Instant::now();
+    let wishes = Wishes::read(args, &environment)?;
+    let progress =
+        if args.quiet && args.progress == Progress::Auto { Progress::Quiet } else { args.progress };
+    let global =
+        Global { verbose: global.verbose || args.v, home: global.home.clone(), level: global.level.clone() };
+    let session = Session::enter(&global, environment, progress, args.explain)?;
+    let cancel = crate::signals::cancel_on_signals()?;
+    let outcome = build(args, &wishes, &session, &cancel);
+    let success = outcome.is_ok();
+    session.screen.emit(Event::BuildFinished { success, elapsed_ms: began.elapsed().as_millis() as u64 });
+    session.screen.close();
+    let image = outcome?;
+    if args.quiet {
+        crate::print(&format!("{}\n", image.id));
+    }
+    Ok(())
+}
+
+/// The whole command on one screen.
+fn build(
+    args: &BuildArgs,
+    wishes: &Wishes,
+    session: &Session,
+    cancel: &Cancel,
+) -> Result<Assembled, Failure> {
+    let store = session.store()?;
+    let scratch = store.scratch_dir().map_err(store_failure)?;
+    let source = dockerfile::read(&args.source, scratch.path())?;
+    let sink = session.sink();
+    let pull = if args.pull { PullPolicy::Always } else { PullPolicy::IfMissing };
+    let registry = Arc::new(ireko_registry::Registry::new(settle::registry_options(&session.environment)));
+    let images = Arc::new(Images::new(Arc::clone(&store), registry, Arc::clone(&sink), pull));
+
+    let ast = settle::parse(&source, &*sink)?;
+    let input = plan_input(ast, args, wishes, &source)?;
+    let Settled { plan, bases } = settle::settle(&input, &images, &*sink)?;
+    let graph = Arc::new(plan.graph.clone());
+    let Some(output) = plan.outputs.last() else {
+        return Err(Failure::user("the Dockerfile has no stage to build"));
+    };
+    let surroundings = surroundings(&store, &source, wishes, session, &images, cancel)?;
+    let trees = solve(&graph, output.node, args, &surroundings)
+        .map_err(|error| build_failure(error, &graph, &input, session))?;
+    let layers = output.node.and_then(|node| trees.get(&node)).map(layers_of).unwrap_or_default();
+    let image = ireko_image::assemble(output.config.clone(), &layers, output.epoch);
+    let exported = export(&store, &image, wishes, cancel, &*sink)?;
+    for warning in store.warnings() {
+        session.screen.note(&format!("warning: {warning}"));
+    }
+    report(args, wishes, &image, &exported, &bases)?;
+    Ok(image)
+}
+
+/// The layers of a tree, each with the time of its making.
+fn layers_of(built: &BuiltTree) -> Vec<(Digest, Option<Timestamp>)> {
+    let time = |time: &Option<Time>| time.map(|time| Timestamp::from_unix(time.secs, time.nanos));
+    built.tree.layers.iter().copied().zip(built.made.iter().map(time)).collect()
+}
+
+/// What was typed, read before anything is touched.
+struct Wishes {
+    tags: Vec<Reference>,
+    outputs: Vec<Output>,
+    labels: Vec<(String, String)>,
+    build_args: Vec<(String, Option<String>)>,
+    secrets: Secrets,
+    settings: StepSettings,
+}
+
+impl Wishes {
+    fn read(args: &BuildArgs, environment: &Environment) -> Result<Self, Failure> {
+        let tags = args.tag.iter().map(|name| arguments::tag(name)).collect::<Result<_, _>>()?;
+        let outputs = args.output.iter().map(|text| Output::parse(text)).collect::<Result<Vec<_>, _>>()?;
+        if outputs.iter().filter(|output| output.dest.is_none() && output.form != Form::Store).count() > 1 {
+            return Err(Failure::user("two outputs are to go to standard output").hint("give them dest=PATH"));
+        }
+        let mut build_args: Vec<(String, Option<String>)> =
+            environment.proxies().into_iter().map(|(name, value)| (name, Some(value))).collect();
+        build_args.extend(args.source.build_arg.iter().map(|text| arguments::build_arg(text, environment)));
+        if let Some(epoch) = environment
+            .get("SOURCE_DATE_EPOCH")
+            .filter(|_| !build_args.iter().any(|(name, _)| name == "SOURCE_DATE_EPOCH"))
+        {
+            build_args.push(("SOURCE_DATE_EPOCH".to_owned(), Some(epoch.to_owned())));
+        }
+        Ok(Self {
+            tags,
+            outputs,
+            labels: args.label.iter().map(|text| arguments::label(text)).collect(),
+            build_args,
+            secrets: secrets(args, environment)?,
+            settings: settings(args)?,
+        })
+    }
+}
+
+fn secrets(args: &BuildArgs, environment: &Environment) -> Result<Secrets, Failure> {
+    let mut secrets = BTreeMap::new();
+    for text in &args.secret {
+        let (id, source) = arguments::secret(text, environment)?;
+        let source = match source {
+            SecretSource::File(path) => {
+                let path = std::path::absolute(&path)
+                    .map_err(|error| Failure::user(format!("cannot use secret `{id}`")).cause(error))?;
+                fs::File::open(&path).map_err(|error| {
+                    Failure::user(format!("cannot read secret `{id}` from `{}`", path.display())).cause(error)
+                })?;
+                ireko_exec::SecretSource::File(path)
+            }
+            SecretSource::Variable(name) => match environment.raw(&name) {
+                Some(value) => ireko_exec::SecretSource::Value(value.as_bytes().to_vec()),
+                None => {
+                    return Err(Failure::user(format!(
+                        "secret `{id}` is to come from variable `{name}`, which is not set"
+                    )));
+                }
+            },
+        };
+        secrets.insert(id, source);
+    }
+    Ok(Secrets(secrets))
+}
+
+fn settings(args: &BuildArgs) -> Result<StepSettings, Failure> {
+    let network = match args.network.as_str() {
+        "default" => ireko_graph::op::Network::Default,
+        "host" => ireko_graph::op::Network::Host,
+        "none" => ireko_graph::op::Network::None,
+        other => {
+            return Err(
+                Failure::user(format!("`--network {other}` is unknown")).hint("use default, host or none")
+            );
+        }
+    };
+    let size = |text: &String| {
+        text::parse_bytes(text).ok_or_else(|| {
+            Failure::user(format!("`--shm-size {text}` is no size")).hint("sizes look like 64m or 1g")
+        })
+    };
+    Ok(StepSettings {
+        network,
+        hostname: None,
+        extra_hosts: args.add_host.iter().map(|text| arguments::host(text)).collect::<Result<_, _>>()?,
+        shm_size: args.shm_size.as_ref().map(size).transpose()?,
+        ulimits: args.ulimit.iter().map(|text| arguments::ulimit(text)).collect::<Result<_, _>>()?,
+    })
+}
+
+fn refuse_what_does_not_work_yet(args: &BuildArgs) -> Result<(), Failure> {
+    let later = &args.later;
+    let asked = [
+        ("--allow", !later.allow.is_empty()),
+        ("--annotation", !later.annotation.is_empty()),
+        ("--attest", !later.attest.is_empty()),
+        ("--cache-from", !later.cache_from.is_empty()),
+        ("--cache-to", !later.cache_to.is_empty()),
+        ("--call", later.call.as_deref().is_some_and(|call| call != "build")),
+        ("--cgroup-parent", later.cgroup_parent.is_some()),
+        ("--check", later.check),
+        ("--load", later.load),
+        ("--provenance", later.provenance.as_deref().is_some_and(|value| value != "false")),
+        ("--push", later.push),
+        ("--sbom", later.sbom.as_deref().is_some_and(|value| value != "false")),
+        ("--squash", later.squash),
+        ("--ssh", !later.ssh.is_empty()),
+    ];
+    match asked.iter().find(|(_, asked)| *asked) {
+        Some((flag, _)) => Err(Failure::not_yet(format!("`{flag}`"))),
+        None => Ok(()),
+    }
+}
+
+/// What the planner is asked; also what `ireko context` asks.
+pub(crate) fn plan_input_of(
+    ast: ireko_dockerfile::Ast,
+    args: &crate::cli::SourceArgs,
+    build_args: Vec<(String, Option<String>)>,
+    source: &Source,
+) -> Result<PlanInput, Failure> {
+    let mut input = PlanInput::new(ast);
+    input.platform = settle::platform(&args.platform)?;
+    input.build_args = build_args;
+    input.targets = args.target.iter().filter(|target| !target.is_empty()).cloned().collect();
+    input.contexts.clone_from(&source.named);
+    Ok(input)
+}
+
+fn plan_input(
+    ast: ireko_dockerfile::Ast,
+    args: &BuildArgs,
+    wishes: &Wishes,
+    source: &Source,
+) -> Result<PlanInput, Failure> {
+    let mut input = plan_input_of(ast, &args.source, wishes.build_args.clone(), source)?;
+    input.labels.clone_from(&wishes.labels);
+    input.settings = wishes.settings.clone();
+    input.no_cache = match (args.no_cache, args.no_cache_filter.as_slice()) {
+        (true, _) => NoCache::All,
+        (false, []) => NoCache::None,
+        (false, stages) => NoCache::Stages(stages.to_vec()),
+    };
+    Ok(input)
+}
+
+/// The local contexts of a build, the main one under the name that the planner gives it.
+pub(crate) fn contexts(
+    source: &Source,
+    store: &Arc<Store>,
+) -> Result<BTreeMap<String, LocalContext>, Failure> {
+    let mut contexts = BTreeMap::new();
+    let main = match &source.context {
+        Context::Nothing => None,
+        context => context.dir().map(|dir| ("context".to_owned(), dir.to_owned(), source.ignore.clone())),
+    };
+    let mut all: Vec<_> = main.into_iter().collect();
+    for (name, dir) in &source.dirs {
+        // A named context has an ignore file of its own, as the main one.
+        let ignore = fs::read(dir.join(".dockerignore"))
+            .ok()
+            .map(|text| (format!("{}/.dockerignore", dir.display()), text));
+        all.push((name.clone(), dir.clone(), ignore));
+    }
+    for (name, dir, ignore) in all {
+        let patterns =
+            match ignore {
+                None => None,
+                Some((file, text)) => Some(Patterns::parse(&text).map_err(|error| {
+                    Failure::user(format!("cannot use ignore file `{file}`")).cause(error)
+                })?),
+            };
+        let context = LocalContext::open(&dir, patterns.unwrap_or_default(), store)
+            .map_err(|error| Failure::of(error.blame(), &error))?;
+        contexts.insert(name, context);
+    }
+    Ok(contexts)
+}
+
+fn surroundings(
+    store: &Arc<Store>,
+    source: &Source,
+    wishes: &Wishes,
+    session: &Session,
+    images: &Arc<Images>,
+    cancel: &Cancel,
+) -> Result<Surroundings, Failure> {
+    let place = source.context.dir().map(|dir| dir.display().to_string()).unwrap_or_default();
+    Ok(Surroundings {
+        store: Arc::clone(store),
+        contexts: contexts(source, store)?,
+        bases: Arc::new(crate::bases::Bases(Arc::clone(images))),
+        secrets: wishes.secrets.clone(),
+        sandbox: SandboxSettings { resolv_conf: crate::bases::resolv_conf() },
+        sink: session.sink(),
+        cancel: cancel.clone(),
+        project: format!("{place}\0{}", source.name),
+    })
+}
+
+fn solve(
+    graph: &Arc<Graph>,
+    output: Option<NodeId>,
+    args: &BuildArgs,
+    surroundings: &Surroundings,
+) -> Result<Built, BuildError> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let policy = Policy {
+        jobs: args.jobs.unwrap_or_else(|| (cores * 4).max(16)).max(1),
+        cutoff: args.cache_cutoff != "off",
+        class: "full".to_owned(),
+    };
+    let request =
+        Request { graph: Arc::clone(graph), outputs: output.into_iter().collect(), policy, export: true };
+    ireko_exec::build(&request, surroundings)
+}
+
+/// The frame of an error: the instruction, the end of its log, and where the whole log is.
+fn build_failure(error: BuildError, graph: &Graph, input: &PlanInput, session: &Session) -> Failure {
+    session.screen.close();
+    let blame = error.blame();
+    match error {
+        BuildError::Interrupted => Failure::interrupted(),
+        BuildError::Step(step) => step_failure(step, graph, input, session),
+        other => Failure::of(blame, &other),
+    }
+}
+
+fn step_failure(step: StepError, graph: &Graph, input: &PlanInput, session: &Session) -> Failure {
+    const LOG_LINES: usize = 20;
+    let about = &graph.node(step.node).about;
+    let mut failure = Failure::user(format!(
+        "[{} {}/{}] {}: {}",
+        about.stage, about.step, about.steps, about.text, step.message
+    ));
+    failure.blame = step.blame;
+    failure.causes = step.causes;
+    failure.hint = step.hint;
+    failure.details = instruction_frame(&input.ast.source, about.line, about.end_line.max(about.line));
+    let tail = session.screen.step(step.node.0).map(|step| step.last_lines(LOG_LINES)).unwrap_or_default();
+    if !tail.is_empty() {
+        failure.details.push("the last lines it wrote:".to_owned());
+        failure.details.extend(tail.into_iter().map(|line| format!("  | {line}")));
+    }
+    if let Some(log) = step.log {
+        failure.details.push(format!("the whole log: {}", log.display()));
+    }
+    failure
+}
+
+/// What was written where.
+struct Written {
+    destination: String,
+    manifest: Option<Digest>,
+}
+
+fn export(
+    store: &Arc<Store>,
+    image: &Assembled,
+    wishes: &Wishes,
+    cancel: &Cancel,
+    sink: &dyn Sink,
+) -> Result<Vec<Written>, Failure> {
+    let failed = |error: ireko_image::Error| Failure::of(error.blame(), &error);
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    ireko_image::keep(store, image, &wishes.tags).map_err(failed)?;
+    let destination = match wishes.tags.as_slice() {
+        [] => "to the store".to_owned(),
+        tags => tags.iter().map(Reference::familiar).collect::<Vec<_>>().join(", "),
+    };
+    sink.emit(Event::Exported { destination, image: Some(image.id.to_string()), manifest: None, bytes: 0 });
+    let mut written = Vec::new();
+    for output in &wishes.outputs {
+        if cancel.is_asked() {
+            return Err(Failure::interrupted());
+        }
+        let Some(destination) = destination_of(output) else { continue };
+        let names = if output.names.is_empty() { &wishes.tags } else { &output.names };
+        let done = ireko_image::export(store, image, names, &destination, threads, sink).map_err(failed)?;
+        let place = output.dest.as_deref().map_or("-".to_owned(), |dest| dest.display().to_string());
+        sink.emit(Event::Exported {
+            destination: place.clone(),
+            image: Some(image.id.to_string()),
+            manifest: done.manifest.map(|digest| digest.to_string()),
+            bytes: done.bytes,
+        });
+        written.push(Written { destination: place, manifest: done.manifest });
+    }
+    Ok(written)
+}
+
+fn destination_of(output: &Output) -> Option<Destination> {
+    let form = match output.form {
+        Form::OciTar => ireko_image::Form::OciTar,
+        Form::OciDir => ireko_image::Form::OciDir,
+        Form::DockerTar => ireko_image::Form::DockerTar,
+        Form::DockerDir => ireko_image::Form::DockerDir,
+        Form::Tar => ireko_image::Form::Tar,
+        Form::Local => ireko_image::Form::Local,
+        Form::Store => return None,
+    };
+    let to = output.dest.clone().map_or(To::Stdout, To::Path);
+    let compression = output.compression.map(|squeeze| {
+        let level =
+            |default: u8| squeeze.level.map_or(default, |level| u8::try_from(level).unwrap_or(u8::MAX));
+        match squeeze.kind {
+            ireko_oci::Compression::Gzip => ireko_layer::Compression::Gzip { level: level(6) },
+            ireko_oci::Compression::Zstd => ireko_layer::Compression::Zstd { level: level(3) },
+            ireko_oci::Compression::None => ireko_layer::Compression::None,
+        }
+    });
+    Some(Destination { form, to, compression })
+}
+
+/// The files that scripts read afterwards.
+fn report(
+    args: &BuildArgs,
+    wishes: &Wishes,
+    image: &Assembled,
+    written: &[Written],
+    bases: &[(String, Digest)],
+) -> Result<(), Failure> {
+    if let Some(path) = &args.iidfile {
+        write_file(path, image.id.to_string().as_bytes())?;
+    }
+    let Some(path) = &args.metadata_file else { return Ok(()) };
+    let manifest = written.iter().find_map(|written| written.manifest);
+    let names: Vec<String> = wishes.tags.iter().map(ToString::to_string).collect();
+    let mut metadata = json!({
+        "containerimage.config.digest": image.id.to_string(),
+        "ireko.outputs": written.iter().map(|written| json!({"dest": written.destination, "manifest": written.manifest.map(|digest| digest.to_string())})).collect::<Vec<_>>(),
+        "ireko.bases": bases.iter().map(|(name, digest)| json!({"name": name, "digest": digest.to_string()})).collect::<Vec<_>>(),
+    });
+    if let Some(manifest) = manifest {
+        metadata["containerimage.digest"] = json!(manifest.to_string());
+    }
+    if !names.is_empty() {
+        metadata["image.name"] = json!(names.join(","));
+    }
+    let text = serde_json::to_vec_pretty(&metadata)
+        .map_err(|error| Failure::environment("cannot write metadata").cause(error))?;
+    write_file(path, &text)
+}
+
+fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    fs::write(path, bytes)
+        .map_err(|error| Failure::environment(format!("cannot write `{}`", path.display())).cause(error))
+}
+
+fn store_failure(error: ireko_store::Error) -> Failure {
+    Failure::of(error.blame(), &error)
+}

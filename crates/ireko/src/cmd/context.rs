@@ -1,0 +1,127 @@
+//! `ireko context`: what a build would read, which instruction reads it, and what the ignore file keeps out.
+
+use crate::arguments;
+use crate::cli::{ContextArgs, Format, Global, Progress};
+use crate::cmd::build::{contexts, plan_input_of};
+use crate::dockerfile;
+use crate::environment::Environment;
+use crate::failure::Failure;
+use crate::session::Session;
+use crate::settle;
+use crate::text::{bytes, table};
+use crate::{print, print_json};
+use ireko_exec::Listing;
+use ireko_image::{Images, PullPolicy};
+use serde_json::json;
+use std::sync::Arc;
+
+/// How many of the biggest files are shown.
+const SHOWN: usize = 10;
+
+/// What one instruction reads.
+struct Reader {
+    line: u32,
+    text: String,
+    context: String,
+    files: u64,
+    bytes: u64,
+}
+
+/// Runs the command. Nothing is built, nothing of the context but names and sizes is read.
+pub(crate) fn run(args: &ContextArgs, global: &Global, environment: Environment) -> Result<(), Failure> {
+    let session = Session::enter(global, environment, Progress::Quiet, false)?;
+    let store = session.store()?;
+    let scratch = store.scratch_dir().map_err(|error| Failure::of(error.blame(), &error))?;
+    let source = dockerfile::read(&args.source, scratch.path())?;
+    let sink = session.sink();
+    let ast = settle::parse(&source, &*sink)?;
+    let build_args =
+        args.source.build_arg.iter().map(|text| arguments::build_arg(text, &session.environment)).collect();
+    let registry = Arc::new(ireko_registry::Registry::new(settle::registry_options(&session.environment)));
+    let images = Images::new(Arc::clone(&store), registry, Arc::clone(&sink), PullPolicy::IfMissing);
+    let input = plan_input_of(ast, &args.source, build_args, &source)?;
+    let plan = settle::settle(&input, &images, &*sink)?.plan;
+    let contexts = contexts(&source, &store)?;
+
+    let mut readers = Vec::new();
+    for read in &plan.reads {
+        let Some(context) = contexts.get(&read.context) else { continue };
+        let (files, bytes) = context
+            .count(&read.patterns, &read.excludes)
+            .map_err(|error| Failure::of(error.blame(), &error))?;
+        readers.push(Reader {
+            line: read.line,
+            text: read.text.clone(),
+            context: read.context.clone(),
+            files,
+            bytes,
+        });
+    }
+    let mut listings = Vec::new();
+    for (name, context) in &contexts {
+        listings.push((name.clone(), context.listing().map_err(|error| Failure::of(error.blame(), &error))?));
+    }
+    match args.format {
+        Format::Table => print(&picture(&readers, &listings)),
+        Format::Json => print_json(&document(&readers, &listings)),
+    }
+    Ok(())
+}
+
+fn picture(readers: &[Reader], listings: &[(String, Listing)]) -> String {
+    let mut out = String::new();
+    for (name, listing) in listings {
+        let title = if name == "context" { "context".to_owned() } else { format!("context `{name}`") };
+        out.push_str(&format!("{title}: {} files, {}\n", listing.files, bytes(listing.bytes)));
+        let kept_out: u64 = listing.ignored.iter().map(|row| row.entries).sum();
+        if kept_out > 0 {
+            out.push_str(&format!("kept out by the ignore file: {kept_out} paths\n"));
+            let rows = listing.ignored.iter().map(|row| {
+                vec![format!("  line {}", row.line), row.pattern.clone(), format!("{} paths", row.entries)]
+            });
+            out.push_str(&table(&rows.collect::<Vec<_>>()));
+        }
+        if !listing.biggest.is_empty() {
+            out.push_str("the biggest:\n");
+            let rows = listing
+                .biggest
+                .iter()
+                .take(SHOWN)
+                .map(|(path, size)| vec![format!("  {}", bytes(*size)), path.clone()]);
+            out.push_str(&table(&rows.collect::<Vec<_>>()));
+        }
+    }
+    if readers.is_empty() {
+        out.push_str("no instruction reads the context\n");
+        return out;
+    }
+    out.push_str("read by:\n");
+    let rows = readers.iter().map(|one| {
+        let from = if one.context == "context" { String::new() } else { format!("(from `{}`)", one.context) };
+        vec![
+            format!("  line {}", one.line),
+            format!("{} files", one.files),
+            bytes(one.bytes),
+            format!("{} {from}", one.text).trim_end().to_owned(),
+        ]
+    });
+    out.push_str(&table(&rows.collect::<Vec<_>>()));
+    out
+}
+
+fn document(readers: &[Reader], listings: &[(String, Listing)]) -> serde_json::Value {
+    let contexts: Vec<_> = listings
+        .iter()
+        .map(|(name, listing)| {
+            json!({
+                "name": name,
+                "files": listing.files,
+                "bytes": listing.bytes,
+                "biggest": listing.biggest.iter().take(SHOWN).map(|(path, size)| json!({"path": path, "bytes": size})).collect::<Vec<_>>(),
+                "ignored": listing.ignored.iter().map(|row| json!({"line": row.line, "pattern": row.pattern, "paths": row.entries})).collect::<Vec<_>>(),
+            })
+        })
+        .collect();
+    let readers: Vec<_> = readers.iter().map(|one| json!({"line": one.line, "instruction": one.text, "context": one.context, "files": one.files, "bytes": one.bytes})).collect();
+    json!({"contexts": contexts, "read_by": readers})
+}

@@ -1,0 +1,106 @@
+//! `ireko doctor`: what works on this machine, and how to mend what does not.
+
+use crate::cli::{DoctorArgs, Format, Global};
+use crate::environment::Environment;
+use crate::failure::Failure;
+use crate::{print, print_json};
+use ireko_sys::userns;
+use serde_json::json;
+use std::path::Path;
+
+/// One finding.
+struct Finding {
+    what: String,
+    problem: Option<String>,
+    fix: Option<String>,
+}
+
+/// Runs the command; 0 when at least one level can run steps and the store can be used.
+pub(crate) fn run(args: &DoctorArgs, global: &Global, environment: &Environment) -> Result<u8, Failure> {
+    let is_root = rustix::process::geteuid().is_root();
+    let levels: Vec<Finding> = userns::detect()
+        .into_iter()
+        .map(|report| Finding {
+            what: format!("sandbox level `{}`", report.level),
+            problem: report.problem,
+            fix: report.fix,
+        })
+        .collect();
+    let works = levels.iter().any(|level| level.problem.is_none());
+    let home = environment.store(global.home.as_deref(), is_root)?;
+    let store = store(&home);
+    let store_works = store.problem.is_none();
+    let findings: Vec<Finding> = levels.into_iter().chain([store, programs()]).collect();
+    match args.format {
+        Format::Table => print(&table(&findings, works)),
+        Format::Json => {
+            let rows: Vec<_> = findings.iter().map(|one| json!({"what": one.what, "ok": one.problem.is_none(), "problem": one.problem, "fix": one.fix})).collect();
+            print_json(&json!({"level": works.then(|| userns::best().to_string()), "findings": rows}));
+        }
+    }
+    Ok(if works && store_works { 0 } else { 3 })
+}
+
+fn table(findings: &[Finding], works: bool) -> String {
+    let mut out = String::new();
+    for finding in findings {
+        match &finding.problem {
+            None => out.push_str(&format!("ok    {}\n", finding.what)),
+            Some(problem) => out.push_str(&format!("no    {}: {problem}\n", finding.what)),
+        }
+        if let Some(fix) = &finding.fix {
+            out.push_str(&format!("      fix: {fix}\n"));
+        }
+    }
+    let level = if works {
+        format!("steps run at level `{}`", userns::best())
+    } else {
+        "no level can run steps here".to_owned()
+    };
+    out.push_str(&format!("{level}\n"));
+    out
+}
+
+/// Whether the store's directory can hold one: writable, and able to lock and to link.
+fn store(home: &Path) -> Finding {
+    let what = format!("store `{}`", home.display());
+    let mut existing = home;
+    while !existing.exists() {
+        match existing.parent() {
+            Some(parent) => existing = parent,
+            None => break,
+        }
+    }
+    let probe = existing.join(format!(".ireko-doctor-{}", std::process::id()));
+    let outcome = std::fs::File::create_new(&probe).and_then(|file| {
+        let linked = std::os::unix::fs::symlink("target", probe.with_extension("link"));
+        let _ = std::fs::remove_file(probe.with_extension("link"));
+        linked?;
+        file.try_lock().map_err(std::io::Error::other)
+    });
+    let _ = std::fs::remove_file(&probe);
+    match outcome {
+        Ok(()) => Finding { what, problem: None, fix: None },
+        Err(error) => Finding {
+            what,
+            problem: Some(error.to_string()),
+            fix: Some("choose another place with IREKO_HOME or --home".to_owned()),
+        },
+    }
+}
+
+/// Programs of the rootless level.
+fn programs() -> Finding {
+    let what = "newuidmap and newgidmap".to_owned();
+    let found = |name: &str| {
+        ["/usr/bin", "/usr/local/bin", "/bin", "/usr/sbin", "/sbin"]
+            .iter()
+            .any(|dir| Path::new(dir).join(name).exists())
+    };
+    if found("newuidmap") && found("newgidmap") {
+        return Finding { what, problem: None, fix: None };
+    }
+    let fix =
+        "install them for the rootless level: `apt install uidmap`, `dnf install shadow-utils`".to_owned();
+    Finding { what, problem: Some("not found".to_owned()), fix: Some(fix) }
+}

@@ -1,0 +1,238 @@
+//! `ireko images`, `inspect`, `history`, `rmi` and `tag`: what the store holds, and under which names.
+
+use crate::arguments;
+use crate::cli::{Format, Global, HistoryArgs, ImagesArgs, InspectArgs, Progress, RmiArgs, TagArgs};
+use crate::environment::{self, Environment};
+use crate::failure::Failure;
+use crate::session::Session;
+use crate::text::{ago, bytes, table};
+use crate::{print, print_json};
+use ireko_oci::{ImageConfig, Reference, Timestamp};
+use ireko_store::{Image, ImageRow, Store};
+use serde_json::{Value, json};
+
+fn failed(error: ireko_store::Error) -> Failure {
+    Failure::of(error.blame(), &error)
+}
+
+fn open(global: &Global, environment: Environment) -> Result<std::sync::Arc<Store>, Failure> {
+    Session::enter(global, environment, Progress::Quiet, false)?.store()
+}
+
+/// The image of this name or id; a missing one is told with the nearest names.
+pub(crate) fn find(store: &Store, name: &str) -> Result<Image, Failure> {
+    // A name wins over an id that begins alike, as with Docker.
+    if let Ok(reference) = name.parse::<Reference>() {
+        if let Some(image) = store.image(&reference.or_latest().to_string()).map_err(failed)? {
+            return Ok(image);
+        }
+    }
+    if let Some(image) = store.find_image(name).map_err(failed)? {
+        return Ok(image);
+    }
+    let rows = store.images().map_err(failed)?;
+    let short = |name: &String| familiar(name).trim_end_matches(":latest").to_owned();
+    let known: Vec<String> = rows.iter().flat_map(|row| row.names.iter()).map(short).collect();
+    let near = ireko_report::nearest_names(name, known.iter().map(String::as_str));
+    let failure = Failure::user(format!("there is no image `{name}` in the store"));
+    Err(match near.first() {
+        Some(near) => failure.hint(format!("did you mean `{near}`?")),
+        None => failure.hint("`ireko images` lists what is there; `ireko pull` fetches from a registry"),
+    })
+}
+
+/// A stored name as people write it.
+pub(crate) fn familiar(name: &str) -> String {
+    name.parse::<Reference>().map_or_else(|_| name.to_owned(), |name| name.familiar())
+}
+
+fn when(created: Option<Timestamp>) -> String {
+    let now = environment::now().seconds();
+    created.map_or("-".to_owned(), |created| ago(u64::try_from(now - created.seconds()).unwrap_or(0)))
+}
+
+/// `ireko images`.
+pub(crate) fn list(args: &ImagesArgs, global: &Global, environment: Environment) -> Result<(), Failure> {
+    let store = open(global, environment)?;
+    let mut rows = store.images().map_err(failed)?;
+    rows.sort_by(|a, b| b.image.created.cmp(&a.image.created).then_with(|| a.names.cmp(&b.names)));
+    if let Some(filter) = &args.filter {
+        rows.retain(|row| row.names.iter().any(|name| matches(name, filter)));
+    }
+    match args.format {
+        Format::Json => print_json(&Value::Array(rows.iter().map(image_json).collect())),
+        Format::Table if args.quiet => {
+            let id = |row: &ImageRow| {
+                if args.no_trunc { row.image.id.to_string() } else { row.image.id.short().to_owned() }
+            };
+            print(&rows.iter().map(|row| format!("{}\n", id(row))).collect::<String>());
+        }
+        Format::Table => print(&images_table(&rows, args.no_trunc)),
+    }
+    Ok(())
+}
+
+fn matches(name: &str, filter: &str) -> bool {
+    let familiar = familiar(name);
+    let repository = familiar.rsplit_once(':').map_or(familiar.as_str(), |(repository, _)| repository);
+    familiar == filter || repository == filter || name == filter
+}
+
+fn images_table(rows: &[ImageRow], whole: bool) -> String {
+    let mut lines = vec![["REPOSITORY", "TAG", "IMAGE ID", "CREATED", "SIZE"].map(str::to_owned).to_vec()];
+    for row in rows {
+        let id = if whole { row.image.id.to_string() } else { row.image.id.short().to_owned() };
+        let names: Vec<(String, String)> = match row.names.as_slice() {
+            [] => vec![("<none>".to_owned(), "<none>".to_owned())],
+            names => names.iter().map(|name| split(&familiar(name))).collect(),
+        };
+        for (repository, tag) in names {
+            lines.push(vec![repository, tag, id.clone(), when(row.image.created), bytes(row.image.size)]);
+        }
+    }
+    table(&lines)
+}
+
+/// Repository and tag of a name as people write it; `latest` is left out there.
+fn split(familiar: &str) -> (String, String) {
+    match familiar.rsplit_once(':') {
+        Some((repository, tag)) if !tag.contains('/') => (repository.to_owned(), tag.to_owned()),
+        _ => (familiar.to_owned(), "latest".to_owned()),
+    }
+}
+
+fn image_json(row: &ImageRow) -> Value {
+    json!({
+        "id": row.image.id.to_string(),
+        "names": row.names,
+        "created": row.image.created.map(|created| created.to_string()),
+        "size": row.image.size,
+    })
+}
+
+fn config(store: &Store, image: &Image) -> Result<ImageConfig, Failure> {
+    store.image_config(image).map_err(failed)
+}
+
+/// `ireko inspect`, in the shape of `docker image inspect`.
+pub(crate) fn inspect(args: &InspectArgs, global: &Global, environment: Environment) -> Result<(), Failure> {
+    let store = open(global, environment)?;
+    let rows = store.images().map_err(failed)?;
+    let mut out = Vec::new();
+    for name in &args.images {
+        let image = find(&store, name)?;
+        let config = config(&store, &image)?;
+        let row = rows.iter().find(|row| row.image.id == image.id);
+        let names: Vec<String> =
+            row.map(|row| row.names.iter().map(|name| familiar(name)).collect()).unwrap_or_default();
+        let layers: Vec<String> = config.rootfs.diff_ids.iter().map(ToString::to_string).collect();
+        let document = serde_json::from_slice::<Value>(&config.to_json()).unwrap_or(Value::Null);
+        out.push(json!({
+            "Id": image.id.to_string(),
+            "RepoTags": names,
+            "Created": config.created.map(|created| created.to_string()),
+            "Architecture": config.architecture,
+            "Os": config.os,
+            "Variant": config.variant,
+            "Author": config.author,
+            "Size": image.size,
+            "Config": document.get("config").cloned().unwrap_or(Value::Null),
+            "RootFS": {"Type": "layers", "Layers": layers},
+            "Manifest": image.manifest.map(|digest| digest.to_string()),
+        }));
+    }
+    print_json(&Value::Array(out));
+    Ok(())
+}
+
+/// `ireko history`, newest first.
+pub(crate) fn history(args: &HistoryArgs, global: &Global, environment: Environment) -> Result<(), Failure> {
+    let store = open(global, environment)?;
+    let image = find(&store, &args.image)?;
+    let config = config(&store, &image)?;
+    let mut layers = config.rootfs.diff_ids.iter();
+    let mut rows = Vec::new();
+    for entry in &config.history {
+        let layer = if entry.empty_layer { None } else { layers.next() };
+        let info = match layer {
+            Some(diff) => store.layer(diff).map_err(failed)?,
+            None => None,
+        };
+        rows.push((entry, layer, info.map_or(0, |info| info.tar_size)));
+    }
+    rows.reverse();
+    if args.format == Format::Json {
+        let rows: Vec<Value> = rows
+            .iter()
+            .map(|(entry, layer, size)| {
+                json!({"created": entry.created.map(|created| created.to_string()), "created_by": entry.created_by, "comment": entry.comment, "size": size, "diff_id": layer.map(ToString::to_string)})
+            })
+            .collect();
+        print_json(&Value::Array(rows));
+        return Ok(());
+    }
+    let mut lines = vec![["CREATED", "CREATED BY", "SIZE", "COMMENT"].map(str::to_owned).to_vec()];
+    for (entry, _, size) in rows {
+        let by = entry.created_by.replace('\n', " ");
+        let by = if args.no_trunc || by.chars().count() <= 60 {
+            by
+        } else {
+            by.chars().take(59).chain(['…']).collect()
+        };
+        lines.push(vec![when(entry.created), by, bytes(size), entry.comment.clone()]);
+    }
+    print(&table(&lines));
+    Ok(())
+}
+
+/// `ireko rmi`: a name is untagged; the last name, or an id, removes the image.
+pub(crate) fn remove(args: &RmiArgs, global: &Global, environment: Environment) -> Result<(), Failure> {
+    let store = open(global, environment)?;
+    for name in &args.images {
+        match remove_one(&store, name, args.force) {
+            Err(failure) if args.force && failure.blame == ireko_report::Blame::User => {}
+            Err(failure) => return Err(failure),
+            Ok(text) => print(&text),
+        }
+    }
+    Ok(())
+}
+
+fn remove_one(store: &Store, name: &str, force: bool) -> Result<String, Failure> {
+    let image = find(store, name)?;
+    let rows = store.images().map_err(failed)?;
+    let names =
+        rows.into_iter().find(|row| row.image.id == image.id).map(|row| row.names).unwrap_or_default();
+    let canonical =
+        arguments::tag(name).ok().map(|name| name.to_string()).filter(|name| names.contains(name));
+    let mut out = String::new();
+    match canonical {
+        Some(canonical) => {
+            store.untag(&canonical).map_err(failed)?;
+            out.push_str(&format!("untagged {}\n", familiar(&canonical)));
+            if names.len() > 1 {
+                return Ok(out);
+            }
+        }
+        None if names.len() > 1 && !force => {
+            let list: Vec<String> = names.iter().map(|name| familiar(name)).collect();
+            return Err(Failure::user(format!("image `{name}` has more than one name: {}", list.join(", ")))
+                .hint("remove a name, or give -f to remove all of them"));
+        }
+        None => {}
+    }
+    let removed = store.remove_image(&image.id, true).map_err(failed)?;
+    for name in &removed.untagged {
+        out.push_str(&format!("untagged {}\n", familiar(name)));
+    }
+    out.push_str(&format!("deleted {}\n", image.id));
+    Ok(out)
+}
+
+/// `ireko tag`.
+pub(crate) fn tag(args: &TagArgs, global: &Global, environment: Environment) -> Result<(), Failure> {
+    let name = arguments::tag(&args.name)?;
+    let store = open(global, environment)?;
+    let image = find(&store, &args.image)?;
+    store.tag(&image.id, &name.to_string()).map_err(failed)
+}

@@ -1,0 +1,9 @@
+//! One module a command.
+
+pub(crate) mod build;
+pub(crate) mod cache;
+pub(crate) mod context;
+pub(crate) mod doctor;
+pub(crate) mod images;
+pub(crate) mod run;
+pub(crate) mod transfer;

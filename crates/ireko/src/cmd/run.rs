@@ -1,0 +1,265 @@
+//! `ireko run`: a container from an image of the store, with no engine.
+
+mod ports;
+mod terminal;
+
+use crate::cli::{Global, Progress, RunArgs};
+use crate::cmd::images::find;
+use crate::environment::Environment;
+use crate::failure::Failure;
+use crate::session::Session;
+use ireko_exec::{ContainerFiles, DEFAULT_PATH, SandboxSettings};
+use ireko_layer::{OverlayAttrs, TreePath, View};
+use ireko_oci::{ContainerConfig, GuestPath};
+use ireko_report::Blame;
+use ireko_store::{Image, Store};
+use ireko_sys::mount::{Overlay, Upper};
+use ireko_sys::sandbox::{self, Identity, Mount, Network, RootFs, Running, Sandbox, Stdio, Stream};
+use ireko_sys::userns::Level;
+use ports::Published;
+use std::ffi::OsString;
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Docker's exit code for a failure of the runner itself.
+const RUNNER_FAILED: u8 = 125;
+
+/// Runs the command; the program's exit code is the command's.
+pub(crate) fn run(args: &RunArgs, global: &Global, environment: Environment) -> Result<u8, Failure> {
+    start(args, global, environment).map_err(|failure| match failure.code {
+        Some(_) => failure,
+        None => failure.with_code(RUNNER_FAILED),
+    })
+}
+
+fn start(args: &RunArgs, global: &Global, environment: Environment) -> Result<u8, Failure> {
+    let published = args.publish.iter().map(|text| Published::parse(text)).collect::<Result<Vec<_>, _>>()?;
+    let network = network(args, &published)?;
+    let session = Session::enter(global, environment, Progress::Quiet, false)?;
+    let store = session.store()?;
+    let image = find(&store, &args.image)?;
+    let config = store.image_config(&image).map_err(store_failure)?.config;
+    let view = store.view(&image.diff_ids).map_err(store_failure)?;
+    let scratch = store.scratch_dir().map_err(store_failure)?;
+
+    let root = root_of(&store, &image, &view, scratch.path(), session.level)?;
+    let mut sandbox = Sandbox::new(root, argv(args, &config)?);
+    sandbox.network = network;
+    sandbox.read_only_root = args.read_only;
+    let user = args.user.as_deref().unwrap_or(&config.user);
+    let user = ireko_exec::user_in(user, &view).map_err(|error| Failure::user(error.to_string()))?;
+    sandbox.env = env(args, &config, &user.home, &session.environment)?;
+    sandbox.cwd = PathBuf::from(workdir(args, &config)?.as_str());
+    sandbox.hostname = hostname(args, &image);
+    let files = ContainerFiles::write(
+        scratch.path(),
+        &SandboxSettings { resolv_conf: crate::bases::resolv_conf() },
+        &sandbox.hostname,
+        &[],
+    )
+    .map_err(|error| Failure::environment("cannot write the container's files").cause(error))?;
+    sandbox.mounts = files.mounts();
+    sandbox.mounts.extend(volumes(args)?);
+    sandbox.identity = Identity { uid: user.uid, gid: user.gid, groups: user.groups };
+    sandbox.stdio = stdio(args);
+    let listeners = published.iter().map(Published::listen).collect::<Result<Vec<_>, _>>()?;
+    // A signal that comes as soon as the program speaks must find its way already.
+    let signals = terminal::listen()?;
+    let running = sandbox::spawn(&sandbox).map_err(|error| spawn_failure(&error))?;
+    drop(sandbox);
+    ports::forward(listeners, running.pid())?;
+    terminal::attend(running, signals, args.interactive)
+}
+
+fn network(args: &RunArgs, published: &[Published]) -> Result<Network, Failure> {
+    match args.network.as_deref() {
+        None if published.is_empty() => Ok(Network::Host),
+        None | Some("private" | "bridge") => Ok(Network::Private),
+        Some("none") if published.is_empty() => Ok(Network::None),
+        Some("host") if published.is_empty() => Ok(Network::Host),
+        Some("host") => Err(Failure::user(
+            "`-p` with `--network=host` has no meaning: the container's ports are the host's",
+        )
+        .hint("leave out one of the two")),
+        Some("none") => Err(Failure::user("`-p` and `--network=none` contradict each other")),
+        Some(other) => {
+            Err(Failure::user(format!("`--network {other}` is unknown")).hint("use host, none or private"))
+        }
+    }
+}
+
+/// The image's layers with a place for the container's own writes, thrown away at its end.
+fn root_of(
+    store: &Arc<Store>,
+    image: &Image,
+    view: &View,
+    scratch: &Path,
+    level: Level,
+) -> Result<RootFs, Failure> {
+    let mut lowers = Vec::new();
+    for (at, diff) in image.diff_ids.iter().enumerate() {
+        lowers.push(store.ensure_snapshot(diff, &image.diff_ids[..at]).map_err(store_failure)?);
+    }
+    let (dir, work) = (scratch.join("upper"), scratch.join("work"));
+    let prepare = || -> std::io::Result<()> {
+        std::fs::create_dir(&dir)?;
+        std::fs::create_dir(&work)?;
+        let (mode, uid, gid) = view
+            .entry(&TreePath::root())
+            .map_or((0o755, 0, 0), |root| (root.meta.mode, root.meta.uid, root.meta.gid));
+        chown(&dir, Some(uid), Some(gid))?;
+        std::fs::set_permissions(&dir, std::fs::Permissions::from_mode(mode))
+    };
+    prepare().map_err(|error| Failure::environment("cannot make the container's own layer").cause(error))?;
+    let userxattr = level != Level::Root;
+    debug_assert_eq!(userxattr, store.written_as().attrs == OverlayAttrs::User);
+    Ok(RootFs::Overlay(Overlay::of_stack(&lowers, Some(Upper { dir, work }), userxattr)))
+}
+
+/// Entrypoint and arguments by Docker's rules: an entrypoint given by flag drops the image's CMD.
+fn argv(args: &RunArgs, config: &ContainerConfig) -> Result<Vec<OsString>, Failure> {
+    let mut argv: Vec<String> = match &args.entrypoint {
+        Some(program) if program.is_empty() => Vec::new(),
+        Some(program) => vec![program.clone()],
+        None => config.entrypoint.clone(),
+    };
+    match (args.args.as_slice(), &args.entrypoint) {
+        ([], None) => argv.extend(config.cmd.iter().cloned()),
+        ([], Some(_)) => {}
+        (given, _) => argv.extend(given.iter().cloned()),
+    }
+    if argv.is_empty() {
+        return Err(Failure::user(format!("image `{}` says no program to start", args.image))
+            .hint("give one after the image's name"));
+    }
+    Ok(argv.into_iter().map(OsString::from).collect())
+}
+
+fn env(
+    args: &RunArgs,
+    config: &ContainerConfig,
+    home: &str,
+    environment: &Environment,
+) -> Result<Vec<(OsString, OsString)>, Failure> {
+    let mut all: Vec<(String, String)> = Vec::new();
+    let mut set = |name: &str, value: &str| {
+        all.retain(|(known, _)| known != name);
+        all.push((name.to_owned(), value.to_owned()));
+    };
+    set("PATH", DEFAULT_PATH);
+    set("HOME", home);
+    if args.tty {
+        set("TERM", "xterm");
+    }
+    for line in &config.env {
+        if let Some((name, value)) = line.split_once('=') {
+            set(name, value);
+        }
+    }
+    for path in &args.env_file {
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| Failure::user(format!("cannot read `{}`", path.display())).cause(error))?;
+        for line in
+            text.lines().map(str::trim_start).filter(|line| !line.is_empty() && !line.starts_with('#'))
+        {
+            match line.split_once('=') {
+                Some((name, value)) => set(name, value),
+                None => set(line, environment.raw(line).unwrap_or_default()),
+            }
+        }
+    }
+    for text in &args.env {
+        match text.split_once('=') {
+            Some((name, value)) => set(name, value),
+            None => {
+                if let Some(value) = environment.raw(text) {
+                    set(text, value);
+                }
+            }
+        }
+    }
+    Ok(all.into_iter().map(|(name, value)| (name.into(), value.into())).collect())
+}
+
+fn workdir(args: &RunArgs, config: &ContainerConfig) -> Result<GuestPath, Failure> {
+    match (&args.workdir, config.working_dir.as_str()) {
+        (Some(dir), _) => GuestPath::new(dir)
+            .map_err(|error| Failure::user(format!("`-w {dir}` is no absolute path")).cause(error)),
+        (None, "") => Ok(GuestPath::root()),
+        (None, dir) => GuestPath::root().join(dir).map_err(|error| {
+            Failure::user(format!("the image's working directory `{dir}` is no path")).cause(error)
+        }),
+    }
+}
+
+fn hostname(args: &RunArgs, image: &Image) -> String {
+    args.hostname.clone().or_else(|| args.name.clone()).unwrap_or_else(|| image.id.short().to_owned())
+}
+
+fn volumes(args: &RunArgs) -> Result<Vec<Mount>, Failure> {
+    let mut mounts = Vec::new();
+    for text in &args.volume {
+        let wrong = || Failure::user(format!("`-v {text}` is not of the form host:inside[:ro]"));
+        let parts: Vec<&str> = text.split(':').collect();
+        let (host, inside, options) = match parts.as_slice() {
+            [host, inside] => (*host, *inside, ""),
+            [host, inside, options] => (*host, *inside, *options),
+            _ => return Err(wrong()),
+        };
+        if !host.starts_with('/') && !host.starts_with('.') {
+            return Err(Failure::not_yet(format!("the named volume `{host}`"))
+                .hint("give a host path that begins with `/` or `.`"));
+        }
+        let host = std::path::absolute(host).map_err(|error| wrong().cause(error))?;
+        if !host.exists() {
+            // Docker makes the directory; a typing mistake then hides behind an empty mount.
+            std::fs::create_dir_all(&host)
+                .map_err(|error| Failure::user(format!("cannot make `{}`", host.display())).cause(error))?;
+        }
+        let inside = GuestPath::new(inside).map_err(|error| wrong().cause(error))?;
+        let mount = Mount::bind(host, inside.as_str());
+        let mut read_only = false;
+        for option in options.split(',').filter(|option| !option.is_empty()) {
+            match option {
+                "ro" | "readonly" => read_only = true,
+                "rw" | "z" | "Z" | "cached" | "delegated" | "consistent" => {}
+                other => return Err(Failure::not_yet(format!("`{other}` in `-v {text}`"))),
+            }
+        }
+        mounts.push(if read_only { mount.read_only() } else { mount });
+    }
+    mounts.sort_by(|a, b| a.target.cmp(&b.target));
+    Ok(mounts)
+}
+
+fn stdio(args: &RunArgs) -> Stdio {
+    if args.tty {
+        let (rows, columns) = terminal::size();
+        return Stdio::Terminal { rows, columns };
+    }
+    let stdin = if args.interactive { Stream::Inherit } else { Stream::Null };
+    Stdio::Streams { stdin, stdout: Stream::Inherit, stderr: Stream::Inherit }
+}
+
+fn spawn_failure(error: &ireko_sys::Error) -> Failure {
+    let failure = Failure::of(Blame::Environment, error);
+    let failure = match error.hint() {
+        Some(hint) => failure.hint(hint),
+        None => failure,
+    };
+    match error.exit_code() {
+        Some(code) => failure.with_code(code),
+        None => failure,
+    }
+}
+
+fn store_failure(error: ireko_store::Error) -> Failure {
+    Failure::of(error.blame(), &error)
+}
+
+/// What became of a container, as an exit code.
+pub(super) fn exit_code(running: &mut Running) -> Result<u8, Failure> {
+    let exit = running.wait().map_err(|error| Failure::of(Blame::Environment, &error))?;
+    Ok(u8::try_from(exit.code() & 0xff).unwrap_or(RUNNER_FAILED))
+}

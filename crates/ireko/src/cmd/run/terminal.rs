@@ -1,0 +1,123 @@
+//! Waits for a container: passes signals on, and carries a terminal's bytes both ways.
+
+use super::exit_code;
+use crate::failure::Failure;
+use ireko_report::Blame;
+use ireko_sys::sandbox::Running;
+use ireko_sys::signals::{self, Signals};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::AsFd;
+
+/// SIGINT, SIGQUIT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2, SIGWINCH.
+const PASSED_ON: [i32; 7] = [2, 3, 15, 1, 10, 12, 28];
+const WINDOW_CHANGED: i32 = 28;
+
+/// After this many interrupts of a program that ignores them, it is killed.
+const PATIENCE: u32 = 3;
+
+/// The size of this terminal: rows and columns.
+pub(super) fn size() -> (u16, u16) {
+    match tcgetwinsize(std::io::stdout()) {
+        Ok(size) if size.ws_row > 0 => (size.ws_row, size.ws_col),
+        _ => (24, 80),
+    }
+}
+
+/// Puts a terminal into raw mode, and back.
+struct Raw(Option<Termios>);
+
+impl Raw {
+    fn enter() -> Self {
+        let Ok(before) = tcgetattr(std::io::stdin()) else { return Self(None) };
+        let mut raw = before.clone();
+        raw.make_raw();
+        match tcsetattr(std::io::stdin(), OptionalActions::Now, &raw) {
+            Ok(()) => Self(Some(before)),
+            Err(_) => Self(None),
+        }
+    }
+}
+
+impl Drop for Raw {
+    fn drop(&mut self) {
+        if let Some(before) = &self.0 {
+            let _ = tcsetattr(std::io::stdin(), OptionalActions::Now, before);
+        }
+    }
+}
+
+/// Catches the signals that are passed on.
+pub(super) fn listen() -> Result<Signals, Failure> {
+    signals::listen(&PASSED_ON).map_err(|error| Failure::of(Blame::Environment, &error))
+}
+
+/// Waits until the container ends; its exit code.
+pub(super) fn attend(mut running: Running, mut signals: Signals, interactive: bool) -> Result<u8, Failure> {
+    let terminal = running.terminal.take();
+    let _raw = terminal.as_ref().filter(|_| interactive).map(|_| Raw::enter());
+    if let Some(terminal) = terminal.as_ref().filter(|_| interactive) {
+        let terminal = terminal
+            .try_clone()
+            .map_err(|error| Failure::environment("cannot use the terminal").cause(error))?;
+        std::thread::spawn(move || carry_input(terminal));
+    }
+    let output = terminal.map(|terminal| std::thread::spawn(move || carry_output(terminal)));
+    let mut interrupts = 0;
+    loop {
+        let ended = wait(&running, &signals)?;
+        while let Some(number) = signals.try_next() {
+            if number == WINDOW_CHANGED {
+                let (rows, columns) = size();
+                let _ = running.resize(rows, columns);
+                continue;
+            }
+            interrupts += 1;
+            // A program that is pid 1 and has no handler hears nothing but a kill.
+            let _ = if interrupts > PATIENCE { running.kill() } else { running.signal(number) };
+        }
+        if ended {
+            break;
+        }
+    }
+    let code = exit_code(&mut running)?;
+    if let Some(output) = output {
+        let _ = output.join();
+    }
+    Ok(code)
+}
+
+/// Waits for the end of the container or for a signal; true for the former.
+fn wait(running: &Running, signals: &Signals) -> Result<bool, Failure> {
+    let process = running.as_fd();
+    let heard = signals.as_fd();
+    let mut fds = [PollFd::new(&process, PollFlags::IN), PollFd::new(&heard, PollFlags::IN)];
+    match poll(&mut fds, None) {
+        Ok(_) | Err(rustix::io::Errno::INTR) => {}
+        Err(error) => return Err(Failure::environment("cannot wait for the container").cause(error)),
+    }
+    Ok(!fds[0].revents().is_empty())
+}
+
+fn carry_input(mut terminal: File) {
+    let mut buffer = [0; 4096];
+    let mut input = std::io::stdin().lock();
+    while let Ok(count) = input.read(&mut buffer) {
+        if count == 0 || terminal.write_all(&buffer[..count]).is_err() {
+            return;
+        }
+    }
+}
+
+/// A terminal whose last writer is gone answers with an error: the end of what it had to say.
+fn carry_output(mut terminal: File) {
+    let mut buffer = [0; 16 * 1024];
+    while let Ok(count) = terminal.read(&mut buffer) {
+        let mut output = std::io::stdout().lock();
+        if count == 0 || output.write_all(&buffer[..count]).and_then(|()| output.flush()).is_err() {
+            return;
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! `ireko load`, `save` and `pull`: images in and out of the store.
+
+use crate::arguments;
+use crate::cli::{Global, LoadArgs, Progress, PullArgs, SaveArgs};
+use crate::cmd::images::find;
+use crate::environment::Environment;
+use crate::failure::Failure;
+use crate::session::Session;
+use crate::{print, settle};
+use ireko_image::{Form, Images, LoadFrom, PullPolicy, To};
+use ireko_oci::{Platform, Reference};
+use std::io::IsTerminal;
+use std::sync::Arc;
+
+fn failed(error: ireko_image::Error) -> Failure {
+    let failure = Failure::of(error.blame(), &error);
+    match error.hint() {
+        Some(hint) => failure.hint(hint),
+        None => failure,
+    }
+}
+
+fn images(session: &Session, pull: PullPolicy) -> Result<Images, Failure> {
+    let registry = Arc::new(ireko_registry::Registry::new(settle::registry_options(&session.environment)));
+    Ok(Images::new(session.store()?, registry, session.sink(), pull))
+}
+
+/// `ireko load`.
+pub(crate) fn load(args: &LoadArgs, global: &Global, environment: Environment) -> Result<(), Failure> {
+    let progress = if args.quiet { Progress::Quiet } else { Progress::Auto };
+    let session = Session::enter(global, environment, progress, false)?;
+    let images = images(&session, PullPolicy::IfMissing)?;
+    let loaded = match &args.input {
+        Some(path) => images.load(LoadFrom::Path(path)),
+        None if std::io::stdin().is_terminal() => {
+            return Err(Failure::user("there is no archive on standard input")
+                .hint("give -i FILE, or pipe an archive in"));
+        }
+        None => images.load(LoadFrom::Stream(&mut std::io::stdin().lock())),
+    };
+    let loaded = loaded.map_err(failed)?;
+    session.screen.close();
+    for image in &loaded {
+        if args.quiet || image.names.is_empty() {
+            print(&format!("{}\n", image.image.id));
+        }
+        for name in image.names.iter().filter(|_| !args.quiet) {
+            let familiar = name.parse::<Reference>().map_or_else(|_| name.clone(), |name| name.familiar());
+            print(&format!("loaded {familiar}\n"));
+        }
+    }
+    Ok(())
+}
+
+/// `ireko save`.
+pub(crate) fn save(args: &SaveArgs, global: &Global, environment: Environment) -> Result<(), Failure> {
+    let form = match args.r#type.as_str() {
+        "docker" => Form::DockerTar,
+        "oci" => Form::OciTar,
+        other => return Err(Failure::user(format!("`--type {other}` is unknown")).hint("use docker or oci")),
+    };
+    let to = match &args.output {
+        Some(path) => To::Path(path.clone()),
+        None if std::io::stdout().is_terminal() => {
+            return Err(
+                Failure::user("an archive is not written to a terminal").hint("give -o FILE, or pipe it on")
+            );
+        }
+        None => To::Stdout,
+    };
+    let session = Session::enter(global, environment, Progress::Quiet, false)?;
+    let store = session.store()?;
+    let mut chosen = Vec::new();
+    for name in &args.images {
+        let image = find(&store, name)?;
+        // An image that was asked for by id carries no name along.
+        let by_id = image.id.hex().starts_with(name.as_str()) || image.id.to_string() == *name;
+        let names = if by_id { Vec::new() } else { vec![arguments::tag(name)?] };
+        chosen.push((image, names));
+    }
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let destination = ireko_image::Destination { form, to, compression: None };
+    ireko_image::save(&store, &chosen, &destination, threads, &*session.sink()).map_err(failed)?;
+    Ok(())
+}
+
+/// `ireko pull`.
+pub(crate) fn pull(args: &PullArgs, global: &Global, environment: Environment) -> Result<(), Failure> {
+    let reference: Reference = args.image.parse().map_err(|error: ireko_oci::OciError| {
+        Failure::user(format!("`{}` is no name of an image", args.image)).cause(error)
+    })?;
+    let platform = match &args.platform {
+        None => Platform::host(),
+        Some(text) => text.parse().map_err(|error: ireko_oci::OciError| {
+            Failure::user(format!("`--platform {text}` is no platform")).cause(error)
+        })?,
+    };
+    let progress = if args.quiet { Progress::Quiet } else { Progress::Auto };
+    let session = Session::enter(global, environment, progress, false)?;
+    let image =
+        images(&session, PullPolicy::Always)?.pull(&reference.or_latest(), &platform).map_err(failed)?;
+    session.screen.close();
+    print(&format!("{}\n", image.id));
+    Ok(())
+}

@@ -1,0 +1,219 @@
+//! Where the Dockerfile, the ignore file and the context of a build come from.
+
+use crate::cli::SourceArgs;
+use crate::failure::Failure;
+use ireko_oci::Reference;
+use ireko_plan::ContextSpec;
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+/// Names of the file that is built, in the order they are tried.
+const NAMES: [&str; 3] = ["Dockerfile", "dockerfile", "Containerfile"];
+
+/// What is to be built.
+#[derive(Debug)]
+pub(crate) struct Source {
+    /// The Dockerfile's name in messages.
+    pub(crate) name: String,
+    /// Its text.
+    pub(crate) text: Vec<u8>,
+    /// The main context.
+    pub(crate) context: Context,
+    /// Lines of the ignore file and its name, if there is one.
+    pub(crate) ignore: Option<(String, Vec<u8>)>,
+    /// Named contexts as the planner wants them.
+    pub(crate) named: BTreeMap<String, ContextSpec>,
+    /// Directories of named local contexts.
+    pub(crate) dirs: BTreeMap<String, PathBuf>,
+}
+
+/// The main context.
+#[derive(Debug)]
+pub(crate) enum Context {
+    /// A directory.
+    Dir(PathBuf),
+    /// A tar that came on standard input, unpacked into this directory of the store.
+    Unpacked(PathBuf),
+    /// None: only a Dockerfile came on standard input.
+    Nothing,
+}
+
+impl Context {
+    /// The directory, if there is one.
+    pub(crate) fn dir(&self) -> Option<&Path> {
+        match self {
+            Self::Dir(dir) | Self::Unpacked(dir) => Some(dir),
+            Self::Nothing => None,
+        }
+    }
+}
+
+/// Reads everything. `scratch` is where a context from standard input may be unpacked.
+pub(crate) fn read(args: &SourceArgs, scratch: &Path) -> Result<Source, Failure> {
+    let from_stdin = args.file.as_deref() == Some("-");
+    if from_stdin && args.context == "-" {
+        return Err(Failure::user("both the Dockerfile and the context are to come from standard input")
+            .hint("give one of them as a path"));
+    }
+    let (context, piped) = context(&args.context, scratch)?;
+    let (name, text) = match (from_stdin, piped) {
+        (true, _) => ("Dockerfile".to_owned(), stdin()?),
+        (false, Some(text)) => ("Dockerfile".to_owned(), text),
+        (false, None) => dockerfile(args.file.as_deref(), &context)?,
+    };
+    let ignore = match context.dir() {
+        Some(dir) => ignore_file(dir, if from_stdin { None } else { Some(&name) })?,
+        None => None,
+    };
+    let (named, dirs) = named_contexts(&args.build_context)?;
+    Ok(Source { name, text, context, ignore, named, dirs })
+}
+
+fn stdin() -> Result<Vec<u8>, Failure> {
+    let mut text = Vec::new();
+    std::io::stdin()
+        .lock()
+        .read_to_end(&mut text)
+        .map_err(|error| Failure::environment("cannot read standard input").cause(error))?;
+    Ok(text)
+}
+
+/// The context, and the Dockerfile if standard input held nothing else.
+fn context(text: &str, scratch: &Path) -> Result<(Context, Option<Vec<u8>>), Failure> {
+    if text == "-" {
+        return piped_context(scratch);
+    }
+    for scheme in ["http://", "https://", "git://", "git@", "ssh://"] {
+        if text.starts_with(scheme) {
+            return Err(Failure::not_yet(format!("a context from `{scheme}`")));
+        }
+    }
+    let dir = PathBuf::from(text);
+    let metadata = fs::metadata(&dir)
+        .map_err(|error| Failure::user(format!("cannot use context `{text}`")).cause(error))?;
+    if !metadata.is_dir() {
+        let failure = Failure::user(format!("context `{text}` is a file, not a directory"));
+        return Err(failure.hint("give the directory that holds the files; `-f FILE` names the Dockerfile, `- < FILE.tar` a packed context"));
+    }
+    let dir = dir
+        .canonicalize()
+        .map_err(|error| Failure::user(format!("cannot use context `{text}`")).cause(error))?;
+    Ok((Context::Dir(dir), None))
+}
+
+/// Standard input is a tar, plain or compressed, or else the text of a Dockerfile.
+fn piped_context(scratch: &Path) -> Result<(Context, Option<Vec<u8>>), Failure> {
+    let failed = |error: std::io::Error| {
+        Failure::environment("cannot read the context from standard input").cause(error)
+    };
+    let path = scratch.join("stdin");
+    let mut file = fs::File::create_new(&path).map_err(failed)?;
+    std::io::copy(&mut std::io::stdin().lock(), &mut file).map_err(failed)?;
+    file.seek(SeekFrom::Start(0)).map_err(failed)?;
+    let mut file = fs::File::open(&path).map_err(failed)?;
+    let dir = scratch.join("context");
+    fs::create_dir(&dir).map_err(failed)?;
+    let is_archive = ireko_exec::unpack_context(&file, scratch, &dir)
+        .map_err(|error| Failure::user("the context on standard input cannot be unpacked").cause(error))?;
+    if is_archive {
+        return Ok((Context::Unpacked(dir), None));
+    }
+    let mut text = Vec::new();
+    file.seek(SeekFrom::Start(0)).map_err(failed)?;
+    file.read_to_end(&mut text).map_err(failed)?;
+    Ok((Context::Nothing, Some(text)))
+}
+
+fn dockerfile(flag: Option<&str>, context: &Context) -> Result<(String, Vec<u8>), Failure> {
+    let dir = context.dir().unwrap_or_else(|| Path::new("."));
+    let path = match flag {
+        // A path is relative to where the command runs, as Docker's is; inside an unpacked context, to its root.
+        Some(flag) if matches!(context, Context::Unpacked(_)) => dir.join(flag.trim_start_matches('/')),
+        Some(flag) => PathBuf::from(flag),
+        None => match NAMES.iter().map(|name| dir.join(name)).find(|path| path.exists()) {
+            Some(path) => path,
+            None => {
+                let failure = Failure::user(format!("there is no Dockerfile in `{}`", dir.display()));
+                return Err(failure.hint("name it with -f FILE"));
+            }
+        },
+    };
+    let text = fs::read(&path).map_err(|error| {
+        Failure::user(format!("cannot read Dockerfile `{}`", path.display())).cause(error)
+    })?;
+    Ok((path.display().to_string(), text))
+}
+
+/// `<Dockerfile>.dockerignore` beside the Dockerfile, else `.dockerignore` of the context, as BuildKit; `.containerignore`
+/// counts where there is neither.
+fn ignore_file(dir: &Path, dockerfile: Option<&str>) -> Result<Option<(String, Vec<u8>)>, Failure> {
+    let own = dockerfile.map(|name| PathBuf::from(format!("{name}.dockerignore")));
+    let candidates = own.into_iter().chain([dir.join(".dockerignore"), dir.join(".containerignore")]);
+    for path in candidates {
+        match fs::read(&path) {
+            Ok(text) => {
+                let name = path.strip_prefix(dir).unwrap_or(&path).display().to_string();
+                return Ok(Some((name, text)));
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => {
+                return Err(
+                    Failure::user(format!("cannot read ignore file `{}`", path.display())).cause(error)
+                );
+            }
+        }
+    }
+    Ok(None)
+}
+
+type Named = (BTreeMap<String, ContextSpec>, BTreeMap<String, PathBuf>);
+
+fn named_contexts(flags: &[String]) -> Result<Named, Failure> {
+    let (mut named, mut dirs) = (BTreeMap::new(), BTreeMap::new());
+    for flag in flags {
+        let wrong = || Failure::user(format!("`--build-context {flag}` is not of the form name=source"));
+        let (name, source) = flag.split_once('=').ok_or_else(wrong)?;
+        if name.is_empty() || source.is_empty() {
+            return Err(wrong());
+        }
+        // Docker normalises a context's name as an image's: `app` and `app:latest` override the same FROM.
+        let spec = match source.split_once("://") {
+            Some(("docker-image", image)) => {
+                let image: Reference = image.parse().map_err(|error: ireko_oci::OciError| {
+                    Failure::user(format!("`{image}` in `--build-context {flag}` is no image")).cause(error)
+                })?;
+                ContextSpec::Image(image)
+            }
+            Some(("oci-layout", layout)) => layout_spec(layout)?,
+            Some((scheme, _)) => return Err(Failure::not_yet(format!("a build context from `{scheme}://`"))),
+            None => {
+                let dir = fs::canonicalize(source).map_err(|error| {
+                    Failure::user(format!("cannot use build context `{flag}`")).cause(error)
+                })?;
+                if !dir.is_dir() {
+                    return Err(Failure::user(format!("build context `{flag}` is a file, not a directory")));
+                }
+                dirs.insert(name.to_owned(), dir);
+                ContextSpec::Dir
+            }
+        };
+        named.insert(name.to_owned(), spec);
+    }
+    Ok((named, dirs))
+}
+
+/// `dir`, `dir:tag` or `dir@sha256:…`.
+fn layout_spec(text: &str) -> Result<ContextSpec, Failure> {
+    let (dir, image) = match text.split_once('@') {
+        Some((dir, digest)) => (dir, Some(format!("@{digest}"))),
+        None => match text.rsplit_once(':') {
+            Some((dir, tag)) if !tag.contains('/') => (dir, Some(tag.to_owned())),
+            _ => (text, None),
+        },
+    };
+    let found = fs::canonicalize(dir)
+        .map_err(|error| Failure::user(format!("cannot use OCI layout `{dir}`")).cause(error))?;
+    Ok(ContextSpec::Layout { dir: found.display().to_string(), image })
+}

@@ -1,0 +1,94 @@
+//! The only place that reads the environment, the clock and the current directory.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "this module is where the process's surroundings are read, once"
+)]
+
+use crate::failure::Failure;
+use ireko_oci::Timestamp;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// What the process was started with.
+#[derive(Clone, Debug)]
+pub(crate) struct Environment {
+    variables: BTreeMap<String, String>,
+}
+
+/// The variables that BuildKit hands to every RUN as hidden arguments.
+const PROXIES: [&str; 10] = [
+    "HTTP_PROXY",
+    "http_proxy",
+    "HTTPS_PROXY",
+    "https_proxy",
+    "FTP_PROXY",
+    "ftp_proxy",
+    "NO_PROXY",
+    "no_proxy",
+    "ALL_PROXY",
+    "all_proxy",
+];
+
+impl Environment {
+    /// Reads it once. Variables that are not UTF-8 are left out.
+    pub(crate) fn read() -> Self {
+        let variables = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .collect();
+        Self { variables }
+    }
+
+    /// A made-up one, for tests.
+    #[cfg(test)]
+    pub(crate) fn of<const N: usize>(variables: [(&str, &str); N]) -> Self {
+        let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+        Self { variables: variables.into_iter().map(owned).collect() }
+    }
+
+    /// A variable that is set and not empty.
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
+        self.variables.get(name).map(String::as_str).filter(|value| !value.is_empty())
+    }
+
+    /// A variable as it is, empty or not.
+    pub(crate) fn raw(&self, name: &str) -> Option<&str> {
+        self.variables.get(name).map(String::as_str)
+    }
+
+    /// The proxies that are set.
+    pub(crate) fn proxies(&self) -> Vec<(String, String)> {
+        let set = |name: &&str| Some(((**name).to_owned(), self.get(name)?.to_owned()));
+        PROXIES.iter().filter_map(|name| set(&name)).collect()
+    }
+
+    /// Colours are wanted, as far as the environment says (`NO_COLOR`, a dumb terminal).
+    pub(crate) fn colour(&self) -> bool {
+        self.get("NO_COLOR").is_none() && self.get("TERM") != Some("dumb")
+    }
+
+    /// The store's directory: the flag, `IREKO_HOME`, the XDG data directory, or its default below the home.
+    pub(crate) fn store(&self, flag: Option<&Path>, is_root: bool) -> Result<PathBuf, Failure> {
+        let chosen = match (flag, self.get("IREKO_HOME"), self.get("XDG_DATA_HOME"), self.get("HOME")) {
+            (Some(flag), ..) => flag.to_owned(),
+            (None, Some(home), ..) => PathBuf::from(home),
+            (None, None, Some(data), _) => Path::new(data).join("ireko"),
+            (None, None, None, Some(home)) => Path::new(home).join(".local/share/ireko"),
+            (None, None, None, None) if is_root => PathBuf::from("/var/lib/ireko"),
+            _ => {
+                let failure = Failure::environment(
+                    "there is no place for the store: neither IREKO_HOME nor HOME is set",
+                );
+                return Err(failure.hint("set IREKO_HOME to a directory of yours, or give --home"));
+            }
+        };
+        std::path::absolute(&chosen)
+            .map_err(|error| Failure::environment(format!("cannot use `{}`", chosen.display())).cause(error))
+    }
+}
+
+/// The time now.
+pub(crate) fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp::from_unix(since.as_secs() as i64, since.subsec_nanos())
+}

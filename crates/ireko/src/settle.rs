@@ -1,0 +1,137 @@
+//! From a Dockerfile to a plan: plan, answer what it asks for, plan again.
+
+use crate::dockerfile::Source;
+use crate::environment::Environment;
+use crate::failure::{Failure, in_source};
+use ireko_dockerfile::Ast;
+use ireko_image::{Images, Source as ImagePlace};
+use ireko_oci::{Digest, Platform};
+use ireko_plan::{Facts, ImageFact, ImageName, Need, Plan, PlanInput, Planned};
+use ireko_report::{Diagnostic, Event, Sink};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// A plan and what was learnt on the way to it.
+pub(crate) struct Settled {
+    /// The plan.
+    pub(crate) plan: Plan,
+    /// The images it stands on: as named, and their digests.
+    pub(crate) bases: Vec<(String, Digest)>,
+}
+
+/// Parses the Dockerfile; a mistake in it is a failure that shows where.
+pub(crate) fn parse(source: &Source, sink: &dyn Sink) -> Result<Ast, Failure> {
+    let (ast, diagnostics) = ireko_dockerfile::parse(&source.name, &source.text);
+    if diagnostics.iter().any(Diagnostic::is_error) {
+        return Err(in_source(&diagnostics, &ast.source));
+    }
+    for diagnostic in diagnostics {
+        sink.emit(Event::Warning { diagnostic });
+    }
+    Ok(ast)
+}
+
+/// Plans until nothing is missing.
+pub(crate) fn settle(input: &PlanInput, images: &Images, sink: &dyn Sink) -> Result<Settled, Failure> {
+    let mut facts = Facts::default();
+    let mut bases: BTreeMap<String, Digest> = BTreeMap::new();
+    let mut origins = BTreeMap::new();
+    let plan = loop {
+        match ireko_plan::plan(input, &facts) {
+            Planned::Ready(plan) => break *plan,
+            Planned::Broken(diagnostics) => return Err(in_source(&diagnostics, &input.ast.source)),
+            Planned::Needs(needs) => {
+                for need in needs {
+                    let resolved = resolve(&need, images, input)?;
+                    bases.insert(need.display.clone(), resolved.digest);
+                    origins.insert(
+                        resolved.config_digest,
+                        (need.display.clone(), resolved.from, resolved.digest),
+                    );
+                    let fact = ImageFact {
+                        config: resolved.config,
+                        config_digest: resolved.config_digest,
+                        resolved: Some(resolved.digest),
+                    };
+                    facts.answer(&need, fact);
+                }
+            }
+        }
+    };
+    for image in &plan.images {
+        if let Some((reference, from, digest)) = origins.get(&image.config) {
+            let node = image.node.map_or(0, |node| node.0);
+            sink.emit(Event::BaseResolved {
+                node,
+                reference: reference.clone(),
+                from: from.clone(),
+                digest: digest.to_string(),
+            });
+        }
+    }
+    for diagnostic in &plan.warnings {
+        sink.emit(Event::Warning { diagnostic: diagnostic.clone() });
+    }
+    Ok(Settled { plan, bases: bases.into_iter().collect() })
+}
+
+fn resolve(need: &Need, images: &Images, input: &PlanInput) -> Result<ireko_image::Resolved, Failure> {
+    let place = match &need.image {
+        ImageName::Reference(reference) => ImagePlace::Reference(reference.clone()),
+        ImageName::Layout { dir, image } => {
+            ImagePlace::Layout { dir: PathBuf::from(dir), image: image.clone() }
+        }
+    };
+    images.resolve(&place, &need.platform).map_err(|error| {
+        let mut failure = Failure::of(error.blame(), &error);
+        if let Some(span) = need.span {
+            let diagnostic =
+                Diagnostic::error("base-image", failure.message.clone()).label(span, "asked for here");
+            failure.details = crate::failure::frame(&diagnostic, &input.ast.source);
+        }
+        let near = ireko_report::nearest_names(&need.display, need.stages.iter().map(String::as_str));
+        failure.hint = match near.first() {
+            Some(stage) => Some(format!("did you mean the stage `{stage}`?")),
+            None => error.hint().map(|hint| hint.to_string()),
+        };
+        failure
+    })
+}
+
+/// Where plain http and proxies are concerned: what the environment says to the registry client.
+pub(crate) fn registry_options(environment: &Environment) -> ireko_registry::Options {
+    let either = |upper: &str, lower: &str| {
+        environment.get(lower).or_else(|| environment.get(upper)).map(str::to_owned)
+    };
+    let mut options = ireko_registry::Options::default();
+    options.http.proxies.http = either("HTTP_PROXY", "http_proxy");
+    options.http.proxies.https = either("HTTPS_PROXY", "https_proxy");
+    options.http.proxies.no_proxy = either("NO_PROXY", "no_proxy");
+    if let Some(file) = environment.get("SSL_CERT_FILE") {
+        options.http.ca_files.push(PathBuf::from(file));
+    }
+    if let Some(hosts) = environment.get("IREKO_INSECURE_REGISTRIES") {
+        options.insecure = hosts.split(',').map(|host| host.trim().to_owned()).collect();
+    }
+    options
+}
+
+/// The platform that was asked for, which is this machine's own in all that works yet.
+pub(crate) fn platform(wanted: &[String]) -> Result<Platform, Failure> {
+    let host = Platform::host();
+    match wanted {
+        [] => Ok(host),
+        [one] => {
+            let platform: Platform = one.parse().map_err(|error: ireko_oci::OciError| {
+                Failure::user(format!("`--platform {one}` is no platform"))
+                    .cause(error)
+                    .hint("platforms look like linux/amd64")
+            })?;
+            if !platform.same(&host) {
+                return Err(Failure::not_yet(format!("`--platform {one}` on a machine of {host}")));
+            }
+            Ok(platform)
+        }
+        many => Err(Failure::not_yet(format!("`--platform {}`: more than one platform", many.join(",")))),
+    }
+}

@@ -1,0 +1,98 @@
+//! Small texts for people: sizes, tables, questions.
+
+/// A size for people, in powers of 1000 as Docker prints it: `12.3MB`.
+pub(crate) fn bytes(count: u64) -> String {
+    const UNITS: [&str; 5] = ["B", "kB", "MB", "GB", "TB"];
+    let mut value = count as f64;
+    let mut unit = 0;
+    while value >= 999.5 && unit + 1 < UNITS.len() {
+        value /= 1000.0;
+        unit += 1;
+    }
+    match (unit, value) {
+        (0, _) => format!("{count}B"),
+        (_, value) if value < 9.995 => format!("{value:.2}{}", UNITS[unit]),
+        (_, value) if value < 99.95 => format!("{value:.1}{}", UNITS[unit]),
+        (_, value) => format!("{value:.0}{}", UNITS[unit]),
+    }
+}
+
+/// Reads a size as people type it: `64m`, `1g`, `100`, `2GiB`; powers of 1024, as in Docker's flags.
+pub(crate) fn parse_bytes(text: &str) -> Option<u64> {
+    let lower = text.trim().to_ascii_lowercase();
+    let digits = lower.trim_end_matches(|char: char| char.is_ascii_alphabetic());
+    let factor = match lower[digits.len()..].trim_end_matches("ib").trim_end_matches('b') {
+        "" => 1u64,
+        "k" => 1 << 10,
+        "m" => 1 << 20,
+        "g" => 1 << 30,
+        "t" => 1 << 40,
+        _ => return None,
+    };
+    let value: f64 = digits.trim().parse().ok()?;
+    (value >= 0.0 && value.is_finite()).then_some((value * f64::from(1) * factor as f64) as u64)
+}
+
+/// Columns aligned by spaces; the first row is the head.
+pub(crate) fn table(rows: &[Vec<String>]) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |at: usize| rows.iter().filter_map(|row| row.get(at)).map(|cell| cell.chars().count()).max();
+    let widths: Vec<usize> = (0..columns).map(|at| width(at).unwrap_or(0)).collect();
+    let mut out = String::new();
+    for row in rows {
+        let mut line = String::new();
+        for (cell, width) in row.iter().zip(&widths) {
+            line.push_str(&format!("{cell:<width$}   "));
+        }
+        out.push_str(line.trim_end());
+        out.push('\n');
+    }
+    out
+}
+
+/// How long ago, for people.
+pub(crate) fn ago(seconds: u64) -> String {
+    const UNITS: [(u64, &str); 5] =
+        [(31_536_000, "year"), (2_592_000, "month"), (86_400, "day"), (3600, "hour"), (60, "minute")];
+    for (size, name) in UNITS {
+        let count = seconds / size;
+        if count > 0 {
+            return format!("{count} {name}{} ago", if count == 1 { "" } else { "s" });
+        }
+    }
+    format!("{seconds} second{} ago", if seconds == 1 { "" } else { "s" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_written_and_read() {
+        for (count, text) in
+            [(0, "0B"), (999, "999B"), (1500, "1.50kB"), (12_345_678, "12.3MB"), (123_456_789_012, "123GB")]
+        {
+            assert_eq!(bytes(count), text);
+        }
+        for (text, count) in [
+            ("64m", Some(64 << 20)),
+            ("1GiB", Some(1 << 30)),
+            ("100", Some(100)),
+            ("2kb", Some(2048)),
+            ("x", None),
+            ("", None),
+            ("-1", None),
+        ] {
+            assert_eq!(parse_bytes(text), count, "{text}");
+        }
+    }
+
+    #[test]
+    fn times_past_are_rounded_down() {
+        for (seconds, text) in
+            [(1, "1 second ago"), (59, "59 seconds ago"), (7300, "2 hours ago"), (86_400, "1 day ago")]
+        {
+            assert_eq!(ago(seconds), text);
+        }
+    }
+}

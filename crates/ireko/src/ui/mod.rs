@@ -1,0 +1,134 @@
+//! Readers of the one stream of events: the live view, the plain log, JSON lines, and the memory for error frames.
+
+mod live;
+mod plain;
+mod steps;
+
+use crate::cli::Progress;
+use ireko_report::{Event, Sink};
+use live::Live;
+use plain::Plain;
+use std::io::{IsTerminal, Write};
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+pub(crate) use steps::{Step, Steps};
+
+/// What a person asked to see.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wishes {
+    /// How.
+    pub(crate) progress: Progress,
+    /// Whether colours may be used on a terminal.
+    pub(crate) colour: bool,
+    /// Whether every difference of a missed step is shown.
+    pub(crate) explain: bool,
+    /// Whether details are shown.
+    pub(crate) verbose: bool,
+}
+
+enum View {
+    Quiet,
+    Json,
+    Plain(Plain),
+    Live(Live),
+}
+
+struct Inner {
+    steps: Steps,
+    view: View,
+}
+
+/// The screen of one command: it takes events from many threads and draws them.
+#[derive(Clone)]
+pub(crate) struct Screen {
+    inner: Arc<Mutex<Inner>>,
+}
+
+impl Screen {
+    /// A screen on standard error, in the way that was asked for.
+    pub(crate) fn new(wishes: Wishes) -> Self {
+        let terminal = std::io::stderr().is_terminal();
+        let colour = wishes.colour && terminal;
+        let began = Instant::now();
+        let view = match wishes.progress {
+            Progress::Quiet => View::Quiet,
+            Progress::Json => View::Json,
+            Progress::Tty => View::Live(Live::new(colour, wishes, began)),
+            Progress::Auto if terminal => View::Live(Live::new(colour, wishes, began)),
+            Progress::Auto | Progress::Plain => View::Plain(Plain::new(colour, wishes)),
+        };
+        let ticks = matches!(view, View::Live(_));
+        let inner = Arc::new(Mutex::new(Inner { steps: Steps::new(began), view }));
+        if ticks {
+            let weak = Arc::downgrade(&inner);
+            std::thread::spawn(move || {
+                while let Some(inner) = weak.upgrade() {
+                    lock(&inner).tick();
+                    drop(inner);
+                    std::thread::sleep(live::FRAME);
+                }
+            });
+        }
+        Self { inner }
+    }
+
+    /// What is known of a step, for the frame of an error.
+    pub(crate) fn step(&self, node: u32) -> Option<Step> {
+        lock(&self.inner).steps.get(node).cloned()
+    }
+
+    /// Takes the live part off the screen, so that other text can follow.
+    pub(crate) fn close(&self) {
+        let mut inner = lock(&self.inner);
+        if let View::Live(live) = &mut inner.view {
+            live.close();
+        }
+    }
+
+    /// Says one line that is no event.
+    pub(crate) fn note(&self, text: &str) {
+        let mut inner = lock(&self.inner);
+        match &mut inner.view {
+            View::Quiet | View::Json => {}
+            View::Plain(_) => write_all(format!("{text}\n").as_bytes()),
+            View::Live(live) => live.line(text),
+        }
+    }
+}
+
+impl Inner {
+    fn tick(&mut self) {
+        if let View::Live(live) = &mut self.view {
+            live.draw(&self.steps);
+        }
+    }
+}
+
+impl Sink for Screen {
+    fn emit(&self, event: Event) {
+        let mut inner = lock(&self.inner);
+        let Inner { steps, view } = &mut *inner;
+        steps.take(&event);
+        match view {
+            View::Quiet => {}
+            View::Json => {
+                if let Ok(mut line) = serde_json::to_vec(&event) {
+                    line.push(b'\n');
+                    write_all(&line);
+                }
+            }
+            View::Plain(plain) => plain.show(&event, steps),
+            View::Live(live) => live.show(&event, steps),
+        }
+    }
+}
+
+fn lock(inner: &Mutex<Inner>) -> std::sync::MutexGuard<'_, Inner> {
+    inner.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// Writes to standard error; a reader that went away is no reason to stop a build.
+fn write_all(bytes: &[u8]) {
+    let _ = std::io::stderr().lock().write_all(bytes);
+}

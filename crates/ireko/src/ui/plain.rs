@@ -1,0 +1,133 @@
+//! The plain log: one line an event, no spinner; for pipes, CI and files.
+
+use super::steps::{Step, Steps, clean, seconds};
+use super::{Wishes, write_all};
+use ireko_report::{Event, MissReason, StepEnd};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// The plain log.
+pub(crate) struct Plain {
+    colour: bool,
+    wishes: Wishes,
+    /// Lines of steps that have not ended.
+    open: BTreeMap<u32, Vec<u8>>,
+}
+
+impl Plain {
+    pub(crate) fn new(colour: bool, wishes: Wishes) -> Self {
+        Self { colour, wishes, open: BTreeMap::new() }
+    }
+
+    pub(crate) fn show(&mut self, event: &Event, steps: &Steps) {
+        let name = |node: &u32| steps.get(*node).map_or("", |step| step.display.as_str());
+        match event {
+            Event::StepStarted { node } => self.say(name(node)),
+            Event::StepLog { node, bytes, .. } => self.log(*node, bytes, steps),
+            Event::StepFinished { node, end, miss } => {
+                self.end_line(*node, steps);
+                self.say(&ended(name(node), end, miss.as_ref(), self.colour));
+            }
+            other => {
+                for line in other_lines(other, &self.wishes) {
+                    self.say(&line);
+                }
+            }
+        }
+    }
+
+    fn say(&self, line: &str) {
+        if !line.is_empty() {
+            write_all(format!("{line}\n").as_bytes());
+        }
+    }
+
+    fn log(&mut self, node: u32, bytes: &[u8], steps: &Steps) {
+        let prefix = steps.get(node).map_or(String::new(), prefix);
+        let open = self.open.entry(node).or_default();
+        let mut out = String::new();
+        for &byte in bytes {
+            if byte != b'\n' {
+                open.push(byte);
+                continue;
+            }
+            out.push_str(&format!("{prefix} | {}\n", clean(open)));
+            open.clear();
+        }
+        write_all(out.as_bytes());
+    }
+
+    /// Prints what a step wrote without ending the line.
+    fn end_line(&mut self, node: u32, steps: &Steps) {
+        let Some(open) = self.open.remove(&node).filter(|open| !open.is_empty()) else { return };
+        let prefix = steps.get(node).map_or(String::new(), prefix);
+        self.say(&format!("{prefix} | {}", clean(&open)));
+    }
+}
+
+/// `[app 2/5]` of `[app 2/5] RUN make`.
+fn prefix(step: &Step) -> String {
+    match step.display.find(']') {
+        Some(end) => step.display[..=end].to_owned(),
+        None => step.display.clone(),
+    }
+}
+
+/// The line that says how a step ended.
+pub(super) fn ended(name: &str, end: &StepEnd, miss: Option<&MissReason>, colour: bool) -> String {
+    let took = |ms: &u64| seconds(Duration::from_millis(*ms));
+    let why = miss.map(|miss| format!(" ({miss})")).unwrap_or_default();
+    let (paint, text) = match end {
+        StepEnd::Hit => ("32", "hit".to_owned()),
+        StepEnd::CutOff => ("32", "hit (the steps below gave the same result)".to_owned()),
+        StepEnd::Ran { elapsed_ms } => ("36", format!("{}{why}", took(elapsed_ms))),
+        StepEnd::Adopted { elapsed_ms } => {
+            ("36", format!("{}{why}, same result as before", took(elapsed_ms)))
+        }
+        StepEnd::Failed { message, .. } => ("31", format!("failed: {message}")),
+        StepEnd::Cancelled => ("33", "cancelled".to_owned()),
+    };
+    let name = first_line(name);
+    let text = if colour { format!("\u{1b}[{paint}m{text}\u{1b}[0m") } else { text };
+    format!("{name}: {text}")
+}
+
+/// A step's display cut to one short line: its whole text stood where it began.
+fn first_line(name: &str) -> String {
+    const WIDTH: usize = 100;
+    let line = name.lines().next().unwrap_or("");
+    match line.char_indices().nth(WIDTH) {
+        Some((cut, _)) => format!("{}…", &line[..cut]),
+        None => line.to_owned(),
+    }
+}
+
+/// Lines for events that belong to no step's own display.
+pub(super) fn other_lines(event: &Event, wishes: &Wishes) -> Vec<String> {
+    match event {
+        Event::BaseResolved { reference, from, digest, .. } => {
+            vec![format!("base {reference}: {digest} from {from}")]
+        }
+        Event::MissExplained { lines, .. } if wishes.explain || wishes.verbose => {
+            lines.iter().map(|line| format!("    {line}")).collect()
+        }
+        Event::Warning { diagnostic } => {
+            let mut lines = vec![format!("warning: {}", diagnostic.message)];
+            lines.extend(diagnostic.hint.iter().map(|hint| format!("  hint: {hint}")));
+            lines
+        }
+        Event::Progress { node: None, what, done, total } => match total {
+            Some(total) if done == total => vec![format!("{what}: {}", crate::text::bytes(*total))],
+            _ => Vec::new(),
+        },
+        Event::Exported { destination, image, manifest, bytes } => {
+            let id = image.as_deref().or(manifest.as_deref()).unwrap_or("");
+            let size = if *bytes > 0 { format!(" ({})", crate::text::bytes(*bytes)) } else { String::new() };
+            vec![format!("exported {destination}{size} {id}").trim_end().to_owned()]
+        }
+        Event::BuildFinished { success: true, elapsed_ms } => {
+            vec![format!("built in {}", seconds(Duration::from_millis(*elapsed_ms)))]
+        }
+        _ => Vec::new(),
+    }
+}

@@ -1,0 +1,198 @@
+//! What is known of each step so far, from the events alone.
+
+use ireko_report::{Event, MissReason, StepEnd};
+use std::collections::{BTreeMap, VecDeque};
+use std::time::{Duration, Instant};
+
+/// Lines of a step's log kept for the frame of an error.
+const KEPT_LINES: usize = 40;
+
+/// One step.
+#[derive(Clone, Debug)]
+pub(crate) struct Step {
+    /// As shown: `[app 2/5] RUN make`.
+    pub(crate) display: String,
+    /// When it started, if it has.
+    pub(crate) started: Option<Instant>,
+    /// How it ended, if it has.
+    pub(crate) end: Option<StepEnd>,
+    /// Why it was no hit.
+    pub(crate) miss: Option<MissReason>,
+    /// The last lines it wrote.
+    pub(crate) tail: VecDeque<String>,
+    /// A line that has not ended yet.
+    pub(crate) open_line: Vec<u8>,
+    /// What goes on inside: what, done, total.
+    pub(crate) progress: Option<(String, u64, Option<u64>)>,
+}
+
+/// All steps.
+#[derive(Debug)]
+pub(crate) struct Steps {
+    steps: BTreeMap<u32, Step>,
+    began: Instant,
+    /// How many the build has.
+    pub(crate) total: u32,
+}
+
+impl Steps {
+    pub(crate) fn new(began: Instant) -> Self {
+        Self { steps: BTreeMap::new(), began, total: 0 }
+    }
+
+    pub(crate) fn get(&self, node: u32) -> Option<&Step> {
+        self.steps.get(&node)
+    }
+
+    pub(crate) fn running(&self) -> impl Iterator<Item = &Step> {
+        self.steps.values().filter(|step| step.started.is_some() && step.end.is_none())
+    }
+
+    pub(crate) fn done(&self) -> usize {
+        self.steps.values().filter(|step| step.end.is_some()).count()
+    }
+
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    pub(crate) fn take(&mut self, event: &Event) {
+        match event {
+            Event::BuildStarted { steps } => self.total = *steps,
+            Event::StepQueued { node, display, .. } => {
+                self.steps.insert(*node, Step::new(display));
+            }
+            Event::StepStarted { node } => {
+                if let Some(step) = self.steps.get_mut(node) {
+                    step.started = Some(Instant::now());
+                    step.end = None;
+                }
+            }
+            Event::StepLog { node, bytes, .. } => {
+                if let Some(step) = self.steps.get_mut(node) {
+                    step.log(bytes);
+                }
+            }
+            Event::Progress { node: Some(node), what, done, total } => {
+                if let Some(step) = self.steps.get_mut(node) {
+                    step.progress = Some((what.clone(), *done, *total));
+                }
+            }
+            Event::StepFinished { node, end, miss } => {
+                if let Some(step) = self.steps.get_mut(node) {
+                    step.end = Some(end.clone());
+                    step.miss.clone_from(miss);
+                    step.progress = None;
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Step {
+    fn new(display: &str) -> Self {
+        Self {
+            display: display.to_owned(),
+            started: None,
+            end: None,
+            miss: None,
+            tail: VecDeque::new(),
+            open_line: Vec::new(),
+            progress: None,
+        }
+    }
+
+    /// Cuts what was written into lines; of a line that a program draws over with `\r`, the last state stays.
+    fn log(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            if byte == b'\n' {
+                let line = std::mem::take(&mut self.open_line);
+                self.push_line(&line);
+            } else if self.open_line.len() < 16 * 1024 {
+                self.open_line.push(byte);
+            }
+        }
+    }
+
+    fn push_line(&mut self, line: &[u8]) {
+        if self.tail.len() == KEPT_LINES {
+            self.tail.pop_front();
+        }
+        self.tail.push_back(clean(line));
+    }
+
+    /// The last lines, an unfinished one included.
+    pub(crate) fn last_lines(&self, count: usize) -> Vec<String> {
+        let open = (!self.open_line.is_empty()).then(|| clean(&self.open_line));
+        let all: Vec<String> = self.tail.iter().cloned().chain(open).collect();
+        all[all.len().saturating_sub(count)..].to_vec()
+    }
+}
+
+/// A line of a log made fit for a screen: the last state of a line drawn over, and no control characters.
+pub(crate) fn clean(line: &[u8]) -> String {
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    let line = line.rsplit(|byte| *byte == b'\r').next().unwrap_or(line);
+    let mut out = String::new();
+    let text = String::from_utf8_lossy(line);
+    let mut chars = text.chars();
+    while let Some(char) = chars.next() {
+        match char {
+            '\u{1b}' => skip_escape(&mut chars),
+            '\t' => out.push_str("    "),
+            char if char.is_control() => {}
+            char => out.push(char),
+        }
+    }
+    out
+}
+
+/// Skips the rest of a terminal's control sequence.
+fn skip_escape(chars: &mut std::str::Chars<'_>) {
+    match chars.next() {
+        Some('[') => {
+            chars.find(|char| ('\u{40}'..='\u{7e}').contains(char));
+        }
+        Some(']') => {
+            chars.find(|char| *char == '\u{7}' || *char == '\\');
+        }
+        _ => {}
+    }
+}
+
+/// A time for people: `0.3s`, `12.0s`, `3m05s`.
+pub(crate) fn seconds(time: Duration) -> String {
+    let all = time.as_secs();
+    if all >= 60 {
+        return format!("{}m{:02}s", all / 60, all % 60);
+    }
+    format!("{:.1}s", time.as_secs_f64())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_made_fit_for_a_screen() {
+        for (bytes, text) in [
+            (&b"plain"[..], "plain"),
+            (b"10%\r50%\r100%", "100%"),
+            (b"done\r", "done"),
+            (b"\x1b[31mred\x1b[0m", "red"),
+            (b"\x1b]0;title\x07x", "x"),
+            (b"a\tb\x08", "a    b"),
+            (b"\xff", "\u{fffd}"),
+        ] {
+            assert_eq!(clean(bytes), text);
+        }
+    }
+
+    #[test]
+    fn times_are_short() {
+        for (ms, text) in [(0, "0.0s"), (340, "0.3s"), (59_940, "59.9s"), (185_000, "3m05s")] {
+            assert_eq!(seconds(Duration::from_millis(ms)), text);
+        }
+    }
+}
