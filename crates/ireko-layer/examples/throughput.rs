@@ -27,6 +27,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     timed("1 GiB: read once, bare", || big.iter().try_for_each(read))?;
     timed("1 GiB: index and diff ID", || write(&big, &mut io::sink()))?;
     timed("1 GiB: to a tar file", || write(&big, &mut File::create(&out)?))?;
+    timed("1 GiB: to a tar file, again", || write(&big, &mut File::create(&out)?))?;
     timed("1 GiB: index of that tar", || {
         index_of(File::open(&out)?)?;
         Ok(())

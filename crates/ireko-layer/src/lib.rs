@@ -36,6 +36,8 @@ pub use error::Error;
 pub use index::Index;
 pub use path::TreePath;
 pub use scan::{Scan, ScanOptions, prune_upper, scan_upper};
-pub use unpack::{LowerFiles, SnapshotStack, UnpackOptions, index_of, read_file_from_tar, read_files_from_tar, unpack};
+pub use unpack::{
+    LowerFiles, SnapshotStack, UnpackOptions, index_of, read_file_from_tar, read_files_from_tar, unpack,
+};
 pub use view::{Follow, Found, View};
 pub use writer::{LayerWriter, OverlayAttrs, Written, tar_of_snapshot};
