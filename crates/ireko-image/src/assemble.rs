@@ -59,3 +59,49 @@ pub fn keep(store: &Store, image: &Assembled, names: &[Reference]) -> Result<Ima
     let names: Vec<String> = names.iter().map(|name| name.or_latest().to_string()).collect();
     Ok(store.put_image(&names, &NewImage { config: &image.bytes, manifest: None })?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Prints each history entry's time, and the config's.
+    fn check(history: &[(Option<i64>, bool)], times: &[Option<i64>], epoch: Option<i64>, expect: &str) {
+        let at = |seconds: i64| Timestamp::from_unix(seconds, 0);
+        let mut config = ImageConfig::default();
+        config.history.extend(history.iter().map(|(created, empty_layer)| History {
+            created: created.map(at),
+            empty_layer: *empty_layer,
+            ..History::default()
+        }));
+        let layers: Vec<_> =
+            times.iter().enumerate().map(|(n, time)| (Digest::of(&[n as u8]), time.map(at))).collect();
+        let made = assemble(config, &layers, epoch.map(at));
+        let show = |time: Option<Timestamp>| time.map_or("-".to_owned(), |time| time.seconds().to_string());
+        let mut text: Vec<String> = Vec::new();
+        for entry in &made.config.history {
+            text.push(format!("{}{}", show(entry.created), if entry.empty_layer { "e" } else { "" }));
+        }
+        assert_eq!(format!("{} | {}", text.join(" "), show(made.config.created)), expect);
+        assert_eq!(made.id, Digest::of(&made.bytes));
+        assert_eq!(made.config.rootfs.diff_ids.len(), times.len());
+    }
+
+    #[test]
+    fn entries_have_the_times_of_their_layers() {
+        check(
+            &[(Some(5), false), (None, true), (None, false), (None, true)],
+            &[None, Some(9)],
+            None,
+            "5 5e 9 9e | 9",
+        );
+        check(&[(Some(5), false), (None, false)], &[None, Some(9)], Some(7), "5 7 | 7");
+        check(&[(Some(5), true), (None, true)], &[], None, "5e 5e | 5");
+    }
+
+    #[test]
+    fn bases_that_tell_less_or_more_than_they_have_are_mended() {
+        check(&[(None, false)], &[None, Some(9)], None, "0 9 | 9");
+        check(&[(Some(4), false), (None, false)], &[Some(9)], None, "4e 9 | 9");
+        check(&[], &[None], None, " | 0");
+    }
+}

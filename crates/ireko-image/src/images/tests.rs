@@ -1,1 +1,153 @@
-//! Tests.
+//! Images found in the store, a registry, layouts and archives.
+
+use super::*;
+use crate::testing::{World, host, image, said, tar};
+use ireko_oci::blob_path;
+use ireko_testkit::{Fault, TestImage, TestRegistry};
+
+fn reference(registry: &TestRegistry, name: &str) -> Reference {
+    format!("{}/{name}", registry.address()).parse().unwrap()
+}
+
+fn source(registry: &TestRegistry, name: &str) -> Source {
+    Source::Reference(reference(registry, name))
+}
+
+#[test]
+fn resolving_reads_no_layer_and_bringing_reads_each_once() {
+    let (world, registry) = (World::new(), TestRegistry::start());
+    let digest = registry.push("app", "1", &image());
+    let images = world.images();
+    let found = images.resolve(&source(&registry, "app:1"), &host()).unwrap();
+    assert_eq!((found.digest, found.from), (digest, registry.address()));
+    assert_eq!(registry.server().count("/blobs/"), 1, "the config alone");
+    let diff = found.config.rootfs.diff_ids[1];
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| images.bring(&found.config_digest, &diff).unwrap());
+        }
+    });
+    assert_eq!(registry.server().count("/blobs/"), 2);
+    assert!(world.store.presence(&diff).unwrap());
+    assert!(!world.store.presence(&found.config.rootfs.diff_ids[0]).unwrap());
+    let told = world.events.lock().unwrap();
+    assert!(
+        told.iter()
+            .any(|event| matches!(event, Event::Progress { done, total, .. } if Some(*done) == *total))
+    );
+}
+
+#[test]
+fn another_process_brings_what_the_first_only_resolved() {
+    let (world, registry) = (World::new(), TestRegistry::start());
+    registry.push("app", "1", &image());
+    let found = world.images().resolve(&source(&registry, "app:1"), &host()).unwrap();
+    let made = crate::testing::unchanged(found.config.clone());
+    let kept = crate::keep(&world.store, &made, &["derived".parse().unwrap()]).unwrap();
+    assert_eq!(world.store.hold_image(&kept).unwrap().len(), 2);
+    world.images().complete(&kept).unwrap();
+    assert!(world.store.hold_image(&kept).unwrap().is_empty());
+}
+
+#[test]
+fn pulled_images_are_found_in_the_store_and_not_fetched_again() {
+    let (world, registry) = (World::new(), TestRegistry::start());
+    let digest = registry.push("app", "latest", &image());
+    let name = reference(&registry, "app");
+    let pulled = world.images().pull(&name, &host()).unwrap();
+    assert_eq!((pulled.id, pulled.manifest), (Digest::of(&image().config.to_json()), Some(digest)));
+    let before = registry.server().lines().len();
+    let found = world.images().resolve(&Source::Reference(name.clone()), &host()).unwrap();
+    assert_eq!((found.from.as_str(), found.digest), ("store", digest));
+    let pinned = name.repository().with_digest(digest);
+    assert_eq!(world.images().resolve(&Source::Reference(pinned), &host()).unwrap().from, "store");
+    assert_eq!(registry.server().lines().len(), before, "the store's word is enough");
+    world.images().pull(&name, &host()).unwrap();
+    assert_eq!(registry.server().count("/blobs/"), 4, "3 blobs at first, then the config");
+    let always = Images { pull: PullPolicy::Always, ..world.images() };
+    assert_eq!(always.resolve(&Source::Reference(name), &host()).unwrap().from, registry.address());
+}
+
+#[test]
+fn a_base_that_does_not_exist_is_said_to_be_nowhere() {
+    let (world, registry) = (World::new(), TestRegistry::start());
+    registry.push("app", "1.2", &image());
+    world.images().pull(&reference(&registry, "app:1.2"), &host()).unwrap();
+    let error = world.images().resolve(&source(&registry, "app:1.3"), &host()).unwrap_err();
+    let text = said(&error).replace(&registry.address(), "HOST");
+    assert_eq!(error.blame(), ireko_report::Blame::User);
+    assert!(
+        text.starts_with(
+            "image `HOST/app:1.3` does not exist (looked in the store, `HOST`); near it: HOST/app:1.2"
+        ),
+        "{text}"
+    );
+}
+
+#[test]
+fn wrong_bytes_are_refused_and_leave_nothing() {
+    let (world, registry) = (World::new(), TestRegistry::start());
+    registry.push("app", "1", &image());
+    let images = world.images();
+    let found = images.resolve(&source(&registry, "app:1"), &host()).unwrap();
+    registry.fault("/blobs/", 100, Fault::Corrupt);
+    let diff = found.config.rootfs.diff_ids[0];
+    let error = images.bring(&found.config_digest, &diff).unwrap_err();
+    assert!(said(&error).contains("is wrong: expected sha256:"), "{}", said(&error));
+    assert!(!world.store.presence(&diff).unwrap());
+    assert!(world.store.fsck(false).unwrap().is_clean());
+}
+
+#[test]
+fn a_config_that_lies_about_a_layer_is_caught() {
+    let (world, registry) = (World::new(), TestRegistry::start());
+    let lie = Digest::of(b"another layer");
+    registry.push("app", "1", &image().with(|config| config.rootfs.diff_ids[0] = lie));
+    let images = world.images();
+    let found = images.resolve(&source(&registry, "app:1"), &host()).unwrap();
+    let error = images.bring(&found.config_digest, &lie).unwrap_err();
+    assert!(matches!(error, Error::WrongDigest { .. }), "{error}");
+    assert_eq!(error.blame(), ireko_report::Blame::Environment);
+}
+
+#[test]
+fn layouts_are_asked_by_tag_by_digest_or_not_at_all() {
+    let world = World::new();
+    let dir = world.path("layout");
+    image().write_layout(&dir, "v1");
+    let (_, manifest, _) = image().parts();
+    let digest = Digest::of(&manifest);
+    let layout = |image: Option<&str>| Source::Layout { dir: dir.clone(), image: image.map(str::to_owned) };
+    let images = world.images();
+    for wanted in [None, Some("v1"), Some(&*format!("@{digest}")), Some(&*format!("v1@{digest}"))] {
+        let found = images.resolve(&layout(wanted), &host()).unwrap();
+        assert_eq!(found.digest, digest);
+    }
+    let error = images.resolve(&layout(Some("v2")), &host()).unwrap_err();
+    assert!(error.to_string().ends_with("near it: v1"), "{error}");
+    let found = images.resolve(&layout(None), &host()).unwrap();
+    for diff in &found.config.rootfs.diff_ids {
+        images.bring(&found.config_digest, diff).unwrap();
+    }
+    let (manifest, _, _) = image().parts();
+    std::fs::write(dir.join(blob_path(&manifest.config.digest)), "{}").unwrap();
+    let error = images.resolve(&layout(None), &host()).unwrap_err();
+    assert!(matches!(error, Error::WrongDigest { .. }), "{error}");
+}
+
+#[test]
+fn platforms_that_are_not_there_are_listed() {
+    let (world, registry) = (World::new(), TestRegistry::start());
+    let (_, manifest, blobs) = TestImage::new().layer(tar().file("a", "1")).parts();
+    for blob in &blobs {
+        registry.put_blob(blob);
+    }
+    let kind = ireko_oci::MediaType::OCI_MANIFEST;
+    registry.put_manifest("app", "one", kind.clone(), &manifest);
+    let mut entry = ireko_oci::Descriptor::of(kind, &manifest);
+    entry.platform = Some(Platform::new("linux", "s390x", ""));
+    let index = ireko_oci::Index::new(ireko_oci::MediaType::OCI_INDEX, vec![entry]);
+    registry.put_manifest("app", "many", ireko_oci::MediaType::OCI_INDEX, &index.to_json());
+    let error = world.images().resolve(&source(&registry, "app:many"), &host()).unwrap_err();
+    assert!(error.to_string().contains("it has linux/s390x"), "{error}");
+}

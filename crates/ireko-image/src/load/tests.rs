@@ -1,1 +1,96 @@
-//! Tests.
+//! Archives and layouts come in, whoever wrote them.
+
+use super::*;
+use crate::testing::{World, image, said};
+use ireko_oci::{ArchiveImage, blob_path};
+use ireko_testkit::TarStream;
+
+fn load(world: &World, bytes: &[u8]) -> Result<Vec<Loaded>> {
+    world.images().load(LoadFrom::Stream(&mut &*bytes))
+}
+
+/// As old engines wrote it: layers in folders, the second one a link, the config named by its digest.
+fn legacy(corrupt: bool) -> TarStream {
+    let image = image();
+    let config = image.config.to_json();
+    let name = format!("{}.json", Digest::of(&config).hex());
+    let list = ArchiveImage {
+        config: name.clone(),
+        repo_tags: vec!["app:1".to_owned(), "example.org/b:2".to_owned()],
+        layers: vec!["aa/layer.tar".to_owned(), "bb/layer.tar".to_owned()],
+        ..ArchiveImage::default()
+    };
+    let mut second = image.layers[1].clone();
+    if corrupt {
+        second[600] ^= 1;
+    }
+    TarStream::new()
+        .dir("aa")
+        .file("aa/VERSION", "1.0")
+        .file("aa/layer.tar", &image.layers[0])
+        .symlink("bb/layer.tar", "../cc/layer.tar")
+        .file("cc/layer.tar", second)
+        .file("../../evil", "out")
+        .file(&name, config)
+        .file("manifest.json", ArchiveImage::list_to_json(&[list]))
+}
+
+#[test]
+fn legacy_docker_archives_load_plain_compressed_and_piped() {
+    let id = Digest::of(&image().config.to_json());
+    for bytes in [legacy(false).bytes(), legacy(false).gzip()] {
+        let world = World::new();
+        let loaded = load(&world, &bytes).unwrap();
+        assert_eq!(loaded[0].names, ["docker.io/library/app:1", "example.org/b:2"]);
+        assert_eq!(loaded[0].image.id, id);
+        assert!(world.store.hold_image(&loaded[0].image).unwrap().is_empty());
+        let path = world.path("app.tar");
+        std::fs::write(&path, &bytes).unwrap();
+        assert_eq!(world.images().load(LoadFrom::Path(&path)).unwrap(), loaded);
+        let found = world.images().resolve(&crate::Source::Archive(path), &Platform::host()).unwrap();
+        assert_eq!(found.config_digest, id);
+        assert!(world.store.fsck(false).unwrap().is_clean());
+    }
+}
+
+#[test]
+fn a_layer_of_another_digest_is_refused() {
+    let world = World::new();
+    let error = load(&world, &legacy(true).bytes()).unwrap_err();
+    // Whether the change broke the tar or only its digest, nothing came in.
+    assert!(matches!(error, Error::WrongDigest { .. } | Error::Store(_)), "{}", said(&error));
+    assert!(world.store.images().unwrap().is_empty());
+}
+
+#[test]
+fn what_is_missing_is_named() {
+    let world = World::new();
+    let dir = world.path("layout");
+    image().write_layout(&dir, "docker.io/library/app:1");
+    let loaded = world.images().load(LoadFrom::Path(&dir)).unwrap();
+    assert_eq!(loaded[0].names, ["docker.io/library/app:1"]);
+    let (manifest, _, _) = image().parts();
+    let layer = blob_path(&manifest.layers[0].digest);
+    std::fs::remove_file(dir.join(&layer)).unwrap();
+    let other = World::new();
+    let error = other.images().load(LoadFrom::Path(&dir)).unwrap_err();
+    assert!(error.to_string().ends_with(&format!("its layer `{layer}` is missing")), "{error}");
+    assert_eq!(error.blame(), ireko_report::Blame::User);
+    world.images().load(LoadFrom::Path(&dir)).unwrap();
+}
+
+#[test]
+fn what_is_no_archive_is_refused() {
+    let world = World::new();
+    for (bytes, problem) in [
+        (b"no tar at all".to_vec(), "it ends in the middle"),
+        (TarStream::new().file("readme", "x").bytes(), "it has neither `index.json` nor `manifest.json`"),
+        (TarStream::new().file("manifest.json", vec![b' '; 9 << 20]).bytes(), "larger than"),
+        (legacy(false).bytes()[..4000].to_vec(), "it ends in the middle"),
+    ] {
+        let error = load(&world, &bytes).unwrap_err();
+        assert!(error.to_string().contains(problem), "{}", said(&error));
+        assert_eq!(error.blame(), ireko_report::Blame::User);
+    }
+    assert!(world.images().load(LoadFrom::Path(Path::new("/nowhere"))).is_err());
+}
