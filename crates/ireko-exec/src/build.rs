@@ -362,16 +362,15 @@ impl<'a> Driver<'a> {
 
 /// Tells the sink which steps there are.
 fn announce(request: &Request, surroundings: &Surroundings) {
-    let wanted = request.graph.reachable(&request.outputs);
-    let steps = request
-        .graph
-        .ids()
-        .filter(|id| wanted[id.0 as usize] && !matches!(request.graph.node(*id).op, Op::Image(_)));
-    let steps: Vec<NodeId> = steps.collect();
+    let graph = &request.graph;
+    let wanted = graph.reachable(&request.outputs);
+    let is_step = |id: &NodeId| wanted[id.0 as usize] && !matches!(graph.node(*id).op, Op::Image(_));
+    let steps: Vec<NodeId> = graph.ids().filter(is_step).collect();
+    let stages: BTreeSet<&str> = steps.iter().map(|id| graph.node(*id).about.stage.as_str()).collect();
     surroundings.sink.emit(Event::BuildStarted { steps: steps.len() as u32 });
     for id in steps {
-        let about = &request.graph.node(id).about;
-        let display = format!("[{} {}/{}] {}", about.stage, about.step, about.steps, about.text);
+        let about = &graph.node(id).about;
+        let display = about.display(stages.len() == 1);
         surroundings.sink.emit(Event::StepQueued {
             node: id.0,
             stage: about.stage.clone(),

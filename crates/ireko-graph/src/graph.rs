@@ -41,6 +41,19 @@ pub struct About {
     pub args: Vec<(String, String)>,
 }
 
+impl About {
+    /// The step as people see it: `[app 2/5] RUN make`. A stage without a name needs none where it is alone.
+    pub fn display(&self, alone: bool) -> String {
+        let is_number = !self.stage.is_empty() && self.stage.bytes().all(|byte| byte.is_ascii_digit());
+        let stage = match (is_number, alone) {
+            (true, true) => String::new(),
+            (true, false) => format!("stage-{} ", self.stage),
+            (false, _) => format!("{} ", self.stage),
+        };
+        format!("[{stage}{}/{}] {}", self.step, self.steps, self.text)
+    }
+}
+
 /// A selection of files that goes into a node's key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Selection {

@@ -320,15 +320,14 @@ fn build_failure(error: BuildError, graph: &Graph, input: &PlanInput, session: &
 fn step_failure(step: StepError, graph: &Graph, input: &PlanInput, session: &Session) -> Failure {
     const LOG_LINES: usize = 20;
     let about = &graph.node(step.node).about;
-    let mut failure = Failure::user(format!(
-        "[{} {}/{}] {}: {}",
-        about.stage, about.step, about.steps, about.text, step.message
-    ));
+    let shown = session.screen.step(step.node.0);
+    let display = shown.as_ref().map_or_else(|| about.display(false), |step| step.display.clone());
+    let mut failure = Failure::user(format!("{display}: {}", step.message));
     failure.blame = step.blame;
     failure.causes = step.causes;
     failure.hint = step.hint;
     failure.details = instruction_frame(&input.ast.source, about.line, about.end_line.max(about.line));
-    let tail = session.screen.step(step.node.0).map(|step| step.last_lines(LOG_LINES)).unwrap_or_default();
+    let tail = shown.map(|step| step.last_lines(LOG_LINES)).unwrap_or_default();
     if !tail.is_empty() {
         failure.details.push("the last lines it wrote:".to_owned());
         failure.details.extend(tail.into_iter().map(|line| format!("  | {line}")));

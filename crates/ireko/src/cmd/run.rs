@@ -39,6 +39,7 @@ fn start(args: &RunArgs, global: &Global, environment: Environment) -> Result<u8
     let session = Session::enter(global, environment, Progress::Quiet, false)?;
     let store = session.store()?;
     let image = find(&store, &args.image)?;
+    crate::cmd::transfer::complete(&session, &store, &image)?;
     let config = store.image_config(&image).map_err(store_failure)?.config;
     let view = store.view(&image.diff_ids).map_err(store_failure)?;
     let scratch = store.scratch_dir().map_err(store_failure)?;

@@ -9,6 +9,7 @@ use crate::session::Session;
 use crate::{print, settle};
 use ireko_image::{Form, Images, LoadFrom, PullPolicy, To};
 use ireko_oci::{Platform, Reference};
+use ireko_store::{Image, Store};
 use std::io::IsTerminal;
 use std::sync::Arc;
 
@@ -23,6 +24,17 @@ fn failed(error: ireko_image::Error) -> Failure {
 fn images(session: &Session, pull: PullPolicy) -> Result<Images, Failure> {
     let registry = Arc::new(ireko_registry::Registry::new(settle::registry_options(&session.environment)));
     Ok(Images::new(session.store()?, registry, session.sink(), pull))
+}
+
+/// Fetches the layers of an image that no build needed yet.
+pub(crate) fn complete(session: &Session, store: &Arc<Store>, image: &Image) -> Result<(), Failure> {
+    let missing = store.hold_image(image).map_err(|error| Failure::of(error.blame(), &error))?;
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let registry = Arc::new(ireko_registry::Registry::new(settle::registry_options(&session.environment)));
+    let images = Images::new(Arc::clone(store), registry, session.sink(), PullPolicy::IfMissing);
+    images.complete(image).map_err(failed)
 }
 
 /// `ireko load`.

@@ -18,7 +18,12 @@ fn mistakes_in_the_dockerfile() {
     place.file("readme.md", "x");
     check(&place, "FROM base\nRNU true\n", 2, &["Dockerfile:2", "RUN"]);
     check(&place, "FROM base\nRUN <<EOF\ntrue\n", 2, &["EOF"]);
-    check(&place, "FROM base AS a\nCOPY --from=b /x /x\nFROM base AS b\nCOPY --from=a /x /x\n", 2, &["circular", "Dockerfile:1"]);
+    check(
+        &place,
+        "FROM base AS a\nCOPY --from=b /x /x\nFROM base AS b\nCOPY --from=a /x /x\n",
+        2,
+        &["circular", "Dockerfile:1"],
+    );
     // Whether a registry of that name answers is the network's business; the hint is ours.
     place.dockerfile("FROM base AS build\nFROM base\nCOPY --from=bulid /x /x\n");
     let said = place.build(&[]);
