@@ -239,8 +239,8 @@ impl<'a> Driver<'a> {
                 });
             }
             Command::Perform(node, key) => {
-                self.miss(node);
                 self.start(node);
+                self.miss(node);
                 let job = self.job(node, Some(key));
                 let (performer, answers) = (self.performer, answers.clone());
                 let errors = self.errors;
@@ -281,13 +281,10 @@ impl<'a> Driver<'a> {
     fn miss(&mut self, node: NodeId) {
         let Some(declared) = self.machine.declared(node) else { return };
         let files = self.performer.files_of(node);
-        let (reason, lines) = explain::miss(
-            &self.surroundings.store,
-            self.request.graph.node(node),
-            &declared,
-            &files,
-            &self.slot(node),
-        );
+        let (store, graph) = (&self.surroundings.store, &self.request.graph);
+        let before = store.nearest(&self.slot(node)).and_then(|key| store.inputs(key));
+        let now = explain::inputs(graph.node(node), &declared, &files);
+        let (reason, lines) = explain::miss(graph, graph.node(node), before.as_ref(), &now);
         self.misses.insert(node, reason);
         if !lines.is_empty() {
             self.surroundings.sink.emit(Event::MissExplained { node: node.0, lines });

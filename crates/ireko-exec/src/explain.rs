@@ -1,9 +1,9 @@
 //! Why a step missed the cache: its declared inputs beside those of the nearest earlier record, in the user's words.
 
-use ireko_graph::{Declared, Node, Op};
+use ireko_graph::{Declared, Graph, Node, Op};
 use ireko_oci::{Fields, Hash};
 use ireko_report::MissReason;
-use ireko_store::{InputFile, Inputs, Store};
+use ireko_store::{InputFile, Inputs};
 use std::collections::BTreeMap;
 
 /// At most this many differences are listed.
@@ -48,22 +48,18 @@ fn numbered(declared: &Declared) -> Vec<(String, Hash)> {
     out
 }
 
-/// The first reason for a miss, and one line for each difference.
+/// The first reason for a miss of `node`, and one line for each difference to the inputs of its nearest earlier record.
 pub(crate) fn miss(
-    store: &Store,
+    graph: &Graph,
     node: &Node,
-    declared: &Declared,
-    files: &[InputFile],
-    slot: &[u8],
+    before: Option<&Inputs>,
+    now: &Inputs,
 ) -> (MissReason, Vec<String>) {
     if node.no_cache {
         return (MissReason::NotAsked, Vec::new());
     }
-    let Some(before) = store.nearest(slot).and_then(|key| store.inputs(key)) else {
-        return (MissReason::NeverBuilt, Vec::new());
-    };
-    let now = inputs(node, declared, files);
-    let reasons = differences(node, &before, &now);
+    let Some(before) = before else { return (MissReason::NeverBuilt, Vec::new()) };
+    let reasons = differences(node, node.base.map(|base| graph.node(base)), before, now);
     let lines = reasons.iter().take(LISTED).map(ToString::to_string).collect();
     let files: Vec<&MissReason> = reasons.iter().filter(|reason| is_file(reason)).collect();
     let first = match (reasons.iter().find(|reason| !is_file(reason)), files.as_slice()) {
@@ -89,7 +85,7 @@ fn path_of(reason: &MissReason) -> String {
 }
 
 /// Everything that differs, the most telling first.
-fn differences(node: &Node, before: &Inputs, now: &Inputs) -> Vec<MissReason> {
+fn differences(node: &Node, below: Option<&Node>, before: &Inputs, now: &Inputs) -> Vec<MissReason> {
     let mut reasons = Vec::new();
     let old: BTreeMap<&str, &[u8]> =
         before.fields.iter().map(|(name, value)| (name.as_str(), value.as_slice())).collect();
@@ -118,11 +114,15 @@ fn differences(node: &Node, before: &Inputs, now: &Inputs) -> Vec<MissReason> {
             _ => {}
         }
     }
-    reasons.extend(file_differences(&before.files, &now.files));
+    // The names of files are not always at hand, their digest is: without a difference there, nothing is told of them.
+    if changed.iter().any(|name| name.starts_with("files ")) {
+        reasons.extend(file_differences(&before.files, &now.files));
+    }
     if changed.contains(&"base") {
-        reasons.push(match (&node.op, node.about.step) {
-            (_, 1) => MissReason::BaseChanged { reference: node.about.stage.clone() },
-            _ => MissReason::ParentRebuilt { step: "the step below".to_owned() },
+        reasons.push(match below.map(|below| (&below.op, &below.about)) {
+            Some((Op::Image(image), _)) => MissReason::BaseChanged { reference: image.display.clone() },
+            Some((_, about)) => MissReason::ParentRebuilt { step: about.text.clone() },
+            None => MissReason::ParentRebuilt { step: "FROM scratch".to_owned() },
         });
     }
     let has_files = reasons.iter().any(is_file);
@@ -186,10 +186,11 @@ mod tests {
                 fields.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec())).collect();
             inputs(&node(text, args), &Declared { fields }, files)
         };
-        let reasons: Vec<String> = differences(&node(now.0, now.1), &side(before), &side(now))
-            .iter()
-            .map(ToString::to_string)
-            .collect();
+        let reasons: Vec<String> =
+            differences(&node(now.0, now.1), Some(&node("RUN below", &[])), &side(before), &side(now))
+                .iter()
+                .map(ToString::to_string)
+                .collect();
         assert_eq!(reasons, expect);
     }
 
@@ -225,7 +226,7 @@ mod tests {
         check(
             ("RUN x", &[], &[("base", "1")], none),
             ("RUN x", &[], &[("base", "2")], none),
-            &["`the step below` gave another result"],
+            &["`RUN below` gave another result"],
         );
     }
 }
