@@ -77,8 +77,9 @@ impl<R: Read> Reader<R> {
 
     /// The next entry, or nothing at the end.
     pub(crate) fn next(&mut self) -> Result<Option<Header>, Error> {
-        let skip = self.stored + self.padding;
-        self.skip(skip)?;
+        self.skip(self.stored)?;
+        // Writers that never end their archive leave the last padding out too; as with Go's reader, that is the end.
+        self.pass(self.padding)?;
         (self.stored, self.padding) = (0, 0);
         let mut before = Extensions::default();
         loop {
@@ -251,9 +252,14 @@ impl<R: Read> Reader<R> {
     }
 
     fn skip(&mut self, count: u64) -> Result<(), Error> {
+        let copied = self.pass(count)?;
+        if copied < count { Err(self.wrong(b"", "cut short")) } else { Ok(()) }
+    }
+
+    fn pass(&mut self, count: u64) -> Result<u64, Error> {
         let copied = io::copy(&mut (&mut self.input).take(count), &mut io::sink()).map_err(stream)?;
         self.position += copied;
-        if copied < count { Err(self.wrong(b"", "cut short")) } else { Ok(()) }
+        Ok(copied)
     }
 
     /// Reads some of the present entry's content, holes as zeros; 0 at its end.

@@ -397,7 +397,9 @@ fn ends() {
     expect!["2 entries, 3088 bytes"].assert_eq(&shown(&garbage));
     assert_eq!(index_of(garbage.as_slice()).unwrap().diff_id, ireko_oci::Digest::of(&garbage));
     expect!["0 entries, 0 bytes"].assert_eq(&shown(b""));
-    expect!["the tar archive is damaged at entry 2 (``): cut short"].assert_eq(&shown(&whole[..2000]));
+    // Written by a tool that never ends its archive, not even with the last padding: the layer is whole.
+    expect!["2 entries, 2000 bytes"].assert_eq(&shown(&whole[..2000]));
+    expect!["the tar archive is damaged at entry 2 (``): cut short"].assert_eq(&shown(&whole[..1536]));
     expect!["the tar archive is damaged at entry 1 (``): cut short"].assert_eq(&shown(&whole[..1030]));
     expect!["the tar archive is damaged at entry 1 (``): cut short"].assert_eq(&shown(&whole[..1100]));
     let mut damaged = whole.clone();
