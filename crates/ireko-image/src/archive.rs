@@ -86,9 +86,13 @@ impl<S: Stream> Members<S> {
     pub(crate) fn next(&mut self) -> io::Result<Option<Member>> {
         let (mut name, mut target, mut size) = (None, None, None);
         loop {
-            let rest = self.left + self.padding;
-            self.stream.skip(rest)?;
-            self.position += rest;
+            self.stream.skip(self.left)?;
+            match self.stream.skip(self.padding) {
+                // An archive that was never ended lacks its last padding too.
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
+                skipped => skipped?,
+            }
+            self.position += self.left + self.padding;
             (self.left, self.padding) = (0, 0);
             let Some(header) = self.header()? else { return Ok(None) };
             let kind = header.entry_type();
