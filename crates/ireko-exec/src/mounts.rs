@@ -95,10 +95,15 @@ impl Preparing<'_, '_> {
                 let dir = self.dir(&format!("empty-{at}"))?;
                 self.add(MountSource::Bind(dir), &op.target, !writable);
             }
-            MountKind::Bind { from, source, writable } => {
-                let position = *selections;
+            MountKind::Bind { from: FilesFrom::Input(input), source, writable } => {
                 *selections += 1;
-                self.bind(at, from, source, position, &op.target, *writable)?;
+                let path = self.tree(at, *input, source, *writable)?;
+                self.add(MountSource::Bind(path), &op.target, !writable);
+            }
+            MountKind::Bind { writable, .. } => {
+                let path = self.selection(at, *selections)?;
+                *selections += 1;
+                self.add(MountSource::Bind(path), &op.target, !writable);
             }
             MountKind::Cache { read_only, .. } => {
                 let dir = self.cache(op)?;
@@ -136,27 +141,13 @@ impl Preparing<'_, '_> {
         Ok(dir)
     }
 
-    /// Files of a context are laid out as COPY would show them; a tree is mounted as it is.
-    fn bind(
-        &mut self,
-        at: usize,
-        from: &FilesFrom,
-        source: &GuestPath,
-        position: usize,
-        target: &GuestPath,
-        writable: bool,
-    ) -> Result<(), Fault> {
-        if let FilesFrom::Input(input) = from {
-            let path = self.tree(at, *input, source, writable)?;
-            self.add(MountSource::Bind(path), target, !writable);
-            return Ok(());
-        }
+    /// Files of a context are laid out as COPY would show them.
+    fn selection(&mut self, at: usize, position: usize) -> Result<PathBuf, Fault> {
         let picked = self.performer.picked(self.job, position)?;
         let dir = self.dir(&format!("bind-{at}"))?;
         let path = picked.lay_out(&dir)?;
         self.done.watched.push(picked);
-        self.add(MountSource::Bind(path), target, !writable);
-        Ok(())
+        Ok(path)
     }
 
     /// Mounts the tree of an input in this process's own namespace and finds `source` in it.

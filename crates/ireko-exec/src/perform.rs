@@ -6,7 +6,7 @@ use crate::context::LocalContext;
 use crate::copy::perform_copy;
 use crate::error::Fault;
 use crate::makedir::make_dir;
-use crate::run::{self, SandboxSettings};
+use crate::run::{self, SandboxSettings, Step};
 use crate::selection::{self, Picked};
 use crate::source::FileSource;
 use crate::tree::TreeFiles;
@@ -369,7 +369,7 @@ impl<'a> Performer<'a> {
         same_root(&below, &draft.dir())?;
         let started = clock_of(fresh.path())?;
         let root = RootFs::Overlay(self.overlay(&lowers, Some((&draft.dir(), &draft.work()))));
-        let unchanged = run::run_step(self, job, run, &below, root, &draft.dir())?;
+        let unchanged = run::run_step(self, &Step { job, run, below: &below, upper: &draft.dir() }, root)?;
         if !unchanged {
             self.warn(format!(
                 "`{}`: files changed while the step could see them; its result is used, not remembered",

@@ -74,20 +74,28 @@ impl ContainerFiles {
     }
 }
 
+/// A RUN step and what it stands on.
+pub(crate) struct Step<'s> {
+    pub job: &'s Job,
+    pub run: &'s Run,
+    /// The tree below the step.
+    pub below: &'s View,
+    /// Where the root's changes go.
+    pub upper: &'s Path,
+}
+
 /// Runs the step on top of `root`. What it changed is in the upper directory of `root` afterwards.
 ///
 /// False means that files of a local context changed while the step could see them: its result must not be recorded.
 pub(crate) fn run_step(
     performer: &Performer<'_>,
-    job: &Job,
-    run: &Run,
-    below: &View,
+    step: &Step<'_>,
     root: sandbox::RootFs,
-    upper: &Path,
 ) -> Result<bool, Fault> {
+    let Step { job, run, upper, .. } = *step;
     let scratch = performer.scratch()?;
     let mounted = mounts::prepare(performer, job, run, scratch.path())?;
-    let sandbox = sandbox_of(performer, run, below, root, &mounted, scratch.path())?;
+    let sandbox = sandbox_of(performer, step, root, &mounted, scratch.path())?;
     let program = run.argv.first().cloned().unwrap_or_default();
     if performer.cancel().is_asked() {
         return Err(Fault::Cancelled);
@@ -108,12 +116,12 @@ pub(crate) fn run_step(
 
 fn sandbox_of(
     performer: &Performer<'_>,
-    run: &Run,
-    below: &View,
+    step: &Step<'_>,
     root: sandbox::RootFs,
     mounted: &Mounted,
     scratch: &Path,
 ) -> Result<Sandbox, Fault> {
+    let Step { run, below, .. } = *step;
     let name = run.hostname.clone().unwrap_or_else(|| HOST_NAME.to_owned());
     let io = |error: std::io::Error| Fault::of(Blame::Environment, &error);
     let files = ContainerFiles::write(scratch, performer.settings(), &name, &run.extra_hosts).map_err(io)?;
