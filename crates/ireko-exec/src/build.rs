@@ -56,6 +56,8 @@ pub struct Surroundings {
     pub cancel: Cancel,
     /// Identity of the project, under which steps find their earlier selves when a miss is explained.
     pub project: String,
+    /// Told of each new layer of an output as soon as it is decided, while later steps run; returns at once.
+    pub on_layer: Option<Box<dyn Fn(Digest) + Send + Sync>>,
 }
 
 /// What is built, and how.
@@ -107,6 +109,7 @@ pub fn build(request: &Request, surroundings: &Surroundings) -> Result<Built, Bu
         began: BTreeMap::new(),
         misses: BTreeMap::new(),
         made: BTreeMap::new(),
+        shipped: shipped(request),
     };
     let outcome = std::thread::scope(|scope| build.run(scope, &answers, &inbox));
     performer.save_stat_caches();
@@ -139,6 +142,8 @@ struct Driver<'a> {
     misses: BTreeMap<NodeId, MissReason>,
     /// When the result of each node was made, in this build or before.
     made: BTreeMap<NodeId, Time>,
+    /// Nodes whose layers the outputs carry.
+    shipped: BTreeSet<NodeId>,
 }
 
 impl<'a> Driver<'a> {
@@ -210,8 +215,17 @@ impl<'a> Driver<'a> {
                     }
                     self.finish(node, end);
                 }
+                if let Answer::Performed(node, layer) = &answer {
+                    self.tell_of_layer(*node, layer.diff);
+                }
                 self.machine.handle(answer);
             }
+        }
+    }
+
+    fn tell_of_layer(&self, node: NodeId, diff: Digest) {
+        if let Some(on_layer) = self.surroundings.on_layer.as_ref().filter(|_| self.shipped.contains(&node)) {
+            on_layer(diff);
         }
     }
 
@@ -266,6 +280,7 @@ impl<'a> Driver<'a> {
         self.made.insert(node, record.at);
         let below = self.machine_ran_below(node);
         self.finish(node, if below { StepEnd::CutOff } else { StepEnd::Hit });
+        self.tell_of_layer(node, record.diff);
         Answer::Found(node, ireko_graph::Layer { content: record.content, diff: record.diff })
     }
 
@@ -355,6 +370,19 @@ impl<'a> Driver<'a> {
         }
         !gone.is_empty()
     }
+}
+
+/// The nodes whose layers the outputs carry: the outputs and what they stand on.
+fn shipped(request: &Request) -> BTreeSet<NodeId> {
+    let mut all = BTreeSet::new();
+    for output in &request.outputs {
+        let mut at = Some(*output);
+        while let Some(node) = at {
+            all.insert(node);
+            at = request.graph.node(node).base;
+        }
+    }
+    all
 }
 
 /// Tells the sink which steps there are.

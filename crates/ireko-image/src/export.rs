@@ -35,6 +35,13 @@ pub enum Form {
     Local,
 }
 
+impl Form {
+    /// Whether it holds layers as blobs, which may be compressed.
+    pub fn is_archive(self) -> bool {
+        !matches!(self, Self::Tar | Self::Local)
+    }
+}
+
 /// Where it is written to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum To {
@@ -94,6 +101,15 @@ pub fn export(
             archive(&packer, vec![Unit { names, config, config_bytes, manifest: None }], destination)
         }
     }
+}
+
+/// Compresses a layer as an archive of this compression will want it, ahead of time; nothing where it is there already.
+///
+/// # Errors
+/// The layer is not in the store, or cannot be read or written.
+pub fn prepare(store: &Arc<Store>, layer: &Digest, how: Option<Compression>, threads: usize) -> Result<()> {
+    let packer = Packer { store, how, threads, sink: &ireko_report::Null };
+    packer.all(&[*layer]).map(|_| ())
 }
 
 /// Writes several images of the store into one archive. Docker archives have plain layers where nothing else is said,

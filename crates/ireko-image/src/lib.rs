@@ -29,6 +29,6 @@ mod testing;
 
 pub use assemble::{Assembled, assemble, keep};
 pub use error::{Error, Result};
-pub use export::{Destination, Exported, Form, To, export, save};
+pub use export::{Destination, Exported, Form, To, export, prepare, save};
 pub use images::{Images, PullPolicy, Resolved, Source};
 pub use load::{LoadFrom, Loaded};

@@ -1,6 +1,7 @@
 //! The command line of ireko: the only place that prints, reads the environment and reads the clock.
 #![forbid(unsafe_code)]
 
+mod ahead;
 mod arguments;
 mod bases;
 mod cli;

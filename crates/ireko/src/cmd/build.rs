@@ -1,5 +1,6 @@
 //! `ireko build`: read, parse, settle, solve, assemble, export.
 
+use crate::ahead::Ahead;
 use crate::arguments::{self, Form, Output, SecretSource};
 use crate::cli::{BuildArgs, Global, Progress};
 use crate::dockerfile::{self, Context, Source};
@@ -71,9 +72,18 @@ fn build(
     let Some(output) = plan.outputs.last() else {
         return Err(Failure::user("the Dockerfile has no stage to build"));
     };
-    let surroundings = surroundings(&store, &source, wishes, session, &images, cancel)?;
+    let mut surroundings = surroundings(&store, &source, wishes, session, &images, cancel)?;
+    let destinations: Vec<Destination> = wishes.outputs.iter().filter_map(destination_of).collect();
+    let ahead = Ahead::start(&store, &destinations).map(|(ahead, on_layer)| {
+        surroundings.on_layer = Some(on_layer);
+        ahead
+    });
     let trees = solve(&graph, output.node, args, &surroundings)
         .map_err(|error| build_failure(error, &graph, &input, session))?;
+    drop(surroundings);
+    if let Some(ahead) = ahead {
+        ahead.finish();
+    }
     let layers = output.node.and_then(|node| trees.get(&node)).map(layers_of).unwrap_or_default();
     let image = ireko_image::assemble(output.config.clone(), &layers, output.epoch);
     let exported = export(&store, &image, wishes, cancel, &*sink)?;
@@ -286,6 +296,7 @@ fn surroundings(
         sink: session.sink(),
         cancel: cancel.clone(),
         project: format!("{place}\0{}", source.name),
+        on_layer: None,
     })
 }
 
