@@ -239,7 +239,8 @@ impl Contents {
         if is_docker {
             let (config, layers) =
                 (blob_path(&id), layers.iter().map(|layer| blob_path(&layer.digest)).collect());
-            let repo_tags = names.iter().map(Reference::familiar).collect();
+            let repo_tags =
+                names.iter().filter(|name| name.tag().is_some()).map(Reference::familiar).collect();
             self.images.push(ArchiveImage { config, repo_tags, layers, ..ArchiveImage::default() });
         }
         self.entries.extend(names.iter().map(|name| {
