@@ -262,3 +262,6 @@ impl Op {
         matches!(self, Op::Run(_))
     }
 }
+
+#[cfg(test)]
+mod tests;
