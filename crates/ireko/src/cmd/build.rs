@@ -111,6 +111,11 @@ struct Wishes {
 }
 
 impl Wishes {
+    /// The image stays in the store: under its names, or because it goes nowhere else.
+    fn wants_store(&self) -> bool {
+        !self.tags.is_empty() || self.outputs.iter().all(|output| output.form == Form::Store)
+    }
+
     fn read(args: &BuildArgs, environment: &Environment) -> Result<Self, Failure> {
         let tags = args.tag.iter().map(|name| arguments::tag(name)).collect::<Result<_, _>>()?;
         let outputs = args.output.iter().map(|text| Output::parse(text)).collect::<Result<Vec<_>, _>>()?;
@@ -364,12 +369,15 @@ fn export(
 ) -> Result<Vec<Written>, Failure> {
     let failed = |error: ireko_image::Error| Failure::of(error.blame(), &error);
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    ireko_image::keep(store, image, &wishes.tags).map_err(failed)?;
-    let destination = match wishes.tags.as_slice() {
-        [] => "to the store".to_owned(),
-        tags => tags.iter().map(Reference::familiar).collect::<Vec<_>>().join(", "),
-    };
-    sink.emit(Event::Exported { destination, image: Some(image.id.to_string()), manifest: None, bytes: 0 });
+    if wishes.wants_store() {
+        ireko_image::keep(store, image, &wishes.tags).map_err(failed)?;
+        let destination = match wishes.tags.as_slice() {
+            [] => "to the store".to_owned(),
+            tags => tags.iter().map(Reference::familiar).collect::<Vec<_>>().join(", "),
+        };
+        let image = Some(image.id.to_string());
+        sink.emit(Event::Exported { destination, image, manifest: None, bytes: 0 });
+    }
     let mut written = Vec::new();
     for output in &wishes.outputs {
         if cancel.is_asked() {
