@@ -14,11 +14,11 @@ use ireko_exec::{
     BuildError, Built, BuiltTree, Cancel, LocalContext, Request, SandboxSettings, Secrets, StepError,
     Surroundings,
 };
-use ireko_graph::{Graph, NodeId, Policy};
+use ireko_graph::{Graph, NodeId, Op, Policy};
 use ireko_image::{Assembled, Destination, Images, PullPolicy, To};
 use ireko_layer::Time;
 use ireko_oci::{Digest, Reference, Timestamp};
-use ireko_plan::{NoCache, PlanInput, StepSettings};
+use ireko_plan::{NoCache, Plan, PlanInput, StepSettings};
 use ireko_report::{Event, Sink};
 use ireko_store::Store;
 use serde_json::json;
@@ -86,12 +86,28 @@ fn build(
     }
     let layers = output.node.and_then(|node| trees.get(&node)).map(layers_of).unwrap_or_default();
     let image = ireko_image::assemble(output.config.clone(), &layers, output.epoch);
+    if !destinations.is_empty() {
+        fetch_shipped(&plan, &image, &images)?;
+    }
     let exported = export(&store, &image, wishes, cancel, &*sink)?;
     for warning in store.warnings() {
         session.screen.note(&format!("warning: {warning}"));
     }
     report(args, wishes, &image, &exported, &bases)?;
     Ok(image)
+}
+
+/// Brings the layers of base images that the image carries and no step needed: its destinations want them whole.
+fn fetch_shipped(plan: &Plan, image: &Assembled, images: &Images) -> Result<(), Failure> {
+    for used in &plan.images {
+        let Some(Op::Image(base)) = used.node.map(|node| &plan.graph.node(node).op) else { continue };
+        if !base.diff_ids.is_empty() && image.config.rootfs.diff_ids.starts_with(&base.diff_ids) {
+            images
+                .bring_all(&base.config, &base.diff_ids)
+                .map_err(|error| Failure::of(error.blame(), &error))?;
+        }
+    }
+    Ok(())
 }
 
 /// The layers of a tree, each with the time of its making.

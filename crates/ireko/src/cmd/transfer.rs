@@ -85,6 +85,7 @@ pub(crate) fn save(args: &SaveArgs, global: &Global, environment: Environment) -
     let mut chosen = Vec::new();
     for name in &args.images {
         let image = find(&store, name)?;
+        complete(&session, &store, &image)?;
         // An image that was asked for by id carries no name along.
         let by_id = image.id.hex().starts_with(name.as_str()) || image.id.to_string() == *name;
         let names = if by_id { Vec::new() } else { vec![arguments::tag(name)?] };

@@ -1,6 +1,7 @@
 //! Images in the store, in archives, and gone.
 
 use crate::support::Place;
+use ireko_testkit::{TarStream, TestImage, TestRegistry};
 use serde_json::Value;
 use std::fs;
 
@@ -95,4 +96,20 @@ fn pruned_stores_keep_images_and_need_no_root_to_remove() {
     place.ireko(&["rmi", "-f", "app", "base"]).ok();
     place.ireko(&["cache", "prune", "--all", "-f"]).ok();
     fs::remove_dir_all(place.store()).expect("removed by its owner alone");
+}
+
+#[test]
+fn a_base_that_no_step_needs_is_fetched_only_to_be_shipped() {
+    let Some(place) = Place::new() else { return };
+    let registry = TestRegistry::start();
+    let layer = TarStream::new().file("etc/motd", "hello\n");
+    registry.push("base", "1", &TestImage::new().layer(layer));
+    place.dockerfile(&format!("FROM {}/base:1\nLABEL a=b\n", registry.address()));
+    place.build(&[]).ok();
+    let blobs = || registry.server().count("/blobs/");
+    let config_only = blobs();
+    assert_eq!(config_only, 1, "manifest and config are enough for a label");
+    place.build(&["-o", "root", "-o", "type=oci,dest=app.tar"]).ok();
+    assert!(blobs() > config_only);
+    assert_eq!(fs::read_to_string(place.path("root/etc/motd")).expect("a file"), "hello\n");
 }
