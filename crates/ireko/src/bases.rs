@@ -33,10 +33,10 @@ pub(crate) fn resolv_conf() -> Vec<u8> {
             .map(|server| server.trim().to_owned())
             .collect()
     };
-    if servers(&text) == ["127.0.0.53"] {
-        if let Ok(real) = std::fs::read("/run/systemd/resolve/resolv.conf") {
-            return real;
-        }
+    if servers(&text) == ["127.0.0.53"]
+        && let Ok(real) = std::fs::read("/run/systemd/resolve/resolv.conf")
+    {
+        return real;
     }
     text
 }

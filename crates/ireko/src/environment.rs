@@ -58,8 +58,8 @@ impl Environment {
 
     /// The proxies that are set.
     pub(crate) fn proxies(&self) -> Vec<(String, String)> {
-        let set = |name: &&str| Some(((**name).to_owned(), self.get(name)?.to_owned()));
-        PROXIES.iter().filter_map(|name| set(&name)).collect()
+        let set = |name: &str| Some((name.to_owned(), self.get(name)?.to_owned()));
+        PROXIES.iter().filter_map(|name| set(name)).collect()
     }
 
     /// Colours are wanted, as far as the environment says (`NO_COLOR`, a dumb terminal).

@@ -72,7 +72,18 @@ fn build(
     let Some(output) = plan.outputs.last() else {
         return Err(Failure::user("the Dockerfile has no stage to build"));
     };
-    let mut surroundings = surroundings(&store, &source, wishes, session, &images, cancel)?;
+    let place = source.context.dir().map(|dir| dir.display().to_string()).unwrap_or_default();
+    let mut surroundings = Surroundings {
+        store: Arc::clone(&store),
+        contexts: contexts(&source, &store)?,
+        bases: Arc::new(crate::bases::Bases(Arc::clone(&images))),
+        secrets: wishes.secrets.clone(),
+        sandbox: SandboxSettings { resolv_conf: crate::bases::resolv_conf() },
+        sink: Arc::clone(&sink),
+        cancel: cancel.clone(),
+        project: format!("{place}\0{}", source.name),
+        on_layer: None,
+    };
     let destinations: Vec<Destination> = wishes.outputs.iter().filter_map(destination_of).collect();
     let ahead = Ahead::start(&store, &destinations).map(|(ahead, on_layer)| {
         surroundings.on_layer = Some(on_layer);
@@ -297,28 +308,6 @@ pub(crate) fn contexts(
         contexts.insert(name, context);
     }
     Ok(contexts)
-}
-
-fn surroundings(
-    store: &Arc<Store>,
-    source: &Source,
-    wishes: &Wishes,
-    session: &Session,
-    images: &Arc<Images>,
-    cancel: &Cancel,
-) -> Result<Surroundings, Failure> {
-    let place = source.context.dir().map(|dir| dir.display().to_string()).unwrap_or_default();
-    Ok(Surroundings {
-        store: Arc::clone(store),
-        contexts: contexts(source, store)?,
-        bases: Arc::new(crate::bases::Bases(Arc::clone(images))),
-        secrets: wishes.secrets.clone(),
-        sandbox: SandboxSettings { resolv_conf: crate::bases::resolv_conf() },
-        sink: session.sink(),
-        cancel: cancel.clone(),
-        project: format!("{place}\0{}", source.name),
-        on_layer: None,
-    })
 }
 
 fn solve(

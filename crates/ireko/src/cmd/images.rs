@@ -22,10 +22,10 @@ fn open(global: &Global, environment: Environment) -> Result<std::sync::Arc<Stor
 /// The image of this name or id; a missing one is told with the nearest names.
 pub(crate) fn find(store: &Store, name: &str) -> Result<Image, Failure> {
     // A name wins over an id that begins alike, as with Docker.
-    if let Ok(reference) = name.parse::<Reference>() {
-        if let Some(image) = store.image(&reference.or_latest().to_string()).map_err(failed)? {
-            return Ok(image);
-        }
+    if let Ok(reference) = name.parse::<Reference>()
+        && let Some(image) = store.image(&reference.or_latest().to_string()).map_err(failed)?
+    {
+        return Ok(image);
     }
     if let Some(image) = store.find_image(name).map_err(failed)? {
         return Ok(image);

@@ -3,6 +3,13 @@
 //! Every test has a store, a context and a base image of its own. The base is made of the machine's static busybox;
 //! where that or a sandbox level is missing, a test says why it was skipped.
 
+#![forbid(unsafe_code)]
+#![expect(
+    clippy::disallowed_methods,
+    clippy::print_stderr,
+    reason = "a test program has a clock and an environment, and says why it skips"
+)]
+
 mod bad_input;
 mod build;
 mod cache;

@@ -72,10 +72,10 @@ impl Published {
                 _ => failure,
             }
         })?;
-        if self.outside.port() == 0 {
-            if let Ok(address) = listener.local_addr() {
-                let _ = writeln!(std::io::stderr(), "port {} is published at {address}", self.inside);
-            }
+        if self.outside.port() == 0
+            && let Ok(address) = listener.local_addr()
+        {
+            let _ = writeln!(std::io::stderr(), "port {} is published at {address}", self.inside);
         }
         Ok(Listening { listener, inside: self.inside })
     }
