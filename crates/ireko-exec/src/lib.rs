@@ -5,7 +5,7 @@
 //! the outside comes in through [`Surroundings`]: the store, local contexts, secrets, a source of base layers, a sink
 //! for events and a wish to stop.
 //!
-//! Read [`build`] first, then the performer in `perform.rs`: one straight function for each kind of operation, each
+//! Read [`build()`] first, then the performer in `perform.rs`: one straight function for each kind of operation, each
 //! ending in a layer that is kept, adopted and recorded in one place. Files have a path of their own: a [`FileSource`]
 //! is where they are, [`pick_copy`] what a copy selects and how that is digested, [`perform_copy`] what it changes. A
 //! RUN step's mounts are made ready in `mounts.rs`, its process watched in `run.rs`.

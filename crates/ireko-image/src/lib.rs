@@ -2,7 +2,7 @@
 //!
 //! An image is a config, its layers in the store, and, where one was written, a manifest. [`Images`] finds images in
 //! the store, in registries, in OCI layouts and in archives, and brings their layers only when somebody needs them.
-//! [`assemble`] makes a build's config whole, [`keep`] puts it into the store, [`export`] and [`save`] write archives,
+//! [`assemble()`] makes a build's config whole, [`keep`] puts it into the store, [`export()`] and [`save`] write archives,
 //! layout directories and plain file trees.
 //!
 //! This crate does not know what a step is, nor how a layer's changes are found: layers are diff IDs, and their bytes
