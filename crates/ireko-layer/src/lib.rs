@@ -6,7 +6,7 @@
 //! directory that was given.
 //!
 //! Read first [`Entry`], [`Index`] and [`View`] (what layers hold), then [`Change`] and [`LayerWriter`] (how one
-//! is written), [`scan_upper`] (what a step changed) and [`unpack`] (what others wrote).
+//! is written), [`scan_upper`] (what a step changed) and [`unpack()`] (what others wrote).
 #![forbid(unsafe_code)]
 
 pub mod archive;
