@@ -1,6 +1,6 @@
 //! Dockerfile text to a lossless [`Ast`] with spans, and the small languages inside it.
 //!
-//! Parsing never fails and reads no file: [`parse`] gives an [`Ast`] and the diagnostics, several
+//! Parsing never fails and reads no file: [`parse()`] gives an [`Ast`] and the diagnostics, several
 //! at once. The meaning is BuildKit's; where its reference is silent, its behaviour.
 //!
 //! The Ast holds words as they are written, variables unexpanded and quotes in place. Whoever
