@@ -24,7 +24,7 @@ pub enum Error {
         cause: Option<Box<RegistryError>>,
     },
     /// The store does not have the image, and its registry cannot be asked.
-    #[error("image `{asked}` is not in the store{}, and its registry gave no answer", near_names(near))]
+    #[error("image `{asked}` is not in the store, and its registry gave no answer{}", near_names(near))]
     NotInStore {
         /// What was asked for, as people write it.
         asked: String,

@@ -128,8 +128,10 @@ impl Images {
     fn not_found(&self, reference: &Reference, error: RegistryError) -> Error {
         let asked = reference.familiar();
         let known = self.familiar_names();
-        let mut near: Vec<String> =
-            nearest_names(&asked, known.iter().map(String::as_str)).into_iter().map(str::to_owned).collect();
+        let mut near: Vec<String> = nearest_names(bare(&asked), known.iter().map(|name| bare(name)))
+            .into_iter()
+            .map(str::to_owned)
+            .collect();
         match error {
             RegistryError::NotFound { similar, host, said, reference: name } => {
                 near.extend(similar.iter().map(|tag| format!("{}:{tag}", reference.familiar_name())));
@@ -303,6 +305,11 @@ fn resolved(found: Described, from: String) -> Resolved {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+/// A name without the tag that stands for none: it would make all names look alike.
+fn bare(name: &str) -> &str {
+    name.strip_suffix(":latest").unwrap_or(name)
 }
 
 #[cfg(test)]

@@ -102,6 +102,12 @@ impl Error {
         }
     }
 
+    /// Whether a path was looked for that is not there.
+    #[must_use]
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, Self::Path { cause, .. } if cause.kind() == io::ErrorKind::NotFound)
+    }
+
     /// What to do about it, where that is known.
     #[must_use]
     pub fn hint(&self) -> Option<&str> {

@@ -4,6 +4,7 @@ use crate::environment::Environment;
 use crate::failure::Failure;
 use ireko_oci::Reference;
 use std::collections::BTreeMap;
+use std::io::IsTerminal;
 use std::path::PathBuf;
 
 /// Where a build's result goes.
@@ -122,6 +123,34 @@ impl Output {
         match values.keys().next() {
             Some(name) => Err(Failure::not_yet(format!("`{name}` in `-o`"))),
             None => Ok(output),
+        }
+    }
+
+    /// Refuses, before the build and not after it, what cannot be written: a file in a directory that does not
+    /// exist, an archive to a terminal.
+    pub(crate) fn writable(&self) -> Result<(), Failure> {
+        if matches!(self.form, Form::Local | Form::OciDir | Form::DockerDir | Form::Store) {
+            return Ok(());
+        }
+        let Some(dest) = &self.dest else {
+            return match std::io::stdout().is_terminal() {
+                true => Err(Failure::user("an archive is not written to a terminal")
+                    .hint("name a file with `dest=PATH`, or send the output on")),
+                false => Ok(()),
+            };
+        };
+        if dest.is_dir() {
+            return Err(Failure::user(format!("cannot write `{}`: it is a directory", dest.display()))
+                .hint("name a file in it; `tar=false` writes an image as a directory"));
+        }
+        match dest.parent().filter(|dir| !dir.as_os_str().is_empty()) {
+            Some(dir) if !dir.is_dir() => Err(Failure::user(format!(
+                "cannot write `{}`: there is no directory `{}`",
+                dest.display(),
+                dir.display()
+            ))
+            .hint("make it first, or name a file elsewhere")),
+            _ => Ok(()),
         }
     }
 

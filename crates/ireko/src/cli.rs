@@ -284,6 +284,9 @@ pub(crate) struct InspectArgs {
     /// Images, by name or id.
     #[arg(required = true)]
     pub(crate) images: Vec<String>,
+    /// How it is printed: only `json` there is.
+    #[arg(long, value_parser = ["json"], default_value = "json")]
+    pub(crate) format: String,
 }
 
 /// Flags of `history`.

@@ -87,7 +87,8 @@ fn context(text: &str, scratch: &Path) -> Result<(Context, Option<Vec<u8>>), Fai
     }
     for scheme in ["http://", "https://", "git://", "git@", "ssh://"] {
         if text.starts_with(scheme) {
-            return Err(Failure::not_yet(format!("a context from `{scheme}`")));
+            return Err(Failure::not_yet(format!("a context from `{scheme}`, as `{text}`"))
+                .hint("fetch it first (`git clone`, `curl`) and give the directory, or `-` with the tar on standard input"));
         }
     }
     let dir = PathBuf::from(text);
@@ -135,6 +136,12 @@ fn dockerfile(flag: Option<&str>, context: &Context) -> Result<(String, Vec<u8>)
         None => match NAMES.iter().map(|name| dir.join(name)).find(|path| path.exists()) {
             Some(path) => path,
             None => {
+                // A directory that may not be read holds nothing that can be seen.
+                if let Err(error) = fs::read_dir(dir) {
+                    return Err(
+                        Failure::user(format!("cannot read context `{}`", dir.display())).cause(error)
+                    );
+                }
                 let failure = Failure::user(format!("there is no Dockerfile in `{}`", dir.display()));
                 return Err(failure.hint("name it with -f FILE"));
             }

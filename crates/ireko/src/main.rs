@@ -27,7 +27,7 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => {
             // Clap prints help and version to standard output, mistakes to standard error.
-            let code = if error.use_stderr() { 2 } else { 0 };
+            let code = if !error.use_stderr() { 0 } else { usage_code(std::env::args_os().skip(1)) };
             let _ = error.print();
             return ExitCode::from(code);
         }
@@ -39,6 +39,16 @@ fn main() -> ExitCode {
             ExitCode::from(failure.exit_code())
         }
     }
+}
+
+/// The exit code of a mistake in the flags: `run` has Docker's, since its program may use 2 itself.
+fn usage_code(arguments: impl Iterator<Item = std::ffi::OsString>) -> u8 {
+    let mut skipped = false;
+    let command = arguments.into_iter().find(|argument| {
+        let is_value = std::mem::replace(&mut skipped, argument == "--home" || argument == "--level");
+        !is_value && !argument.as_encoded_bytes().starts_with(b"-")
+    });
+    if command.is_some_and(|command| command == "run") { cmd::run::RUNNER_FAILED } else { 2 }
 }
 
 fn dispatch(cli: &Cli, environment: Environment) -> Result<u8, Failure> {

@@ -1,8 +1,11 @@
 //! Why a source of a copy is not in a context: an ignore line took it out, or its name is another.
 
+use std::ffi::OsString;
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
 
 use ireko_layer::TreePath;
 use ireko_report::nearest_names;
@@ -30,13 +33,31 @@ impl LocalContext {
         let names = dirs::open(&self.place.root, &dir).and_then(|fd| names_of(&fd)).unwrap_or_default();
         let nearest = nearest_names(&missing, names.iter().map(String::as_str));
         if nearest.is_empty() {
-            return (String::new(), None);
+            return (String::new(), self.place_outside(path));
         }
         let full = nearest.iter().map(|name| match dir.is_root() {
             true => format!("`{name}`"),
             false => format!("`{dir}/{name}`"),
         });
         (String::new(), Some(format!("there is {}", full.collect::<Vec<_>>().join(", "))))
+    }
+
+    /// A hint for who gave a path of the whole machine: sources are read within the context.
+    fn place_outside(&self, path: &TreePath) -> Option<String> {
+        let whole = std::path::Path::new("/").join(path.as_path());
+        let root = rustix::fs::readlink(format!("/proc/self/fd/{}", self.place.root.as_raw_fd()), Vec::new());
+        let root = PathBuf::from(OsString::from_vec(root.ok()?.into_bytes()));
+        if let Ok(inside) = whole.strip_prefix(&root)
+            && !inside.as_os_str().is_empty()
+        {
+            return Some(format!("paths begin at the context: write `{}`", inside.display()));
+        }
+        let exists = path.names().count() > 1 && whole.symlink_metadata().is_ok();
+        exists.then(|| {
+            "paths begin at the context, and nothing outside it can be copied: \
+             `--build-context NAME=DIR` and `COPY --from=NAME` bring files of another directory"
+                .to_owned()
+        })
     }
 
     /// The deepest directory of the path that exists, and the name that it lacks.

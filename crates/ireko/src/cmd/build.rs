@@ -149,6 +149,7 @@ impl Wishes {
         if outputs.iter().filter(|output| output.dest.is_none() && output.form != Form::Store).count() > 1 {
             return Err(Failure::user("two outputs are to go to standard output").hint("give them dest=PATH"));
         }
+        outputs.iter().try_for_each(Output::writable)?;
         let mut build_args: Vec<(String, Option<String>)> =
             environment.proxies().into_iter().map(|(name, value)| (name, Some(value))).collect();
         build_args.extend(args.source.build_arg.iter().map(|text| arguments::build_arg(text, environment)));
@@ -240,7 +241,15 @@ fn refuse_what_does_not_work_yet(args: &BuildArgs) -> Result<(), Failure> {
         ("--ssh", !later.ssh.is_empty()),
     ];
     match asked.iter().find(|(_, asked)| *asked) {
-        Some((flag, _)) => Err(Failure::not_yet(format!("`{flag}`"))),
+        Some((flag, _)) => {
+            let failure = Failure::not_yet(format!("`{flag}`"));
+            Err(match *flag {
+                "--load" => failure.hint("`-t` names the image in ireko's store; `ireko save NAME | docker load` hands it to Docker"),
+                "--push" => failure.hint("write an archive with `-o type=oci,dest=app.tar`; `skopeo copy oci-archive:app.tar docker://NAME` pushes it"),
+                "--cache-from" | "--cache-to" => failure.hint("leave it out: what ireko remembers lies in its store, which may be kept between builds"),
+                _ => failure,
+            })
+        }
         None => Ok(()),
     }
 }

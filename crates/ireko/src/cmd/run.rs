@@ -23,7 +23,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Docker's exit code for a failure of the runner itself.
-const RUNNER_FAILED: u8 = 125;
+pub(crate) const RUNNER_FAILED: u8 = 125;
 
 /// Runs the command; the program's exit code is the command's.
 pub(crate) fn run(args: &RunArgs, global: &Global, environment: Environment) -> Result<u8, Failure> {

@@ -29,6 +29,10 @@ fn mistakes_in_the_dockerfile() {
     let said = place.build(&[]);
     assert!(said.code != 0 && said.stderr.contains("did you mean the stage `build`?"), "{}", said.stderr);
     check(&place, "FROM base\nCOPY raedme.md /\n", 2, &["raedme.md", "readme.md"]);
+    let inside = place.context().join("readme.md");
+    let inside = format!("FROM base\nCOPY {} /\n", inside.display());
+    check(&place, &inside, 2, &["write `readme.md`"]);
+    check(&place, "FROM base\nCOPY /etc/passwd /\n", 2, &["nothing outside it", "--build-context"]);
     check(&place, "FROM base\nCOPY hidden /\n", 2, &["hidden", "line 1"]);
     check(&place, "FROM nowhere.invalid/base\n", 3, &["nowhere.invalid"]);
     check(&place, "FROM base\nRUN --mount=type=ssh true\n", 2, &["not supported yet", "Dockerfile:2"]);
@@ -43,7 +47,15 @@ fn mistakes_on_the_command_line() {
     place.ireko(&["build", "context/Dockerfile"]).fails(2, &["is a file"]);
     place.ireko(&["build", "nowhere"]).fails(2, &["nowhere"]);
     place.ireko(&["build", "--target", "none", "context"]).fails(2, &["none"]);
-    place.ireko(&["build", "--push", "context"]).fails(2, &["--push", "not supported yet"]);
+    place.ireko(&["build", "--push", "context"]).fails(2, &["--push", "not supported yet", "type=oci"]);
+    place.ireko(&["build", "--load", "context"]).fails(2, &["--load", "docker load"]);
+    place
+        .ireko(&["build", "https://example.com/x.git"])
+        .fails(2, &["https://example.com/x.git", "git clone"]);
+    place
+        .ireko(&["build", "-o", "type=oci,dest=nowhere/app.tar", "context"])
+        .fails(2, &["nowhere/app.tar", "no directory `nowhere`"]);
+    place.ireko(&["build", "-o", "type=oci,dest=context", "context"]).fails(2, &["is a directory"]);
     place
         .ireko(&["build", "--platform", "linux/riscv64", "context"])
         .fails(2, &["linux/riscv64", "not supported yet"]);

@@ -90,6 +90,16 @@ fn a_published_port_answers() {
 }
 
 #[test]
+fn a_program_that_ends_at_once_may_have_ports() {
+    let Some(place) = Place::with_base() else { return };
+    place.built("FROM base\n");
+    for _ in 0..3 {
+        assert_eq!(place.ireko(&["run", "-p", "127.0.0.1:0:80", "app", "sh", "-c", "exit 6"]).code, 6);
+    }
+    place.ireko(&["run", "--no-such-flag", "app"]).fails(125, &["--no-such-flag"]);
+}
+
+#[test]
 fn signals_reach_the_program() {
     let Some(place) = Place::with_base() else { return };
     place.built(

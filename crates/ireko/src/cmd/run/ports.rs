@@ -90,7 +90,12 @@ pub(super) fn forward(listeners: Vec<Listening>, pid: u32) -> Result<(), Failure
     if listeners.is_empty() {
         return Ok(());
     }
-    let inside = NetNs::of(pid).map_err(|error| Failure::of(Blame::Environment, &error))?;
+    let inside = match NetNs::of(pid) {
+        Ok(inside) => inside,
+        // The program has ended already: nobody is left to connect to, and its exit code is the answer.
+        Err(error) if error.is_not_found() => return Ok(()),
+        Err(error) => return Err(Failure::of(Blame::Environment, &error)),
+    };
     let inside = Arc::new(inside);
     for Listening { listener, inside: port } in listeners {
         let inside = Arc::clone(&inside);
