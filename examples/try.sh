@@ -5,6 +5,9 @@ set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 . "$here/lib.sh"
 
+for tool in cargo rustc; do
+    command -v "$tool" >/dev/null || { echo "$tool is not installed: this example needs a Rust toolchain (https://rustup.rs)" >&2; exit 3; }
+done
 if [ -z "${IREKO:-}" ]; then
     (cd "$root" && cargo build --release --package ireko)
     find_ireko
@@ -28,4 +31,5 @@ answer=$(ask "$port")
 wait "$running" # it leaves by itself after one answer
 running=
 echo "the container answers: $answer"
+echo "ireko is $IREKO"
 [ "$answer" = "hello from an image built by ireko" ]
