@@ -68,9 +68,10 @@ compile_tests() {
 
 # run_tests NAME RUNNER...: every test binary, started by RUNNER (a command prefix).
 run_tests() {
-    local log=$work/$1.log folder binary status=0
+    local log=$work/$1.log folder binary status=0 before=$passed
     shift
     : >"$log"
+    [ -s "$work/binaries" ] || { echo "nothing was compiled, so nothing is tested"; return 1; }
     while read -r folder binary; do
         echo "-- ${binary##*/}" >>"$log"
         # --nocapture, so that the reasons of skips can be counted.
@@ -81,6 +82,7 @@ run_tests() {
     done <"$work/binaries"
     [ "$status" = 0 ] || { grep -aE -A25 '^(---- |failures:|thread .* panicked)|FAILED' "$log" | head -400; }
     count "$log"
+    [ "$passed" -gt "$before" ] || { echo "no test passed"; return 1; }
     return "$status"
 }
 
@@ -118,8 +120,8 @@ if [ -z "$quick" ]; then
         part "examples as $user" as_user bash tests/examples.sh --cache "$bases" http-server go-service go-tools eight-stages
     fi
     if [ -d "$CONFORMANCE" ]; then
-        for mode in root cache user; do
-            [ "$(id -u)" = 0 ] || [ "$mode" = user ] || continue
+        for mode in tables root cache user; do
+            [ "$(id -u)" = 0 ] || [ "$mode" != root ] || continue
             runner=(env)
             [ "$mode" != user ] || [ "$(id -u)" != 0 ] || runner=(as_user)
             part "conformance, $mode" "${runner[@]}" env CONFORMANCE="$CONFORMANCE" bash tests/conformance.sh --mode "$mode" --binary "$IREKO"
