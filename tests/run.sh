@@ -79,12 +79,15 @@ run_tests() {
             status=1
             echo "FAILED: ${binary##*/}"
         }
-    done <"$work/binaries"
+    done <"${BINARIES:-$work/binaries}"
     [ "$status" = 0 ] || { grep -aE -A25 '^(---- |failures:|thread .* panicked)|FAILED' "$log" | head -400; }
     count "$log"
     [ "$passed" -gt "$before" ] || { echo "no test passed"; return 1; }
     return "$status"
 }
+
+# The tests of the binary once more, without overlayfs.
+copies() { grep '/it-[0-9a-f]*$' "$work/binaries" >"$work/it"; IREKO_SNAPSHOTTER=copy BINARIES=$work/it run_tests copies env; }
 
 # Starts a command as the ordinary user, with a home and a scratch folder of its own.
 as_user() {
@@ -111,6 +114,7 @@ if [ "$(id -u)" = 0 ]; then
 else
     part "tests" run_tests user env
 fi
+part "tests without overlayfs" copies
 if [ -z "$quick" ]; then
     part release release_build
     bases=$CARGO_TARGET_DIR/bases

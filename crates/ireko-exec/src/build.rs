@@ -50,6 +50,8 @@ pub struct Surroundings {
     pub secrets: Secrets,
     /// How RUN steps are confined on this machine.
     pub sandbox: crate::run::SandboxSettings,
+    /// How steps are shown their trees.
+    pub snapshotter: crate::snapshotter::Snapshotter,
     /// Where events go.
     pub sink: Arc<dyn Sink>,
     /// The wish to stop.

@@ -8,7 +8,7 @@
 use crate::copy::fresh_times;
 use crate::error::Fault;
 use crate::perform::{Job, Performer};
-use ireko_graph::op::{CopyItem, FilesFrom};
+use ireko_graph::op::{CopyItem, FilesFrom, MountKind, Run};
 use ireko_graph::{NodeId, Op};
 use ireko_layer::{Kind, Time, TreePath, View};
 use ireko_report::Blame;
@@ -19,15 +19,17 @@ use std::io;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
-/// Lays files with newer times into `dir`; `None` if there are none. `lowers` are the tree's unpacked layers, bottom
-/// first like `below`'s.
-pub(crate) fn lay(
+/// Whether a step can keep files from one run to the next, so that times matter.
+pub(crate) fn matters(run: &Run) -> bool {
+    run.mounts.iter().any(|mount| matches!(mount.kind, MountKind::Cache { .. }))
+}
+
+/// The files whose sources are newer now than when they were copied, with their sources' times.
+pub(crate) fn times(
     performer: &Performer<'_>,
     job: &Job,
     below: &View,
-    lowers: &[PathBuf],
-    dir: &Path,
-) -> Result<Option<PathBuf>, Fault> {
+) -> Result<BTreeMap<TreePath, Time>, Fault> {
     let mut times: BTreeMap<TreePath, Time> = BTreeMap::new();
     for (layer, origin) in job.base_origins.iter().enumerate() {
         let under = View::new(below.layers()[..layer].to_vec());
@@ -40,19 +42,46 @@ pub(crate) fn lay(
             }
         }
     }
+    Ok(times)
+}
+
+/// Lays the files with these times into `dir`, as a layer for an overlay; `None` if there are none. `lowers` are the
+/// tree's unpacked layers, bottom first like `below`'s.
+pub(crate) fn lay(
+    times: &BTreeMap<TreePath, Time>,
+    below: &View,
+    lowers: &[PathBuf],
+    dir: &Path,
+) -> Result<Option<PathBuf>, Fault> {
     if times.is_empty() {
         return Ok(None);
     }
     let root = dir.join("times");
     fs::create_dir(&root).map_err(|error| Fault::of(Blame::Environment, &error))?;
     meta(below, &TreePath::root(), &root).map_err(|error| Fault::of(Blame::Environment, &error))?;
-    for (path, time) in &times {
+    for (path, time) in times {
         let Some(found) = below.find(path) else { continue };
-        lay_file(below, path, *time, &lowers[found.layer], &root).map_err(|error| {
-            Fault::of(Blame::Environment, &error).named(format!("cannot lay `/{path}` with its present time"))
-        })?;
+        lay_file(below, path, *time, &lowers[found.layer], &root).map_err(|error| fault(path, &error))?;
     }
     Ok(Some(root))
+}
+
+/// Gives the files of a copied tree these times.
+pub(crate) fn set(times: &BTreeMap<TreePath, Time>, root: &Path) -> Result<(), Fault> {
+    for (path, time) in times {
+        touch(&root.join(path.as_path()), *time).map_err(|error| fault(path, &error))?;
+    }
+    Ok(())
+}
+
+fn fault(path: &TreePath, error: &io::Error) -> Fault {
+    Fault::of(Blame::Environment, error).named(format!("cannot lay `/{path}` with its present time"))
+}
+
+fn touch(file: &Path, time: Time) -> io::Result<()> {
+    let time = Timespec { tv_sec: time.secs, tv_nsec: i64::from(time.nanos) };
+    let times = Timestamps { last_access: time, last_modification: time };
+    Ok(utimensat(CWD, file, &times, AtFlags::SYMLINK_NOFOLLOW)?)
 }
 
 /// The present times of what a copy from local contexts put into the tree.
@@ -88,14 +117,7 @@ fn lay_file(below: &View, path: &TreePath, time: Time, layer: &Path, root: &Path
     let target = root.join(path.as_path());
     fs::copy(layer.join(path.as_path()), &target)?;
     meta(below, path, &target)?;
-    let time = Timespec { tv_sec: time.secs, tv_nsec: i64::from(time.nanos) };
-    utimensat(
-        CWD,
-        &target,
-        &Timestamps { last_access: time, last_modification: time },
-        AtFlags::SYMLINK_NOFOLLOW,
-    )?;
-    Ok(())
+    touch(&target, time)
 }
 
 /// Owner, mode and attributes as the tree has them.

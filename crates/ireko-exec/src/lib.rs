@@ -26,6 +26,7 @@ mod perform;
 mod run;
 mod secrets;
 mod selection;
+mod snapshotter;
 mod source;
 #[cfg(test)]
 mod testing;
@@ -42,5 +43,6 @@ pub use passwd::{User, owner, user, user_in};
 pub use run::{ContainerFiles, DEFAULT_PATH, SandboxSettings};
 pub use secrets::{SecretSource, Secrets};
 pub use selection::{Picked, pick_copy, pick_mount};
+pub use snapshotter::Snapshotter;
 pub use source::{Bytes, FileSource, Item, ItemKind};
 pub use tree::TreeFiles;

@@ -4,6 +4,7 @@ use crate::error::Fault;
 use crate::perform::{Job, Performer};
 use crate::secrets::SecretValue;
 use crate::selection::Picked;
+use crate::snapshotter::Snapshotter;
 use crate::source::FileSource;
 use ireko_graph::op::{FilesFrom, Mount as MountOp, MountKind, Run};
 use ireko_layer::{Follow, TreePath};
@@ -96,8 +97,16 @@ impl Preparing<'_, '_> {
                 self.add(MountSource::Bind(dir), &op.target, !writable);
             }
             MountKind::Bind { from: FilesFrom::Input(input), source, writable } => {
+                let position = *selections;
                 *selections += 1;
-                let path = self.tree(at, *input, source, *writable)?;
+                let path = match self.performer.surroundings().snapshotter {
+                    Snapshotter::Overlay => self.tree(at, *input, source, *writable)?,
+                    Snapshotter::Copy => {
+                        let (tree, origins) = (&self.job.inputs[*input], &self.job.input_origins[*input]);
+                        self.performer.demand_all(tree, origins)?;
+                        self.selection(at, position)?
+                    }
+                };
                 self.add(MountSource::Bind(path), &op.target, !writable);
             }
             MountKind::Bind { writable, .. } => {
@@ -141,7 +150,7 @@ impl Preparing<'_, '_> {
         Ok(dir)
     }
 
-    /// Files of a context are laid out as COPY would show them.
+    /// Selected files are laid out as COPY would show them.
     fn selection(&mut self, at: usize, position: usize) -> Result<PathBuf, Fault> {
         let picked = self.performer.picked(self.job, position)?;
         let dir = self.dir(&format!("bind-{at}"))?;

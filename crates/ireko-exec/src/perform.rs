@@ -8,13 +8,14 @@ use crate::error::Fault;
 use crate::makedir::make_dir;
 use crate::run::{self, SandboxSettings, Step};
 use crate::selection::{self, Picked};
+use crate::snapshotter::Snapshotter;
 use crate::source::FileSource;
 use crate::tree::TreeFiles;
 use crate::{explain, freshness};
 use ireko_graph::op::{Copy, FilesFrom, MakeDir, MountKind, Run};
 use ireko_graph::{Declared, Graph, Layer, NodeId, Op, Selection, Tree};
 use ireko_layer::{
-    Change, LayerWriter, OverlayAttrs, ScanOptions, Time, View, Written, prune_upper, scan_upper,
+    Change, Kind, LayerWriter, OverlayAttrs, Scan, ScanOptions, Time, View, Written, prune_upper, scan_upper,
 };
 use ireko_oci::{Digest, Fields, Key, SelectionId};
 use ireko_report::{Blame, Diagnostic, Event};
@@ -55,6 +56,12 @@ pub(crate) struct Done {
     pub(crate) layer: Layer,
     /// An earlier layer with the same content is used instead of the new one.
     pub(crate) adopted: bool,
+}
+
+/// What a step stands on: the merged view of its tree, and the tree's unpacked layers, bottom first.
+pub(crate) struct Ground {
+    pub(crate) below: View,
+    pub(crate) lowers: Vec<PathBuf>,
 }
 
 /// Performs nodes of one graph.
@@ -322,36 +329,36 @@ impl<'a> Performer<'a> {
         let base = if copy.link { View::default() } else { self.view(&job.base, &job.base_origins)? };
         let scratch = self.scratch()?;
         let changes = perform_copy(copy, &picked, &base, scratch.path(), self.store().now())?;
-        self.write(job, changes, began)
+        self.write(job, changes, Some(began))
     }
 
     fn make_dir(&self, job: &Job, dir: &MakeDir, began: Instant) -> Result<Done, Fault> {
         let base = self.view(&job.base, &job.base_origins)?;
         let changes = make_dir(dir, &base, self.store().now())?;
-        self.write(job, changes, began)
+        self.write(job, changes, Some(began))
     }
 
-    /// Writes changes as a layer: unpacked where a command of this build runs on it, else as a tar.
-    fn write(&self, job: &Job, changes: Vec<Change>, began: Instant) -> Result<Done, Fault> {
-        let layer_fault = |error: ireko_layer::Error| layer_fault(&error);
+    /// Writes changes as a layer: unpacked where a command of this build runs on it, else as a tar. It is remembered
+    /// if `began` says when the step started.
+    pub(crate) fn write(
+        &self,
+        job: &Job,
+        changes: Vec<Change>,
+        began: Option<Instant>,
+    ) -> Result<Done, Fault> {
         if self.on_disk[job.node.0 as usize] {
             let snapshot = self.store().snapshot_draft()?;
-            let mut writer =
-                LayerWriter::new().snapshot(&snapshot.dir(), self.attrs()).map_err(layer_fault)?;
-            writer.push_all(changes).map_err(layer_fault)?;
-            let written = writer.finish().map_err(layer_fault)?;
-            return self.keep(
-                job,
-                &written,
-                NewForms { snapshot: Some(snapshot), ..NewForms::default() },
-                Some(began),
-            );
+            let mut writer = LayerWriter::new().snapshot(&snapshot.dir(), self.attrs())?;
+            writer.push_all(changes)?;
+            let written = writer.finish()?;
+            let forms = NewForms { snapshot: Some(snapshot), ..NewForms::default() };
+            return self.keep(job, &written, forms, began);
         }
         let mut tar = self.store().tar_draft()?;
         let mut writer = LayerWriter::new().sink(&mut tar);
-        writer.push_all(changes).map_err(layer_fault)?;
-        let written = writer.finish().map_err(layer_fault)?;
-        self.keep(job, &written, NewForms { tar: Some(tar), ..NewForms::default() }, Some(began))
+        writer.push_all(changes)?;
+        let written = writer.finish()?;
+        self.keep(job, &written, NewForms { tar: Some(tar), ..NewForms::default() }, began)
     }
 
     fn attrs(&self) -> OverlayAttrs {
@@ -360,33 +367,48 @@ impl<'a> Performer<'a> {
 
     fn run(&self, job: &Job, run: &Run, began: Instant) -> Result<Done, Fault> {
         let below = self.view(&job.base, &job.base_origins)?;
-        let mut lowers = self.snapshots(&job.base, &job.base_origins)?;
+        let lowers = self.snapshots(&job.base, &job.base_origins)?;
+        let ground = Ground { below, lowers };
+        match self.surroundings.snapshotter {
+            Snapshotter::Overlay => self.run_on_overlay(job, run, ground, began),
+            Snapshotter::Copy => self.run_on_copy(job, run, ground, began),
+        }
+    }
+
+    fn run_on_overlay(&self, job: &Job, run: &Run, ground: Ground, began: Instant) -> Result<Done, Fault> {
+        let Ground { below, mut lowers } = ground;
         let fresh = self.scratch()?;
-        if run.mounts.iter().any(|mount| matches!(mount.kind, MountKind::Cache { .. })) {
-            lowers.extend(freshness::lay(self, job, &below, &lowers, fresh.path())?);
+        if freshness::matters(run) {
+            let times = freshness::times(self, job, &below)?;
+            lowers.extend(freshness::lay(&times, &below, &lowers, fresh.path())?);
         }
         let draft = self.store().snapshot_draft()?;
         same_root(&below, &draft.dir())?;
         let started = clock_of(fresh.path())?;
         let root = RootFs::Overlay(self.overlay(&lowers, Some((&draft.dir(), &draft.work()))));
         let unchanged = run::run_step(self, &Step { job, run, below: &below, upper: &draft.dir() }, root)?;
+        let options = ScanOptions { started, attrs: self.attrs(), skip: Vec::new() };
+        let scan = scan_upper(&draft.dir(), &below, &options)?;
+        self.warn_of(run, unchanged, &scan);
+        let mut writer = LayerWriter::new();
+        writer.push_all(scan.changes.clone())?;
+        let written = writer.finish()?;
+        prune_upper(&draft.dir(), &scan)?;
+        let forms = NewForms { snapshot: Some(draft), ..NewForms::default() };
+        self.keep(job, &written, forms, unchanged.then_some(began))
+    }
+
+    /// Says what a step left that its layer cannot hold, or that nothing can be said of later.
+    pub(crate) fn warn_of(&self, run: &Run, unchanged: bool, scan: &Scan) {
         if !unchanged {
             self.warn(format!(
                 "`{}`: files changed while the step could see them; its result is used, not remembered",
                 run.argv.join(" ")
             ));
         }
-        let options = ScanOptions { started, attrs: self.attrs(), skip: Vec::new() };
-        let scan = scan_upper(&draft.dir(), &below, &options).map_err(|error| layer_fault(&error))?;
         for socket in &scan.sockets {
             self.warn(format!("socket `/{socket}` is left out: no layer can hold one"));
         }
-        let mut writer = LayerWriter::new();
-        writer.push_all(scan.changes.clone()).map_err(|error| layer_fault(&error))?;
-        let written = writer.finish().map_err(|error| layer_fault(&error))?;
-        prune_upper(&draft.dir(), &scan).map_err(|error| layer_fault(&error))?;
-        let forms = NewForms { snapshot: Some(draft), ..NewForms::default() };
-        self.keep(job, &written, forms, unchanged.then_some(began))
     }
 
     /// An overlay over unpacked layers, bottom first.
@@ -404,7 +426,12 @@ impl<'a> Performer<'a> {
         forms: NewForms,
         began: Option<Instant>,
     ) -> Result<Done, Fault> {
-        for (path, reason) in &written.substituted {
+        // Marks that only an overlay would miss are no loss where none can stand.
+        let mark = |path| {
+            let kind = written.index.get(path).map(|entry| &entry.kind);
+            matches!(kind, Some(Kind::Whiteout | Kind::Dir { opaque: true }))
+        };
+        for (path, reason) in written.substituted.iter().filter(|(path, _)| !mark(path)) {
             self.warn(format!("`/{path}`: {reason}"));
         }
         self.store().put_layer(written, forms)?;
@@ -430,7 +457,7 @@ impl<'a> Performer<'a> {
 }
 
 /// The time by the clock of the file system that a step writes to.
-fn clock_of(dir: &Path) -> Result<Time, Fault> {
+pub(crate) fn clock_of(dir: &Path) -> Result<Time, Fault> {
     let path = dir.join(".clock");
     let time = || -> std::io::Result<Time> {
         let metadata = File::create(&path)?.metadata()?;
@@ -441,7 +468,7 @@ fn clock_of(dir: &Path) -> Result<Time, Fault> {
 }
 
 /// The new upper directory is the root of what the step sees: it gets the root's own mode and owner.
-fn same_root(below: &View, upper: &Path) -> Result<(), Fault> {
+pub(crate) fn same_root(below: &View, upper: &Path) -> Result<(), Fault> {
     let (mode, uid, gid) = match below.entry(&ireko_layer::TreePath::root()) {
         Some(root) => (root.meta.mode, root.meta.uid, root.meta.gid),
         None => (0o755, 0, 0),

@@ -16,6 +16,7 @@ mod compress;
 mod entry;
 mod error;
 mod index;
+mod lay_out;
 mod path;
 mod place;
 mod scan;
@@ -35,7 +36,7 @@ pub use entry::{Entry, Kind, Meta, Time, Xattrs};
 pub use error::Error;
 pub use index::Index;
 pub use path::TreePath;
-pub use scan::{Scan, ScanOptions, prune_upper, scan_upper};
+pub use scan::{LaidOut, Scan, ScanOptions, prune_upper, scan_tree, scan_upper};
 pub use unpack::{
     LowerFiles, SnapshotStack, UnpackOptions, index_of, read_file_from_tar, read_files_from_tar, unpack,
 };

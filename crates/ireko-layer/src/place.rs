@@ -2,6 +2,7 @@
 //! symbolic link, so nothing can be written outside.
 
 use std::ffi::OsStr;
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -35,7 +36,7 @@ pub(crate) struct Place {
 /// A regular file that is being written.
 #[derive(Debug)]
 pub(crate) struct FileDraft {
-    file: OwnedFd,
+    file: File,
     at: u64,
     size: u64,
 }
@@ -75,7 +76,7 @@ impl Place {
     pub(crate) fn file(&mut self, path: &TreePath, size: u64) -> Result<FileDraft, Error> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let file = self.deed(path, |parent, name| openat(parent, name, flags, Mode::from_raw_mode(0o600)))?;
-        Ok(FileDraft { file, at: 0, size })
+        Ok(FileDraft { file: File::from(file), at: 0, size })
     }
 
     /// Ends a regular file.
@@ -130,7 +131,16 @@ impl Place {
     /// Puts overlayfs's mark of a deletion.
     pub(crate) fn whiteout(&mut self, path: &TreePath) -> Result<(), Error> {
         let (kind, device) = (FileType::CharacterDevice, makedev(0, 0));
-        self.deed(path, |parent, name| mknodat(parent, name, kind, Mode::empty(), device))
+        let made =
+            self.deed(path, |parent, name| match mknodat(parent, name, kind, Mode::empty(), device) {
+                // A file system on which no overlay can stand, such as another overlay.
+                Err(Errno::PERM | Errno::NOTSUP | Errno::INVAL) => Ok(false),
+                made => made.map(|()| true),
+            })?;
+        if !made {
+            self.substituted.push((path.clone(), "a deletion, kept in the index alone".to_owned()));
+        }
+        Ok(())
     }
 
     fn node(&mut self, path: &TreePath, kind: FileType, device: u64) -> Result<(), Error> {
@@ -171,7 +181,8 @@ impl Place {
         Ok(())
     }
 
-    fn link(&mut self, target: &TreePath, path: &TreePath) -> Result<(), Error> {
+    /// Makes another name of a file that is there already.
+    pub(crate) fn link(&mut self, target: &TreePath, path: &TreePath) -> Result<(), Error> {
         let wrap = |cause: io::Error| Error::Write { path: path.clone(), cause };
         let (from, from_name) = self.parent(target).map_err(wrap)?;
         let from = from.try_clone_to_owned().map_err(wrap)?;
@@ -187,14 +198,15 @@ impl Place {
     /// Gives a directory its owner, mode, attributes, mark and time; once nothing more is put into it.
     pub(crate) fn settle(&mut self, path: &TreePath, meta: &Meta, opaque: bool) -> Result<(), Error> {
         let fd = self.deed(path, |parent, name| openat(parent, name, DIR, Mode::empty()))?;
-        let mark = if opaque { self.mark_opaque(fd.as_fd()) } else { Ok(()) };
+        let mark = if opaque { self.mark_opaque(path, fd.as_fd()) } else { Ok(()) };
         mark.and_then(|()| self.finish_open(path, meta, fd.as_fd()))
             .map_err(|cause| Error::Write { path: path.clone(), cause })
     }
 
-    fn mark_opaque(&self, fd: BorrowedFd<'_>) -> io::Result<()> {
+    fn mark_opaque(&mut self, path: &TreePath, fd: BorrowedFd<'_>) -> io::Result<()> {
         let name = [self.attrs.prefix(), b"opaque"].concat();
-        Ok(fsetxattr(fd, name.as_slice(), b"y", XattrFlags::empty())?)
+        let set = fsetxattr(fd, name.as_slice(), b"y", XattrFlags::empty());
+        self.allow(path, "mark", set)
     }
 
     /// Sets a directory's time again, after something in it was removed.
@@ -239,6 +251,16 @@ const DIR: OFlags = OFlags::RDONLY
     .union(OFlags::NONBLOCK);
 
 impl FileDraft {
+    /// Takes all bytes of another file: shared where the file system can, else copied by the kernel.
+    pub(crate) fn fill(&mut self, mut from: &File) -> io::Result<()> {
+        let copied = match rustix::fs::ioctl_ficlone(&self.file, from) {
+            Ok(()) => self.file.metadata()?.len(),
+            Err(_) => io::copy(&mut from, &mut &self.file)?,
+        };
+        self.at = self.size;
+        if copied == self.size { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+    }
+
     /// Writes the next bytes; blocks of zeros become holes in a file big enough for them to matter.
     pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         if self.size < HOLES_FROM {

@@ -1,4 +1,6 @@
-//! What a step changed, read from overlayfs's upper directory.
+//! What a step changed, read from overlayfs's upper directory, or from a whole tree that was laid out for it.
+
+mod laid;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
@@ -9,8 +11,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use ireko_oci::FileHash;
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat, major, minor, openat, readlinkat, statat};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, major, minor, openat, readlinkat, statat};
 
+pub use self::laid::LaidOut;
+pub(crate) use self::laid::open;
+use self::laid::{identity, meta_of, names};
 use crate::place::Place;
 use crate::{
     Change, ChangeKind, Data, Entry, Error, Kind, Meta, OverlayAttrs, Time, TreePath, View, source, xattr,
@@ -43,15 +48,31 @@ pub struct Scan {
 
 /// Reads an upper directory: what differs from the layers below, with every directory above it.
 pub fn scan_upper(upper: &Path, below: &View, options: &ScanOptions) -> Result<Scan, Error> {
-    let fail = |cause: io::Error| Error::Dir { path: upper.to_owned(), cause };
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let root = Arc::new(rustix::fs::open(upper, flags, Mode::empty()).map_err(|cause| fail(cause.into()))?);
-    let mut walk = Walk { below, options, seen: Vec::new(), links: BTreeMap::new() };
+    scan(upper, None, below, options)
+}
+
+/// Reads a whole tree that [`SnapshotStack::lay_out`](crate::SnapshotStack::lay_out) made: the same answer as
+/// [`scan_upper`]'s had the step run on an overlay. Where overlayfs breaks a hard link to a file below, all its names
+/// are changed here.
+///
+/// What was not touched since it was laid out is known by its inode and change time and is not read again; all else
+/// is compared with the layers below, by its bytes where nothing else differs.
+pub fn scan_tree(dir: &Path, laid: &LaidOut, below: &View, options: &ScanOptions) -> Result<Scan, Error> {
+    scan(dir, Some(laid), below, options)
+}
+
+fn scan(dir: &Path, laid: Option<&LaidOut>, below: &View, options: &ScanOptions) -> Result<Scan, Error> {
+    let root = Arc::new(open(dir)?);
+    let mut walk = Walk { below, options, laid, seen: Vec::new(), links: BTreeMap::new() };
     walk.dir(root.as_fd(), &TreePath::root(), Hidden::No)?;
     let Walk { mut seen, links, .. } = walk;
-    let files: BTreeSet<(u64, u64)> =
+    let linked: BTreeSet<(u64, u64)> =
         links.into_iter().filter(|(_, names)| *names > 1).map(|(inode, _)| inode).collect();
-    let mut judge = Judge { root, below, options, linked: files, inherited: None };
+    let regrouped = match laid {
+        None => linked.clone(),
+        Some(_) => regrouped(&seen, &linked, below),
+    };
+    let mut judge = Judge { root, below, options, linked, regrouped, inherited: None };
     let mut scan = Scan { attrs: Some(options.attrs), ..Scan::default() };
     let mut keep: Vec<bool> = seen.iter().map(|seen| judge.differs(seen)).collect::<Result<_, _>>()?;
     let mut first: BTreeMap<(u64, u64), TreePath> = BTreeMap::new();
@@ -79,6 +100,21 @@ pub fn scan_upper(upper: &Path, below: &View, options: &ScanOptions) -> Result<S
     Ok(scan)
 }
 
+/// The files with several names that are not names of one file below: some name is new, or was another file's.
+fn regrouped(seen: &[Seen<'_>], linked: &BTreeSet<(u64, u64)>, below: &View) -> BTreeSet<(u64, u64)> {
+    let mut owners: BTreeMap<(u64, u64), Option<(usize, &TreePath)>> = BTreeMap::new();
+    let mut regrouped = BTreeSet::new();
+    let files = seen.iter().filter(|seen| matches!(seen.what, What::File { .. }));
+    for seen in files.filter(|seen| linked.contains(&seen.inode)) {
+        let found = seen.under.and_then(|_| below.owner_of_content(&seen.path));
+        let owner = found.map(|found| (found.layer, &found.entry.path));
+        if owner.is_none() || *owners.entry(seen.inode).or_insert(owner) != owner {
+            regrouped.insert(seen.inode);
+        }
+    }
+    regrouped
+}
+
 /// Whether the layers below show at a path.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Hidden {
@@ -94,8 +130,20 @@ struct Seen<'a> {
     what: What,
     inode: (u64, u64),
     under: Option<&'a Entry>,
-    /// Carries overlayfs's mark of an opaque directory.
+    /// Carries overlayfs's mark of an opaque directory, or is another directory than the one that was laid out.
     marked: bool,
+    laid: Laid,
+}
+
+/// What of a path is as it was laid out.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Laid {
+    /// Nothing, as far as is known.
+    Nothing,
+    /// Mode, owner and attributes, which may be less than the layers below say where this process may not set them.
+    Meta,
+    /// All: it was not touched.
+    All,
 }
 
 enum What {
@@ -110,25 +158,34 @@ enum What {
 struct Walk<'a> {
     below: &'a View,
     options: &'a ScanOptions,
+    laid: Option<&'a LaidOut>,
     seen: Vec<Seen<'a>>,
     /// How many names each file with several links has here.
     links: BTreeMap<(u64, u64), u32>,
 }
 
+impl<'a> Seen<'a> {
+    fn gone(path: TreePath, under: Option<&'a Entry>) -> Self {
+        let (meta, what, inode) = (Meta::default(), What::Whiteout, (0, 0));
+        Self { path, meta, what, inode, under, marked: false, laid: Laid::Nothing }
+    }
+}
+
 impl<'a> Walk<'a> {
     fn dir(&mut self, dir: BorrowedFd<'_>, path: &TreePath, hidden: Hidden) -> Result<(), Error> {
         let fail = |path: &TreePath, cause: io::Error| Error::Read { path: path.clone(), cause };
-        let mut names: Vec<Vec<u8>> = Vec::new();
-        for entry in Dir::read_from(dir).map_err(|cause| fail(path, cause.into()))? {
-            let entry = entry.map_err(|cause| fail(path, cause.into()))?;
-            if !matches!(entry.file_name().to_bytes(), b"." | b"..") {
-                names.push(entry.file_name().to_bytes().to_vec());
-            }
-        }
-        names.sort();
-        for name in names {
+        let found = names(dir).map_err(|cause| fail(path, cause))?;
+        let gone = self.gone(path, hidden, &found);
+        let mut all: Vec<(Vec<u8>, Option<&'a Entry>)> = found.into_iter().map(|name| (name, None)).collect();
+        all.extend(gone);
+        all.sort_by(|a, b| a.0.cmp(&b.0));
+        for (name, gone) in all {
             let inner = path.join(&name)?;
             if self.options.skip.contains(&inner) {
+                continue;
+            }
+            if gone.is_some() {
+                self.seen.push(Seen::gone(inner, gone));
                 continue;
             }
             if name.starts_with(b".wh.") {
@@ -152,6 +209,18 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
+    /// What the layers below have in a directory of the whole tree, and the tree has no more.
+    fn gone(&self, path: &TreePath, hidden: Hidden, found: &[Vec<u8>]) -> Vec<(Vec<u8>, Option<&'a Entry>)> {
+        if self.laid.is_none() || hidden == Hidden::Yes {
+            return Vec::new();
+        }
+        let below = self.below.children(path).into_iter().filter_map(|child| {
+            let name = child.entry.path.file_name()?.to_vec();
+            found.binary_search(&name).is_err().then_some((name, Some(child.entry)))
+        });
+        below.collect()
+    }
+
     fn look(
         &mut self,
         dir: BorrowedFd<'_>,
@@ -164,13 +233,20 @@ impl<'a> Walk<'a> {
         let found = xattr::read(&through, self.options.attrs)?;
         let under = if hidden == Hidden::Yes { None } else { self.below.entry(path) };
         let kind = FileType::from_raw_mode(stat.st_mode);
+        let laid = self.laid.map(|laid| Ok::<_, io::Error>(laid.print(path, &identity(dir, name)?)));
+        let laid = laid.transpose()?;
+        // A whole tree bears no marks of overlayfs: a directory that took the place of another hides it.
+        let (marks, marked) = match &laid {
+            None => (true, found.opaque),
+            Some(print) => (false, kind == FileType::Directory && print.is_none()),
+        };
         let device = (major(stat.st_rdev), minor(stat.st_rdev));
         let what = match kind {
-            FileType::RegularFile if found.whiteout && stat.st_size == 0 => What::Whiteout,
+            FileType::RegularFile if marks && found.whiteout && stat.st_size == 0 => What::Whiteout,
             FileType::RegularFile => self.file(&stat, under),
             FileType::Directory => {
                 // A mark says something only where the layers below have something to hide.
-                let hides = found.opaque && under.is_some_and(|under| under.kind.is_dir());
+                let hides = marked && under.is_some_and(|under| under.kind.is_dir());
                 What::Dir { opaque: hides && !self.below.children(path).is_empty() }
             }
             FileType::Symlink => What::Symlink { target: readlinkat(dir, name, Vec::new())?.into_bytes() },
@@ -180,11 +256,11 @@ impl<'a> Walk<'a> {
             FileType::Fifo => What::Other(Kind::Fifo),
             _ => What::Socket,
         };
-        let mtime = Time { secs: stat.st_mtime as i64, nanos: stat.st_mtime_nsec as u32 };
-        let mode = if kind == FileType::Symlink { 0o777 } else { stat.st_mode & 0o7777 };
-        let meta = Meta { mode, uid: stat.st_uid, gid: stat.st_gid, mtime, xattrs: found.kept };
+        let meta = meta_of(&stat, found.kept);
+        let laid =
+            laid.flatten().map_or(Laid::Nothing, |print| print.laid(&stat, &meta, self.options.started));
         let inode = (stat.st_dev, stat.st_ino);
-        Ok(Seen { path: path.clone(), meta, what, inode, under, marked: found.opaque })
+        Ok(Seen { path: path.clone(), meta, what, inode, under, marked, laid })
     }
 
     fn file(&mut self, stat: &Stat, under: Option<&Entry>) -> What {
@@ -208,8 +284,10 @@ struct Judge<'a> {
     root: Arc<OwnedFd>,
     below: &'a View,
     options: &'a ScanOptions,
-    /// Files with several names in the upper directory.
+    /// Files with several names.
     linked: BTreeSet<(u64, u64)>,
+    /// Those among them that the layers below do not have as one file.
+    regrouped: BTreeSet<(u64, u64)>,
     /// Times below that are no part of their entries' content; made when first needed.
     inherited: Option<BTreeSet<Time>>,
 }
@@ -219,6 +297,10 @@ impl Judge<'_> {
         let Some(under) = seen.under else {
             return Ok(!matches!(seen.what, What::Whiteout | What::Socket));
         };
+        let regrouped = self.regrouped.contains(&seen.inode);
+        if seen.laid == Laid::All && !regrouped {
+            return Ok(false);
+        }
         let same = match (&seen.what, &under.kind) {
             // What a socket took the place of is gone.
             (What::Whiteout | What::Socket, _) => return Ok(true),
@@ -226,10 +308,7 @@ impl Judge<'_> {
             (What::Symlink { target }, Kind::Symlink { target: other }) => target == other,
             (What::Other(kind), other) => kind == other,
             (What::File { size }, Kind::File { .. } | Kind::HardLink { .. }) => {
-                if self.linked.contains(&seen.inode)
-                    || !self.same_owner(seen, under)
-                    || !same_time(seen, under)
-                {
+                if regrouped || !self.same_owner(seen, under) || !same_time(seen, under) {
                     return Ok(true);
                 }
                 return self.other_bytes(seen, *size);
@@ -240,6 +319,9 @@ impl Judge<'_> {
     }
 
     fn same_owner(&self, seen: &Seen<'_>, under: &Entry) -> bool {
+        if seen.laid != Laid::Nothing {
+            return true;
+        }
         let (left, right) = (&seen.meta, &under.meta);
         let visible =
             |name: &[u8]| self.options.attrs == OverlayAttrs::Trusted || !name.starts_with(b"trusted.");
@@ -261,7 +343,11 @@ impl Judge<'_> {
 
     fn change(&mut self, seen: Seen<'_>, first: &mut BTreeMap<(u64, u64), TreePath>) -> Change {
         let dated = self.dated(&seen);
-        let Seen { path, meta, what, inode, .. } = seen;
+        let Seen { path, mut meta, what, inode, under, laid, .. } = seen;
+        if let (Laid::Meta | Laid::All, Some(under)) = (laid, under) {
+            let mtime = meta.mtime;
+            meta = Meta { mtime, ..under.meta.clone() };
+        }
         let kind = match what {
             What::File { size } => match first.get(&inode) {
                 Some(target) if self.linked.contains(&inode) => {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 
-use crate::{Change, ChangeKind, Data, Index, Kind, LayerWriter, Meta, Time, TreePath, Written};
+use crate::{Change, ChangeKind, Data, Index, Kind, LayerWriter, Meta, Time, TreePath, View, Written};
 
 pub(crate) fn path(text: &str) -> TreePath {
     TreePath::new(text).unwrap()
@@ -73,6 +73,28 @@ pub(crate) fn show(index: &Index) -> String {
         out.push_str(if entry.implied { " implied\n" } else { "\n" });
     }
     out
+}
+
+/// What a stack shows, without what may differ between equal ones.
+pub(crate) fn picture(view: &View) -> Vec<(TreePath, Meta, Kind)> {
+    view.walk(&TreePath::root())
+        .into_iter()
+        .map(|found| {
+            let entry = found.entry;
+            let (mut meta, kind) = (entry.meta.clone(), entry.kind.clone());
+            let kind = match kind {
+                Kind::Dir { .. } => {
+                    // Of an unchanged directory the time may be either layer's.
+                    meta.mtime = Time::default();
+                    Kind::Dir { opaque: false }
+                }
+                // Which name is the link may differ; the bytes may not.
+                Kind::HardLink { .. } => view.owner_of_content(&entry.path).unwrap().entry.kind.clone(),
+                kind => kind,
+            };
+            (entry.path.clone(), meta, kind)
+        })
+        .collect()
 }
 
 /// Random changes that fit together: every parent a directory, hard links to earlier files; whiteouts if wanted.

@@ -67,8 +67,9 @@ impl Store {
         };
         let attrs = options.written_as.attrs_name();
         if !version.probed.iter().any(|probed| probed == attrs) {
-            probe_attrs(&layout, &options.written_as)?;
-            version.with(attrs).write(&layout)?;
+            if probe_attrs(&layout, &options.written_as)? {
+                version.with(attrs).write(&layout)?;
+            }
         }
         Ok(Arc::new(Self {
             layout,
@@ -89,6 +90,11 @@ impl Store {
     /// How this process writes unpacked files.
     pub fn written_as(&self) -> &WrittenAs {
         &self.options.written_as
+    }
+
+    /// The machine's present boot.
+    pub fn boot_id(&self) -> &str {
+        &self.options.boot_id
     }
 
     /// The time it was opened at.
@@ -239,23 +245,22 @@ fn cause_of(error: Error) -> io::Error {
     }
 }
 
-/// Whether overlay marks can be kept here by this process.
-fn probe_attrs(layout: &Layout, written_as: &WrittenAs) -> Result<()> {
+/// Whether overlay marks can be kept here by this process. Where they cannot, no overlay can stand, and unpacked layers
+/// are what trees are copied from.
+fn probe_attrs(layout: &Layout, written_as: &WrittenAs) -> Result<bool> {
     let path = layout.dir("tmp").join(format!("probe-{}", unique_name()?));
     disk::create_new(&path)?;
     let name = format!("{}.ireko.probe", written_as.attrs_name());
     let tried = rustix::fs::setxattr(&path, &*name, b"y", rustix::fs::XattrFlags::empty());
     let _ = fs::remove_file(&path);
     match tried {
-        Ok(()) => Ok(()),
+        Ok(()) => Ok(true),
         // Attributes of the kernel's own need a privilege that only steps need: they will say so themselves.
-        Err(rustix::io::Errno::PERM) => Ok(()),
+        Err(rustix::io::Errno::PERM) => Ok(true),
+        Err(rustix::io::Errno::NOTSUP) => Ok(false),
         Err(error) => Err(Error::Unsuitable {
             home: layout.home().to_owned(),
-            problem: format!(
-                "its file system has no extended attributes of kind `{}` ({error})",
-                written_as.attrs_name()
-            ),
+            problem: format!("its extended attributes of kind `{}` fail ({error})", written_as.attrs_name()),
         }),
     }
 }

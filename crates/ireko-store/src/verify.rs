@@ -18,7 +18,7 @@ const ENOUGH: usize = 5;
 pub(crate) struct As<'a> {
     /// `trusted` or `user`: where marks are kept.
     pub(crate) attrs: &'a str,
-    /// Whether owners and modes could be set as the index has them.
+    /// Whether owners, modes and marks could be set as the index has them.
     pub(crate) exact: bool,
 }
 
@@ -42,6 +42,9 @@ pub(crate) fn snapshot(index: &Index, dir: &Path, written: As<'_>) -> Vec<String
 }
 
 fn check(index: &Index, entry: &Entry, dir: &Path, written: As<'_>) -> Result<(), String> {
+    if entry.kind == Kind::Whiteout && !written.exact {
+        return Ok(());
+    }
     let path = dir.join(entry.path.as_path());
     let meta = fs::symlink_metadata(&path).map_err(|error| format!("cannot be looked at: {error}"))?;
     let kind = meta.mode() & 0o170_000;
@@ -68,7 +71,7 @@ fn check(index: &Index, entry: &Entry, dir: &Path, written: As<'_>) -> Result<()
             }
         },
         Kind::Dir { .. } if kind != 0o040_000 => Err("is not a directory".to_owned()),
-        Kind::Dir { opaque } if is_opaque(&path, written.attrs) != *opaque => {
+        Kind::Dir { opaque } if written.exact && is_opaque(&path, written.attrs) != *opaque => {
             Err(format!("is {}marked as opaque", if *opaque { "not " } else { "" }))
         }
         Kind::Dir { .. } => check_meta(entry, &meta, written),

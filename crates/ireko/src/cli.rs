@@ -14,7 +14,7 @@ pub(crate) struct Cli {
 }
 
 /// Flags of every command.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(crate) struct Global {
     /// Say more: the sandbox level, why a step missed, what was fetched.
     #[arg(long, global = true)]
@@ -25,6 +25,9 @@ pub(crate) struct Global {
     /// How steps are confined: auto, root, rootless, single-id or none.
     #[arg(long, global = true, value_name = "LEVEL", default_value = "auto")]
     pub(crate) level: String,
+    /// How steps are shown their files: overlay, copy, or auto for overlay where it works (default: $IREKO_SNAPSHOTTER).
+    #[arg(long, global = true, value_name = "HOW")]
+    pub(crate) snapshotter: Option<String>,
 }
 
 /// The commands.

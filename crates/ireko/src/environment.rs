@@ -67,6 +67,11 @@ impl Environment {
         self.get("NO_COLOR").is_none() && self.get("TERM") != Some("dumb")
     }
 
+    /// How steps are shown their files: the flag, `IREKO_SNAPSHOTTER`, or `auto`.
+    pub(crate) fn snapshotter<'a>(&'a self, flag: Option<&'a str>) -> &'a str {
+        flag.or_else(|| self.get("IREKO_SNAPSHOTTER")).unwrap_or("auto")
+    }
+
     /// The store's directory: the flag, `IREKO_HOME`, the XDG data directory, or its default below the home.
     pub(crate) fn store(&self, flag: Option<&Path>, is_root: bool) -> Result<PathBuf, Failure> {
         let chosen = match (flag, self.get("IREKO_HOME"), self.get("XDG_DATA_HOME"), self.get("HOME")) {

@@ -4,6 +4,7 @@ use crate::cli::{Global, Progress};
 use crate::environment::{self, Environment};
 use crate::failure::Failure;
 use crate::ui::{Screen, Wishes};
+use ireko_exec::Snapshotter;
 use ireko_layer::{OverlayAttrs, Time};
 use ireko_report::Sink;
 use ireko_store::{OpenOptions, Store, WrittenAs};
@@ -23,6 +24,8 @@ pub(crate) struct Session {
     pub(crate) verbose: bool,
     home: PathBuf,
     map: IdMap,
+    /// How steps are shown their files; `None`: as works best.
+    snapshotter: Option<Snapshotter>,
 }
 
 impl Session {
@@ -35,11 +38,12 @@ impl Session {
     ) -> Result<Self, Failure> {
         let level = level(&global.level)?;
         let is_root = rustix::process::geteuid().is_root();
+        let snapshotter = snapshotter(environment.snapshotter(global.snapshotter.as_deref()))?;
         let home = environment.store(global.home.as_deref(), is_root)?;
         let map = userns::enter(level).map_err(|error| enter_failure(&error))?;
         let wishes = Wishes { progress, colour: environment.colour(), explain, verbose: global.verbose };
         let screen = Screen::new(wishes);
-        let session = Self { environment, screen, level, verbose: global.verbose, home, map };
+        let session = Self { environment, screen, level, verbose: global.verbose, home, map, snapshotter };
         if session.verbose {
             session.screen.note(&format!("sandbox level: {level}"));
         }
@@ -58,9 +62,39 @@ impl Session {
         Store::open(&self.home, options).map_err(|error| Failure::of(error.blame(), &error))
     }
 
+    /// How steps are shown their files in this store.
+    pub(crate) fn snapshotter(&self, store: &Store) -> Result<Snapshotter, Failure> {
+        let chosen = match self.snapshotter {
+            Some(asked) => asked,
+            None => Snapshotter::best(store).map_err(|error| Failure::of(error.blame(), &error))?,
+        };
+        if self.verbose {
+            let why = match (self.snapshotter, chosen) {
+                (Some(_), _) => " (as asked)",
+                (None, Snapshotter::Copy) => {
+                    " (overlayfs does not work in the store; `ireko doctor` says why)"
+                }
+                (None, Snapshotter::Overlay) => "",
+            };
+            self.screen.note(&format!("snapshotter: {chosen}{why}"));
+        }
+        Ok(chosen)
+    }
+
     /// The screen as a place for events.
     pub(crate) fn sink(&self) -> Arc<dyn Sink> {
         Arc::new(self.screen.clone())
+    }
+}
+
+/// The snapshotter that was asked for; `None` for the best one.
+fn snapshotter(name: &str) -> Result<Option<Snapshotter>, Failure> {
+    match name {
+        "auto" => Ok(None),
+        "overlay" => Ok(Some(Snapshotter::Overlay)),
+        "copy" => Ok(Some(Snapshotter::Copy)),
+        other => Err(Failure::user(format!("`--snapshotter {other}` is unknown"))
+            .hint("use auto, overlay or copy, here or in IREKO_SNAPSHOTTER")),
     }
 }
 

@@ -7,7 +7,7 @@ use expect_test::{Expect, expect};
 use proptest::prelude::*;
 
 use super::*;
-use crate::testing::{changes, dir, entry, file, index, link, path, show, write};
+use crate::testing::{changes, dir, entry, file, index, link, path, picture, show, write};
 use crate::{Index, LayerWriter, tar_of_snapshot};
 
 fn as_root() -> bool {
@@ -250,27 +250,6 @@ fn sockets_are_left_out_and_skipped_paths_too() {
     let again = scan_upper(dir.path(), &below, &options).unwrap();
     assert!(again.sockets.is_empty() && again.dropped.is_empty());
     assert!(matches!(again.changes[0].kind, ChangeKind::Whiteout));
-}
-
-fn picture(view: &View) -> Vec<(TreePath, Meta, Kind)> {
-    view.walk(&TreePath::root())
-        .into_iter()
-        .map(|found| {
-            let entry = found.entry;
-            let (mut meta, kind) = (entry.meta.clone(), entry.kind.clone());
-            let kind = match kind {
-                Kind::Dir { .. } => {
-                    // Of an unchanged directory the time may be either layer's.
-                    meta.mtime = Time::default();
-                    Kind::Dir { opaque: false }
-                }
-                // Which name is the link may differ; the bytes may not.
-                Kind::HardLink { .. } => view.owner_of_content(&entry.path).unwrap().entry.kind.clone(),
-                kind => kind,
-            };
-            (entry.path.clone(), meta, kind)
-        })
-        .collect()
 }
 
 proptest! {

@@ -35,8 +35,7 @@ pub(crate) fn run(args: &BuildArgs, global: &Global, environment: Environment) -
     let wishes = Wishes::read(args, &environment)?;
     let progress =
         if args.quiet && args.progress == Progress::Auto { Progress::Quiet } else { args.progress };
-    let global =
-        Global { verbose: global.verbose || args.v, home: global.home.clone(), level: global.level.clone() };
+    let global = Global { verbose: global.verbose || args.v, ..global.clone() };
     let session = Session::enter(&global, environment, progress, args.explain)?;
     let cancel = crate::signals::cancel_on_signals()?;
     let outcome = build(args, &wishes, &session, &cancel);
@@ -79,6 +78,7 @@ fn build(
         bases: Arc::new(crate::bases::Bases(Arc::clone(&images))),
         secrets: wishes.secrets.clone(),
         sandbox: SandboxSettings { resolv_conf: crate::bases::resolv_conf() },
+        snapshotter: session.snapshotter(&store)?,
         sink: Arc::clone(&sink),
         cancel: cancel.clone(),
         project: format!("{place}\0{}", source.name),

@@ -30,7 +30,11 @@ pub(crate) fn run(args: &DoctorArgs, global: &Global, environment: &Environment)
     let home = environment.store(global.home.as_deref(), is_root)?;
     let store = store(&home);
     let store_works = store.problem.is_none();
-    let findings: Vec<Finding> = levels.into_iter().chain([store, programs()]).collect();
+    let mut findings: Vec<Finding> = levels.into_iter().chain([store, programs()]).collect();
+    if works && store_works {
+        // The last to be asked, since this process becomes what a step's would be.
+        findings.push(overlay(&home));
+    }
     match args.format {
         Format::Table => print(&table(&findings, works)),
         Format::Json => {
@@ -64,14 +68,7 @@ fn table(findings: &[Finding], works: bool) -> String {
 /// Whether the store's directory can hold one: writable, and able to lock and to link.
 fn store(home: &Path) -> Finding {
     let what = format!("store `{}`", home.display());
-    let mut existing = home;
-    while !existing.exists() {
-        match existing.parent() {
-            Some(parent) => existing = parent,
-            None => break,
-        }
-    }
-    let probe = existing.join(format!(".ireko-doctor-{}", std::process::id()));
+    let probe = existing(home).join(format!(".ireko-doctor-{}", std::process::id()));
     let outcome = std::fs::File::create_new(&probe).and_then(|file| {
         let linked = std::os::unix::fs::symlink("target", probe.with_extension("link"));
         let _ = std::fs::remove_file(probe.with_extension("link"));
@@ -87,6 +84,25 @@ fn store(home: &Path) -> Finding {
             fix: Some("choose another place with IREKO_HOME or --home".to_owned()),
         },
     }
+}
+
+/// The directory, or the nearest one above it that exists.
+fn existing(home: &Path) -> &Path {
+    home.ancestors().find(|dir| dir.exists()).unwrap_or(home)
+}
+
+/// Whether overlayfs can unite the store's layers.
+fn overlay(home: &Path) -> Finding {
+    let level = userns::best();
+    let userxattr = level != userns::Level::Root;
+    let tried = userns::enter(level).and_then(|_| ireko_sys::mount::probe_overlay(existing(home), userxattr));
+    let what = format!("overlayfs in `{}`", existing(home).display());
+    let Err(error) = tried else { return Finding { what, problem: None, fix: None } };
+    let causes = std::iter::successors(std::error::Error::source(&error), |error| error.source());
+    let problem = causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"));
+    let fix = "none is needed: each step works on a copy of its tree, which is slower. A store on a local file system \
+        (ext4, xfs, btrfs) needs no copies: IREKO_HOME or --home";
+    Finding { what, problem: Some(problem), fix: Some(fix.to_owned()) }
 }
 
 /// Programs of the rootless level.

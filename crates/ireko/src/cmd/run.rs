@@ -8,14 +8,13 @@ use crate::cmd::images::find;
 use crate::environment::Environment;
 use crate::failure::Failure;
 use crate::session::Session;
-use ireko_exec::{ContainerFiles, DEFAULT_PATH, SandboxSettings};
-use ireko_layer::{OverlayAttrs, TreePath, View};
+use ireko_exec::{ContainerFiles, DEFAULT_PATH, SandboxSettings, Snapshotter};
+use ireko_layer::{OverlayAttrs, SnapshotStack, TreePath, View};
 use ireko_oci::{ContainerConfig, GuestPath};
 use ireko_report::Blame;
 use ireko_store::{Image, Store};
 use ireko_sys::mount::{Overlay, Upper};
 use ireko_sys::sandbox::{self, Identity, Mount, Network, RootFs, Running, Sandbox, Stdio, Stream};
-use ireko_sys::userns::Level;
 use ports::Published;
 use std::ffi::OsString;
 use std::os::unix::fs::{PermissionsExt, chown};
@@ -44,7 +43,7 @@ fn start(args: &RunArgs, global: &Global, environment: Environment) -> Result<u8
     let view = store.view(&image.diff_ids).map_err(store_failure)?;
     let scratch = store.scratch_dir().map_err(store_failure)?;
 
-    let root = root_of(&store, &image, &view, scratch.path(), session.level)?;
+    let root = root_of(&store, &image, &view, scratch.path(), session.snapshotter(&store)?)?;
     let mut sandbox = Sandbox::new(root, argv(args, &config)?);
     sandbox.network = network;
     sandbox.read_only_root = args.read_only;
@@ -90,32 +89,40 @@ fn network(args: &RunArgs, published: &[Published]) -> Result<Network, Failure> 
     }
 }
 
-/// The image's layers with a place for the container's own writes, thrown away at its end.
+/// The image's layers with a place for the container's own writes, or a copy of them; thrown away at its end.
 fn root_of(
     store: &Arc<Store>,
     image: &Image,
     view: &View,
     scratch: &Path,
-    level: Level,
+    snapshotter: Snapshotter,
 ) -> Result<RootFs, Failure> {
     let mut lowers = Vec::new();
     for (at, diff) in image.diff_ids.iter().enumerate() {
         lowers.push(store.ensure_snapshot(diff, &image.diff_ids[..at]).map_err(store_failure)?);
     }
     let (dir, work) = (scratch.join("upper"), scratch.join("work"));
-    let prepare = || -> std::io::Result<()> {
-        std::fs::create_dir(&dir)?;
-        std::fs::create_dir(&work)?;
-        let (mode, uid, gid) = view
-            .entry(&TreePath::root())
-            .map_or((0o755, 0, 0), |root| (root.meta.mode, root.meta.uid, root.meta.gid));
-        chown(&dir, Some(uid), Some(gid))?;
-        std::fs::set_permissions(&dir, std::fs::Permissions::from_mode(mode))
+    let own =
+        |error: std::io::Error| Failure::environment("cannot make the container's own layer").cause(error);
+    std::fs::create_dir(&dir).map_err(own)?;
+    let root = match snapshotter {
+        Snapshotter::Overlay => {
+            std::fs::create_dir(&work).map_err(own)?;
+            let userxattr = store.written_as().attrs == OverlayAttrs::User;
+            RootFs::Overlay(Overlay::of_stack(&lowers, Some(Upper { dir: dir.clone(), work }), userxattr))
+        }
+        Snapshotter::Copy => {
+            let stack = SnapshotStack { view: view.clone(), dirs: lowers };
+            stack.lay_out(&dir).map_err(|error| Failure::of(error.blame(), &error))?;
+            RootFs::Dir(dir.clone())
+        }
     };
-    prepare().map_err(|error| Failure::environment("cannot make the container's own layer").cause(error))?;
-    let userxattr = level != Level::Root;
-    debug_assert_eq!(userxattr, store.written_as().attrs == OverlayAttrs::User);
-    Ok(RootFs::Overlay(Overlay::of_stack(&lowers, Some(Upper { dir, work }), userxattr)))
+    let (mode, uid, gid) = view
+        .entry(&TreePath::root())
+        .map_or((0o755, 0, 0), |root| (root.meta.mode, root.meta.uid, root.meta.gid));
+    chown(&dir, Some(uid), Some(gid)).map_err(own)?;
+    std::fs::set_permissions(&dir, std::fs::Permissions::from_mode(mode)).map_err(own)?;
+    Ok(root)
 }
 
 /// Entrypoint and arguments by Docker's rules: an entrypoint given by flag drops the image's CMD.

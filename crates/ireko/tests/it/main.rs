@@ -16,4 +16,5 @@ mod cache;
 mod containers;
 mod images;
 mod secrets;
+mod snapshotter;
 mod support;

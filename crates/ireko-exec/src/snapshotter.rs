@@ -1,0 +1,112 @@
+//! How the layers of a tree become one root: united by overlayfs, or copied into a plain directory where the store's
+//! file system can hold no overlay.
+
+use crate::error::Fault;
+use crate::freshness;
+use crate::perform::{Done, Ground, Job, Performer, clock_of, same_root};
+use crate::run::{Step, run_step};
+use ireko_graph::op::Run;
+use ireko_layer::{LaidOut, OverlayAttrs, ScanOptions, SnapshotStack, Time, scan_tree};
+use ireko_oci::Fields;
+use ireko_report::Blame;
+use ireko_store::Store;
+use ireko_sys::mount;
+use ireko_sys::sandbox::RootFs;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// How a step is shown a tree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Snapshotter {
+    /// Its layers, united by overlayfs.
+    Overlay,
+    /// A copy of the whole tree: slower, and needs nothing of the file system.
+    Copy,
+}
+
+impl Snapshotter {
+    /// The fastest that works in the store's file system. That overlayfs works is remembered until the machine starts
+    /// again; that it does not is found out each time, since it may be mended.
+    ///
+    /// # Errors
+    /// The store cannot be written to.
+    pub fn best(store: &Store) -> Result<Self, ireko_store::Error> {
+        let key = memo_key(store);
+        if store.memo(&key).is_some() {
+            return Ok(Self::Overlay);
+        }
+        let scratch = store.scratch_dir()?;
+        let userxattr = store.written_as().attrs == OverlayAttrs::User;
+        if mount::probe_overlay(scratch.path(), userxattr).is_err() {
+            return Ok(Self::Copy);
+        }
+        store.put_memo(&key, b"works")?;
+        Ok(Self::Overlay)
+    }
+}
+
+impl std::fmt::Display for Snapshotter {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str(match self {
+            Self::Overlay => "overlay",
+            Self::Copy => "copy",
+        })
+    }
+}
+
+fn memo_key(store: &Store) -> [u8; 32] {
+    let mut fields = Fields::new("ireko overlay memo/1");
+    fields.add("boot", store.boot_id().as_bytes());
+    fields.add("ids", store.written_as().id_map.as_bytes());
+    // A store that was moved is on another file system.
+    let device = fs::metadata(store.home()).map_or(0, |home| home.dev());
+    fields.number("device", device);
+    fields.hash()
+}
+
+impl Performer<'_> {
+    /// Runs a step on a copy of its tree and finds what it changed by looking at all of it.
+    pub(crate) fn run_on_copy(
+        &self,
+        job: &Job,
+        run: &Run,
+        ground: Ground,
+        began: Instant,
+    ) -> Result<Done, Fault> {
+        let Ground { below, lowers } = ground;
+        let scratch = self.scratch()?;
+        let root = scratch.path().join("root");
+        fs::create_dir(&root).map_err(|error| Fault::of(Blame::Environment, &error))?;
+        let stack = SnapshotStack { view: below, dirs: lowers };
+        stack.lay_out(&root)?;
+        let below = stack.view;
+        if freshness::matters(run) {
+            freshness::set(&freshness::times(self, job, &below)?, &root)?;
+        }
+        same_root(&below, &root)?;
+        let laid = LaidOut::of(&root)?;
+        let started = clock_after(scratch.path(), laid.latest())?;
+        let step = Step { job, run, below: &below, upper: &root };
+        let unchanged = run_step(self, &step, RootFs::Dir(root.clone()))?;
+        let options = ScanOptions { started, attrs: self.store().written_as().attrs, skip: Vec::new() };
+        let scan = scan_tree(&root, &laid, &below, &options)?;
+        self.warn_of(run, unchanged, &scan);
+        self.write(job, scan.changes, unchanged.then_some(began))
+    }
+}
+
+/// A time by the file system's clock that is later than `before`: its ticks are milliseconds long.
+fn clock_after(dir: &Path, before: Time) -> Result<Time, Fault> {
+    let mut now = clock_of(dir)?;
+    // A tree whose files are dated in the future by a server's clock is compared by its bytes.
+    for _ in 0..50 {
+        if now > before {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+        now = clock_of(dir)?;
+    }
+    Ok(now)
+}
