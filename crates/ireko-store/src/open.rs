@@ -66,10 +66,9 @@ impl Store {
             None => make(&layout)?,
         };
         let attrs = options.written_as.attrs_name();
-        if !version.probed.iter().any(|probed| probed == attrs) {
-            if probe_attrs(&layout, &options.written_as)? {
-                version.with(attrs).write(&layout)?;
-            }
+        if !version.probed.iter().any(|probed| probed == attrs) && probe_attrs(&layout, &options.written_as)?
+        {
+            version.with(attrs).write(&layout)?;
         }
         Ok(Arc::new(Self {
             layout,

@@ -97,7 +97,7 @@ impl Print {
 }
 
 fn changed(stat: &Stat) -> Time {
-    Time { secs: stat.st_ctime as i64, nanos: stat.st_ctime_nsec as u32 }
+    Time { secs: stat.st_ctime, nanos: stat.st_ctime_nsec as u32 }
 }
 
 pub(super) fn identity(dir: BorrowedFd<'_>, name: &OsStr) -> io::Result<Identity> {
@@ -110,7 +110,7 @@ pub(super) fn identity(dir: BorrowedFd<'_>, name: &OsStr) -> io::Result<Identity
 
 pub(super) fn meta_of(stat: &Stat, xattrs: Xattrs) -> Meta {
     let symlink = FileType::from_raw_mode(stat.st_mode) == FileType::Symlink;
-    let mtime = Time { secs: stat.st_mtime as i64, nanos: stat.st_mtime_nsec as u32 };
+    let mtime = Time { secs: stat.st_mtime, nanos: stat.st_mtime_nsec as u32 };
     let mode = if symlink { 0o777 } else { stat.st_mode & 0o7777 };
     Meta { mode, uid: stat.st_uid, gid: stat.st_gid, mtime, xattrs }
 }

@@ -20,7 +20,7 @@ RUN chown -R app:app a && : > /tmp/scratch && rm /tmp/scratch
 fn build_as(place: &Place, how: &str) -> (String, serde_json::Value) {
     place.ireko(&["--snapshotter", how, "build", "--no-cache", "-q", "-t", "app", "context"]).ok();
     let listing = "cd / && find etc root tmp var w | sort | while read -r f; do stat -c '%n %a %u:%g %F' \"$f\"; done; \
-        find w -type f | sort | xargs cat; find w -type f | xargs stat -c '%n %Y %h'; readlink w/c";
+        find w -type f | sort | xargs cat; find w -type f | sort | xargs stat -c '%n %Y %h'; readlink w/c";
     let shown =
         place.ireko(&["--snapshotter", how, "run", "--entrypoint", "/bin/sh", "app", "-c", listing]).ok();
     (shown.stdout, place.inspect()["RootFS"]["Layers"].clone())
