@@ -61,7 +61,7 @@ count() {
 compile_tests() {
     cargo test --workspace --no-run --message-format=json 2>"$work/compile.log" >"$work/artifacts.json" || { cat "$work/compile.log"; return 1; }
     # One line a test binary: its package's folder and itself.
-    grep '"test":true' "$work/artifacts.json" |
+    grep -E '"profile":\{[^}]*"test":true' "$work/artifacts.json" |
         sed -nE 's/.*"manifest_path":"([^"]*)\/Cargo.toml".*"executable":"([^"]*)".*/\1 \2/p' | sort -u >"$work/binaries"
     echo "$(wc -l <"$work/binaries") test binaries"
 }

@@ -71,7 +71,7 @@ fn a_mount_is_laid_out_as_it_is_and_watched() {
         fs::create_dir(&other).unwrap();
         assert_eq!(one.lay_out(&other).unwrap(), other.join("a"));
     } else {
-        println!("skipped because giving files to root needs root");
+        println!("skipped because only root can give files to root");
     }
     fs::write(bench.path().join("src/ignored"), "y").unwrap();
     assert!(picked.unchanged().unwrap());

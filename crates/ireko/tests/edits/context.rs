@@ -190,6 +190,8 @@ impl Context {
         if fs::create_dir_all(parent).is_err() || path.is_symlink() || path.is_dir() {
             return self.rewrite(random);
         }
+        // What is there may be a file that its owner cannot write.
+        let _ = fs::remove_file(&path);
         fs::write(&path, random.pick(&WORDS)).unwrap();
         format!("wrote {}", self.name(&path))
     }
