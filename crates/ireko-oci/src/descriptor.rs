@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::json::{is_default, or_default};
-use crate::{Digest, MediaType, Platform};
+use crate::{Digest, MediaType, Platform, annotation};
 
 /// Names a blob by digest, with its size and type.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -53,6 +53,13 @@ impl Descriptor {
             artifact_type: String::new(),
             extra: BTreeMap::new(),
         }
+    }
+
+    /// Whether an index lists it as something said about an image, and not as an image.
+    pub fn is_attestation(&self) -> bool {
+        let unknown = |it: &Platform| it.os == "unknown" && it.architecture == "unknown";
+        self.annotations.contains_key(annotation::DOCKER_REFERENCE_TYPE)
+            || self.platform.as_ref().is_some_and(unknown)
     }
 
     /// The descriptor of these bytes.

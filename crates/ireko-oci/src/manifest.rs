@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::json::{self, is_default, or_default};
-use crate::{Descriptor, MediaType, OciError, Platform, annotation};
+use crate::{Descriptor, MediaType, OciError, Platform};
 
 /// The manifest of one image: its config and its layers, bottom first.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -54,6 +54,16 @@ impl Manifest {
     /// Reads a manifest.
     pub fn parse(bytes: &[u8]) -> Result<Self, OciError> {
         json::read("image manifest", bytes)
+    }
+
+    /// Whether it describes a container image: neither an artifact nor something said about an image.
+    pub fn is_image(&self) -> bool {
+        let config = &self.config.media_type;
+        let layer =
+            |layer: &Descriptor| layer.media_type.is_empty() || layer.media_type.as_str().contains("tar");
+        self.artifact_type.is_empty()
+            && (config.is_empty() || config.is_config())
+            && (self.layers.is_empty() || self.layers.iter().any(layer))
     }
 
     /// The bytes of the manifest, always the same for the same value.
@@ -115,7 +125,7 @@ impl Index {
     /// The manifest for this platform, or for the nearest one that it can run; entries that name no platform
     /// come last. Attestations are never chosen.
     pub fn select(&self, wanted: &Platform) -> Option<&Descriptor> {
-        let images = || self.manifests.iter().filter(|entry| !is_attestation(entry));
+        let images = || self.manifests.iter().filter(|entry| !entry.is_attestation());
         wanted
             .runnable()
             .iter()
@@ -129,16 +139,11 @@ impl Index {
     pub fn platforms(&self) -> Vec<Platform> {
         self.manifests
             .iter()
-            .filter(|entry| !is_attestation(entry))
+            .filter(|entry| !entry.is_attestation())
             .filter_map(|entry| entry.platform.clone())
             .map(Platform::normalized)
             .collect()
     }
-}
-
-fn is_attestation(entry: &Descriptor) -> bool {
-    entry.annotations.contains_key(annotation::DOCKER_REFERENCE_TYPE)
-        || entry.platform.as_ref().is_some_and(|it| it.os == "unknown" && it.architecture == "unknown")
 }
 
 /// What the bytes under a tag or digest turned out to be.
