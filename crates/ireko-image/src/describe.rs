@@ -50,12 +50,13 @@ impl Reader<'_> {
         let legacy = self.docker_images()?;
         let Some(index) = self.index()? else {
             return match legacy {
+                Some(images) if images.is_empty() => Err(self.wrong("its `manifest.json` lists no image")),
                 Some(images) => Ok(images),
                 None => Err(self.wrong("it has neither `index.json` nor `manifest.json`")),
             };
         };
         let mut images: BTreeMap<Digest, Described> = BTreeMap::new();
-        for entry in index.manifests.iter().filter(|entry| !is_attestation(entry)) {
+        for entry in index.manifests.iter().filter(|entry| !entry.is_attestation()) {
             let Some(found) = self.oci_image(entry, 0)? else { continue };
             let image = images.entry(found.id).or_insert(found);
             image.names.extend(names_of(entry));
@@ -83,7 +84,7 @@ impl Reader<'_> {
             return self.only(self.docker_images()?.unwrap_or_default(), wanted);
         };
         let images: Vec<&Descriptor> =
-            index.manifests.iter().filter(|entry| !is_attestation(entry)).collect();
+            index.manifests.iter().filter(|entry| !entry.is_attestation()).collect();
         let entry = match wanted {
             None => self.only_entry(&images)?,
             Some(wanted) => {
@@ -178,7 +179,7 @@ impl Reader<'_> {
         Index::parse(&bytes).map(Some).map_err(|cause| self.document("index.json", cause))
     }
 
-    /// The image behind an entry of an index; nothing where it has none for the platform.
+    /// The image behind an entry of an index; nothing where it has none for the platform, or is none.
     fn oci_image(&self, entry: &Descriptor, depth: usize) -> Result<Option<Described>> {
         if depth > NESTING_MAX {
             return Err(self.wrong("its indexes are nested too deeply"));
@@ -186,6 +187,7 @@ impl Reader<'_> {
         let bytes = self.blob(&entry.digest, "manifest")?;
         let name = blob_path(&entry.digest);
         match Document::parse(&bytes).map_err(|cause| self.document(&name, cause))? {
+            Document::Manifest(manifest) if !manifest.is_image() => Ok(None),
             Document::Manifest(manifest) => self.with_manifest(entry.digest, bytes, &manifest).map(Some),
             Document::Index(index) => match index.select(self.platform) {
                 Some(chosen) => self.oci_image(chosen, depth + 1),
@@ -270,10 +272,6 @@ impl Reader<'_> {
     fn document(&self, name: &str, cause: OciError) -> Error {
         Error::Document { name: name.to_owned(), place: self.files.place.clone(), cause: Box::new(cause) }
     }
-}
-
-fn is_attestation(entry: &Descriptor) -> bool {
-    entry.annotations.contains_key(annotation::DOCKER_REFERENCE_TYPE)
 }
 
 /// The whole names an entry carries; a mere tag names no repository.

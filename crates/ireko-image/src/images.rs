@@ -108,7 +108,10 @@ impl Images {
         if let Some(image) = self.store.image(&reference.to_string())? {
             return Ok(Some(image).filter(fits));
         }
-        let Some(digest) = reference.digest() else { return Ok(None) };
+        let Some(digest) = reference.digest() else {
+            let id = id_in(reference).map(|id| self.store.find_image(&id)).transpose()?;
+            return Ok(id.flatten().filter(fits));
+        };
         let pinned = reference.repository().with_digest(digest).to_string();
         if let Some(image) = self.store.image(&pinned)? {
             return Ok(Some(image).filter(fits));
@@ -121,12 +124,19 @@ impl Images {
     }
 
     fn remote(&self, reference: &Reference, platform: &Platform) -> Result<RemoteImage> {
-        self.registry.image(reference, platform).map_err(|error| self.not_found(reference, error))
+        self.registry.image(reference, platform).map_err(|error| self.not_found(reference, platform, error))
     }
 
     /// Says what was asked for, where it was looked for, and what reads alike.
-    fn not_found(&self, reference: &Reference, error: RegistryError) -> Error {
+    fn not_found(&self, reference: &Reference, platform: &Platform, error: RegistryError) -> Error {
         let asked = reference.familiar();
+        // A name that is there is there for another platform.
+        if self.pull == PullPolicy::IfMissing
+            && let Ok(Some(image)) = self.store.image(&reference.to_string())
+        {
+            let (wanted, available) = (platform.to_string(), vec![image.platform.to_string()]);
+            return Error::Platform { asked, wanted, available };
+        }
         let known = self.familiar_names();
         let mut near: Vec<String> = nearest_names(bare(&asked), known.iter().map(|name| bare(name)))
             .into_iter()
@@ -135,6 +145,7 @@ impl Images {
         match error {
             RegistryError::NotFound { similar, host, said, reference: name } => {
                 near.extend(similar.iter().map(|tag| format!("{}:{tag}", reference.familiar_name())));
+                near.retain(|name| *name != asked);
                 near.dedup();
                 let looked = vec!["the store".to_owned(), format!("`{host}`")];
                 let cause = RegistryError::NotFound { similar: Vec::new(), host, said, reference: name };
@@ -296,6 +307,15 @@ impl Images {
         self.store.sync()?;
         Ok(image)
     }
+}
+
+/// The image id that a name may be meant as: `sha256:` and all its digits, or at least the twelve that lists show.
+fn id_in(reference: &Reference) -> Option<String> {
+    const SHORT: usize = 12;
+    let familiar = reference.familiar();
+    let digits = familiar.strip_prefix("sha256:").or_else(|| familiar.strip_suffix(":latest"))?;
+    let is_id = (SHORT..=64).contains(&digits.len()) && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+    is_id.then(|| digits.to_owned())
 }
 
 fn resolved(found: Described, from: String) -> Resolved {

@@ -151,3 +151,31 @@ fn platforms_that_are_not_there_are_listed() {
     let error = world.images().resolve(&source(&registry, "app:many"), &host()).unwrap_err();
     assert!(error.to_string().contains("it has linux/s390x"), "{error}");
 }
+
+#[test]
+fn an_image_without_a_name_is_found_by_its_id() {
+    let world = World::new();
+    let dir = world.path("layout");
+    image().write_layout(&dir, "1");
+    let id = world.images().load(crate::LoadFrom::Path(&dir)).unwrap()[0].image.id;
+    for name in [id.to_string(), format!("sha256:{}", id.short()), id.short().to_owned()] {
+        let found = world.images().resolve(&Source::Reference(name.parse().unwrap()), &host()).unwrap();
+        assert_eq!((found.config_digest, found.from.as_str()), (id, "store"), "{name}");
+    }
+}
+
+#[test]
+fn an_image_of_another_platform_is_said_to_be_one() {
+    let world = World::new();
+    let dir = world.path("layout");
+    let mut other = image();
+    other.config.architecture = "s390x".to_owned();
+    other.write_layout(&dir, "localhost:1/app:1");
+    world.images().load(crate::LoadFrom::Path(&dir)).unwrap();
+    let name = Source::Reference("localhost:1/app:1".parse().unwrap());
+    let error = world.images().resolve(&name, &host()).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        format!("`localhost:1/app:1` has no image for {}; it has linux/s390x", host())
+    );
+}

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::testing::{World, image, said};
-use ireko_oci::{ArchiveImage, blob_path};
+use ireko_oci::{ArchiveImage, Descriptor, blob_path};
 use ireko_testkit::TarStream;
 
 fn load(world: &World, bytes: &[u8]) -> Result<Vec<Loaded>> {
@@ -86,6 +86,7 @@ fn what_is_no_archive_is_refused() {
         (b"no tar at all".to_vec(), "it ends in the middle"),
         (TarStream::new().file("readme", "x").bytes(), "it has neither `index.json` nor `manifest.json`"),
         (TarStream::new().file("manifest.json", vec![b' '; 9 << 20]).bytes(), "larger than"),
+        (TarStream::new().file("manifest.json", "[]").bytes(), "lists no image"),
         (legacy(false).bytes()[..4000].to_vec(), "it ends in the middle"),
     ] {
         let error = load(&world, &bytes).unwrap_err();
@@ -93,4 +94,34 @@ fn what_is_no_archive_is_refused() {
         assert_eq!(error.blame(), ireko_report::Blame::User);
     }
     assert!(world.images().load(LoadFrom::Path(Path::new("/nowhere"))).is_err());
+}
+
+#[test]
+fn what_stands_beside_an_image_in_a_layout_is_passed_over() {
+    let world = World::new();
+    let dir = world.path("layout");
+    image().write_layout(&dir, "docker.io/library/app:1");
+    let blob = |bytes: &[u8]| std::fs::write(dir.join(blob_path(&Digest::of(bytes))), bytes).unwrap();
+    let of = |kind: &str, bytes: &[u8]| Descriptor::of(ireko_oci::MediaType::new(kind), bytes);
+    let config = ireko_oci::ImageConfig::for_platform(&Platform::host()).to_json();
+    let mut index = ireko_oci::Index::parse(&std::fs::read(dir.join("index.json")).unwrap()).unwrap();
+    let (words, kinds) = (b"words".as_slice(), ireko_oci::MediaType::OCI_MANIFEST);
+    let mut artifact =
+        ireko_oci::Manifest::new(kinds.clone(), of("application/vnd.oci.empty.v1+json", b"{}"), vec![]);
+    artifact.artifact_type = "application/x".to_owned();
+    let signature = ireko_oci::Manifest::new(
+        kinds.clone(),
+        of(ireko_oci::MediaType::OCI_CONFIG.as_str(), &config),
+        vec![of("application/vnd.dev.cosign.simplesigning.v1+json", words)],
+    );
+    for bytes in [b"{}".as_slice(), words, &config, &artifact.to_json(), &signature.to_json()] {
+        blob(bytes);
+    }
+    for manifest in [artifact, signature] {
+        index.manifests.push(Descriptor::of(kinds.clone(), &manifest.to_json()));
+    }
+    std::fs::write(dir.join("index.json"), index.to_json()).unwrap();
+    let loaded = world.images().load(LoadFrom::Path(&dir)).unwrap();
+    assert_eq!(loaded.len(), 1);
+    assert_eq!(loaded[0].names, ["docker.io/library/app:1"]);
 }
