@@ -129,7 +129,8 @@ pub(crate) fn fetch_token(
     let bytes = response.body.read_up_to(ANSWER_MAX).map_err(NoToken::Http)?;
     let useless = || NoToken::Useless(format!("token server `{}` sent no token", request.host()));
     let grant: Grant = serde_json::from_slice(&bytes.ok_or_else(useless)?).map_err(|_| useless())?;
-    grant.token.or(grant.access_token).filter(|token| !token.is_empty()).ok_or_else(useless)
+    let tokens = grant.token.into_iter().chain(grant.access_token);
+    tokens.into_iter().find(|token| !token.is_empty()).ok_or_else(useless)
 }
 
 #[derive(Deserialize)]

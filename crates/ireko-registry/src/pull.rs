@@ -74,7 +74,9 @@ impl Registry {
             return Err(self.not_found(reference, self.refusal(reference, &what, response)));
         }
         let media_type = MediaType::new(response.header("content-type").unwrap_or_default());
+        // The header is a courtesy: what cannot be checked says nothing.
         let named = response.header("docker-content-digest").and_then(|digest| digest.parse().ok());
+        let named = named.filter(|digest: &Digest| digest.algorithm() == Algorithm::Sha256);
         let host = response.host();
         let bytes = self.document(&what, response)?;
         let digest = match reference.digest().or(named) {

@@ -42,7 +42,8 @@ pub(super) fn target(from: &Uri, status: StatusCode, headers: &HeaderMap) -> Res
 /// A reference resolved against the address it was found at (RFC 3986, the forms servers send).
 fn join(from: &Uri, location: &str) -> Option<String> {
     let location = location.split('#').next().unwrap_or_default();
-    if location.contains("://") {
+    // A `://` further on belongs to a query.
+    if location.split_once("://").is_some_and(|(scheme, _)| !scheme.contains(['/', '?'])) {
         return Some(location.to_owned());
     }
     let (scheme, authority) = (from.scheme_str()?, from.authority().map(Authority::as_str)?);

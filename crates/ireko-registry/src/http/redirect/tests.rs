@@ -14,6 +14,7 @@ fn locations_are_resolved() {
     check("//other/x", "https://other/x");
     check("/x?y", "https://host:1/x?y");
     check("x", "https://host:1/a/x");
+    check("/x?to=http://other/y", "https://host:1/x?to=http://other/y");
     check("?x", "https://host:1/a/b?x");
 }
 
