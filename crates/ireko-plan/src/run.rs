@@ -23,6 +23,10 @@ impl Build<'_> {
     pub(crate) fn run(&mut self, state: &mut State, at: &Position<'_>, run: &Run) -> Result<(), Fault> {
         refuse(at, run)?;
         let (argv, script) = command(state, run);
+        if argv.is_empty() {
+            let span = at.step.at(at.step.instruction.at.span);
+            return Err(fault("empty-command", "RUN names no program", span));
+        }
         let mut inputs = Vec::new();
         let mut mounts = Vec::from_iter(script);
         let mut reads = Vec::new();

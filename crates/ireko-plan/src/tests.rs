@@ -289,6 +289,19 @@ fn copies() {
 }
 
 #[test]
+fn an_empty_from_is_the_main_context() {
+    check(
+        "FROM scratch\nCOPY --from= a /b\n",
+        expect![[r#"
+        0 <- - [] copy [Files { from: Context("context"), pattern: "a" }] -> /b dir=false link=false
+        0 = 0
+          + COPY a /b # buildkit
+          {"architecture":"amd64","config":{"Env":["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],"WorkingDir":"/"},"os":"linux","rootfs":{"type":"layers","diff_ids":[]}}
+    "#]],
+    );
+}
+
+#[test]
 fn copies_from_stages_images_and_contexts() {
     check_with(
         "FROM scratch AS Empty\nFROM busybox AS tools\nRUN make\nFROM bare\nCOPY --from=TOOLS /a /a\nCOPY --from=1 /b /b\n\

@@ -336,7 +336,8 @@ impl Cx<'_> {
         Some(Copy {
             sources: sources.iter().map(|word| self.source(word)).collect(),
             dest: dest.clone(),
-            from: flags.one("from"),
+            // An empty value is none, as in BuildKit.
+            from: flags.one("from").filter(|from| !from.value.is_empty()),
             chown: flags.one("chown"),
             chmod: flags.one("chmod"),
             link: flags.bool("link").unwrap_or(false),

@@ -39,6 +39,13 @@ fn names_that_do_not_exist() {
     "#]],
     );
     check(
+        "FROM busybox\nRUN []\n",
+        expect![[r#"
+        asked docker.io/library/busybox:latest
+        2: `RUN []` RUN names no program (empty-command)
+    "#]],
+    );
+    check(
         "FROM busybox AS build\nFROM Biuld\n",
         expect![[r#"
         2: `Biuld` `Biuld` is no stage, and no image can have this name: invalid image reference `Biuld`: repository name (`library/Biuld`) must be lowercase (bad-reference)
