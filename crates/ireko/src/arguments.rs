@@ -77,6 +77,9 @@ pub(crate) fn csv(text: &str) -> Result<Vec<(String, Option<String>)>, Failure> 
 impl Output {
     /// Reads one `-o`.
     pub(crate) fn parse(text: &str) -> Result<Self, Failure> {
+        if text.is_empty() {
+            return Err(Failure::user("an `-o` is empty").hint("give a directory, or type=… and dest=…"));
+        }
         if !text.contains('=') {
             return Ok(match text {
                 "-" => Self::plain(Form::Tar, None),
@@ -92,7 +95,7 @@ impl Output {
         let kind = values.remove("type").ok_or_else(|| {
             Failure::user(format!("`-o {text}` names no type")).hint("use type=oci, docker, tar or local")
         })?;
-        let dest = values.remove("dest").filter(|dest| dest != "-").map(PathBuf::from);
+        let dest = values.remove("dest").filter(|dest| !dest.is_empty() && dest != "-").map(PathBuf::from);
         let tar = flag(&values.remove("tar").unwrap_or_else(|| "true".to_owned()))?;
         let form = match (kind.as_str(), tar) {
             ("oci", true) => Form::OciTar,
@@ -152,6 +155,11 @@ impl Output {
             .hint("make it first, or name a file elsewhere")),
             _ => Ok(()),
         }
+    }
+
+    /// Whether it goes to standard output.
+    pub(crate) fn is_stdout(&self) -> bool {
+        self.dest.is_none() && self.form != Form::Store
     }
 
     fn plain(form: Form, dest: Option<PathBuf>) -> Self {
@@ -230,8 +238,9 @@ pub(crate) fn secret(text: &str, environment: &Environment) -> Result<(String, S
             }
         }
     }
-    let id =
-        id.ok_or_else(|| Failure::user("a `--secret` has no id").hint("write --secret id=NAME,src=FILE"))?;
+    let id = id
+        .filter(|id| !id.is_empty())
+        .ok_or_else(|| Failure::user("a `--secret` has no id").hint("write --secret id=NAME,src=FILE"))?;
     let source = match (file, variable, kind.as_deref()) {
         (Some(name), None, Some("env")) | (None, Some(name), _) => SecretSource::Variable(name),
         (Some(path), None, None | Some("file")) => SecretSource::File(PathBuf::from(path)),
@@ -270,13 +279,40 @@ pub(crate) fn host(text: &str) -> Result<(String, String), Failure> {
     Ok((name.to_owned(), address.to_owned()))
 }
 
-/// Reads one `--ulimit`: `name=soft[:hard]`.
+/// Limits that `--ulimit` can name.
+const LIMITS: [&str; 15] = [
+    "core",
+    "cpu",
+    "data",
+    "fsize",
+    "locks",
+    "memlock",
+    "msgqueue",
+    "nice",
+    "nofile",
+    "nproc",
+    "rss",
+    "rtprio",
+    "rttime",
+    "sigpending",
+    "stack",
+];
+
+/// Reads one `--ulimit`: `name=soft[:hard]`; -1 is no limit.
 pub(crate) fn ulimit(text: &str) -> Result<(String, i64, i64), Failure> {
     let wrong = || Failure::user(format!("`--ulimit {text}` is not of the form name=soft[:hard]"));
     let (name, limits) = text.split_once('=').ok_or_else(wrong)?;
     let (soft, hard) = limits.split_once(':').unwrap_or((limits, limits));
     let number = |text: &str| text.parse::<i64>().map_err(|_| wrong());
-    Ok((name.to_owned(), number(soft)?, number(hard)?))
+    let (soft, hard) = (number(soft)?, number(hard)?);
+    if !LIMITS.contains(&name) {
+        return Err(Failure::user(format!("`{name}` in `--ulimit {text}` is no limit"))
+            .hint(format!("use one of {}", LIMITS.join(", "))));
+    }
+    if hard != -1 && (soft == -1 || soft > hard) {
+        return Err(Failure::user(format!("in `--ulimit {text}` the soft limit is above the hard one")));
+    }
+    Ok((name.to_owned(), soft, hard))
 }
 
 #[cfg(test)]

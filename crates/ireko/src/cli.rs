@@ -1,6 +1,8 @@
 //! What can be typed: commands and their flags, with the words of `--help`.
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::builder::ValueParser;
+use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 /// Builds small container images from Dockerfiles, fast: no daemon, no root.
@@ -11,6 +13,42 @@ pub(crate) struct Cli {
     pub(crate) global: Global,
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+impl Cli {
+    /// Reads what was typed as Docker does: the last of a repeated flag counts, and a switch may be given a
+    /// value (`--pull=false`). Help shows switches without it.
+    pub(crate) fn read(typed: &[OsString]) -> Result<Self, clap::Error> {
+        let matches = as_docker(Self::command()).try_get_matches_from(typed).map_err(|error| {
+            let of_help = |plain: &clap::Error| plain.kind() == error.kind() && !plain.use_stderr();
+            Self::command().try_get_matches_from(typed).err().filter(of_help).unwrap_or(error)
+        })?;
+        Self::from_arg_matches(&matches)
+    }
+}
+
+fn as_docker(command: clap::Command) -> clap::Command {
+    let switch = |arg: clap::Arg| match arg.get_action() {
+        ArgAction::SetTrue => arg
+            .action(ArgAction::Set)
+            .num_args(0..=1)
+            .require_equals(true)
+            .default_value("false")
+            .default_missing_value("true")
+            .value_name("true|false")
+            .value_parser(ValueParser::new(truth)),
+        _ => arg,
+    };
+    command.args_override_self(true).mut_args(switch).mut_subcommands(as_docker)
+}
+
+/// A switch's value, in the words that Go takes.
+fn truth(text: &str) -> Result<bool, String> {
+    match text {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
+        _ => Err("it is neither true nor false".to_owned()),
+    }
 }
 
 /// Flags of every command.
@@ -171,11 +209,15 @@ pub(crate) struct BuildArgs {
     #[arg(long)]
     pub(crate) explain: bool,
     /// `off`: a step runs again whenever a step below it ran, even if that gave the same result.
-    #[arg(long, value_name = "on|off", default_value = "on")]
+    #[arg(long, value_name = "on|off", default_value = "on", value_parser = ["on", "off"], hide_possible_values = true)]
     pub(crate) cache_cutoff: String,
-    /// Accepted for `docker build`'s sake: the image always goes to ireko's own store.
+    /// Accepted for `docker build`'s sake, as the next two: a build leaves no containers and sends no context.
     #[arg(long, hide = true)]
-    pub(crate) rm: Option<bool>,
+    pub(crate) rm: bool,
+    #[arg(long, hide = true)]
+    pub(crate) force_rm: bool,
+    #[arg(long, hide = true)]
+    pub(crate) compress: bool,
     #[command(flatten)]
     pub(crate) later: LaterArgs,
 }
@@ -190,6 +232,8 @@ pub(crate) struct LaterArgs {
     #[arg(long, hide = true)]
     pub(crate) attest: Vec<String>,
     #[arg(long, hide = true)]
+    pub(crate) builder: Option<String>,
+    #[arg(long, hide = true)]
     pub(crate) cache_from: Vec<String>,
     #[arg(long, hide = true)]
     pub(crate) cache_to: Vec<String>,
@@ -200,13 +244,31 @@ pub(crate) struct LaterArgs {
     #[arg(long, hide = true)]
     pub(crate) check: bool,
     #[arg(long, hide = true)]
+    pub(crate) cpu_period: Option<String>,
+    #[arg(long, hide = true)]
+    pub(crate) cpu_quota: Option<String>,
+    #[arg(short = 'c', long, hide = true)]
+    pub(crate) cpu_shares: Option<String>,
+    #[arg(long, hide = true)]
+    pub(crate) cpuset_cpus: Option<String>,
+    #[arg(long, hide = true)]
+    pub(crate) cpuset_mems: Option<String>,
+    #[arg(long, hide = true)]
+    pub(crate) isolation: Option<String>,
+    #[arg(long, hide = true)]
     pub(crate) load: bool,
+    #[arg(short = 'm', long, hide = true)]
+    pub(crate) memory: Option<String>,
+    #[arg(long, hide = true)]
+    pub(crate) memory_swap: Option<String>,
     #[arg(long, hide = true, num_args = 0..=1, default_missing_value = "true")]
     pub(crate) provenance: Option<String>,
     #[arg(long, hide = true)]
     pub(crate) push: bool,
     #[arg(long, hide = true, num_args = 0..=1, default_missing_value = "true")]
     pub(crate) sbom: Option<String>,
+    #[arg(long, hide = true)]
+    pub(crate) security_opt: Vec<String>,
     #[arg(long, hide = true)]
     pub(crate) squash: bool,
     #[arg(long, hide = true)]
@@ -419,10 +481,62 @@ pub(crate) struct DoctorArgs {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn flags_do_not_contradict_each_other() {
         Cli::command().debug_assert();
+        as_docker(Cli::command()).debug_assert();
+    }
+
+    fn build(typed: &str) -> Result<BuildArgs, clap::Error> {
+        let typed: Vec<OsString> = format!("ireko build {typed}").split(' ').map(OsString::from).collect();
+        match Cli::read(&typed)?.command {
+            Command::Build(args) => Ok(*args),
+            other => panic!("`{other:?}` is no build"),
+        }
+    }
+
+    #[test]
+    fn flags_are_read_as_docker_reads_them() {
+        let shown = |typed| {
+            let args = build(typed).expect("docker takes it");
+            let BuildArgs { pull, no_cache, quiet, tag, source, .. } = args;
+            format!("{pull} {no_cache} {quiet} {tag:?} {:?} {}", source.file, source.context)
+        };
+        for (typed, expect) in [
+            ("--pull=true --no-cache=0 ctx", "true false false [] None ctx"),
+            ("--pull --pull=false .", "false false false [] None ."),
+            ("--no-cache --no-cache .", "false true false [] None ."),
+            ("--rm ctx", "false false false [] None ctx"),
+            ("--rm=false --force-rm --compress=true ctx", "false false false [] None ctx"),
+            (
+                "-qt app -t b:1 --tag=c -fx -f y ctx",
+                "false false true [\"app\", \"b:1\", \"c\"] Some(\"y\") ctx",
+            ),
+            ("ctx -q=false --pull", "true false false [] None ctx"),
+        ] {
+            assert_eq!(shown(typed), expect, "{typed}");
+        }
+        assert!(build("--pull=perhaps .").is_err());
+        assert!(build("a b").is_err());
+    }
+
+    #[test]
+    fn help_shows_switches_as_people_type_them() {
+        let help = build("--help").expect_err("help is no build");
+        assert!(!help.use_stderr());
+        let help = help.to_string();
+        assert!(help.contains("--pull") && !help.contains("--pull["), "{help}");
+    }
+
+    #[test]
+    fn what_follows_the_image_of_a_run_is_left_alone() {
+        let typed =
+            ["ireko", "run", "--rm", "app", "prog", "--rm=x", "--read-only", "-q"].map(OsString::from);
+        let Command::Run(run) = Cli::read(&typed).expect("docker takes it").command else {
+            panic!("not a run")
+        };
+        assert!(run.rm && !run.read_only);
+        assert_eq!(run.args, ["prog", "--rm=x", "--read-only", "-q"]);
     }
 }

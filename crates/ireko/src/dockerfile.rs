@@ -36,16 +36,23 @@ pub(crate) enum Context {
     Dir(PathBuf),
     /// A tar that came on standard input, unpacked into this directory of the store.
     Unpacked(PathBuf),
-    /// None: only a Dockerfile came on standard input.
-    Nothing,
+    /// Only a Dockerfile came on standard input: this directory of the store is empty.
+    Nothing(PathBuf),
 }
 
 impl Context {
-    /// The directory, if there is one.
-    pub(crate) fn dir(&self) -> Option<&Path> {
+    /// The directory.
+    pub(crate) fn dir(&self) -> &Path {
         match self {
-            Self::Dir(dir) | Self::Unpacked(dir) => Some(dir),
-            Self::Nothing => None,
+            Self::Dir(dir) | Self::Unpacked(dir) | Self::Nothing(dir) => dir,
+        }
+    }
+
+    /// Where it is for the person, who never sees the store's own directories.
+    pub(crate) fn place(&self) -> String {
+        match self {
+            Self::Dir(dir) => dir.display().to_string(),
+            Self::Unpacked(_) | Self::Nothing(_) => String::new(),
         }
     }
 }
@@ -63,10 +70,11 @@ pub(crate) fn read(args: &SourceArgs, scratch: &Path) -> Result<Source, Failure>
         (false, Some(text)) => ("Dockerfile".to_owned(), text),
         (false, None) => dockerfile(args.file.as_deref(), &context)?,
     };
-    let ignore = match context.dir() {
-        Some(dir) => ignore_file(dir, if from_stdin { None } else { Some(&name) })?,
-        None => None,
+    let beside = match &context {
+        Context::Dir(_) => PathBuf::from(&name),
+        context => context.dir().join(&name),
     };
+    let ignore = ignore_file(context.dir(), if from_stdin { None } else { Some(&beside) })?;
     let (named, dirs) = named_contexts(&args.build_context)?;
     Ok(Source { name, text, context, ignore, named, dirs })
 }
@@ -124,11 +132,11 @@ fn piped_context(scratch: &Path) -> Result<(Context, Option<Vec<u8>>), Failure> 
     let mut text = Vec::new();
     file.seek(SeekFrom::Start(0)).map_err(failed)?;
     file.read_to_end(&mut text).map_err(failed)?;
-    Ok((Context::Nothing, Some(text)))
+    Ok((Context::Nothing(dir), Some(text)))
 }
 
 fn dockerfile(flag: Option<&str>, context: &Context) -> Result<(String, Vec<u8>), Failure> {
-    let dir = context.dir().unwrap_or_else(|| Path::new("."));
+    let dir = context.dir();
     let path = match flag {
         // A path is relative to where the command runs, as Docker's is; inside an unpacked context, to its root.
         Some(flag) if matches!(context, Context::Unpacked(_)) => dir.join(flag.trim_start_matches('/')),
@@ -142,21 +150,32 @@ fn dockerfile(flag: Option<&str>, context: &Context) -> Result<(String, Vec<u8>)
                         Failure::user(format!("cannot read context `{}`", dir.display())).cause(error)
                     );
                 }
-                let failure = Failure::user(format!("there is no Dockerfile in `{}`", dir.display()));
+                let place = match context {
+                    Context::Dir(dir) => format!("`{}`", dir.display()),
+                    _ => "the context on standard input".to_owned(),
+                };
+                let failure = Failure::user(format!("there is no Dockerfile in {place}"));
                 return Err(failure.hint("name it with -f FILE"));
             }
         },
     };
-    let text = fs::read(&path).map_err(|error| {
-        Failure::user(format!("cannot read Dockerfile `{}`", path.display())).cause(error)
-    })?;
-    Ok((path.display().to_string(), text))
+    let name = match context {
+        Context::Dir(_) => path.display().to_string(),
+        _ => path.strip_prefix(dir).unwrap_or(&path).display().to_string(),
+    };
+    let text = fs::read(&path)
+        .map_err(|error| Failure::user(format!("cannot read Dockerfile `{name}`")).cause(error))?;
+    Ok((name, text))
 }
 
 /// `<Dockerfile>.dockerignore` beside the Dockerfile, else `.dockerignore` of the context, as BuildKit; `.containerignore`
 /// counts where there is neither.
-fn ignore_file(dir: &Path, dockerfile: Option<&str>) -> Result<Option<(String, Vec<u8>)>, Failure> {
-    let own = dockerfile.map(|name| PathBuf::from(format!("{name}.dockerignore")));
+fn ignore_file(dir: &Path, dockerfile: Option<&Path>) -> Result<Option<(String, Vec<u8>)>, Failure> {
+    let own = dockerfile.map(|path| {
+        let mut path = path.as_os_str().to_owned();
+        path.push(".dockerignore");
+        PathBuf::from(path)
+    });
     let candidates = own.into_iter().chain([dir.join(".dockerignore"), dir.join(".containerignore")]);
     for path in candidates {
         match fs::read(&path) {

@@ -92,6 +92,11 @@ impl Environment {
     }
 }
 
+/// What was typed, the program's own name first.
+pub(crate) fn typed() -> Vec<std::ffi::OsString> {
+    std::env::args_os().collect()
+}
+
 /// The time now.
 pub(crate) fn now() -> Timestamp {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();

@@ -15,7 +15,6 @@ mod signals;
 mod text;
 mod ui;
 
-use clap::Parser;
 use cli::{Cli, Command};
 use environment::Environment;
 use failure::Failure;
@@ -23,7 +22,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match Cli::read(&environment::typed()) {
         Ok(cli) => cli,
         Err(error) => {
             // Clap prints help and version to standard output, mistakes to standard error.
@@ -35,7 +34,7 @@ fn main() -> ExitCode {
     match dispatch(&cli, Environment::read()) {
         Ok(code) => ExitCode::from(code),
         Err(failure) => {
-            let _ = std::io::stderr().lock().write_all(failure.render().as_bytes());
+            eprint(&failure.render());
             ExitCode::from(failure.exit_code())
         }
     }
@@ -74,6 +73,11 @@ fn dispatch(cli: &Cli, environment: Environment) -> Result<u8, Failure> {
 /// Prints to standard output. A reader that went away ends the output, not the command.
 pub(crate) fn print(text: &str) {
     let _ = std::io::stdout().lock().write_all(text.as_bytes());
+}
+
+/// Prints to standard error.
+pub(crate) fn eprint(text: &str) {
+    let _ = std::io::stderr().lock().write_all(text.as_bytes());
 }
 
 /// Prints a value as JSON on standard output.

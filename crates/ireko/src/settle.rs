@@ -121,6 +121,7 @@ pub(crate) fn platform(wanted: &[String]) -> Result<Platform, Failure> {
     let host = Platform::host();
     match wanted {
         [] => Ok(host),
+        [one] if one == "local" => Ok(host),
         [one] => {
             let platform: Platform = one.parse().map_err(|error: ireko_oci::OciError| {
                 Failure::user(format!("`--platform {one}` is no platform"))

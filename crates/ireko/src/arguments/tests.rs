@@ -30,6 +30,8 @@ fn outputs() {
             "DockerTar \"\" None [\"docker.io/library/a:latest\", \"docker.io/library/b:1\"]",
         ),
         ("type=local", "`-o type=local` needs dest=DIR"),
+        ("type=local,dest=", "`-o type=local,dest=` needs dest=DIR"),
+        ("", "an `-o` is empty"),
         ("type=zip,dest=a", "`type=zip` in `-o` is unknown"),
         ("type=oci,dest=a,wrong=1", "`wrong` in `-o` is not supported yet"),
         ("type=registry", "`type=registry` in `-o` is not supported yet"),
@@ -48,6 +50,7 @@ fn secrets() {
         ("id=other", "other File(\"other\")"),
         ("type=env,id=a", "a Variable(\"a\")"),
         ("src=/f", "a `--secret` has no id"),
+        ("id=,src=/f", "a `--secret` has no id"),
         ("id=a,what=b", "`what` in `--secret` is unknown"),
     ] {
         let shown = match secret(text, &environment) {
@@ -65,7 +68,10 @@ fn hosts_and_limits() {
     assert!(host("a:nowhere").is_err());
     assert_eq!(ulimit("nofile=10:20").expect("a limit"), ("nofile".into(), 10, 20));
     assert_eq!(ulimit("nofile=10").expect("a limit"), ("nofile".into(), 10, 10));
-    assert!(ulimit("nofile").is_err());
+    assert_eq!(ulimit("core=5:-1").expect("a limit"), ("core".into(), 5, -1));
+    for wrong in ["nofile", "nofile=x", "nofiles=1", "nofile=5:2", "nofile=-1:2"] {
+        assert!(ulimit(wrong).is_err(), "{wrong}");
+    }
 }
 
 #[test]

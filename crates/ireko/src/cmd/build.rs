@@ -3,7 +3,7 @@
 use crate::ahead::Ahead;
 use crate::arguments::{self, Form, Output, SecretSource};
 use crate::cli::{BuildArgs, Global, Progress};
-use crate::dockerfile::{self, Context, Source};
+use crate::dockerfile::{self, Source};
 use crate::environment::Environment;
 use crate::failure::{Failure, instruction_frame};
 use crate::session::Session;
@@ -43,7 +43,8 @@ pub(crate) fn run(args: &BuildArgs, global: &Global, environment: Environment) -
     session.screen.emit(Event::BuildFinished { success, elapsed_ms: began.elapsed().as_millis() as u64 });
     session.screen.close();
     let image = outcome?;
-    if args.quiet {
+    // What already carries an archive is not to carry the id as well.
+    if args.quiet && !wishes.outputs.iter().any(Output::is_stdout) {
         crate::print(&format!("{}\n", image.id));
     }
     Ok(())
@@ -71,7 +72,7 @@ fn build(
     let Some(output) = plan.outputs.last() else {
         return Err(Failure::user("the Dockerfile has no stage to build"));
     };
-    let place = source.context.dir().map(|dir| dir.display().to_string()).unwrap_or_default();
+    let place = source.context.place();
     let mut surroundings = Surroundings {
         store: Arc::clone(&store),
         contexts: contexts(&source, &store)?,
@@ -146,7 +147,8 @@ impl Wishes {
     fn read(args: &BuildArgs, environment: &Environment) -> Result<Self, Failure> {
         let tags = args.tag.iter().map(|name| arguments::tag(name)).collect::<Result<_, _>>()?;
         let outputs = args.output.iter().map(|text| Output::parse(text)).collect::<Result<Vec<_>, _>>()?;
-        if outputs.iter().filter(|output| output.dest.is_none() && output.form != Form::Store).count() > 1 {
+        let to_stdout = outputs.iter().filter(|output| output.is_stdout()).count();
+        if to_stdout > 1 {
             return Err(Failure::user("two outputs are to go to standard output").hint("give them dest=PATH"));
         }
         outputs.iter().try_for_each(Output::writable)?;
@@ -228,15 +230,25 @@ fn refuse_what_does_not_work_yet(args: &BuildArgs) -> Result<(), Failure> {
         ("--allow", !later.allow.is_empty()),
         ("--annotation", !later.annotation.is_empty()),
         ("--attest", !later.attest.is_empty()),
+        ("--builder", later.builder.as_deref().is_some_and(|name| name != "default")),
         ("--cache-from", !later.cache_from.is_empty()),
         ("--cache-to", !later.cache_to.is_empty()),
         ("--call", later.call.as_deref().is_some_and(|call| call != "build")),
         ("--cgroup-parent", later.cgroup_parent.is_some()),
         ("--check", later.check),
+        ("--cpu-period", later.cpu_period.is_some()),
+        ("--cpu-quota", later.cpu_quota.is_some()),
+        ("--cpu-shares", later.cpu_shares.is_some()),
+        ("--cpuset-cpus", later.cpuset_cpus.is_some()),
+        ("--cpuset-mems", later.cpuset_mems.is_some()),
+        ("--isolation", later.isolation.as_deref().is_some_and(|kind| kind != "default")),
         ("--load", later.load),
+        ("--memory", later.memory.is_some()),
+        ("--memory-swap", later.memory_swap.is_some()),
         ("--provenance", later.provenance.as_deref().is_some_and(|value| value != "false")),
         ("--push", later.push),
         ("--sbom", later.sbom.as_deref().is_some_and(|value| value != "false")),
+        ("--security-opt", !later.security_opt.is_empty()),
         ("--squash", later.squash),
         ("--ssh", !later.ssh.is_empty()),
     ];
@@ -292,11 +304,7 @@ pub(crate) fn contexts(
     store: &Arc<Store>,
 ) -> Result<BTreeMap<String, LocalContext>, Failure> {
     let mut contexts = BTreeMap::new();
-    let main = match &source.context {
-        Context::Nothing => None,
-        context => context.dir().map(|dir| ("context".to_owned(), dir.to_owned(), source.ignore.clone())),
-    };
-    let mut all: Vec<_> = main.into_iter().collect();
+    let mut all = vec![("context".to_owned(), source.context.dir().to_owned(), source.ignore.clone())];
     for (name, dir) in &source.dirs {
         // A named context has an ignore file of its own, as the main one.
         let ignore = fs::read(dir.join(".dockerignore"))

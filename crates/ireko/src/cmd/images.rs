@@ -6,7 +6,7 @@ use crate::environment::{self, Environment};
 use crate::failure::Failure;
 use crate::session::Session;
 use crate::text::{ago, bytes, table};
-use crate::{print, print_json};
+use crate::{eprint, print, print_json};
 use ireko_oci::{ImageConfig, Reference, Timestamp};
 use ireko_store::{Image, ImageRow, Store};
 use serde_json::{Value, json};
@@ -57,7 +57,8 @@ pub(crate) fn list(args: &ImagesArgs, global: &Global, environment: Environment)
     let mut rows = store.images().map_err(failed)?;
     rows.sort_by(|a, b| b.image.created.cmp(&a.image.created).then_with(|| a.names.cmp(&b.names)));
     if let Some(filter) = &args.filter {
-        rows.retain(|row| row.names.iter().any(|name| matches(name, filter)));
+        rows.iter_mut().for_each(|row| row.names.retain(|name| matches(name, filter)));
+        rows.retain(|row| !row.names.is_empty());
     }
     match args.format {
         Format::Json => print_json(&Value::Array(rows.iter().map(image_json).collect())),
@@ -188,14 +189,18 @@ pub(crate) fn history(args: &HistoryArgs, global: &Global, environment: Environm
 /// `ireko rmi`: a name is untagged; the last name, or an id, removes the image.
 pub(crate) fn remove(args: &RmiArgs, global: &Global, environment: Environment) -> Result<(), Failure> {
     let store = open(global, environment)?;
+    let mut failures = Vec::new();
     for name in &args.images {
         match remove_one(&store, name, args.force) {
             Err(failure) if args.force && failure.blame == ireko_report::Blame::User => {}
-            Err(failure) => return Err(failure),
+            Err(failure) => failures.push(failure),
             Ok(text) => print(&text),
         }
     }
-    Ok(())
+    // What can be removed is, whatever else was asked for.
+    let Some(last) = failures.pop() else { return Ok(()) };
+    failures.iter().for_each(|failure| eprint(&failure.render()));
+    Err(last)
 }
 
 fn remove_one(store: &Store, name: &str, force: bool) -> Result<String, Failure> {

@@ -82,19 +82,34 @@ pub(crate) fn save(args: &SaveArgs, global: &Global, environment: Environment) -
     };
     let session = Session::enter(global, environment, Progress::Quiet, false)?;
     let store = session.store()?;
-    let mut chosen = Vec::new();
+    let mut chosen: Vec<(Image, Vec<Reference>)> = Vec::new();
     for name in &args.images {
         let image = find(&store, name)?;
-        complete(&session, &store, &image)?;
-        // An image that was asked for by id carries no name along.
-        let by_id = image.id.hex().starts_with(name.as_str()) || image.id.to_string() == *name;
-        let names = if by_id { Vec::new() } else { vec![arguments::tag(name)?] };
-        chosen.push((image, names));
+        let names = saved_name(&store, name, &image)?;
+        // An image with several names is one entry of the archive, as in Docker's.
+        match chosen.iter_mut().find(|(other, _)| other.id == image.id) {
+            Some((_, all)) => all.extend(names),
+            None => {
+                complete(&session, &store, &image)?;
+                chosen.push((image, Vec::from_iter(names)));
+            }
+        }
+    }
+    for (_, names) in &mut chosen {
+        names.sort();
+        names.dedup();
     }
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let destination = ireko_image::Destination { form, to, compression: None };
     ireko_image::save(&store, &chosen, &destination, threads, &*session.sink()).map_err(failed)?;
     Ok(())
+}
+
+/// The name an image carries along: none where it was asked for by id or digest.
+fn saved_name(store: &Store, asked: &str, image: &Image) -> Result<Option<Reference>, Failure> {
+    let Ok(name) = arguments::tag(asked) else { return Ok(None) };
+    let named = store.image(&name.to_string()).map_err(|error| Failure::of(error.blame(), &error))?;
+    Ok(named.filter(|named| named.id == image.id).map(|_| name))
 }
 
 /// `ireko pull`.

@@ -166,3 +166,11 @@ fn awkward_files_survive() {
     let seen = place.inside("cat /w/hard; readlink /w/soft; test -p /w/pipe && stat -c %a /w/sticky; ls /w | wc -l; ls /var; stat -c %s /w/sparse");
     assert_eq!(seen, "x\nnowhere\n7755\n6\nonly\n104857601\n");
 }
+
+#[test]
+fn a_dockerfile_alone_has_an_empty_context() {
+    let Some(place) = Place::new() else { return };
+    let fed = |text: &str| place.ireko_fed(&["build", "-q", "-"], text.as_bytes());
+    fed("FROM scratch\nCOPY . /all\n").ok();
+    fed("FROM scratch\nCOPY a /a\n").fails(2, &["`a` is not in the context", "Dockerfile:2"]);
+}

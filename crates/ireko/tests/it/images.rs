@@ -113,3 +113,24 @@ fn a_base_that_no_step_needs_is_fetched_only_to_be_shipped() {
     assert!(blobs() > config_only);
     assert_eq!(fs::read_to_string(place.path("root/etc/motd")).expect("a file"), "hello\n");
 }
+
+#[test]
+fn names_of_one_image_are_listed_saved_and_removed_apart() {
+    let Some(place) = Place::new() else { return };
+    place.dockerfile("FROM scratch\nLABEL a=b\n");
+    place.build(&["-t", "host:5000/team/app:1", "-t", "second"]).ok();
+    let listed = place.ireko(&["images", "second"]).ok().stdout;
+    assert!(listed.contains("second") && !listed.contains("team"), "{listed}");
+    let id = place.ireko(&["images", "-q", "second"]).ok().stdout;
+    place.ireko(&["save", "-o", "all.tar", "second", "host:5000/team/app:1", "second", id.trim()]).ok();
+    let archive = fs::read(place.path("all.tar")).expect("an archive");
+    let text = String::from_utf8_lossy(&archive);
+    assert!(
+        text.contains("\"RepoTags\":[\"second:latest\",\"host:5000/team/app:1\"]"),
+        "one entry, two names"
+    );
+    assert_eq!(text.matches("\"RepoTags\"").count(), 1);
+    place.ireko(&["rmi", "nothing", "second"]).fails(2, &["no image `nothing`"]);
+    place.ireko(&["inspect", "second"]).fails(2, &["no image"]);
+    place.ireko(&["inspect", "host:5000/team/app:1"]).ok();
+}
