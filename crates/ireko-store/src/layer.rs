@@ -38,12 +38,14 @@ pub struct LayerInfo {
     pub blobs: Vec<BlobForm>,
     /// Whether it is unpacked in a form that this process can use.
     pub snapshot: bool,
+    /// Whether it is unpacked in a form whose files this process can at least read.
+    pub readable: bool,
 }
 
 impl LayerInfo {
     /// Whether its tar can be had from some form.
     pub fn present(&self) -> bool {
-        self.tar || !self.blobs.is_empty() || (self.snapshot && self.canonical)
+        self.tar || !self.blobs.is_empty() || (self.readable && self.canonical)
     }
 }
 
@@ -299,6 +301,7 @@ impl Store {
             tar: self.tar_form(diff)?.is_some(),
             blobs: Vec::new(),
             snapshot: false,
+            readable: false,
         };
         let own = format!("snapshot-{}", self.options.written_as.fingerprint());
         let place = self.layout.layer(diff);
@@ -310,6 +313,7 @@ impl Store {
                 info.snapshot = true;
             }
         }
+        info.readable = info.snapshot || self.foreign_snapshot(diff)?.is_some();
         Ok(Some(info))
     }
 
@@ -320,11 +324,25 @@ impl Store {
         }
         let info = self.layer(diff)?.filter(LayerInfo::present);
         let Some(info) = info else { return Ok(false) };
+        if !self.indexes().contains_key(diff) && self.index_bytes(diff).is_none() {
+            return Ok(false);
+        }
         for blob in &info.blobs {
             self.hold(&Object::Blob(blob.digest))?;
         }
         self.used(&self.layout.layer(diff).join("info"));
         Ok(true)
+    }
+
+    /// The index file of a layer. One that cannot be read makes the layer useless: it is forgotten, so that it is made
+    /// or fetched again where it is asked for.
+    fn index_bytes(&self, diff: &Digest) -> Option<Vec<u8>> {
+        let place = self.layout.layer(diff);
+        let body = self.read_sealed(INDEX, &place.join("index"));
+        if body.is_none() {
+            let _ = fs::remove_file(place.join("info"));
+        }
+        body
     }
 
     /// The sorted list of what a layer holds; read once a process.
@@ -333,7 +351,7 @@ impl Store {
             return Ok(Arc::clone(index));
         }
         let path = self.layout.layer(diff).join("index");
-        let body = self.read_sealed(INDEX, &path).ok_or(Error::LayerGone { diff: *diff })?;
+        let body = self.index_bytes(diff).ok_or(Error::LayerGone { diff: *diff })?;
         let index = Index::decode(&body)
             .map_err(|cause| Error::Damaged { path: path.clone(), problem: cause.to_string() })?;
         let index = Arc::new(index);
@@ -367,7 +385,7 @@ impl Store {
                 return ireko_layer::decompress(file).map_err(failed);
             }
         }
-        match info.snapshot && info.canonical {
+        match info.readable && info.canonical {
             true => TarPipe::open(self, diff).map(|pipe| Box::new(pipe) as Box<dyn Read + Send>),
             false => Err(Error::LayerGone { diff: *diff }),
         }
@@ -376,7 +394,7 @@ impl Store {
     /// Writes the layer's uncompressed tar to `sink`, and checks that it has the digest it must have.
     pub fn copy_tar(self: &Arc<Self>, diff: &Digest, sink: &mut (dyn Write + Send)) -> Result<u64> {
         let info = self.layer(diff)?.ok_or(Error::LayerGone { diff: *diff })?;
-        if !info.tar && info.blobs.is_empty() && info.snapshot && info.canonical {
+        if !info.tar && info.blobs.is_empty() && info.readable && info.canonical {
             return self.tar_from_snapshot(diff, sink);
         }
         let mut reader = DigestReader::new(self.open_tar(diff)?);
@@ -390,7 +408,10 @@ impl Store {
     }
 
     pub(crate) fn tar_from_snapshot(&self, diff: &Digest, sink: &mut (dyn Write + Send)) -> Result<u64> {
-        let dir = self.any_snapshot(diff)?.ok_or(Error::LayerGone { diff: *diff })?;
+        let dir = match self.any_snapshot(diff)? {
+            Some(dir) => dir,
+            None => self.foreign_snapshot(diff)?.ok_or(Error::LayerGone { diff: *diff })?,
+        };
         let written = ireko_layer::tar_of_snapshot(&*self.index(diff)?, &dir, sink).map_err(|cause| {
             Error::Layer { deed: "write the tar of", subject: *diff, cause: Box::new(cause) }
         })?;

@@ -192,6 +192,25 @@ impl Store {
         Ok(None)
     }
 
+    /// An unpacked directory that another kind of user wrote. Only root can read whatever its files' owners and modes
+    /// are; owners, modes and marks are the index's to tell, so the tar can be written from it.
+    pub(crate) fn foreign_snapshot(&self, diff: &Digest) -> Result<Option<PathBuf>> {
+        let Some(layer) = self.layer_file(diff) else { return Ok(None) };
+        if self.options.written_as.id_map != IDENTITY {
+            return Ok(None);
+        }
+        let place = self.layout.layer(diff);
+        for link in disk::names(&place)?.iter().filter(|name| name.starts_with("snapshot-")) {
+            let Some(SnapshotLink { name }) = self.read_json(FORM, &place.join(link)) else { continue };
+            let dir = self.layout.snapshot(&name);
+            let record = self.read_json::<SnapshotFile>(FORM, &dir.join("record"));
+            if record.is_some_and(|record| record.diff == layer.diff) {
+                return Ok(Some(dir.join("fs")));
+            }
+        }
+        Ok(None)
+    }
+
     /// The layer's unpacked directory over these layers (bottom first), made from its tar or a blob where there is
     /// none: once among all processes and threads, the others wait.
     pub fn ensure_snapshot(self: &Arc<Self>, diff: &Digest, below: &[Digest]) -> Result<PathBuf> {
@@ -255,7 +274,7 @@ impl Store {
         {
             let info = self.import_blob(blob, expect)?;
             self.ensure_snapshot(&diff, below)?;
-            return Ok(LayerInfo { snapshot: true, ..info });
+            return Ok(LayerInfo { snapshot: true, readable: true, ..info });
         }
         let stack = self.stack(below)?;
         let draft = self.snapshot_draft()?;
@@ -310,6 +329,9 @@ impl Store {
         Ok(())
     }
 }
+
+/// The id map of a process whose ids are the machine's own.
+const IDENTITY: &str = "identity";
 
 struct WrittenAsText {
     id_map: String,
