@@ -4,6 +4,7 @@ use crate::cancel::Cancel;
 use crate::context::LocalContext;
 use crate::error::{BuildError, Fault, StepError};
 use crate::explain;
+use crate::freshness::copies_below;
 use crate::perform::{Done, Job, Performer};
 use crate::secrets::Secrets;
 use ireko_graph::{Command, Event as Answer, Graph, Machine, NodeId, Op, Policy, Tree};
@@ -314,6 +315,15 @@ impl<'a> Driver<'a> {
 
     /// Everything a worker needs to know of a node, taken out of the machine.
     fn job(&self, node: NodeId, key: Option<Key>) -> Job {
+        let mut job = self.job_alone(node, key);
+        if key.is_some() {
+            let copies = copies_below(&self.request.graph, node);
+            job.copies = copies.into_iter().map(|copy| (copy, self.job_alone(copy, None))).collect();
+        }
+        job
+    }
+
+    fn job_alone(&self, node: NodeId, key: Option<Key>) -> Job {
         let base = self.machine.base_tree(node).unwrap_or_else(Tree::empty);
         let graph = &self.request.graph;
         let inputs = graph
@@ -332,6 +342,7 @@ impl<'a> Driver<'a> {
             declared: self.machine.declared(node).unwrap_or_default(),
             slot: self.slot(node),
             cutoff: self.request.policy.cutoff,
+            copies: BTreeMap::new(),
         }
     }
 
@@ -440,6 +451,10 @@ fn fault_report(node: NodeId, fault: Fault, errors: &Mutex<Vec<StepError>>) -> R
         |error: StepError| errors.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(error);
     match fault {
         Fault::InputGone(input) => Report::Answer(Answer::InputGone { node, input }, None),
+        Fault::LayerGone(diff) => {
+            let message = format!("layer `{diff}` is no longer in the store");
+            fault_report(node, Fault::failed(Blame::Environment, message), errors)
+        }
         Fault::Stale(message) => Report::Stale(node, message),
         Fault::Cancelled => {
             Report::Answer(Answer::Failed(node), Some(Ended { node, end: StepEnd::Cancelled }))

@@ -12,6 +12,7 @@ use std::path::Path;
 
 use ireko_graph::op::Copy;
 use ireko_layer::{Change, ChangeKind, Data, Time, TreePath, View};
+use ireko_oci::Digest;
 
 use crate::files_error::FilesError;
 use crate::selection::{Pick, PickSource, Picked};
@@ -37,8 +38,14 @@ pub fn perform_copy(
     changes(placing.finish(), &picked.picks, scratch)
 }
 
-/// Where the copy's files are in the tree, with their sources' present times. `base` is the tree below the copy.
-pub fn fresh_times(copy: &Copy, picked: &Picked, base: &View) -> Result<Vec<(TreePath, Time)>, FilesError> {
+/// Where the copy's files are in the tree, with their sources' present times. `base` is the tree below the copy;
+/// `of_tree` knows the present times of files of a tree with these layers, where they are not the tree's own.
+pub fn fresh_times(
+    copy: &Copy,
+    picked: &Picked,
+    base: &View,
+    of_tree: &dyn Fn(&[Digest], &TreePath) -> Option<Time>,
+) -> Result<Vec<(TreePath, Time)>, FilesError> {
     let nothing = View::default();
     let base = if copy.link { &nothing } else { base };
     let mut placing = Placing::new(copy, base, Time::default(), None)?;
@@ -48,7 +55,13 @@ pub fn fresh_times(copy: &Copy, picked: &Picked, base: &View) -> Result<Vec<(Tre
         }
     }
     let is_file = |(path, put): (TreePath, Put)| match put.kind {
-        PutKind::File { .. } => Some((path, put.meta.mtime)),
+        PutKind::File { pick, entry } => match &picked.picks[pick].source {
+            PickSource::Files(Source::Tree(tree)) => {
+                let time = of_tree(tree.layers(), &picked.picks[pick].entries[entry].item.path)?;
+                Some((path, time))
+            }
+            _ => Some((path, put.meta.mtime)),
+        },
         PutKind::Ready(_) => None,
     };
     Ok(placing.finish().into_iter().filter_map(is_file).collect())

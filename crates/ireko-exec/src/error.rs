@@ -2,6 +2,7 @@
 
 use crate::files_error::FilesError;
 use ireko_graph::NodeId;
+use ireko_oci::Digest;
 use ireko_report::Blame;
 use std::path::PathBuf;
 
@@ -59,6 +60,8 @@ pub struct StepError {
 pub(crate) enum Fault {
     /// The layer of one of its inputs is gone, though a record promised it.
     InputGone(NodeId),
+    /// A layer is gone, or damaged and so as good as gone; whose it is has still to be found out.
+    LayerGone(Digest),
     /// Files changed between the keying and the reading.
     Stale(String),
     /// Somebody asked to stop.
@@ -125,6 +128,9 @@ impl From<FilesError> for Fault {
         if error.is_stale() {
             return Self::Stale(error.to_string());
         }
+        if let FilesError::Store(ireko_store::Error::LayerGone { diff }) = &error {
+            return Self::LayerGone(*diff);
+        }
         let fault = Self::of(error.blame(), &error);
         match error.hint() {
             Some(hint) => fault.hint(hint),
@@ -135,6 +141,9 @@ impl From<FilesError> for Fault {
 
 impl From<ireko_store::Error> for Fault {
     fn from(error: ireko_store::Error) -> Self {
+        if let ireko_store::Error::LayerGone { diff } = &error {
+            return Self::LayerGone(*diff);
+        }
         Self::of(error.blame(), &error)
     }
 }

@@ -2,53 +2,67 @@
 //!
 //! A copy that is a hit gives the files the times of its first making. After source v1, v2, v1 again, an object file
 //! that v2 left in a cache mount then looks newer than the source, and `make` serves it. So when such a step has to
-//! run, files of the copies below it whose sources are newer now are laid over the tree with those times. The layer in
-//! the image stays as it is: what the step does not touch is not in its change set.
+//! run, files of the copies below it whose sources are newer now are laid over the tree with those times, whether they
+//! came from a context at once or through other stages; the same goes for stages that it mounts. The layer in the image
+//! stays as it is: what the step does not touch is not in its change set.
 
 use crate::copy::fresh_times;
 use crate::error::Fault;
 use crate::perform::{Job, Performer};
 use ireko_graph::op::{CopyItem, FilesFrom, MountKind, Run};
-use ireko_graph::{NodeId, Op};
+use ireko_graph::{Graph, NodeId, Op, Tree};
 use ireko_layer::{Kind, Time, TreePath, View};
+use ireko_oci::{Digest, TreeId};
 use ireko_report::Blame;
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, utimensat};
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Whether a step can keep files from one run to the next, so that times matter.
 pub(crate) fn matters(run: &Run) -> bool {
     run.mounts.iter().any(|mount| matches!(mount.kind, MountKind::Cache { .. }))
 }
 
-/// The files whose sources are newer now than when they were copied, with their sources' times.
-pub(crate) fn times(
-    performer: &Performer<'_>,
-    job: &Job,
-    below: &View,
-) -> Result<BTreeMap<TreePath, Time>, Fault> {
-    let mut times: BTreeMap<TreePath, Time> = BTreeMap::new();
-    for (layer, origin) in job.base_origins.iter().enumerate() {
-        let under = View::new(below.layers()[..layer].to_vec());
-        for (path, time) in present_times(performer, job, *origin, &under)? {
-            let Some(found) = below.find(&path) else { continue };
-            // A later layer may have put something else there, whose time is its own.
-            let is_file = matches!(found.entry.kind, Kind::File { .. });
-            if found.layer == layer && is_file && time > found.entry.meta.mtime {
-                times.insert(path, time);
-            }
+/// Files of a tree and the times they are to be shown with.
+pub(crate) type Times = BTreeMap<TreePath, Time>;
+
+/// A tree, the node that made each of its layers, and its unpacked layers, bottom first, if it is unpacked.
+pub(crate) struct Shown<'t> {
+    pub(crate) tree: &'t Tree,
+    pub(crate) origins: &'t [NodeId],
+    pub(crate) lowers: &'t [PathBuf],
+}
+
+/// The files whose sources are newer now than what the tree has, with their sources' times.
+pub(crate) fn times(performer: &Performer<'_>, job: &Job, shown: &Shown<'_>) -> Result<Times, Fault> {
+    let mut newer = Times::new();
+    let times = Present { performer, job, known: BTreeMap::new() }.of(shown.tree, shown.origins)?;
+    if times.is_empty() {
+        return Ok(newer);
+    }
+    let view = performer.view(shown.tree, shown.origins)?;
+    for (path, time) in times.iter() {
+        let Some(found) = view.find(path) else { continue };
+        let known = match shown.lowers.get(found.layer) {
+            // An unpacked layer may hold whole seconds only, where its index knows more.
+            Some(layer) => time_of(&layer.join(path.as_path())).map_err(|error| fault(path, &error))?,
+            None => found.entry.meta.mtime,
+        };
+        if *time > known {
+            newer.insert(path.clone(), *time);
         }
     }
-    Ok(times)
+    Ok(newer)
 }
 
 /// Lays the files with these times into `dir`, as a layer for an overlay; `None` if there are none. `lowers` are the
 /// tree's unpacked layers, bottom first like `below`'s.
 pub(crate) fn lay(
-    times: &BTreeMap<TreePath, Time>,
+    times: &Times,
     below: &View,
     lowers: &[PathBuf],
     dir: &Path,
@@ -66,10 +80,12 @@ pub(crate) fn lay(
     Ok(Some(root))
 }
 
-/// Gives the files of a copied tree these times.
-pub(crate) fn set(times: &BTreeMap<TreePath, Time>, root: &Path) -> Result<(), Fault> {
+/// Gives the files of a copied tree, or of the part of it at `part`, these times.
+pub(crate) fn set(times: &Times, part: &TreePath, root: &Path) -> Result<(), Fault> {
     for (path, time) in times {
-        touch(&root.join(path.as_path()), *time).map_err(|error| fault(path, &error))?;
+        let Some(inside) = path.below(part) else { continue };
+        let file = if inside.is_root() { root.to_owned() } else { root.join(inside.as_path()) };
+        touch(&file, *time).map_err(|error| fault(path, &error))?;
     }
     Ok(())
 }
@@ -84,24 +100,82 @@ fn touch(file: &Path, time: Time) -> io::Result<()> {
     Ok(utimensat(CWD, file, &times, AtFlags::SYMLINK_NOFOLLOW)?)
 }
 
-/// The present times of what a copy from local contexts put into the tree.
-fn present_times(
-    performer: &Performer<'_>,
-    job: &Job,
-    origin: NodeId,
-    below: &View,
-) -> Result<Vec<(TreePath, Time)>, Fault> {
-    let Op::Copy(copy) = &performer.graph().node(origin).op else { return Ok(Vec::new()) };
-    let from_context = |item: &CopyItem| matches!(item, CopyItem::Files { from: FilesFrom::Context(_), .. });
-    if !copy.items.iter().any(from_context) {
-        return Ok(Vec::new());
-    }
-    match performer.picked_of(origin) {
-        Some(picked) => Ok(fresh_times(copy, &picked, below)?),
-        None => {
-            Err(Fault::failed(Blame::Bug, format!("the files of step {} were never selected", job.node.0)))
+fn time_of(path: &Path) -> io::Result<Time> {
+    let metadata = fs::symlink_metadata(path)?;
+    Ok(Time::new(metadata.mtime(), metadata.mtime_nsec() as u32))
+}
+
+/// Finds the present times of copied files, through as many copies as there are between a context and a tree.
+struct Present<'p, 'a> {
+    performer: &'p Performer<'a>,
+    job: &'p Job,
+    known: BTreeMap<TreeId, Arc<Times>>,
+}
+
+impl Present<'_, '_> {
+    /// The files of a tree that came from local contexts, with their sources' present times.
+    fn of(&mut self, tree: &Tree, origins: &[NodeId]) -> Result<Arc<Times>, Fault> {
+        let (performer, job) = (self.performer, self.job);
+        if !origins.iter().any(|origin| job.copies.contains_key(origin)) {
+            return Ok(Arc::default());
         }
+        if let Some(times) = self.known.get(&tree.id) {
+            return Ok(Arc::clone(times));
+        }
+        let view = performer.view(tree, origins)?;
+        let mut times = Times::new();
+        for (layer, origin) in origins.iter().enumerate() {
+            let Some(earlier) = job.copies.get(origin) else { continue };
+            let Op::Copy(copy) = &performer.graph().node(*origin).op else { continue };
+            let mut inputs = Vec::new();
+            for (input, origins) in earlier.inputs.iter().zip(&earlier.input_origins) {
+                inputs.push((input, self.of(input, origins)?));
+            }
+            let of_input = |layers: &[Digest], path: &TreePath| {
+                let same = inputs.iter().find(|(tree, _)| tree.layers[..] == *layers);
+                same.and_then(|(_, times)| times.get(path).copied())
+            };
+            let under = View::new(view.layers()[..layer].to_vec());
+            let picked = performer.picked(earlier, 0)?;
+            for (path, time) in fresh_times(copy, &picked, &under, &of_input)? {
+                // A later layer may have put something else there, whose time is its own.
+                let own = view.find(&path).filter(|found| found.layer == layer);
+                if own.is_some_and(|found| matches!(found.entry.kind, Kind::File { .. })) {
+                    times.insert(path, time);
+                }
+            }
+        }
+        let times = Arc::new(times);
+        self.known.insert(tree.id, Arc::clone(&times));
+        Ok(times)
     }
+}
+
+/// The copies whose files come from a local context, at once or through other copies, below the node.
+pub(crate) fn copies_below(graph: &Graph, node: NodeId) -> Vec<NodeId> {
+    let Op::Run(run) = &graph.node(node).op else { return Vec::new() };
+    if !matters(run) {
+        return Vec::new();
+    }
+    let mut copies = Vec::new();
+    // Whether a tree has any such file.
+    let mut has: Vec<bool> = Vec::new();
+    for (id, reached) in graph.ids().zip(graph.reachable(&[node])) {
+        let it = graph.node(id);
+        let from_context = match &it.op {
+            Op::Copy(copy) => copy.items.iter().any(|item| match item {
+                CopyItem::Files { from: FilesFrom::Context(_), .. } => true,
+                CopyItem::Files { from: FilesFrom::Input(at), .. } => has[it.inputs[*at].0 as usize],
+                _ => false,
+            }),
+            _ => false,
+        };
+        if from_context && reached {
+            copies.push(id);
+        }
+        has.push(from_context || it.base.is_some_and(|base| has[base.0 as usize]));
+    }
+    copies
 }
 
 fn lay_file(below: &View, path: &TreePath, time: Time, layer: &Path, root: &Path) -> io::Result<()> {

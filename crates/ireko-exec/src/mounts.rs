@@ -1,6 +1,7 @@
 //! The mounts of a RUN step: made ready outside the sandbox, undone when the step is over.
 
 use crate::error::Fault;
+use crate::freshness::{self, Shown};
 use crate::perform::{Job, Performer};
 use crate::secrets::SecretValue;
 use crate::selection::Picked;
@@ -60,6 +61,8 @@ impl Mounted {
 struct Preparing<'p, 'a> {
     performer: &'p Performer<'a>,
     job: &'p Job,
+    /// Files are shown with their sources' present times.
+    fresh: bool,
     scratch: &'p Path,
     /// A file system in memory, for what must never be on disk.
     memory: Option<PathBuf>,
@@ -81,7 +84,8 @@ pub(crate) fn prepare(
         _caches: Vec::new(),
         _attached: Vec::new(),
     };
-    let mut preparing = Preparing { performer, job, scratch, memory: None, done };
+    let mut preparing =
+        Preparing { performer, job, fresh: freshness::matters(run), scratch, memory: None, done };
     let mut selections = 0;
     for (at, op) in run.mounts.iter().enumerate() {
         preparing.one(at, op, &mut selections)?;
@@ -104,7 +108,11 @@ impl Preparing<'_, '_> {
                     Snapshotter::Copy => {
                         let (tree, origins) = (&self.job.inputs[*input], &self.job.input_origins[*input]);
                         self.performer.demand_all(tree, origins)?;
-                        self.selection(at, position)?
+                        let path = self.selection(at, position)?;
+                        if self.fresh {
+                            self.set_times(&Shown { tree, origins, lowers: &[] }, source, &path)?;
+                        }
+                        path
                     }
                 };
                 self.add(MountSource::Bind(path), &op.target, !writable);
@@ -159,6 +167,13 @@ impl Preparing<'_, '_> {
         Ok(path)
     }
 
+    /// Gives the laid out files of a stage their sources' present times.
+    fn set_times(&self, shown: &Shown<'_>, source: &GuestPath, root: &Path) -> Result<(), Fault> {
+        let times = freshness::times(self.performer, self.job, shown)?;
+        let view = self.performer.view(shown.tree, shown.origins)?;
+        freshness::set(&times, &view.resolve(&TreePath::from_guest(source), Follow::All)?, root)
+    }
+
     /// Mounts the tree of an input in this process's own namespace and finds `source` in it.
     fn tree(
         &mut self,
@@ -178,6 +193,11 @@ impl Preparing<'_, '_> {
             ));
         }
         let mut lowers = self.performer.snapshots(tree, origins)?;
+        if self.fresh {
+            let shown = Shown { tree, origins, lowers: &lowers };
+            let times = freshness::times(self.performer, self.job, &shown)?;
+            lowers.extend(freshness::lay(&times, &view, &lowers, &self.dir(&format!("fresh-{at}"))?)?);
+        }
         if lowers.is_empty() {
             lowers.push(self.dir(&format!("below-{at}"))?);
         }

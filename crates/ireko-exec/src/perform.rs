@@ -5,6 +5,7 @@ use crate::cancel::Cancel;
 use crate::context::LocalContext;
 use crate::copy::perform_copy;
 use crate::error::Fault;
+use crate::freshness::Shown;
 use crate::makedir::make_dir;
 use crate::run::{self, SandboxSettings, Step};
 use crate::selection::{self, Picked};
@@ -22,7 +23,7 @@ use ireko_report::{Blame, Diagnostic, Event};
 use ireko_store::{InputFile, NewForms, Record, Scratch, Store};
 use ireko_sys::mount::{Overlay, Upper};
 use ireko_sys::sandbox::RootFs;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -43,6 +44,21 @@ pub(crate) struct Job {
     pub(crate) slot: Vec<u8>,
     /// Equal content means equal tree.
     pub(crate) cutoff: bool,
+    /// Of a step with a cache mount: the copies below it whose files' present times count.
+    pub(crate) copies: BTreeMap<NodeId, Job>,
+}
+
+impl Job {
+    /// The node that made a layer of one of the job's trees.
+    fn origin(&self, diff: &Digest) -> Option<NodeId> {
+        let trees = std::iter::once((&self.base, &self.base_origins));
+        let mut trees = trees.chain(self.inputs.iter().zip(&self.input_origins));
+        let own = trees.find_map(|(tree, origins)| {
+            let at = tree.layers.iter().position(|layer| layer == diff)?;
+            origins.get(at).copied()
+        });
+        own.or_else(|| self.copies.values().find_map(|copy| copy.origin(diff)))
+    }
 }
 
 /// The digest of one selection, and the selection itself once somebody needs it.
@@ -140,6 +156,10 @@ impl<'a> Performer<'a> {
 
     /// Digests everything the node selects, in the order of [`ireko_graph::Node::selections`].
     pub(crate) fn select(&self, job: &Job) -> Result<Vec<SelectionId>, Fault> {
+        self.with_layers(job, || self.select_all(job))
+    }
+
+    fn select_all(&self, job: &Job) -> Result<Vec<SelectionId>, Fault> {
         let node = self.graph.node(job.node);
         // Asked again, since its files changed while they were read: what was seen of contexts is old.
         if self.lock_selections().contains_key(&job.node) {
@@ -232,12 +252,6 @@ impl<'a> Performer<'a> {
         Ok(Arc::clone(selected.picked.get_or_init(|| picked)))
     }
 
-    /// What a copy selected, if it was picked in this build.
-    pub(crate) fn picked_of(&self, node: NodeId) -> Option<Arc<Picked>> {
-        let all = self.lock_selections().get(&node).cloned()?;
-        all.first()?.picked.get().cloned()
-    }
-
     /// The files that a node selected, by name, as far as they were picked; to explain a miss.
     pub(crate) fn files_of(&self, node: NodeId) -> Vec<InputFile> {
         let all = self.lock_selections().get(&node).cloned();
@@ -316,11 +330,26 @@ impl<'a> Performer<'a> {
     /// Performs the node: its layer is in the store and recorded when this returns.
     pub(crate) fn perform(&self, job: &Job) -> Result<Done, Fault> {
         let began = Instant::now();
-        match &self.graph.node(job.node).op {
+        self.with_layers(job, || match &self.graph.node(job.node).op {
             Op::Image(_) => Err(Fault::failed(Blame::Bug, "an image is not performed")),
             Op::Copy(copy) => self.copy(job, copy, began),
             Op::MakeDir(dir) => self.make_dir(job, dir, began),
             Op::Run(run) => self.run(job, run, began),
+        })
+    }
+
+    /// Does something that reads layers of the job's trees. One that turns out to be gone is fetched and it is done
+    /// again, or the step that made the layer has to run again.
+    fn with_layers<T>(&self, job: &Job, deed: impl Fn() -> Result<T, Fault>) -> Result<T, Fault> {
+        let mut brought = BTreeSet::new();
+        loop {
+            match deed() {
+                Err(Fault::LayerGone(diff)) if brought.insert(diff) => match job.origin(&diff) {
+                    Some(origin) => self.demand(&diff, origin)?,
+                    None => return Err(Fault::LayerGone(diff)),
+                },
+                outcome => return outcome,
+            }
         }
     }
 
@@ -379,7 +408,8 @@ impl<'a> Performer<'a> {
         let Ground { below, mut lowers } = ground;
         let fresh = self.scratch()?;
         if freshness::matters(run) {
-            let times = freshness::times(self, job, &below)?;
+            let shown = Shown { tree: &job.base, origins: &job.base_origins, lowers: &lowers };
+            let times = freshness::times(self, job, &shown)?;
             lowers.extend(freshness::lay(&times, &below, &lowers, fresh.path())?);
         }
         let draft = self.store().snapshot_draft()?;

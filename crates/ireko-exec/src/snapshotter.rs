@@ -2,11 +2,11 @@
 //! file system can hold no overlay.
 
 use crate::error::Fault;
-use crate::freshness;
+use crate::freshness::{self, Shown};
 use crate::perform::{Done, Ground, Job, Performer, clock_of, same_root};
 use crate::run::{Step, run_step};
 use ireko_graph::op::Run;
-use ireko_layer::{LaidOut, OverlayAttrs, ScanOptions, SnapshotStack, Time, scan_tree};
+use ireko_layer::{LaidOut, OverlayAttrs, ScanOptions, SnapshotStack, Time, TreePath, scan_tree};
 use ireko_oci::Fields;
 use ireko_report::Blame;
 use ireko_store::Store;
@@ -83,7 +83,8 @@ impl Performer<'_> {
         stack.lay_out(&root)?;
         let below = stack.view;
         if freshness::matters(run) {
-            freshness::set(&freshness::times(self, job, &below)?, &root)?;
+            let shown = Shown { tree: &job.base, origins: &job.base_origins, lowers: &stack.dirs };
+            freshness::set(&freshness::times(self, job, &shown)?, &TreePath::root(), &root)?;
         }
         same_root(&below, &root)?;
         let laid = LaidOut::of(&root)?;

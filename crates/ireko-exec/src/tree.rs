@@ -37,6 +37,10 @@ impl TreeFiles {
         &self.view
     }
 
+    pub(crate) fn layers(&self) -> &[Digest] {
+        &self.layers
+    }
+
     pub(crate) fn item(&self, path: &TreePath) -> Option<Item> {
         match self.view.find(path) {
             Some(found) => self.item_of(found),
