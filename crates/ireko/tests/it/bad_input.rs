@@ -88,3 +88,164 @@ fn a_layer_with_the_wrong_digest_is_refused() {
     place.dockerfile(&format!("FROM {}/none:1\n", registry.address()));
     place.build(&[]).fails(2, &["none"]);
 }
+
+#[test]
+fn contexts_that_are_none() {
+    let Some(place) = Place::with_base() else { return };
+    let file = place.file("Dockerfile", "FROM base\nCOPY --from=more a /\n");
+    let said = place.ireko(&["build", file.to_str().expect("a path")]);
+    said.fails(2, &["is a file"]);
+    let context = |name: &str| {
+        ["build".to_owned(), "--build-context".to_owned(), format!("more={name}"), "context".to_owned()]
+    };
+    for (name, says) in [
+        ("context/Dockerfile", "context/Dockerfile"),
+        ("nowhere", "nowhere"),
+        ("oci-layout://nowhere", "nowhere"),
+        ("oci-layout://context", "context"),
+    ] {
+        let args = context(name);
+        let args: Vec<&str> = args.iter().map(String::as_str).collect();
+        place.ireko(&args).fails(2, &[says]);
+    }
+    // A tar that ends too early, and one that would write outside.
+    let tar =
+        TarStream::new().file("Dockerfile", "FROM base\nCOPY . /x/\n").file("big", "x".repeat(5000)).bytes();
+    place.ireko_fed(&["build", "-q", "-"], &tar[..3000]).fails(2, &["standard input"]);
+    let tar =
+        TarStream::new().file("Dockerfile", "FROM base\nCOPY . /x/\n").file("../../escaped", "x").bytes();
+    let said = place.ireko_fed(&["build", "-q", "-"], &tar);
+    assert!(said.code == 0 || said.code == 2, "{}", said.stderr);
+    assert!(!place.path("escaped").exists() && !place.store().join("escaped").exists());
+    place.sound();
+}
+
+#[test]
+fn steps_that_cannot_start() {
+    let Some(place) = Place::with_base() else { return };
+    check(&place, "FROM base\nRUN [\"/nothing\"]\n", 1, &["/nothing", "Dockerfile:2"]);
+    check(&place, "FROM base\nRUN [\"/etc/passwd\"]\n", 1, &["/etc/passwd", "Dockerfile:2"]);
+    check(&place, "FROM scratch\nRUN true\n", 1, &["/bin/sh", "Dockerfile:2"]);
+    check(&place, "FROM base\nUSER nobody-here\nRUN true\n", 2, &["nobody-here"]);
+    check(&place, "FROM base\nCOPY --chown=nobody-here Dockerfile /x\n", 2, &["nobody-here", "Dockerfile:2"]);
+    check(
+        &place,
+        "FROM base\nRUN --mount=type=bind,source=none,target=/x true\n",
+        2,
+        &["none", "Dockerfile:2"],
+    );
+    check(&place, "FROM base\nRUN --mount=type=secret,id=none,required true\n", 2, &["none", "Dockerfile:2"]);
+    check(&place, "FROM base\nRUN sh -c 'kill -9 $$'; exit $?\n", 1, &["Dockerfile:2"]);
+    check(&place, "FROM base\nCOPY --from=base /none /\n", 2, &["/none", "Dockerfile:2"]);
+    check(&place, "FROM base\nCOPY Dockerfile /etc/passwd/\n", 2, &["etc/passwd", "Dockerfile:2"]);
+    check(
+        &place,
+        "FROM base@sha256:0000000000000000000000000000000000000000000000000000000000000000\n",
+        3,
+        &["sha256:0000"],
+    );
+    place.nothing_mounted();
+}
+
+#[test]
+fn destinations_that_cannot_be_written() {
+    let Some(place) = Place::with_base() else { return };
+    place.dockerfile("FROM base\nRUN seq 9 >/x\n");
+    // A path that is none is a mistake, one that refuses is the machine's.
+    for (output, codes) in [
+        ("type=oci,dest=/proc/out.tar", 2..=3),
+        ("type=oci,dest=nowhere/out.tar", 2..=3),
+        ("type=local,dest=context/Dockerfile", 2..=3),
+        ("type=none,dest=x", 2..=2),
+    ] {
+        let said = place.ireko(&["build", "-o", output, "context"]);
+        assert!(codes.contains(&said.code), "{output}: {}", said.stderr);
+        assert!(!said.stderr.contains("panicked"), "{}", said.stderr);
+    }
+    if std::path::Path::new("/dev/full").exists() {
+        let full = std::fs::File::options().write(true).open("/dev/full").expect("a device");
+        let mut command = place.command(&["build", "-q", "-o", "type=tar,dest=-", "context"]);
+        let output = command.stdout(full).output().expect("a process");
+        assert_eq!(output.status.code(), Some(3), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    place.sound();
+}
+
+/// Runs a script as root with the store on a file system that only it sees, mounted with these arguments.
+fn in_small_world(place: &Place, mount: &str, script: &str) -> Option<crate::support::Said> {
+    if !crate::support::is_root() {
+        eprintln!("skipped because only root can mount a small file system");
+        return None;
+    }
+    let store = place.path("small");
+    std::fs::create_dir_all(&store).expect("a directory");
+    let script = format!(
+        "set -u\nmount {mount} none {0} || exit 99\nexport IREKO_HOME={0}/store\n{script}",
+        store.display()
+    );
+    let mut command = std::process::Command::new("unshare");
+    command.args(["--mount", "--propagation", "private", "sh", "-c", &script]);
+    command.current_dir(place.path("")).env("IREKO", env!("CARGO_BIN_EXE_ireko"));
+    Some(crate::support::Said::of(command.output().expect("unshare")))
+}
+
+#[test]
+fn a_full_disk_is_told_and_the_store_stays_sound() {
+    let Some(place) = Place::with_base() else { return };
+    place.ireko(&["save", "-o", "base.tar", "base"]).ok();
+    place.file("big", &"0123456789abcde\n".repeat(1 << 20));
+    place.file("Dockerfile.run", "FROM base\nRUN head -c 30000000 /dev/urandom >/big\n");
+    place.file("Dockerfile.copy", "FROM base\nCOPY big /big\nCOPY big /big2\n");
+    place.file("Dockerfile.small", "FROM base\nCOPY Dockerfile.run /x\nRUN cat /x >/y\n");
+    // A step that meets the full disk fails itself, where its log can still be written.
+    let script = "
+        $IREKO load -i base.tar || exit 91
+        $IREKO build -t app -f context/Dockerfile.run context; echo run: $?
+        $IREKO cache fsck || exit 92
+        $IREKO build -t app -f context/Dockerfile.copy context; echo copy: $?
+        $IREKO cache fsck || exit 93
+        $IREKO build -t app -f context/Dockerfile.small context || exit 94
+        $IREKO run --rm app cat /y || exit 95
+        $IREKO cache prune --all -f || exit 96
+        $IREKO cache fsck || exit 97
+        $IREKO run --rm app true || exit 98";
+    let Some(said) = in_small_world(&place, "-t tmpfs -o size=20m,mode=755", script) else { return };
+    let said = said.ok();
+    let run = said.stdout.contains("run: 1\n") || said.stdout.contains("run: 3\n");
+    assert!(run, "{}\n{}", said.stdout, said.stderr);
+    assert!(said.stdout.contains("copy: 3\n"), "{}\n{}", said.stdout, said.stderr);
+    assert!(
+        said.stderr.contains("No space left on device") || said.stderr.contains("no space"),
+        "{}",
+        said.stderr
+    );
+    assert!(!said.stderr.contains("panicked"), "{}", said.stderr);
+}
+
+#[test]
+fn a_store_where_none_can_be() {
+    let Some(place) = Place::with_base() else { return };
+    place.dockerfile("FROM scratch\nCOPY Dockerfile /\n");
+    place.ireko(&["build", "--home", "/proc/store", "context"]).fails(3, &["/proc"]);
+    place.ireko(&["build", "--home", "context/Dockerfile", "context"]).fails(3, &["context/Dockerfile"]);
+    let script = "$IREKO build -q -t app context; code=$?; ls -A $IREKO_HOME; exit $code";
+    // Read only; no room at all; no extended attributes.
+    for (mount, says) in
+        [("-t tmpfs -o ro", "read-only"), ("-t tmpfs -o nr_inodes=2", "space"), ("-t proc", "store")]
+    {
+        let Some(said) = in_small_world(&place, mount, script) else { return };
+        let said = said.fails(3, &[]);
+        assert!(said.stderr.to_lowercase().contains(says), "{mount}: {}", said.stderr);
+        assert!(said.stderr.starts_with("error: ") && said.stderr.contains("small/store"), "{}", said.stderr);
+    }
+}
+
+#[test]
+fn a_store_of_the_future_is_refused() {
+    let Some(place) = Place::with_base() else { return };
+    std::fs::write(place.store().join("version"), "ireko store 999\n").expect("a file");
+    place.dockerfile("FROM base\n");
+    place.build(&[]).fails(3, &["999"]);
+    std::fs::write(place.store().join("version"), "ireko store 1\n").expect("a file");
+    place.build(&[]).ok();
+}

@@ -1,19 +1,9 @@
 //! What is built again, what is not, and how a miss is explained.
 
-use crate::support::{Place, Said};
+use crate::support::Place;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::time::{Duration, SystemTime};
-
-/// Which steps of a plain log ran: the part after the bracket of each line that is no hit.
-fn ran(said: &Said) -> Vec<String> {
-    let ended = said.stderr.lines().filter(|line| line.starts_with('[') && !line.contains(" | "));
-    ended
-        .filter(|line| line.contains("s (") || line.ends_with('s') && line.contains(": "))
-        .filter(|line| !line.contains(": hit"))
-        .map(str::to_owned)
-        .collect()
-}
 
 #[test]
 fn an_unchanged_build_runs_nothing() {
@@ -21,7 +11,7 @@ fn an_unchanged_build_runs_nothing() {
     place.file("a", "1");
     place.built("FROM base\nCOPY a /a\nRUN cp /a /b\nWORKDIR /w\n");
     let again = place.build(&[]).ok();
-    assert_eq!(ran(&again), Vec::<String>::new(), "{}", again.stderr);
+    assert_eq!(again.ran(), Vec::<String>::new(), "{}", again.stderr);
     assert_eq!(again.stderr.matches(": hit").count(), 3, "{}", again.stderr);
 }
 

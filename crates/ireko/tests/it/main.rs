@@ -13,8 +13,14 @@
 mod bad_input;
 mod build;
 mod cache;
+mod care;
+mod changing;
 mod containers;
+mod crash;
 mod images;
+mod retracted;
+mod revert;
+mod same;
 mod secrets;
 mod snapshotter;
 mod support;

@@ -17,7 +17,7 @@ pub(crate) struct Said {
 }
 
 impl Said {
-    fn of(output: Output) -> Self {
+    pub(crate) fn of(output: Output) -> Self {
         Self {
             code: output.status.code().unwrap_or(-1),
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
@@ -30,6 +30,13 @@ impl Said {
     pub(crate) fn ok(self) -> Self {
         assert_eq!(self.code, 0, "stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
         self
+    }
+
+    /// Which steps ran: the closing lines of a plain log that are no hits.
+    pub(crate) fn ran(&self) -> Vec<String> {
+        let ended = self.stderr.lines().filter(|line| line.starts_with('[') && !line.contains(" | "));
+        let timed = ended.filter(|line| line.contains("s (") || line.ends_with('s') && line.contains(": "));
+        timed.filter(|line| !line.contains(": hit")).map(str::to_owned).collect()
     }
 
     /// The command must have failed with this exit code and said each of these.
@@ -49,13 +56,47 @@ impl Said {
 /// A place with a store and a context.
 pub(crate) struct Place {
     dir: TempDir,
+    /// Commands run as this user where it is not the one who runs the tests.
+    user: Option<&'static str>,
 }
+
+/// The ordinary user that root's tests borrow: `tests/install.sh` makes it, with subordinate ids.
+const ORDINARY: &str = "ireko-test";
 
 impl Place {
     /// An empty one, or `None` with one line why: this machine cannot run it.
     pub(crate) fn new() -> Option<Self> {
-        let place = Self { dir: tempfile::Builder::new().prefix("ireko-it-").tempdir().unwrap() };
+        Self::of(None)
+    }
+
+    /// An empty one for an ordinary user, whoever runs the tests.
+    pub(crate) fn ordinary() -> Option<Self> {
+        if !is_root() {
+            return Self::new();
+        }
+        let ready = as_user("test", ORDINARY).args(["-x", env!("CARGO_BIN_EXE_ireko")]).output();
+        if !ready.is_ok_and(|output| output.status.success()) {
+            eprintln!(
+                "skipped because there is no user `{ORDINARY}` who can run the binary (tests/install.sh)"
+            );
+            return None;
+        }
+        Self::of(Some(ORDINARY))
+    }
+
+    /// The same place for the one who runs the tests, who is root.
+    pub(crate) fn into_root(mut self) -> Self {
+        self.user = None;
+        self
+    }
+
+    fn of(user: Option<&'static str>) -> Option<Self> {
+        let place = Self { dir: tempfile::Builder::new().prefix("ireko-it-").tempdir().unwrap(), user };
         fs::create_dir(place.context()).unwrap();
+        if let Some(user) = user {
+            let ids = Command::new("chown").arg("-R").arg(user).arg(place.path("")).output().unwrap();
+            assert!(ids.status.success());
+        }
         let doctor = place.ireko(&["doctor"]);
         if doctor.code != 0 {
             eprintln!(
@@ -69,7 +110,16 @@ impl Place {
 
     /// One whose store has the image `base`: a static busybox with its applets and a few users.
     pub(crate) fn with_base() -> Option<Self> {
-        let place = Self::new()?;
+        Self::new()?.and_base()
+    }
+
+    /// The same for an ordinary user.
+    pub(crate) fn ordinary_with_base() -> Option<Self> {
+        Self::ordinary()?.and_base()
+    }
+
+    fn and_base(self) -> Option<Self> {
+        let place = self;
         let Some(busybox) =
             ["/bin/busybox", "/usr/bin/busybox"].iter().map(Path::new).find(|path| path.exists())
         else {
@@ -116,7 +166,18 @@ impl Place {
 
     /// The binary, with this store, before it starts.
     pub(crate) fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_ireko"));
+        self.command_by(&[], args)
+    }
+
+    /// The same started by another program, such as `taskset`.
+    pub(crate) fn command_by(&self, starter: &[&str], args: &[&str]) -> Command {
+        let mut words: Vec<&str> = starter.to_vec();
+        words.push(env!("CARGO_BIN_EXE_ireko"));
+        let mut command = match self.user {
+            Some(user) => as_user(words[0], user),
+            None => Command::new(words[0]),
+        };
+        command.args(&words[1..]);
         command.args(args).current_dir(self.dir.path()).env("IREKO_HOME", self.store()).stdin(Stdio::null());
         for name in
             ["SOURCE_DATE_EPOCH", "NO_COLOR", "http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"]
@@ -172,6 +233,42 @@ impl Place {
         serde_json::from_str::<Value>(&text).unwrap()[0].clone()
     }
 
+    /// The image id of a name.
+    #[track_caller]
+    pub(crate) fn id(&self, name: &str) -> String {
+        let text = self.ireko(&["inspect", name]).ok().stdout;
+        serde_json::from_str::<Value>(&text).unwrap()[0]["Id"].as_str().unwrap().to_owned()
+    }
+
+    /// The config of an image, as it lies in the store.
+    #[track_caller]
+    pub(crate) fn config(&self, name: &str) -> Value {
+        let id = self.id(name);
+        let hex = id.strip_prefix("sha256:").unwrap();
+        let bytes = fs::read(self.store().join("blobs/sha256").join(&hex[..2]).join(hex)).unwrap();
+        serde_json::from_slice(&bytes).unwrap()
+    }
+
+    /// The hexadecimal diff ids of an image, bottom first.
+    #[track_caller]
+    pub(crate) fn layers(&self, name: &str) -> Vec<String> {
+        let config = self.config(name);
+        let ids = config["rootfs"]["diff_ids"].as_array().unwrap();
+        ids.iter().map(|id| id.as_str().unwrap().strip_prefix("sha256:").unwrap().to_owned()).collect()
+    }
+
+    /// The content id of each layer of an image, bottom first.
+    #[track_caller]
+    pub(crate) fn contents(&self, name: &str) -> Vec<String> {
+        let of = |diff: &String| {
+            let bytes = fs::read(self.store().join("layers").join(diff).join("info")).unwrap();
+            // The first line is the seal.
+            let body = bytes.splitn(2, |byte| *byte == b'\n').nth(1).unwrap();
+            serde_json::from_slice::<Value>(body).unwrap()["content"].to_string()
+        };
+        self.layers(name).iter().map(of).collect()
+    }
+
     /// The store must be sound.
     #[track_caller]
     pub(crate) fn sound(&self) {
@@ -192,4 +289,23 @@ impl Drop for Place {
         // Files of subordinate ids are the store's to remove.
         let _ = self.command(&["cache", "prune", "--all", "-f"]).output();
     }
+}
+
+/// Whether the tests run as root.
+pub(crate) fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// A command of the ordinary user: of the one who runs the tests, or of the one whom root borrows.
+pub(crate) fn as_ordinary(program: &str) -> Command {
+    if is_root() { as_user(program, ORDINARY) } else { Command::new(program) }
+}
+
+/// A command of another user, with that user's home and nothing else of this one.
+fn as_user(program: &str, user: &str) -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid", user, "--regid", user, "--init-groups", program]);
+    command.env("HOME", format!("/home/{user}")).env("USER", user).env_remove("XDG_RUNTIME_DIR");
+    command.env_remove("XDG_DATA_HOME");
+    command
 }

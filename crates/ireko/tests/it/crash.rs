@@ -1,0 +1,164 @@
+//! Builds that are killed or interrupted at any moment: the store stays sound, the next build is right.
+
+use crate::support::Place;
+use std::fs;
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+const DOCKERFILE: &str = "FROM base AS one\nCOPY . /in/\nRUN cat /in/d/* | sha256sum >/sum\nRUN seq 20000 >/seq; mkdir /dir; ln -s seq /dir/link; rm /in/a\n\
+    FROM base AS two\nARG N\nRUN --mount=type=cache,target=/m --mount=type=bind,target=/c echo $N >>/m/n; cp -r /c/d /d\nWORKDIR /w\n\
+    FROM base\nCOPY --from=one /sum /seq /out/\nCOPY --from=two /d /d/\nRUN cat /out/seq >/last; rm -r /d/1\n";
+
+fn context(place: &Place) {
+    place.dockerfile(DOCKERFILE);
+    place.file("a", "a");
+    for at in 0..50 {
+        place.file(&format!("d/{at}"), &"text\n".repeat(at + 1));
+    }
+}
+
+/// A build that may not finish; `n` keeps one of its steps from being a hit.
+fn start(place: &Place, n: u32) -> Child {
+    let tag = format!("app{}", n % 3);
+    let arg = format!("N={n}");
+    let out = format!("type=oci,dest=out{}.tar", n % 3);
+    let mut args = vec!["build", "-q", "-t", &tag, "--build-arg", &arg, "context"];
+    if n.is_multiple_of(4) {
+        args.extend(["-o", &out]);
+    }
+    if n.is_multiple_of(3) {
+        args.push("--no-cache");
+    }
+    place.command(&args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("a process")
+}
+
+/// Repeatable moments that are spread evenly.
+struct Moments(u64);
+
+impl Moments {
+    fn next(&mut self, below: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % below
+    }
+}
+
+/// How long a whole build takes here, in microseconds.
+fn length(place: &Place) -> u64 {
+    let begin = Instant::now();
+    assert!(start(place, 3).wait().expect("an end").success());
+    u64::try_from(begin.elapsed().as_micros()).expect("a short build")
+}
+
+/// What a clean store gives.
+fn expected(place: &Place) -> Vec<String> {
+    place.build(&["--build-arg", "N=0", "--no-cache"]).ok();
+    place.contents("app")
+}
+
+#[track_caller]
+fn aftermath(place: &Place, expected: &[String]) {
+    place.sound();
+    place.nothing_mounted();
+    place.build(&["--build-arg", "N=0"]).ok();
+    assert_eq!(place.contents("app"), expected);
+    assert_eq!(place.inside("wc -l </last"), "20000\n");
+    place.sound();
+    place.ireko(&["cache", "prune", "-f", "--unused-for", "0s"]).ok();
+    for dir in ["tmp", "trash", "leases"] {
+        let left: Vec<_> = fs::read_dir(place.store().join(dir)).expect("a directory").flatten().collect();
+        assert!(left.is_empty(), "left in {dir}: {left:?}");
+    }
+    assert_eq!(alive(place), Vec::<String>::new());
+}
+
+/// Processes that have something to do with the place.
+fn alive(place: &Place) -> Vec<String> {
+    let dir = place.path("").display().to_string();
+    let dir = dir.trim_end_matches('/');
+    let mut found = Vec::new();
+    for process in fs::read_dir("/proc").expect("processes").flatten() {
+        let mounts = fs::read_to_string(process.path().join("mounts")).unwrap_or_default();
+        let environment = fs::read(process.path().join("environ")).unwrap_or_default();
+        if mounts.contains(dir) || String::from_utf8_lossy(&environment).contains(dir) {
+            found.push(fs::read_to_string(process.path().join("cmdline")).unwrap_or_default());
+        }
+    }
+    found
+}
+
+#[test]
+fn killed_builds_leave_a_sound_store() {
+    let Some(place) = Place::with_base() else { return };
+    context(&place);
+    let expected = expected(&place);
+    let length = length(&place);
+    let mut moments = Moments(4);
+    let mut killed = 0;
+    for round in 0..24 {
+        let mut builds: Vec<Child> = (0..3).map(|at| start(&place, round * 3 + at)).collect();
+        let begin = Instant::now();
+        let mut ends: Vec<u64> = builds.iter().map(|_| moments.next(length)).collect();
+        ends.sort_unstable();
+        for (build, end) in builds.iter_mut().zip(ends) {
+            std::thread::sleep(Duration::from_micros(end).saturating_sub(begin.elapsed()));
+            killed += usize::from(build.try_wait().expect("a state").is_none());
+            build.kill().expect("a signal");
+        }
+        for mut build in builds {
+            build.wait().expect("an end");
+        }
+    }
+    assert!(killed >= 50, "only {killed} builds were still running when they were killed");
+    aftermath(&place, &expected);
+}
+
+#[test]
+fn interrupted_builds_end_with_130_and_leave_nothing() {
+    let Some(place) = Place::with_base() else { return };
+    context(&place);
+    let expected = expected(&place);
+    let length = length(&place);
+    let mut moments = Moments(5);
+    let mut interrupted = 0;
+    for round in 0..24 {
+        let mut build = start(&place, round);
+        std::thread::sleep(Duration::from_micros(moments.next(length)));
+        let signal =
+            if round % 2 == 0 { rustix::process::Signal::TERM } else { rustix::process::Signal::INT };
+        let _ = rustix::process::kill_process(rustix::process::Pid::from_child(&build), signal);
+        let status = build.wait().expect("an end");
+        // Before the first instruction of the program there is no handler yet.
+        match (status.code(), std::os::unix::process::ExitStatusExt::signal(&status)) {
+            (Some(130), _) => interrupted += 1,
+            (Some(0), _) | (None, Some(_)) => {}
+            other => panic!("round {round}: ended with {other:?}"),
+        }
+        assert_eq!(alive(&place), Vec::<String>::new(), "round {round}");
+        place.nothing_mounted();
+    }
+    assert!(interrupted >= 8, "only {interrupted} builds were interrupted");
+    aftermath(&place, &expected);
+}
+
+#[test]
+fn a_long_step_ends_at_once() {
+    let Some(place) = Place::with_base() else { return };
+    place.dockerfile("FROM base\nRUN trap '' TERM INT; echo started; (sleep 1000 &); sleep 1000\n");
+    let mut build = place
+        .command(&["build", "--progress=plain", "-t", "app", "context"])
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("a process");
+    let lines = std::io::BufRead::lines(std::io::BufReader::new(build.stderr.take().expect("a pipe")));
+    let mut lines = lines.map_while(Result::ok);
+    assert!(lines.any(|line| line.contains("| ") && line.contains("started")));
+    let begin = Instant::now();
+    rustix::process::kill_process(rustix::process::Pid::from_child(&build), rustix::process::Signal::TERM)
+        .expect("a signal");
+    drop(lines);
+    assert_eq!(build.wait().expect("an end").code(), Some(130));
+    assert!(begin.elapsed() < Duration::from_secs(10), "it took {:?}", begin.elapsed());
+    assert_eq!(alive(&place), Vec::<String>::new());
+    place.nothing_mounted();
+    place.sound();
+}
