@@ -197,8 +197,8 @@ fn set(mount: &mut Mount, key: &str, value: &str, field: &str) -> Result<(), Str
         "id" => mount.id = Some(value.to_owned()),
         "sharing" => mount.sharing = Some(sharing(value)?),
         "mode" => mount.mode = Some(number(key, value, 8)?),
-        "uid" => mount.uid = Some(number(key, value, 10)?),
-        "gid" => mount.gid = Some(number(key, value, 10)?),
+        "uid" => mount.uid = Some(owner(key, value)?),
+        "gid" => mount.gid = Some(owner(key, value)?),
         "env" => mount.env = Some(value.to_owned()),
         _ => {
             let near = did_you_mean(key, &KEYS);
@@ -261,6 +261,14 @@ pub(crate) fn boolean(key: &str, value: &str) -> Result<bool, String> {
         "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
         "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
         _ => Err(format!("invalid value for {key}: {value}")),
+    }
+}
+
+/// A user's or group's number. The last one means "no change" to the kernel.
+fn owner(key: &str, value: &str) -> Result<u32, String> {
+    match number(key, value, 10)? {
+        u32::MAX => Err(format!("invalid value {value} for {key}")),
+        number => Ok(number),
     }
 }
 

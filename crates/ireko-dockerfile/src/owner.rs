@@ -27,7 +27,8 @@ pub fn parse(text: &str) -> Owner {
 
 fn id(text: &str) -> Option<Id> {
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    match text.parse().ok().filter(|_| digits) {
+    // The last number means "no change" to the kernel.
+    match text.parse().ok().filter(|&number| digits && number != u32::MAX) {
         Some(number) => Some(Id::Number(number)),
         None if text.is_empty() => None,
         None => Some(Id::Name(text.to_owned())),
@@ -45,6 +46,7 @@ mod tests {
         assert_eq!(parse("bin"), Owner { user: name("bin"), group: None });
         assert_eq!(parse(":0"), Owner { user: None, group: Some(Id::Number(0)) });
         assert_eq!(parse("99999999999"), Owner { user: name("99999999999"), group: None });
+        assert_eq!(parse("4294967295"), Owner { user: name("4294967295"), group: None });
         assert_eq!(parse("+1"), Owner { user: name("+1"), group: None });
     }
 }
