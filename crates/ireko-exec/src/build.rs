@@ -251,7 +251,7 @@ impl<'a> Driver<'a> {
                 let (performer, answers) = (self.performer, answers.clone());
                 let errors = self.errors;
                 scope.spawn(move || {
-                    let answer = performer.select(&job);
+                    let answer = caught(|| performer.select(&job));
                     let _ = answers.send(select_report(node, answer, errors));
                 });
             }
@@ -263,7 +263,7 @@ impl<'a> Driver<'a> {
                 let errors = self.errors;
                 let began = Instant::now();
                 scope.spawn(move || {
-                    let outcome = performer.perform(&job);
+                    let outcome = caught(|| performer.perform(&job));
                     let _ = answers.send(perform_report(node, outcome, began, errors));
                 });
             }
@@ -287,12 +287,13 @@ impl<'a> Driver<'a> {
         Answer::Found(node, ireko_graph::Layer { content: record.content, diff: record.diff })
     }
 
+    /// Whether anything that the node stands on ran in this build.
     fn machine_ran_below(&self, node: NodeId) -> bool {
-        self.request
-            .graph
-            .node(node)
-            .needs()
-            .any(|need| self.ran.contains(&need) || self.machine_ran_below(need))
+        if self.ran.is_empty() {
+            return false;
+        }
+        let below = self.request.graph.reachable(&[node]);
+        self.ran.iter().any(|ran| *ran != node && below[ran.0 as usize])
     }
 
     /// Finds out, and says, why a step has to run.
@@ -324,7 +325,11 @@ impl<'a> Driver<'a> {
     }
 
     fn job_alone(&self, node: NodeId, key: Option<Key>) -> Job {
-        let base = self.machine.base_tree(node).unwrap_or_else(Tree::empty);
+        // What does not look at the tree below is the same whether that is decided yet or not.
+        let base = match self.request.graph.node(node).op.ignores_base() {
+            true => Tree::empty(),
+            false => self.machine.base_tree(node).unwrap_or_else(Tree::empty),
+        };
         let graph = &self.request.graph;
         let inputs = graph
             .node(node)
@@ -416,6 +421,12 @@ fn announce(request: &Request, surroundings: &Surroundings) {
             platform: None,
         });
     }
+}
+
+/// What a worker answers, also where it panics: the driver waits for an answer to everything that it asked.
+fn caught<T>(work: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(work))
+        .unwrap_or_else(|_| Err(Fault::failed(Blame::Bug, "ireko panicked here; the message stands above")))
 }
 
 fn select_report(

@@ -324,11 +324,18 @@ impl Machine {
         }
     }
 
+    /// Everything above a node whose tree became another begins again. Each node is visited once: the ways to it may
+    /// be more than can be counted.
     fn unsettle_users(&mut self, node: NodeId) {
         let graph = Arc::clone(&self.graph);
-        for user in graph.ids().filter(|id| graph.node(*id).needs().any(|need| need == node)) {
+        let mut moved = vec![false; self.slots.len()];
+        moved[node.0 as usize] = true;
+        for user in graph.ids().skip(node.0 as usize + 1) {
+            if !graph.node(user).needs().any(|need| moved[need.0 as usize]) {
+                continue;
+            }
             let slot = self.slot(user);
-            let had_tree = slot.tree.is_some();
+            moved[user.0 as usize] = slot.tree.is_some();
             match slot.state {
                 State::Selecting | State::LookingUp | State::Running => slot.outdated = true,
                 _ => {
@@ -337,9 +344,6 @@ impl Machine {
                     slot.key = None;
                     slot.layer = None;
                 }
-            }
-            if had_tree {
-                self.unsettle_users(user);
             }
         }
     }

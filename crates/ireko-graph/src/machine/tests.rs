@@ -223,3 +223,30 @@ fn equal_content_cuts_off_and_keys_can_be_asked_for_instead() {
         assert_eq!(trees[0] == trees[1], same);
     }
 }
+
+#[test]
+fn more_ways_than_can_be_counted_are_walked_once() {
+    let mut graph = Graph::default();
+    for at in 0..64_u32 {
+        let below = at.checked_sub(1).map(NodeId);
+        let op = copy_op(&at.to_string(), false, below.iter().count());
+        let inputs = below.into_iter().collect();
+        graph.nodes.push(Node { op, base: below, inputs, about: About::default(), no_cache: false });
+    }
+    let mut world = fresh_world();
+    let mut machine = drive(&graph, &mut world, &mut Dice(0), None);
+    let last = NodeId(63);
+    let before = machine.tree(last).cloned();
+    machine.handle(Event::OutputGone(NodeId(0)));
+    let mut asked = 0;
+    while let Some(command) = machine.next_command() {
+        asked += 1;
+        let event = match command {
+            Command::Perform(node, _) => Event::Performed(node, layer_of(Key([9; 32]))),
+            other => world.answer(&machine, &graph, &other),
+        };
+        machine.handle(event);
+    }
+    assert!(machine.is_settled() && asked < 64 * 4);
+    assert_ne!(machine.tree(last).cloned(), before);
+}
