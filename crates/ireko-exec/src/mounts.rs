@@ -6,7 +6,6 @@ use crate::perform::{Job, Performer};
 use crate::secrets::SecretValue;
 use crate::selection::Picked;
 use crate::snapshotter::Snapshotter;
-use crate::source::FileSource;
 use ireko_graph::op::{FilesFrom, Mount as MountOp, MountKind, Run};
 use ireko_layer::{Follow, TreePath};
 use ireko_oci::GuestPath;
@@ -14,6 +13,7 @@ use ireko_report::Blame;
 use ireko_store::{CacheMount, MountRequest};
 use ireko_sys::mount;
 use ireko_sys::sandbox::{Mount, MountSource};
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::{self, Permissions};
 use std::io;
@@ -66,7 +66,21 @@ struct Preparing<'p, 'a> {
     scratch: &'p Path,
     /// A file system in memory, for what must never be on disk.
     memory: Option<PathBuf>,
+    /// The directories of the cache mounts, by their position.
+    caches: BTreeMap<usize, PathBuf>,
     done: Mounted,
+}
+
+/// A cache that a step asks for, maybe at several places.
+struct Cache {
+    mode: u32,
+    uid: u32,
+    gid: u32,
+    sharing: ireko_store::Sharing,
+    /// What it begins with.
+    seed: Option<Arc<Picked>>,
+    /// Positions of its mounts.
+    at: Vec<usize>,
 }
 
 /// Makes a step's mounts ready. `scratch` is a directory of the step's own.
@@ -84,8 +98,16 @@ pub(crate) fn prepare(
         _caches: Vec::new(),
         _attached: Vec::new(),
     };
-    let mut preparing =
-        Preparing { performer, job, fresh: freshness::matters(run), scratch, memory: None, done };
+    let mut preparing = Preparing {
+        performer,
+        job,
+        fresh: freshness::matters(run),
+        scratch,
+        memory: None,
+        caches: BTreeMap::new(),
+        done,
+    };
+    preparing.take_caches(run)?;
     let mut selections = 0;
     for (at, op) in run.mounts.iter().enumerate() {
         preparing.one(at, op, &mut selections)?;
@@ -122,9 +144,11 @@ impl Preparing<'_, '_> {
                 *selections += 1;
                 self.add(MountSource::Bind(path), &op.target, !writable);
             }
-            MountKind::Cache { read_only, .. } => {
-                let dir = self.cache(op)?;
-                self.add(MountSource::Bind(dir), &op.target, *read_only);
+            MountKind::Cache { read_only, from, .. } => {
+                *selections += usize::from(*from != FilesFrom::Empty);
+                if let Some(dir) = self.caches.get(&at).cloned() {
+                    self.add(MountSource::Bind(dir), &op.target, *read_only);
+                }
             }
             MountKind::Tmpfs { size } => {
                 let mount = MountSource::Tmpfs { size: *size, mode: 0o1777 };
@@ -211,27 +235,57 @@ impl Preparing<'_, '_> {
         Ok(point.join(inside.as_path()))
     }
 
-    fn cache(&mut self, op: &MountOp) -> Result<PathBuf, Fault> {
-        let MountKind::Cache { id, sharing, from, source, mode, uid, gid, .. } = &op.kind else {
-            return Err(Fault::failed(Blame::Bug, "a cache mount was expected"));
-        };
-        let seed = match from {
-            FilesFrom::Empty => None,
-            _ => Some(self.seed(from, source)?),
-        };
+    /// Takes the caches of a step, each once and all steps in the same order: two that want each other's would wait for
+    /// ever, and so would one that waits for itself.
+    fn take_caches(&mut self, run: &Run) -> Result<(), Fault> {
+        for (id, cache) in self.wanted_caches(run)? {
+            let mount = self.cache(&id, &cache)?;
+            self.caches.extend(cache.at.iter().map(|at| (*at, mount.dir().to_owned())));
+            self.done._caches.push(mount);
+        }
+        Ok(())
+    }
+
+    fn wanted_caches(&self, run: &Run) -> Result<BTreeMap<String, Cache>, Fault> {
+        use ireko_store::Sharing;
+        let mut wanted: BTreeMap<String, Cache> = BTreeMap::new();
+        let mut selections = 0;
+        for (at, op) in run.mounts.iter().enumerate() {
+            let seeded = op.kind.reads_files();
+            selections += usize::from(seeded);
+            let MountKind::Cache { id, sharing, mode, uid, gid, .. } = &op.kind else { continue };
+            let seed = if seeded { Some(self.performer.picked(self.job, selections - 1)?) } else { None };
+            // As with BuildKit, a cache begun with another owner, mode or content is another cache.
+            let begun = seed.as_ref().map_or(String::new(), |picked| picked.id().hex());
+            let name = format!("{id}\n{mode:o} {uid}:{gid} {begun}").trim_end().to_owned();
+            let sharing = match sharing {
+                ireko_graph::op::Sharing::Shared => Sharing::Shared,
+                ireko_graph::op::Sharing::Private => Sharing::Private,
+                ireko_graph::op::Sharing::Locked => Sharing::Locked,
+            };
+            let (mode, uid, gid) = (*mode, *uid, *gid);
+            let new = || Cache { mode, uid, gid, sharing, seed, at: Vec::new() };
+            let cache = wanted.entry(name).or_insert_with(new);
+            cache.at.push(at);
+            // The strictest wish counts.
+            cache.sharing = match (cache.sharing, sharing) {
+                (Sharing::Locked, _) | (_, Sharing::Locked) => Sharing::Locked,
+                (Sharing::Private, _) | (_, Sharing::Private) => Sharing::Private,
+                _ => Sharing::Shared,
+            };
+        }
+        Ok(wanted)
+    }
+
+    fn cache(&self, id: &str, cache: &Cache) -> Result<CacheMount, Fault> {
         let prepare = |dir: &Path| -> io::Result<()> {
-            if let Some(picked) = &seed {
+            if let Some(picked) = &cache.seed {
                 picked
                     .lay_out(dir)
                     .map_err(|_| io::Error::other("the files to begin with cannot be laid out"))?;
             }
-            fs::set_permissions(dir, Permissions::from_mode(*mode))?;
-            chown(dir, Some(*uid), Some(*gid))
-        };
-        let sharing = match sharing {
-            ireko_graph::op::Sharing::Shared => ireko_store::Sharing::Shared,
-            ireko_graph::op::Sharing::Private => ireko_store::Sharing::Private,
-            ireko_graph::op::Sharing::Locked => ireko_store::Sharing::Locked,
+            fs::set_permissions(dir, Permissions::from_mode(cache.mode))?;
+            chown(dir, Some(cache.uid), Some(cache.gid))
         };
         let node = self.job.node;
         let waiting = |what: &str| {
@@ -243,19 +297,12 @@ impl Preparing<'_, '_> {
                 total: None,
             });
         };
-        // As with BuildKit, a cache begun with another owner, mode or content is another cache.
-        let begun = seed.as_ref().map_or(String::new(), |picked| picked.id().hex());
-        let id = format!("{id}\n{mode:o} {uid}:{gid} {begun}");
-        let request = MountRequest { id: id.trim_end(), sharing, prepare: &prepare };
-        let mount = self.performer.store().cache_mount(&request, &waiting)?;
-        let dir = mount.dir().to_owned();
-        self.done._caches.push(mount);
-        Ok(dir)
-    }
-
-    fn seed(&self, from: &FilesFrom, source: &GuestPath) -> Result<Picked, Fault> {
-        let files: FileSource<'_> = self.performer.file_source(self.job, from)?;
-        Ok(crate::selection::pick_mount(&files, source)?)
+        let give_up = || self.performer.cancel().is_asked();
+        let request = MountRequest { id, sharing: cache.sharing, prepare: &prepare, give_up: &give_up };
+        self.performer.store().cache_mount(&request, &waiting).map_err(|error| match error {
+            ireko_store::Error::GaveUp => Fault::Cancelled,
+            other => other.into(),
+        })
     }
 
     fn secret(&mut self, at: usize, op: &MountOp) -> Result<(), Fault> {

@@ -205,7 +205,8 @@ impl<'a> Performer<'a> {
                 }
             }
             (Op::Run(run), Selection::Mount(at)) => match &run.mounts.get(*at)?.kind {
-                MountKind::Bind { from: FilesFrom::Input(input), source, .. } => {
+                MountKind::Bind { from: FilesFrom::Input(input), source, .. }
+                | MountKind::Cache { from: FilesFrom::Input(input), source, .. } => {
                     fields.number("input", *input as u64);
                     fields.add("source", source.as_str().as_bytes());
                 }
@@ -226,7 +227,7 @@ impl<'a> Performer<'a> {
         match (op, selection) {
             (Op::Copy(copy), Selection::Copy) => Ok(selection::pick_copy(copy, &source)?),
             (Op::Run(run), Selection::Mount(at)) => match &run.mounts[*at].kind {
-                MountKind::Bind { from, source: path, .. } => {
+                MountKind::Bind { from, source: path, .. } | MountKind::Cache { from, source: path, .. } => {
                     Ok(selection::pick_mount(&source(from)?, path)?)
                 }
                 _ => Err(Fault::failed(Blame::Bug, "a mount without files was to be digested")),

@@ -1,6 +1,6 @@
 //! The build graph: nodes are operations, edges are "needs the file system of".
 
-use crate::op::{FilesFrom, MountKind, Op};
+use crate::op::Op;
 use ireko_oci::GuestPath;
 
 /// Position of a node in its graph.
@@ -69,16 +69,10 @@ impl Node {
         match &self.op {
             Op::Image(_) | Op::MakeDir(_) => Vec::new(),
             Op::Copy(_) => vec![Selection::Copy],
-            Op::Run(run) => {
-                let reads = |kind: &MountKind| match kind {
-                    MountKind::Bind { from, .. } => *from != FilesFrom::Empty,
-                    _ => false,
-                };
-                (0..run.mounts.len())
-                    .filter(|at| reads(&run.mounts[*at].kind))
-                    .map(Selection::Mount)
-                    .collect()
-            }
+            Op::Run(run) => (0..run.mounts.len())
+                .filter(|at| run.mounts[*at].kind.reads_files())
+                .map(Selection::Mount)
+                .collect(),
         }
     }
 

@@ -174,6 +174,16 @@ pub enum MountKind {
     },
 }
 
+impl MountKind {
+    /// Whether it shows, or begins with, files that are part of the step's key. What a cache holds later is not.
+    pub fn reads_files(&self) -> bool {
+        match self {
+            Self::Bind { from, .. } | Self::Cache { from, .. } => *from != FilesFrom::Empty,
+            _ => false,
+        }
+    }
+}
+
 /// Who may use a cache mount at the same time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sharing {

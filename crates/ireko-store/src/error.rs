@@ -48,6 +48,9 @@ pub enum Error {
         /// What came.
         found: Box<Digest>,
     },
+    /// The caller did not want to wait for others any longer.
+    #[error("others hold what was asked for")]
+    GaveUp,
     /// The layer has no form that can be read here.
     #[error("layer `{diff}` is no longer in the store")]
     LayerGone {
@@ -116,7 +119,9 @@ impl Error {
     /// Whose fault it is.
     pub fn blame(&self) -> Blame {
         match self {
-            Self::Io { .. } | Self::Unsuitable { .. } | Self::Format { .. } => Blame::Environment,
+            Self::Io { .. } | Self::Unsuitable { .. } | Self::Format { .. } | Self::GaveUp => {
+                Blame::Environment
+            }
             Self::WrongDigest { .. } | Self::Damaged { .. } => Blame::Environment,
             Self::LayerGone { .. } | Self::BlobGone { .. } => Blame::Environment,
             Self::Layer { cause, .. } => cause.blame(),

@@ -7,6 +7,7 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -36,6 +37,8 @@ pub struct MountRequest<'a> {
     pub sharing: Sharing,
     /// Prepares a directory that was just made (owner, mode, first content); it is not there before this has returned.
     pub prepare: &'a dyn Fn(&Path) -> io::Result<()>,
+    /// Asked again and again while others hold it: whether to wait no longer.
+    pub give_up: &'a dyn Fn() -> bool,
 }
 
 /// A cache mount in use. Dropped, it is free for others.
@@ -133,7 +136,7 @@ impl Store {
             (None, None) => return Ok(None),
             (None, Some(waiting)) => {
                 waiting(request.id);
-                disk::lock(&path, hold)?
+                wait_for(&path, hold, request.give_up)?
             }
         };
         if !disk::is_still_at(&lock, &path) {
@@ -170,6 +173,22 @@ impl Store {
         let trash = self.layout.dir("trash").join(unique_name()?);
         disk::publish(place, &trash)?;
         Ok(Some(trash))
+    }
+}
+
+/// How often a lock that others hold is asked for.
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// Takes a lock as soon as it is free. The kernel's own waiting cannot be ended by a wish to stop.
+fn wait_for(path: &Path, hold: Hold, give_up: &dyn Fn() -> bool) -> Result<Lock> {
+    loop {
+        if let Some(lock) = disk::try_lock(path, hold)? {
+            return Ok(lock);
+        }
+        if give_up() {
+            return Err(Error::GaveUp);
+        }
+        std::thread::sleep(PAUSE);
     }
 }
 

@@ -8,7 +8,7 @@ use crate::prune::PrunePlan;
 use crate::testing;
 
 fn request(id: &str, sharing: Sharing) -> MountRequest<'_> {
-    MountRequest { id, sharing, prepare: &|dir| fs::write(dir.join("prepared"), "") }
+    MountRequest { id, sharing, prepare: &|dir| fs::write(dir.join("prepared"), ""), give_up: &|| false }
 }
 
 fn nobody_waits(_: &str) {
@@ -68,6 +68,16 @@ fn a_mount_in_use_is_not_pruned_and_a_free_one_is() {
 }
 
 #[test]
+fn waiting_ends_when_it_is_to_stop() {
+    let home = testing::home();
+    let store = testing::store(home.path());
+    let _held = store.cache_mount(&request("apt", Sharing::Locked), &nobody_waits).unwrap();
+    let impatient = MountRequest { give_up: &|| true, ..request("apt", Sharing::Locked) };
+    let error = store.cache_mount(&impatient, &|_| {}).unwrap_err();
+    assert!(matches!(error, crate::Error::GaveUp), "{error}");
+}
+
+#[test]
 fn a_mount_whose_preparation_fails_is_not_there() {
     let home = testing::home();
     let store = testing::store(home.path());
@@ -75,6 +85,7 @@ fn a_mount_whose_preparation_fails_is_not_there() {
         id: "x",
         sharing: Sharing::Shared,
         prepare: &|_| Err(io::Error::from(io::ErrorKind::StorageFull)),
+        give_up: &|| false,
     };
     store.cache_mount(&fails, &nobody_waits).unwrap_err();
     let mount = store.cache_mount(&request("x", Sharing::Shared), &nobody_waits).unwrap();

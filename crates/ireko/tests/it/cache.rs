@@ -155,3 +155,28 @@ fn builds_at_the_same_time_share_a_store() {
     }
     place.sound();
 }
+
+#[test]
+fn what_a_cache_mount_begins_with_is_declared() {
+    let Some(place) = Place::with_base() else { return };
+    let dockerfile = "FROM base AS seed\nCOPY f /seed/f\nFROM base\n\
+        RUN --mount=type=cache,id=seeded,from=seed,source=/seed,target=/c cat /c/f >/out\n";
+    for text in ["one\n", "two\n", "one\n"] {
+        place.file("f", text);
+        place.built(dockerfile);
+        assert_eq!(place.inside("cat /out"), text);
+    }
+}
+
+#[test]
+fn locked_caches_never_wait_for_each_other_or_for_themselves() {
+    let Some(place) = Place::with_base() else { return };
+    let mount = |id: &str, target: &str| format!("--mount=type=cache,id={id},sharing=locked,target={target}");
+    let (twice, a, b) = (mount("x", "/twice"), mount("x", "/one"), mount("y", "/two"));
+    place.built(&format!(
+        "FROM base AS a\nRUN {a} {b} {twice} echo a >/one/a && sleep 0.3 && cat /twice/a >/out\n\
+         FROM base AS b\nRUN {b} {a} sleep 0.3; true >/out\n\
+         FROM base\nCOPY --from=a /out /a\nCOPY --from=b /out /b\n"
+    ));
+    assert_eq!(place.inside("cat /a"), "a\n");
+}
