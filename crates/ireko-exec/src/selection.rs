@@ -128,7 +128,9 @@ pub fn pick_mount(source: &FileSource<'_>, path: &GuestPath) -> Result<Picked, F
     let source = source.owned();
     let asked = TreePath::from_guest(path);
     let followed = source.resolve(&asked, Follow::All)?;
-    let item = source.item(&followed)?.ok_or_else(|| missing(&source, path.as_str(), &asked))?;
+    let item = source
+        .item(&followed)?
+        .ok_or_else(|| behind_link(missing(&source, path.as_str(), &followed), &asked, &followed))?;
     let entries = walk::entries(&source, &item, &Filter::default())?;
     let name = asked.file_name().unwrap_or_default().to_vec();
     let mut picks = vec![Pick { source: PickSource::Files(source), name, entries }];
@@ -177,7 +179,7 @@ fn files(
     for path in wanted.matches(source)? {
         let followed = source.resolve(&path, Follow::All)?;
         let Some(item) = source.item(&followed)? else {
-            return Err(missing(source, pattern, &followed));
+            return Err(behind_link(missing(source, pattern, &followed), &path, &followed));
         };
         let entries = walk::entries(source, &item, &filter)?;
         let name = path.file_name().unwrap_or_default().to_vec();
@@ -198,6 +200,19 @@ fn missing(source: &Source, pattern: &str, path: &TreePath) -> FilesError {
         Source::Tree(_) | Source::Empty => walk::nearest_in(source, path),
     };
     FilesError::Missing { pattern: pattern.to_owned(), place: source.place(), why, hint }
+}
+
+/// A path that leads elsewhere by links: the names near the end of the way help nobody who does not know the way.
+fn behind_link(error: FilesError, path: &TreePath, followed: &TreePath) -> FilesError {
+    match error {
+        FilesError::Missing { pattern, place, why, .. } if path != followed => FilesError::Missing {
+            pattern,
+            place,
+            why: format!("; `{path}` leads by links to `/{followed}`, which is not there{why}"),
+            hint: None,
+        },
+        other => other,
+    }
 }
 
 fn inline(name: &str, bytes: &[u8]) -> Result<Pick, FilesError> {
