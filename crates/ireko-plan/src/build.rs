@@ -15,8 +15,8 @@ use ireko_graph::{About, Node, NodeId, Op};
 use ireko_oci::{GuestPath, History, Timestamp};
 use ireko_report::Span;
 
-/// The name under which steps know the main context.
-pub(crate) const MAIN_CONTEXT: &str = "context";
+/// The main context's name in the graph: one that no `--build-context` can have.
+pub const MAIN_CONTEXT: &str = "";
 
 /// One target on its way to the graph.
 pub(crate) struct Build<'a> {

@@ -33,6 +33,7 @@ mod stages;
 mod state;
 mod trigger;
 
+pub use build::MAIN_CONTEXT;
 pub use facts::{Facts, ImageFact, ImageName, Need};
 pub use input::{ContextSpec, NoCache, PlanInput, StepSettings};
 pub use output::{ContextRead, Output, Plan, Planned, UsedImage};

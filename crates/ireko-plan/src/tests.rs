@@ -266,12 +266,12 @@ fn copies() {
          ADD --unpack=false a.tar /\nADD a.tar /\nCOPY --parents a/./b c/\nCOPY <<A <<\"B\" /docs/\n$D \"q\"\nA\n$D\nB\n",
         expect![[r#"
             0 <- - [] mkdir /w user=""
-            1 <- 0 [] copy [Files { from: Context("context"), pattern: "a" }, Files { from: Context("context"), pattern: "b*" }] -> /dst dir=true link=false
-            2 <- 1 [] copy [Files { from: Context("context"), pattern: "x" }] -> /w dir=true link=false
-            3 <- 2 [] copy [Files { from: Context("context"), pattern: "." }] -> /w/sub dir=false link=true
-            4 <- 3 [] copy [Files { from: Context("context"), pattern: "a.tar" }] -> / dir=true link=false
-            5 <- 4 [] copy [Files { from: Context("context"), pattern: "a.tar" }] -> / dir=true link=false
-            6 <- 5 [] copy [Files { from: Context("context"), pattern: "a/./b" }] -> /w/c dir=true link=false
+            1 <- 0 [] copy [Files { from: Context(""), pattern: "a" }, Files { from: Context(""), pattern: "b*" }] -> /dst dir=true link=false
+            2 <- 1 [] copy [Files { from: Context(""), pattern: "x" }] -> /w dir=true link=false
+            3 <- 2 [] copy [Files { from: Context(""), pattern: "." }] -> /w/sub dir=false link=true
+            4 <- 3 [] copy [Files { from: Context(""), pattern: "a.tar" }] -> / dir=true link=false
+            5 <- 4 [] copy [Files { from: Context(""), pattern: "a.tar" }] -> / dir=true link=false
+            6 <- 5 [] copy [Files { from: Context(""), pattern: "a/./b" }] -> /w/c dir=true link=false
             7 <- 6 [] copy [Inline { name: "A", bytes: [47, 100, 115, 116, 32, 34, 113, 34, 10] }, Inline { name: "B", bytes: [36, 68, 10] }] -> /docs dir=true link=false
             0 = 7
                 ARG D=/dst
@@ -293,7 +293,7 @@ fn an_empty_from_is_the_main_context() {
     check(
         "FROM scratch\nCOPY --from= a /b\n",
         expect![[r#"
-        0 <- - [] copy [Files { from: Context("context"), pattern: "a" }] -> /b dir=false link=false
+        0 <- - [] copy [Files { from: Context(""), pattern: "a" }] -> /b dir=false link=false
         0 = 0
           + COPY a /b # buildkit
           {"architecture":"amd64","config":{"Env":["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],"WorkingDir":"/"},"os":"linux","rootfs":{"type":"layers","diff_ids":[]}}
@@ -421,15 +421,15 @@ fn mounts() {
     expect![[r#"
         /root/.cache Cache { id: "/root/.cache", sharing: Shared, from: Empty, source: "/", mode: 493, uid: 0, gid: 0, read_only: false }
         /w/rel Cache { id: "x", sharing: Locked, from: Empty, source: "/", mode: 448, uid: 5, gid: 0, read_only: false }
-        /w Bind { from: Context("context"), source: "/", writable: false }
-        /go.mod Bind { from: Context("context"), source: "/go.mod", writable: true }
+        /w Bind { from: Context(""), source: "/", writable: false }
+        /go.mod Bind { from: Context(""), source: "/go.mod", writable: true }
         /t Bind { from: Input(0), source: "/bin", writable: false }
         /tmp Tmpfs { size: Some(1048576) }
         /run/secrets/key Secret { id: "key", required: false, mode: 256, uid: 0, gid: 0, env: None, file: true }
         /run/secrets Secret { id: "tok", required: false, mode: 256, uid: 0, gid: 0, env: Some("TOKEN"), file: false }
         /f Secret { id: "f", required: true, mode: 288, uid: 0, gid: 0, env: None, file: true }
-        6 "context" ["."]
-        6 "context" ["go.mod"]
+        6 "" ["."]
+        6 "" ["go.mod"]
     "#]].assert_eq(&out);
 }
 
@@ -440,7 +440,7 @@ fn triggers_of_a_base_run_first() {
         expect![[r#"
         asked docker.io/library/trigger:latest
         0 <- - [] image trigger
-        1 <- 0 [] copy [Files { from: Context("context"), pattern: "." }] -> /src dir=false link=false
+        1 <- 0 [] copy [Files { from: Context(""), pattern: "." }] -> /src dir=false link=false
         2 <- 1 [] run ["/bin/sh", "-c", "make $FLAGS"] env=[("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")] cwd=/srv user="app" mounts=[]
         0 = 2
           + ADD trigger.tar /

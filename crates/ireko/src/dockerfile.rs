@@ -4,9 +4,11 @@ use crate::cli::SourceArgs;
 use crate::failure::Failure;
 use ireko_oci::Reference;
 use ireko_plan::ContextSpec;
+use ireko_sys::fsx::open_in_root;
+use rustix::fs::{Mode, OFlags};
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 /// Names of the file that is built, in the order they are tried.
@@ -74,14 +76,14 @@ pub(crate) fn read(args: &SourceArgs, scratch: &Path) -> Result<Source, Failure>
         Context::Dir(_) => PathBuf::from(&name),
         context => context.dir().join(&name),
     };
-    let ignore = ignore_file(context.dir(), if from_stdin { None } else { Some(&beside) })?;
+    let ignore = ignore_file(&context, if from_stdin { None } else { Some(&beside) })?;
     let (named, dirs) = named_contexts(&args.build_context)?;
     Ok(Source { name, text, context, ignore, named, dirs })
 }
 
 fn stdin() -> Result<Vec<u8>, Failure> {
     let mut text = Vec::new();
-    std::io::stdin()
+    io::stdin()
         .lock()
         .read_to_end(&mut text)
         .map_err(|error| Failure::environment("cannot read standard input").cause(error))?;
@@ -114,12 +116,11 @@ fn context(text: &str, scratch: &Path) -> Result<(Context, Option<Vec<u8>>), Fai
 
 /// Standard input is a tar, plain or compressed, or else the text of a Dockerfile.
 fn piped_context(scratch: &Path) -> Result<(Context, Option<Vec<u8>>), Failure> {
-    let failed = |error: std::io::Error| {
-        Failure::environment("cannot read the context from standard input").cause(error)
-    };
+    let failed =
+        |error: io::Error| Failure::environment("cannot read the context from standard input").cause(error);
     let path = scratch.join("stdin");
     let mut file = fs::File::create_new(&path).map_err(failed)?;
-    std::io::copy(&mut std::io::stdin().lock(), &mut file).map_err(failed)?;
+    io::copy(&mut io::stdin().lock(), &mut file).map_err(failed)?;
     file.seek(SeekFrom::Start(0)).map_err(failed)?;
     let mut file = fs::File::open(&path).map_err(failed)?;
     let dir = scratch.join("context");
@@ -141,7 +142,7 @@ fn dockerfile(flag: Option<&str>, context: &Context) -> Result<(String, Vec<u8>)
         // A path is relative to where the command runs, as Docker's is; inside an unpacked context, to its root.
         Some(flag) if matches!(context, Context::Unpacked(_)) => dir.join(flag.trim_start_matches('/')),
         Some(flag) => PathBuf::from(flag),
-        None => match NAMES.iter().map(|name| dir.join(name)).find(|path| path.exists()) {
+        None => match NAMES.iter().map(|name| dir.join(name)).find(|path| path.symlink_metadata().is_ok()) {
             Some(path) => path,
             None => {
                 // A directory that may not be read holds nothing that can be seen.
@@ -163,14 +164,44 @@ fn dockerfile(flag: Option<&str>, context: &Context) -> Result<(String, Vec<u8>)
         Context::Dir(_) => path.display().to_string(),
         _ => path.strip_prefix(dir).unwrap_or(&path).display().to_string(),
     };
-    let text = fs::read(&path)
-        .map_err(|error| Failure::user(format!("cannot read Dockerfile `{name}`")).cause(error))?;
+    // A file named on the command line may be a pipe; one that the context brings along may not.
+    let text = match (flag, context) {
+        (Some(_), Context::Dir(_) | Context::Nothing(_)) => fs::read(&path),
+        _ => read_own(context, &path),
+    };
+    let text =
+        text.map_err(|error| Failure::user(format!("cannot read Dockerfile `{name}`")).cause(error))?;
     Ok((name, text))
+}
+
+/// Reads a file that the context brings along. Links of an unpacked context are followed inside it: what somebody packed
+/// must not show a file of this machine.
+fn read_own(context: &Context, path: &Path) -> io::Result<Vec<u8>> {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let fd = match context {
+        Context::Unpacked(dir) => {
+            let root = fs::File::open(dir)?;
+            open_in_root(&root, path.strip_prefix(dir).unwrap_or(path), flags, Mode::empty())?
+        }
+        Context::Dir(_) | Context::Nothing(_) => rustix::fs::open(path, flags, Mode::empty())?,
+    };
+    let mut file = fs::File::from(fd);
+    let kind = file.metadata()?.file_type();
+    if kind.is_dir() {
+        return Err(io::ErrorKind::IsADirectory.into());
+    }
+    if !kind.is_file() {
+        return Err(io::Error::other("it is no regular file"));
+    }
+    let mut text = Vec::new();
+    file.read_to_end(&mut text)?;
+    Ok(text)
 }
 
 /// `<Dockerfile>.dockerignore` beside the Dockerfile, else `.dockerignore` of the context, as BuildKit; `.containerignore`
 /// counts where there is neither.
-fn ignore_file(dir: &Path, dockerfile: Option<&Path>) -> Result<Option<(String, Vec<u8>)>, Failure> {
+fn ignore_file(context: &Context, dockerfile: Option<&Path>) -> Result<Option<(String, Vec<u8>)>, Failure> {
+    let dir = context.dir();
     let own = dockerfile.map(|path| {
         let mut path = path.as_os_str().to_owned();
         path.push(".dockerignore");
@@ -178,12 +209,12 @@ fn ignore_file(dir: &Path, dockerfile: Option<&Path>) -> Result<Option<(String, 
     });
     let candidates = own.into_iter().chain([dir.join(".dockerignore"), dir.join(".containerignore")]);
     for path in candidates {
-        match fs::read(&path) {
+        match read_own(context, &path) {
             Ok(text) => {
                 let name = path.strip_prefix(dir).unwrap_or(&path).display().to_string();
                 return Ok(Some((name, text)));
             }
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => {
                 return Err(
                     Failure::user(format!("cannot read ignore file `{}`", path.display())).cause(error)

@@ -18,7 +18,7 @@ use ireko_graph::{Graph, NodeId, Op, Policy};
 use ireko_image::{Assembled, Destination, Images, PullPolicy, To};
 use ireko_layer::Time;
 use ireko_oci::{Digest, Reference, Timestamp};
-use ireko_plan::{NoCache, Plan, PlanInput, StepSettings};
+use ireko_plan::{MAIN_CONTEXT, NoCache, Plan, PlanInput, StepSettings};
 use ireko_report::{Event, Sink};
 use ireko_store::Store;
 use serde_json::json;
@@ -304,7 +304,7 @@ pub(crate) fn contexts(
     store: &Arc<Store>,
 ) -> Result<BTreeMap<String, LocalContext>, Failure> {
     let mut contexts = BTreeMap::new();
-    let mut all = vec![("context".to_owned(), source.context.dir().to_owned(), source.ignore.clone())];
+    let mut all = vec![(MAIN_CONTEXT.to_owned(), source.context.dir().to_owned(), source.ignore.clone())];
     for (name, dir) in &source.dirs {
         // A named context has an ignore file of its own, as the main one.
         let ignore = fs::read(dir.join(".dockerignore"))

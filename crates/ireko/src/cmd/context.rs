@@ -12,6 +12,7 @@ use crate::text::{bytes, table};
 use crate::{print, print_json};
 use ireko_exec::Listing;
 use ireko_image::{Images, PullPolicy};
+use ireko_plan::MAIN_CONTEXT;
 use serde_json::json;
 use std::sync::Arc;
 
@@ -71,7 +72,7 @@ pub(crate) fn run(args: &ContextArgs, global: &Global, environment: Environment)
 fn picture(readers: &[Reader], listings: &[(String, Listing)]) -> String {
     let mut out = String::new();
     for (name, listing) in listings {
-        let title = if name == "context" { "context".to_owned() } else { format!("context `{name}`") };
+        let title = if name == MAIN_CONTEXT { "context".to_owned() } else { format!("context `{name}`") };
         out.push_str(&format!("{title}: {} files, {}\n", listing.files, bytes(listing.bytes)));
         let kept_out: u64 = listing.ignored.iter().map(|row| row.entries).sum();
         if kept_out > 0 {
@@ -97,7 +98,8 @@ fn picture(readers: &[Reader], listings: &[(String, Listing)]) -> String {
     }
     out.push_str("read by:\n");
     let rows = readers.iter().map(|one| {
-        let from = if one.context == "context" { String::new() } else { format!("(from `{}`)", one.context) };
+        let from =
+            if one.context == MAIN_CONTEXT { String::new() } else { format!("(from `{}`)", one.context) };
         vec![
             format!("  line {}", one.line),
             format!("{} files", one.files),
@@ -109,12 +111,17 @@ fn picture(readers: &[Reader], listings: &[(String, Listing)]) -> String {
     out
 }
 
+/// The main context is called so in documents too.
+fn shown(name: &str) -> &str {
+    if name == MAIN_CONTEXT { "context" } else { name }
+}
+
 fn document(readers: &[Reader], listings: &[(String, Listing)]) -> serde_json::Value {
     let contexts: Vec<_> = listings
         .iter()
         .map(|(name, listing)| {
             json!({
-                "name": name,
+                "name": shown(name),
                 "files": listing.files,
                 "bytes": listing.bytes,
                 "biggest": listing.biggest.iter().take(SHOWN).map(|(path, size)| json!({"path": path, "bytes": size})).collect::<Vec<_>>(),
@@ -122,6 +129,6 @@ fn document(readers: &[Reader], listings: &[(String, Listing)]) -> serde_json::V
             })
         })
         .collect();
-    let readers: Vec<_> = readers.iter().map(|one| json!({"line": one.line, "instruction": one.text, "context": one.context, "files": one.files, "bytes": one.bytes})).collect();
+    let readers: Vec<_> = readers.iter().map(|one| json!({"line": one.line, "instruction": one.text, "context": shown(&one.context), "files": one.files, "bytes": one.bytes})).collect();
     json!({"contexts": contexts, "read_by": readers})
 }

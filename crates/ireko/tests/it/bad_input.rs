@@ -249,3 +249,42 @@ fn a_store_of_the_future_is_refused() {
     std::fs::write(place.store().join("version"), "ireko store 1\n").expect("a file");
     place.build(&[]).ok();
 }
+
+#[test]
+fn a_packed_context_shows_no_file_of_this_machine() {
+    let Some(place) = Place::new() else { return };
+    std::fs::write(place.path("outside"), "FROM scratch\nPLANTED line\n").unwrap();
+    let link = |name: &str| {
+        let packed = place.path("packed");
+        let _ = std::fs::remove_dir_all(&packed);
+        std::fs::create_dir(&packed).unwrap();
+        std::fs::write(packed.join("Dockerfile"), "FROM scratch\nCOPY . /\n").unwrap();
+        let _ = std::fs::remove_file(packed.join(name));
+        std::os::unix::fs::symlink(place.path("outside"), packed.join(name)).unwrap();
+        let tar = std::process::Command::new("tar").arg("-C").arg(&packed).args(["-c", "."]).output();
+        tar.ok().map(|tar| tar.stdout)
+    };
+    for name in ["Dockerfile", ".dockerignore"] {
+        let Some(tar) = link(name) else { return };
+        let said = place.ireko_fed(&["build", "-q", "-"], &tar);
+        assert!(!said.stderr.contains("PLANTED") && !said.stdout.contains("PLANTED"), "{}", said.stderr);
+    }
+}
+
+#[test]
+fn a_pipe_in_the_context_is_no_dockerfile() {
+    let Some(place) = Place::new() else { return };
+    std::fs::create_dir_all(place.context()).unwrap();
+    let made = std::process::Command::new("mkfifo").arg(place.context().join("Dockerfile")).status();
+    if made.is_ok_and(|status| status.success()) {
+        place.build(&[]).fails(2, &["no regular file"]);
+    }
+}
+
+#[test]
+fn the_number_that_is_no_user_is_refused() {
+    let Some(place) = Place::with_base() else { return };
+    check(&place, "FROM base\nUSER 4294967295\nRUN true\n", 2, &["4294967295"]);
+    check(&place, "FROM base\nCOPY --chown=4294967295:1 . /f\n", 2, &["4294967295"]);
+    check(&place, "FROM base\nRUN --mount=type=cache,target=/c,uid=4294967295 true\n", 2, &["4294967295"]);
+}

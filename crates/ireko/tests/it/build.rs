@@ -174,3 +174,28 @@ fn a_dockerfile_alone_has_an_empty_context() {
     fed("FROM scratch\nCOPY . /all\n").ok();
     fed("FROM scratch\nCOPY a /a\n").fails(2, &["`a` is not in the context", "Dockerfile:2"]);
 }
+
+#[test]
+fn stages_that_stand_on_each_other_twice_are_looked_up_at_once() {
+    let Some(place) = Place::with_base() else { return };
+    let mut text = "FROM base AS s0\nRUN echo x >/x\n".to_owned();
+    for at in 1..60 {
+        let below = at - 1;
+        text.push_str(&format!("FROM s{below} AS s{at}\nCOPY --from=s{below} /x /x{at}\n"));
+    }
+    place.built(&text);
+    // Each stage has two ways to the one below: walking all of them would never end.
+    place.built(&text);
+    place.sound();
+}
+
+#[test]
+fn a_named_context_never_stands_in_for_the_main_one() {
+    let Some(place) = Place::with_base() else { return };
+    place.file("f", "main\n");
+    std::fs::create_dir(place.path("other")).unwrap();
+    std::fs::write(place.path("other/f"), "other\n").unwrap();
+    place.dockerfile("FROM base\nCOPY f /f\n");
+    place.build(&["--build-context", "context=other"]).ok();
+    assert_eq!(place.inside("cat /f"), "main\n");
+}
