@@ -286,10 +286,14 @@ impl<'a> Performer<'a> {
     pub(crate) fn view(&self, tree: &Tree, origins: &[NodeId]) -> Result<View, Fault> {
         let mut indexes = Vec::with_capacity(tree.layers.len());
         for (diff, origin) in tree.layers.iter().zip(origins) {
-            if self.store().layer(diff)?.is_none() {
-                self.demand(diff, *origin)?;
-            }
-            indexes.push(self.store().index(diff)?);
+            let index = match self.store().index(diff) {
+                Err(ireko_store::Error::LayerGone { .. }) => {
+                    self.demand(diff, *origin)?;
+                    self.store().index(diff)?
+                }
+                known => known?,
+            };
+            indexes.push(index);
         }
         Ok(View::new(indexes))
     }
@@ -318,6 +322,11 @@ impl<'a> Performer<'a> {
 
     /// The unpacked layers of a tree, bottom first.
     pub(crate) fn snapshots(&self, tree: &Tree, origins: &[NodeId]) -> Result<Vec<PathBuf>, Fault> {
+        let unpacked = |at: usize| self.store().snapshot(&tree.layers[at], &tree.layers[..at]);
+        let known: Vec<Option<PathBuf>> = (0..tree.layers.len()).map(unpacked).collect::<Result<_, _>>()?;
+        if let Some(known) = known.iter().cloned().collect() {
+            return Ok(known);
+        }
         self.demand_all(tree, origins)?;
         let mut dirs = Vec::with_capacity(tree.layers.len());
         for (at, diff) in tree.layers.iter().enumerate() {
@@ -407,15 +416,16 @@ impl<'a> Performer<'a> {
 
     fn run_on_overlay(&self, job: &Job, run: &Run, ground: Ground, began: Instant) -> Result<Done, Fault> {
         let Ground { below, mut lowers } = ground;
-        let fresh = self.scratch()?;
+        let mut fresh = None;
         if freshness::matters(run) {
             let shown = Shown { tree: &job.base, origins: &job.base_origins, lowers: &lowers };
             let times = freshness::times(self, job, &shown)?;
-            lowers.extend(freshness::lay(&times, &below, &lowers, fresh.path())?);
+            let scratch = fresh.insert(self.scratch()?);
+            lowers.extend(freshness::lay(&times, &below, &lowers, scratch.path())?);
         }
         let draft = self.store().snapshot_draft()?;
+        let started = made_at(&draft.dir())?;
         same_root(&below, &draft.dir())?;
-        let started = clock_of(fresh.path())?;
         let root = RootFs::Overlay(self.overlay(&lowers, Some((&draft.dir(), &draft.work()))));
         let unchanged = run::run_step(self, &Step { job, run, below: &below, upper: &draft.dir() }, root)?;
         let options = ScanOptions { started, attrs: self.attrs(), skip: Vec::new() };
@@ -496,6 +506,12 @@ pub(crate) fn clock_of(dir: &Path) -> Result<Time, Fault> {
         Ok(Time::new(metadata.mtime(), metadata.mtime_nsec() as u32))
     };
     time().map_err(|error| Fault::of(Blame::Environment, &error))
+}
+
+/// When a directory that is still empty was made, by the clock of the file system that a step writes to.
+fn made_at(dir: &Path) -> Result<Time, Fault> {
+    let metadata = std::fs::metadata(dir).map_err(|error| Fault::of(Blame::Environment, &error))?;
+    Ok(Time::new(metadata.mtime(), metadata.mtime_nsec() as u32))
 }
 
 /// The new upper directory is the root of what the step sees: it gets the root's own mode and owner.

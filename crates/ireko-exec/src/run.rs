@@ -100,17 +100,17 @@ pub(crate) fn run_step(
     if performer.cancel().is_asked() {
         return Err(Fault::Cancelled);
     }
-    let (log, log_path) = performer.log(job.node)?;
+    let mut log = Log::default();
     let running = sandbox::spawn(&sandbox).map_err(|error| spawn_fault(&error, &program))?;
     drop(sandbox);
     let made = running.mount_points.clone();
-    let exit = watch(performer, job, running, log, &Mask::new(mounted.secrets()));
+    let exit = watch(performer, job, running, &mut log, &Mask::new(mounted.secrets()));
     sandbox::remove_mount_points(upper, &made).map_err(|error| Fault::of(Blame::Environment, &error))?;
     let exit = exit?;
     match exit {
         Exit::Code(0) => mounted.unchanged(),
         _ if performer.cancel().is_asked() => Err(Fault::Cancelled),
-        exit => Err(exit_fault(exit, run, log_path)),
+        exit => Err(exit_fault(exit, run, log.path())),
     }
 }
 
@@ -181,12 +181,30 @@ fn environment(run: &Run, mounted: &Mounted, home: &str) -> Vec<(OsString, OsStr
     env
 }
 
+/// The file with all that a step wrote; made once it writes something, since most steps are silent.
+#[derive(Default)]
+struct Log(Option<(File, PathBuf)>);
+
+impl Log {
+    fn write(&mut self, performer: &Performer<'_>, job: &Job, bytes: &[u8]) -> Result<(), Fault> {
+        let (file, _) = match &mut self.0 {
+            Some(open) => open,
+            none => none.insert(performer.log(job.node)?),
+        };
+        file.write_all(bytes).map_err(|error| Fault::of(Blame::Environment, &error))
+    }
+
+    fn path(self) -> Option<PathBuf> {
+        self.0.map(|(_, path)| path)
+    }
+}
+
 /// Reads what the step writes until it ends; the wish to stop kills it.
 fn watch(
     performer: &Performer<'_>,
     job: &Job,
     mut running: Running,
-    mut log: File,
+    log: &mut Log,
     mask: &Mask,
 ) -> Result<Exit, Fault> {
     let io = |error: std::io::Error| Fault::of(Blame::Environment, &error);
@@ -212,13 +230,13 @@ fn watch(
             let count = file.read(&mut buffer).unwrap_or(0);
             let bytes = if count == 0 { mask.finish() } else { mask.pass(&buffer[..count]) };
             if !bytes.is_empty() {
-                failure = log.write_all(&bytes).err();
+                failure = log.write(performer, job, &bytes).err();
                 performer.emit(Event::StepLog { node: job.node.0, stream: *stream, bytes });
             }
             count > 0
         });
         if let Some(error) = failure {
-            return Err(io(error).named("cannot write the step's log".to_owned()));
+            return Err(error.named("cannot write the step's log".to_owned()));
         }
     }
     running.wait().map_err(|error| Fault::of(Blame::Environment, &error))
@@ -250,7 +268,7 @@ fn spawn_fault(error: &ireko_sys::Error, program: &str) -> Fault {
     }
 }
 
-fn exit_fault(exit: Exit, run: &Run, log: PathBuf) -> Fault {
+fn exit_fault(exit: Exit, run: &Run, log: Option<PathBuf>) -> Fault {
     let (message, code) = match exit {
         Exit::Code(code) => (format!("the step failed with exit code {code}"), code),
         Exit::Signal(signal) => (format!("the step was killed by signal {signal}"), 128 + signal),
@@ -270,6 +288,6 @@ fn exit_fault(exit: Exit, run: &Run, log: PathBuf) -> Fault {
         hint,
         blame: Blame::Step,
         exit_code: Some(code),
-        log: Some(log),
+        log,
     }))
 }

@@ -77,6 +77,7 @@ impl Store {
             scratched: AtomicU64::new(0),
             warnings: Mutex::new(Vec::new()),
             indexes: Mutex::new(BTreeMap::new()),
+            unpacked: Mutex::new(BTreeMap::new()),
             unsynced: Mutex::new(BTreeMap::new()),
         }))
     }

@@ -15,7 +15,7 @@ use crate::layer::{BlobForm, LayerFile, LayerInfo, NewForms, TarFile, check_diff
 use crate::lease::{Lease, Object};
 use crate::open::unique_name;
 use crate::seal::FORM;
-use crate::store::{Store, Unsynced};
+use crate::store::{KnownForm, Store, Unsynced};
 use crate::verify;
 
 /// A directory being filled that may become a layer's unpacked form. Dropped before that, it never existed.
@@ -173,9 +173,29 @@ impl Store {
         if !self.hold(&Object::Layer(*diff))? {
             return Ok(None);
         }
+        if let Some(dir) = self.known_form(diff, below) {
+            return Ok(Some(dir));
+        }
         let Some(layer) = self.layer_file(diff) else { return Ok(None) };
         self.used(&self.layout.layer(diff).join("info"));
-        self.snapshot_at(&layer, &self.link_name(&layer, below))
+        let dir = self.snapshot_at(&layer, &self.link_name(&layer, below))?;
+        if let Some(dir) = &dir {
+            let chain = layer.leans.then(|| ireko_oci::chain_id(below)).flatten();
+            self.known_forms().insert(*diff, KnownForm { chain, leans: layer.leans, dir: dir.clone() });
+        }
+        Ok(dir)
+    }
+
+    /// A form that this process has found to be whole: nobody takes it away while it is held, so that a stack of many
+    /// layers is judged once and not once a step.
+    fn known_form(&self, diff: &Digest, below: &[Digest]) -> Option<PathBuf> {
+        let KnownForm { chain, leans, dir } = self.known_forms().get(diff).cloned()?;
+        let same = !leans || chain == ireko_oci::chain_id(below);
+        (same && dir.exists()).then_some(dir)
+    }
+
+    fn known_forms(&self) -> std::sync::MutexGuard<'_, std::collections::BTreeMap<Digest, KnownForm>> {
+        self.unpacked.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
     /// Some unpacked directory of the layer that this process can use.

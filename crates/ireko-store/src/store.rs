@@ -24,8 +24,19 @@ pub struct Store {
     pub(crate) scratched: AtomicU64,
     pub(crate) warnings: Mutex<Vec<String>>,
     pub(crate) indexes: Mutex<BTreeMap<Digest, Arc<Index>>>,
+    /// Unpacked forms that were judged good and are held since.
+    pub(crate) unpacked: Mutex<BTreeMap<Digest, KnownForm>>,
     /// Records of forms that were written in this boot and not synced since.
     pub(crate) unsynced: Mutex<BTreeMap<PathBuf, Unsynced>>,
+}
+
+/// An unpacked form that this process found to be whole.
+#[derive(Clone, Debug)]
+pub(crate) struct KnownForm {
+    /// The stack it was unpacked on, where what lies below shows through in it.
+    pub(crate) chain: Option<Digest>,
+    pub(crate) leans: bool,
+    pub(crate) dir: PathBuf,
 }
 
 /// What has to be marked as durable after a sync.

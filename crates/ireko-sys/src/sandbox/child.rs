@@ -81,7 +81,8 @@ fn perform(work: &mut Work<'_>, deed: &Deed) -> Result<()> {
         Deed::Proc => proc(work),
         Deed::Sys { read_only } => sys(work, *read_only),
         Deed::Place { slot, target, directory } => place(work, *slot, target, *directory),
-        Deed::Device { path, host } => device(work, path, host),
+        Deed::Device { path, host, number } => device(work, path, host, *number),
+        Deed::NoMoreDevices(path) => remount(path, libc::MS_NODEV),
         Deed::Dir { path, mode } => raw::mkdirat(raw::AT_CWD, path, *mode),
         Deed::Link { path, text } => raw::symlinkat(text, raw::AT_CWD, path),
         Deed::Mask(path) => mask(path),
@@ -259,11 +260,19 @@ fn remount(path: &CStr, added: c_ulong) -> Result<()> {
     raw::mount(None, path, None, libc::MS_REMOUNT | libc::MS_BIND | had | added, None)
 }
 
-fn device(work: &Work<'_>, path: &CStr, host: &CStr) -> Result<()> {
-    raw::mknodat(raw::AT_CWD, path, libc::S_IFREG | 0o666, 0)?;
-    let outer = raw::clone_tree(work.old_root, host, false)?;
-    raw::move_mount(outer, raw::AT_CWD, path)?;
-    raw::close(outer);
+fn device(work: &Work<'_>, path: &CStr, host: &CStr, number: u32) -> Result<()> {
+    let node = match raw::mknodat(raw::AT_CWD, path, libc::S_IFCHR | 0o666, number) {
+        // Mounted onto itself, it can be opened where its surroundings soon refuse devices.
+        Ok(()) => raw::clone_tree(raw::AT_CWD, path, false)?,
+        // In a user namespace. Changing the mode or owner of the host's is refused there just so.
+        Err(Errno(libc::EPERM)) => {
+            raw::mknodat(raw::AT_CWD, path, libc::S_IFREG | 0o666, 0)?;
+            raw::clone_tree(work.old_root, host, false)?
+        }
+        Err(errno) => return Err(errno),
+    };
+    raw::move_mount(node, raw::AT_CWD, path)?;
+    raw::close(node);
     Ok(())
 }
 

@@ -253,10 +253,12 @@ impl Plan {
         const PLAIN: c_ulong = libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC;
         let held = sandbox.security == Security::Default;
         self.push(Deed::Proc);
-        let devices = if held { libc::MS_NODEV } else { 0 };
-        let dev = libc::MS_NOSUID | libc::MS_STRICTATIME | devices;
+        let dev = libc::MS_NOSUID | libc::MS_STRICTATIME;
         self.mount(c"tmpfs", "/dev", dev, "mode=755,size=65536k")?;
         self.dev_files()?;
+        if held {
+            self.push(Deed::NoMoreDevices(text("/dev")?));
+        }
         let devpts = libc::MS_NOSUID | libc::MS_NOEXEC;
         self.mount(c"devpts", "/dev/pts", devpts, "newinstance,ptmxmode=0666,mode=0620,gid=5")?;
         self.mount(c"tmpfs", "/dev/shm", PLAIN, &format!("mode=1777,size={}", sandbox.shm_size))?;
@@ -279,7 +281,14 @@ impl Plan {
     }
 
     fn dev_files(&mut self) -> Result<()> {
-        const NODES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
+        const NODES: [(&str, u32, u32); 6] = [
+            ("null", 1, 3),
+            ("zero", 1, 5),
+            ("full", 1, 7),
+            ("random", 1, 8),
+            ("urandom", 1, 9),
+            ("tty", 5, 0),
+        ];
         const LINKS: [(&str, &str); 6] = [
             ("fd", "/proc/self/fd"),
             ("stdin", "/proc/self/fd/0"),
@@ -288,10 +297,11 @@ impl Plan {
             ("core", "/proc/kcore"),
             ("ptmx", "pts/ptmx"),
         ];
-        for name in NODES {
+        for (name, major, minor) in NODES {
             self.push(Deed::Device {
                 path: text(&format!("/dev/{name}"))?,
                 host: text(&format!("dev/{name}"))?,
+                number: major << 8 | minor,
             });
         }
         for (name, to) in LINKS {
@@ -383,7 +393,10 @@ impl Plan {
         }
         self.push(Deed::ClearInherited { keep });
         let identity = &sandbox.identity;
-        self.push(Deed::Become { uid: identity.uid, gid: identity.gid, groups: identity.groups.clone() });
+        // As Docker: who drops the group it runs in still is in it, so a file closed to the group stays closed.
+        let others = identity.groups.iter().copied().filter(|group| *group != identity.gid);
+        let groups = std::iter::once(identity.gid).chain(others).collect();
+        self.push(Deed::Become { uid: identity.uid, gid: identity.gid, groups });
         // Becoming somebody else made the kernel forget it.
         self.push(Deed::DieWithParent);
         self.push(Deed::Umask(0o022));
@@ -391,7 +404,7 @@ impl Plan {
 }
 
 /// Device files that a command makes or finds cannot be opened, as Docker's device cgroup has it: with the
-/// capability to make one, root could reach the host's disks. Those of /dev are bound from the host, one by one.
+/// capability to make one, root could reach the host's disks. Those of /dev are mounts of their own, one by one.
 fn device_attributes(sandbox: &Sandbox) -> u64 {
     match sandbox.security {
         Security::Default => libc::MOUNT_ATTR_NODEV,

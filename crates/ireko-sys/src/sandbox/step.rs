@@ -46,8 +46,11 @@ pub(super) enum Deed {
     Sys { read_only: bool },
     /// Place something taken earlier.
     Place { slot: Slot, target: CString, directory: bool },
-    /// Show the host's device file.
-    Device { path: CString, host: CString },
+    /// Make a device file of our own, since what the command does to its mode and owner must not reach the host's;
+    /// show the host's where none can be made.
+    Device { path: CString, host: CString, number: u32 },
+    /// Refuse to open device files made here from now on; those that are mounts of their own stay.
+    NoMoreDevices(CString),
     /// Make a directory of our own /dev.
     Dir { path: CString, mode: u32 },
     /// Make a symbolic link in our own /dev.
@@ -126,6 +129,7 @@ impl fmt::Display for Step {
             Deed::Place { target, directory: true, .. } => write!(out, "mount onto {}", Quoted(target)),
             Deed::Place { target, .. } => write!(out, "mount onto file {}", Quoted(target)),
             Deed::Device { path, .. } => write!(out, "show device {}", Quoted(path)),
+            Deed::NoMoreDevices(path) => write!(out, "refuse new devices in {}", Quoted(path)),
             Deed::Dir { path, mode } => write!(out, "make directory {} with mode {mode:04o}", Quoted(path)),
             Deed::Link { path, text } => write!(out, "link {} to {}", Quoted(path), Quoted(text)),
             Deed::Mask(path) => write!(out, "mask {}", Quoted(path)),
