@@ -14,7 +14,7 @@ pub struct Node {
     pub op: Op,
     /// The tree it starts from; `None` is the empty tree.
     pub base: Option<NodeId>,
-    /// Other trees it reads files of, named by [`FilesFrom::Input`].
+    /// Other trees it reads files of, named by [`FilesFrom::Input`](crate::op::FilesFrom::Input).
     pub inputs: Vec<NodeId>,
     /// What people are told about it.
     pub about: About,
