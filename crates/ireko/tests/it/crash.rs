@@ -93,8 +93,10 @@ fn killed_builds_leave_a_sound_store() {
     let expected = expected(&place);
     let length = length(&place);
     let mut moments = Moments(4);
-    let mut killed = 0;
-    for round in 0..24 {
+    // How many are caught at work depends on how busy the machine is: it goes on until there are enough.
+    let (mut killed, mut round) = (0, 0);
+    while killed < 50 {
+        assert!(round < 80, "only {killed} builds were still running when they were killed");
         let mut builds: Vec<Child> = (0..3).map(|at| start(&place, round * 3 + at)).collect();
         let begin = Instant::now();
         let mut ends: Vec<u64> = builds.iter().map(|_| moments.next(length)).collect();
@@ -107,8 +109,8 @@ fn killed_builds_leave_a_sound_store() {
         for mut build in builds {
             build.wait().expect("an end");
         }
+        round += 1;
     }
-    assert!(killed >= 50, "only {killed} builds were still running when they were killed");
     aftermath(&place, &expected);
 }
 
