@@ -71,8 +71,20 @@ fn aftermath(place: &Place, expected: &[String]) {
     assert_eq!(alive(place), Vec::<String>::new());
 }
 
-/// Processes that have something to do with the place.
+/// Processes that have something to do with the place, once those that are dying had time to: a child whose parent was
+/// killed is told so by the kernel a moment later.
 fn alive(place: &Place) -> Vec<String> {
+    let deadline = Instant::now() + Duration::from_secs(5);
+    loop {
+        let found = seen(place);
+        if found.is_empty() || Instant::now() > deadline {
+            return found;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn seen(place: &Place) -> Vec<String> {
     let dir = place.path("").display().to_string();
     let dir = dir.trim_end_matches('/');
     let mut found = Vec::new();
