@@ -4,6 +4,7 @@ use std::fs;
 use std::io::ErrorKind;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
@@ -76,7 +77,8 @@ pub(crate) fn sleeping_stages(count: usize, seed: usize) -> String {
     text
 }
 
-/// `count` files of a few hundred bytes, a hundred a folder, each different.
+/// `count` files of a few hundred bytes, a hundred a folder, each different. They are left alone for a while: a file that
+/// changed within the last two seconds is read again by who is careful, as git does.
 pub(crate) fn small_files(dir: &Path, count: usize) -> Result<()> {
     for file in 0..count {
         let folder = dir.join(format!("d{:03}", file / 100));
@@ -86,6 +88,7 @@ pub(crate) fn small_files(dir: &Path, count: usize) -> Result<()> {
         let body = format!("file {file} {}\n", "text ".repeat(20 + file * 7 % 180));
         fs::write(folder.join(format!("f{file:05}.txt")), body).context("cannot write a small file")?;
     }
+    std::thread::sleep(Duration::from_secs(3));
     Ok(())
 }
 

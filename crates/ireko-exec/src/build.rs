@@ -12,7 +12,8 @@ use ireko_layer::Time;
 use ireko_oci::{Digest, Key};
 use ireko_report::{Blame, Event, MissReason, Sink, StepEnd};
 use ireko_store::Store;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::io::Write;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread::Scope;
@@ -59,8 +60,24 @@ pub struct Surroundings {
     pub cancel: Cancel,
     /// Identity of the project, under which steps find their earlier selves when a miss is explained.
     pub project: String,
-    /// Told of each new layer of an output as soon as it is decided, while later steps run; returns at once.
-    pub on_layer: Option<Box<dyn Fn(Digest) + Send + Sync>>,
+    /// Compresses layers of the outputs meanwhile, where somebody will want them so.
+    pub packing: Option<Box<dyn Packing>>,
+}
+
+/// What compresses layers for a build's destinations while the build runs. It fails in silence: what is missing at the
+/// end is made then, and what fails then is told.
+pub trait Packing: Send + Sync {
+    /// A layer of an output is decided; returns at once.
+    fn decided(&self, diff: Digest);
+
+    /// What is given the tar of an output's last layer while it is written, when no step is left to run meanwhile.
+    fn last_layer(&self) -> Vec<Box<dyn LastLayer + '_>>;
+}
+
+/// Takes the tar of a layer that is being written.
+pub trait LastLayer: Write + Send {
+    /// The layer is in the store now.
+    fn keep(self: Box<Self>, diff: &Digest);
 }
 
 /// What is built, and how.
@@ -113,6 +130,7 @@ pub fn build(request: &Request, surroundings: &Surroundings) -> Result<Built, Bu
         misses: BTreeMap::new(),
         made: BTreeMap::new(),
         shipped: shipped(request),
+        crew: Crew::default(),
     };
     let outcome = std::thread::scope(|scope| build.run(scope, &answers, &inbox));
     performer.save_stat_caches();
@@ -125,6 +143,23 @@ enum Report {
     /// Files changed while they were read: which, in words.
     Stale(NodeId, String),
     Stop,
+}
+
+impl Report {
+    /// The node whose worker says this.
+    fn node(&self) -> Option<NodeId> {
+        match self {
+            Self::Answer(answer, _) => match answer {
+                Answer::Selected(node, _)
+                | Answer::Performed(node, _)
+                | Answer::Failed(node)
+                | Answer::InputGone { node, .. } => Some(*node),
+                _ => None,
+            },
+            Self::Stale(node, _) => Some(*node),
+            Self::Stop => None,
+        }
+    }
 }
 
 /// How a performed step ended, for people.
@@ -147,6 +182,34 @@ struct Driver<'a> {
     made: BTreeMap<NodeId, Time>,
     /// Nodes whose layers the outputs carry.
     shipped: BTreeSet<NodeId>,
+    crew: Crew<'a>,
+}
+
+/// Bytes of a worker's stack. Trees are walked by recursion, and a tree may be some two thousand directories deep.
+const STACK: usize = 16 << 20;
+
+/// The workers that read and copy files; commands are counted by the machine.
+#[derive(Default)]
+struct Crew<'a> {
+    busy: BTreeSet<NodeId>,
+    waiting: VecDeque<(NodeId, Work<'a>)>,
+}
+
+/// What a worker does; it sends its answer itself.
+type Work<'a> = Box<dyn FnOnce() + Send + 'a>;
+
+impl<'a> Crew<'a> {
+    /// The next piece of work, and whose it is, if there is a worker for it.
+    fn next(&mut self) -> Option<(NodeId, Work<'a>)> {
+        // More would only take each other's memory and turns at the disk.
+        let workers = 2 * std::thread::available_parallelism().map_or(1, usize::from) + 2;
+        if self.busy.len() >= workers {
+            return None;
+        }
+        let (node, work) = self.waiting.pop_front()?;
+        self.busy.insert(node);
+        Some((node, work))
+    }
 }
 
 impl<'a> Driver<'a> {
@@ -163,11 +226,15 @@ impl<'a> Driver<'a> {
             while let Some(command) = self.machine.next_command() {
                 self.dispatch(scope, answers, command);
             }
+            while let Some((node, work)) = self.crew.next() {
+                self.spawn(scope, node, work);
+            }
             if !self.machine.is_idle() {
-                match inbox.recv() {
-                    Ok(report) => self.take(report),
-                    Err(_) => return Err(BuildError::Stuck),
+                let Ok(report) = inbox.recv() else { return Err(BuildError::Stuck) };
+                if let Some(done) = report.node() {
+                    self.crew.busy.remove(&done);
                 }
+                self.take(report);
                 continue;
             }
             if !self.machine.is_settled() || !self.retract_missing_outputs() {
@@ -227,8 +294,8 @@ impl<'a> Driver<'a> {
     }
 
     fn tell_of_layer(&self, node: NodeId, diff: Digest) {
-        if let Some(on_layer) = self.surroundings.on_layer.as_ref().filter(|_| self.shipped.contains(&node)) {
-            on_layer(diff);
+        if let Some(packing) = self.surroundings.packing.as_ref().filter(|_| self.shipped.contains(&node)) {
+            packing.decided(diff);
         }
     }
 
@@ -250,10 +317,11 @@ impl<'a> Driver<'a> {
                 let job = self.job(node, None);
                 let (performer, answers) = (self.performer, answers.clone());
                 let errors = self.errors;
-                scope.spawn(move || {
+                let work: Work<'a> = Box::new(move || {
                     let answer = caught(|| performer.select(&job));
                     let _ = answers.send(select_report(node, answer, errors));
                 });
+                self.crew.waiting.push_back((node, work));
             }
             Command::Perform(node, key) => {
                 self.start(node);
@@ -262,11 +330,34 @@ impl<'a> Driver<'a> {
                 let (performer, answers) = (self.performer, answers.clone());
                 let errors = self.errors;
                 let began = Instant::now();
-                scope.spawn(move || {
+                let work: Work<'a> = Box::new(move || {
                     let outcome = caught(|| performer.perform(&job));
                     let _ = answers.send(perform_report(node, outcome, began, errors));
                 });
+                match self.request.graph.node(node).op.is_run() {
+                    true => self.spawn(scope, node, work),
+                    false => self.crew.waiting.push_back((node, work)),
+                }
             }
+        }
+    }
+
+    /// Starts a thread, unless the build is to end; where the machine has none left, the node fails.
+    fn spawn<'s>(&mut self, scope: &'s Scope<'s, 'a>, node: NodeId, work: Work<'a>)
+    where
+        'a: 's,
+    {
+        if self.surroundings.cancel.is_asked() {
+            self.crew.busy.remove(&node);
+            return self.take(fault_report(node, Fault::Cancelled, self.errors));
+        }
+        let thread = std::thread::Builder::new().name("worker".to_owned()).stack_size(STACK);
+        if let Err(error) = thread.spawn_scoped(scope, work) {
+            let fault = Fault::of(Blame::Environment, &error);
+            let hint =
+                "no thread could be started: the machine has too many, or a limit (`ulimit -u`) is low";
+            self.crew.busy.remove(&node);
+            self.take(fault_report(node, fault.hint(hint), self.errors));
         }
     }
 

@@ -32,7 +32,7 @@ mod source;
 mod testing;
 mod tree;
 
-pub use build::{BaseError, BaseLayers, Built, BuiltTree, Request, Surroundings, build};
+pub use build::{BaseError, BaseLayers, Built, BuiltTree, LastLayer, Packing, Request, Surroundings, build};
 pub use cancel::{Cancel, Registered};
 pub use context::{Ignored, Listing, LocalContext, unpack_context};
 pub use copy::{fresh_times, perform_copy};

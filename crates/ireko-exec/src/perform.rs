@@ -1,6 +1,6 @@
 //! What runs one node on this machine: selections, copies, directories and commands, each ending in a layer.
 
-use crate::build::Surroundings;
+use crate::build::{LastLayer, Surroundings};
 use crate::cancel::Cancel;
 use crate::context::LocalContext;
 use crate::copy::perform_copy;
@@ -25,6 +25,7 @@ use ireko_sys::mount::{Overlay, Upper};
 use ireko_sys::sandbox::RootFs;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
+use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -86,6 +87,8 @@ pub(crate) struct Performer<'a> {
     graph: Arc<Graph>,
     /// Nodes whose trees a command of this build runs on: their layers are unpacked as they are written.
     on_disk: Vec<bool>,
+    /// Nodes that no other stands on, and whose trees are wanted.
+    last: Vec<NodeId>,
     selections: Mutex<BTreeMap<NodeId, Arc<Vec<Selected>>>>,
 }
 
@@ -100,7 +103,9 @@ impl<'a> Performer<'a> {
                 at = graph.node(node).base;
             }
         }
-        Self { surroundings, graph, on_disk, selections: Mutex::new(BTreeMap::new()) }
+        let is_base = |node: &NodeId| graph.ids().any(|id| graph.node(id).base == Some(*node));
+        let last = outputs.iter().copied().filter(|node| !is_base(node)).collect();
+        Self { surroundings, graph, on_disk, last, selections: Mutex::new(BTreeMap::new()) }
     }
 
     pub(crate) fn graph(&self) -> &Graph {
@@ -387,17 +392,40 @@ impl<'a> Performer<'a> {
     ) -> Result<Done, Fault> {
         if self.on_disk[job.node.0 as usize] {
             let snapshot = self.store().snapshot_draft()?;
-            let mut writer = LayerWriter::new().snapshot(&snapshot.dir(), self.attrs())?;
-            writer.push_all(changes)?;
-            let written = writer.finish()?;
+            let written = self.write_layer(changes, Vec::new(), Some(&snapshot.dir()))?;
             let forms = NewForms { snapshot: Some(snapshot), ..NewForms::default() };
             return self.keep(job, &written, forms, began);
         }
         let mut tar = self.store().tar_draft()?;
-        let mut writer = LayerWriter::new().sink(&mut tar);
-        writer.push_all(changes)?;
-        let written = writer.finish()?;
-        self.keep(job, &written, NewForms { tar: Some(tar), ..NewForms::default() }, began)
+        let mut takers = self.takers(job.node);
+        let sinks = takers.iter_mut().map(|taker| taker as Sink<'_>).chain([&mut tar as Sink<'_>]);
+        let written = self.write_layer(changes, sinks.collect(), None)?;
+        let done = self.keep(job, &written, NewForms { tar: Some(tar), ..NewForms::default() }, began)?;
+        takers.into_iter().for_each(|taker| taker.keep(&written.diff_id));
+        Ok(done)
+    }
+
+    /// Writes changes into sinks and, unpacked, into a directory; a wish to stop is heard on the way.
+    fn write_layer(
+        &self,
+        changes: Vec<Change>,
+        sinks: Vec<Sink<'_>>,
+        unpacked: Option<&Path>,
+    ) -> Result<Written, Fault> {
+        let mut stop = Stop(self.cancel());
+        let mut writer = LayerWriter::new().sink(&mut stop);
+        if let Some(dir) = unpacked {
+            writer = writer.snapshot(dir, self.attrs())?;
+        }
+        let mut writer = sinks.into_iter().fold(writer, |writer, sink| writer.sink(sink));
+        let written = writer.push_all(changes).and_then(|()| writer.finish());
+        written.map_err(|error| if self.cancel().is_asked() { Fault::Cancelled } else { error.into() })
+    }
+
+    /// What compresses a node's layer while it is written, where nothing else is left to do then.
+    fn takers(&self, node: NodeId) -> Vec<Box<dyn LastLayer + '_>> {
+        let packing = self.surroundings.packing.as_ref().filter(|_| self.last.contains(&node));
+        packing.map(|packing| packing.last_layer()).unwrap_or_default()
     }
 
     fn attrs(&self) -> OverlayAttrs {
@@ -431,12 +459,14 @@ impl<'a> Performer<'a> {
         let options = ScanOptions { started, attrs: self.attrs(), skip: Vec::new() };
         let scan = scan_upper(&draft.dir(), &below, &options)?;
         self.warn_of(run, unchanged, &scan);
-        let mut writer = LayerWriter::new();
-        writer.push_all(scan.changes.clone())?;
-        let written = writer.finish()?;
+        let mut takers = self.takers(job.node);
+        let sinks = takers.iter_mut().map(|taker| taker as Sink<'_>);
+        let written = self.write_layer(scan.changes.clone(), sinks.collect(), None)?;
         prune_upper(&draft.dir(), &scan)?;
         let forms = NewForms { snapshot: Some(draft), ..NewForms::default() };
-        self.keep(job, &written, forms, unchanged.then_some(began))
+        let done = self.keep(job, &written, forms, unchanged.then_some(began))?;
+        takers.into_iter().for_each(|taker| taker.keep(&written.diff_id));
+        Ok(done)
     }
 
     /// Says what a step left that its layer cannot hold, or that nothing can be said of later.
@@ -494,6 +524,22 @@ impl<'a> Performer<'a> {
             self.store().put_record(key, &record, &inputs, &job.slot)?;
         }
         Ok(Done { layer: Layer { content: written.content_id, diff }, adopted: diff != written.diff_id })
+    }
+}
+
+/// What takes a layer's tar.
+type Sink<'a> = &'a mut (dyn Write + Send);
+
+/// Takes nothing more once the build is to stop.
+struct Stop<'a>(&'a Cancel);
+
+impl Write for Stop<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.0.is_asked() { Err(io::ErrorKind::BrokenPipe.into()) } else { Ok(bytes.len()) }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

@@ -258,7 +258,7 @@ fn spawn_fault(error: &ireko_sys::Error, program: &str) -> Fault {
             let mut fault = Fault::of(Blame::Step, error);
             if let Fault::Failed(failed) = &mut fault {
                 failed.exit_code = Some(i32::from(code));
-                let shell = program.ends_with("/sh") || program.ends_with("bash");
+                let shell = code == 127 && (program.ends_with("/sh") || program.ends_with("bash"));
                 failed.hint =
                     shell.then(|| "the image has no such shell: use the exec form, or SHELL".to_owned());
             }

@@ -51,6 +51,9 @@ pub enum Error {
         #[source]
         cause: Box<ireko_layer::Error>,
     },
+    /// A compressor cannot be set up.
+    #[error("cannot begin to compress a layer")]
+    Compressor(#[source] Box<ireko_layer::Error>),
     /// The operating system refused.
     #[error("cannot {deed} `{path}`", path = path.display())]
     Io {
@@ -125,7 +128,9 @@ impl Error {
             Self::Store(cause) => cause.blame(),
             Self::Layer { cause, .. } => cause.blame(),
             Self::Io { cause, .. } if is_users(cause) => Blame::User,
-            Self::Io { .. } | Self::WrongDigest { .. } | Self::NoOrigin { .. } => Blame::Environment,
+            Self::Io { .. } | Self::WrongDigest { .. } | Self::NoOrigin { .. } | Self::Compressor(_) => {
+                Blame::Environment
+            }
         }
     }
 

@@ -32,3 +32,4 @@ pub use error::{Error, Result};
 pub use export::{Destination, Exported, Form, To, export, prepare, save};
 pub use images::{Images, PullPolicy, Resolved, Source};
 pub use load::{LoadFrom, Loaded};
+pub use pack::LayerDraft;

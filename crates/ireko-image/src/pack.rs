@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use ireko_layer::{Compression, Compressor};
 use ireko_oci::{Compression as Codec, Digest, Fields, MediaType};
 use ireko_report::{Event, Sink};
-use ireko_store::{BlobForm, LayerInfo, Store};
+use ireko_store::{BlobDraft, BlobForm, LayerInfo, Store};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
@@ -102,31 +102,73 @@ impl Packer<'_> {
 
     /// Compresses one layer into the store.
     fn compress(&self, diff: &Digest, size: u64, threads: usize) -> Result<()> {
-        let how = self.how.unwrap_or(DEFAULT);
-        let failed = |cause| Error::Layer { deed: "compress", diff: *diff, cause: Box::new(cause) };
-        let compressor = Compressor::new(how, threads, self.store.blob_draft()?).map_err(failed)?;
+        let draft = LayerDraft::begin(self.store, self.how, threads)?;
         let what = format!("compressing {}", diff.short());
-        let mut counted = Counted { inner: compressor, done: 0, told: 0, total: size, what, sink: self.sink };
+        let mut counted = Counted { inner: draft, done: 0, told: 0, total: size, what, sink: self.sink };
         let info = self.layer(diff)?;
         if info.tar || !info.blobs.is_empty() {
             // These were checked when they came in, and nobody writes to them.
             let mut tar = self.store.open_tar(diff)?;
-            let stream = |cause| failed(ireko_layer::Error::Stream { deed: "compress", cause });
-            crate::files::copy(&mut tar, &mut counted).map_err(stream)?;
+            let failed = |cause| compressing(diff, ireko_layer::Error::Stream { deed: "compress", cause });
+            crate::files::copy(&mut tar, &mut counted).map_err(failed)?;
         } else {
             self.store.copy_tar(diff, &mut counted)?;
         }
         counted.tell();
-        let (draft, compressed) = counted.inner.finish().map_err(failed)?;
-        let digest = draft.publish(Some(&compressed.digest))?;
+        counted.inner.keep(diff)
+    }
+}
+
+/// The compressed form of a layer while it is made: it is given the layer's tar. Dropped without [`Self::keep`], it
+/// never existed.
+pub struct LayerDraft<'a> {
+    store: &'a Store,
+    how: Compression,
+    compressor: Compressor<BlobDraft<'a>>,
+}
+
+impl<'a> LayerDraft<'a> {
+    /// Begins one, compressed by this many threads; `how` is as destinations say it.
+    ///
+    /// # Errors
+    /// The store cannot be written.
+    pub fn begin(store: &'a Store, how: Option<Compression>, threads: usize) -> Result<Self> {
+        let how = how.unwrap_or(DEFAULT);
+        let compressor = Compressor::new(how, threads, store.blob_draft()?)
+            .map_err(|cause| Error::Compressor(Box::new(cause)))?;
+        Ok(Self { store, how, compressor })
+    }
+
+    /// Makes it a form of the layer that has this diff ID and is in the store.
+    ///
+    /// # Errors
+    /// The store cannot be written, or the layer is not there.
+    pub fn keep(self, diff: &Digest) -> Result<()> {
+        let Self { store, how, compressor } = self;
+        let draft = compressor.finish().map_err(|cause| compressing(diff, cause))?;
+        let size = draft.size();
+        let digest = draft.publish(None)?;
         let media_type = MediaType::oci_layer(codec(how)).to_string();
-        self.store.put_memo(&made_here(&digest), diff.to_string().as_bytes())?;
-        self.store.add_blob(diff, &BlobForm { digest, media_type, size: compressed.size })?;
-        let made = Made { digest, size: compressed.size };
-        let body = serde_json::to_vec(&made).expect("a digest and a number serialise");
-        self.store.put_memo(&made_from(diff, how), &body)?;
+        store.put_memo(&made_here(&digest), diff.to_string().as_bytes())?;
+        store.add_blob(diff, &BlobForm { digest, media_type, size })?;
+        let body = serde_json::to_vec(&Made { digest, size }).expect("a digest and a number serialise");
+        store.put_memo(&made_from(diff, how), &body)?;
         Ok(())
     }
+}
+
+impl Write for LayerDraft<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.compressor.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.compressor.flush()
+    }
+}
+
+fn compressing(diff: &Digest, cause: ireko_layer::Error) -> Error {
+    Error::Layer { deed: "compress", diff: *diff, cause: Box::new(cause) }
 }
 
 fn codec(how: Compression) -> Codec {
@@ -150,8 +192,8 @@ fn made_here(blob: &Digest) -> [u8; 32] {
     Fields::new("ireko blob made here/1").bytes("blob", blob.to_string().as_bytes()).hash()
 }
 
-struct Counted<'a, W: Write> {
-    inner: Compressor<W>,
+struct Counted<'a> {
+    inner: LayerDraft<'a>,
     done: u64,
     told: u64,
     total: u64,
@@ -159,7 +201,7 @@ struct Counted<'a, W: Write> {
     sink: &'a dyn Sink,
 }
 
-impl<W: Write> Counted<'_, W> {
+impl Counted<'_> {
     fn tell(&mut self) {
         self.told = self.done;
         let (what, done) = (self.what.clone(), self.done);
@@ -167,7 +209,7 @@ impl<W: Write> Counted<'_, W> {
     }
 }
 
-impl<W: Write> Write for Counted<'_, W> {
+impl Write for Counted<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let written = self.inner.write(bytes)?;
         self.done += written as u64;

@@ -4,8 +4,6 @@ mod members;
 
 use std::io::{self, BufReader, Read, Write};
 
-use ireko_oci::{Digest, DigestWriter};
-
 use crate::Error;
 use members::Members;
 
@@ -31,18 +29,9 @@ pub enum Compression {
     None,
 }
 
-/// A compressed layer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Compressed {
-    /// The digest of the compressed bytes.
-    pub digest: Digest,
-    /// Their number.
-    pub size: u64,
-}
-
 /// Compresses what is written to it; may be a sink of [`crate::LayerWriter`].
 pub struct Compressor<W: Write> {
-    encoder: Encoder<DigestWriter<W>>,
+    encoder: Encoder<W>,
 }
 
 enum Encoder<W: Write> {
@@ -55,7 +44,6 @@ enum Encoder<W: Write> {
 impl<W: Write> Compressor<W> {
     /// Compresses into `out` with this many threads; a level out of range is taken as the nearest.
     pub fn new(how: Compression, threads: usize, out: W) -> Result<Self, Error> {
-        let out = DigestWriter::new(out);
         let threads = threads.max(1);
         let encoder = match how {
             Compression::Gzip { level } => Encoder::Gzip(Members::new(level.min(12), threads, out)),
@@ -72,17 +60,17 @@ impl<W: Write> Compressor<W> {
         Ok(Self { encoder })
     }
 
-    /// Ends the stream.
-    pub fn finish(self) -> Result<(W, Compressed), Error> {
-        let out = match self.encoder {
+    /// Ends the stream, and gives back what it went to.
+    pub fn finish(self) -> Result<W, Error> {
+        let mut out = match self.encoder {
             Encoder::Gzip(members) => members.finish(),
             Encoder::GzipSingle(blocks) => blocks.finish().and_then(|encoder| encoder.finish()),
             Encoder::Zstd(encoder) => encoder.finish(),
             Encoder::None(out) => Ok(out),
-        };
-        let (mut out, digest, size) = out.map_err(compressing)?.finish();
+        }
+        .map_err(compressing)?;
         out.flush().map_err(compressing)?;
-        Ok((out, Compressed { digest, size }))
+        Ok(out)
     }
 }
 
@@ -143,25 +131,6 @@ impl<W: Write> Write for Compressor<W> {
 
 fn compressing(cause: io::Error) -> Error {
     Error::Stream { deed: "compress", cause }
-}
-
-/// Compresses a whole stream.
-pub fn compress(
-    mut reader: impl Read,
-    how: Compression,
-    threads: usize,
-    out: impl Write,
-) -> Result<Compressed, Error> {
-    let mut compressor = Compressor::new(how, threads, out)?;
-    let mut buffer = vec![0; 256 << 10];
-    loop {
-        match reader.read(&mut buffer) {
-            Ok(0) => return Ok(compressor.finish()?.1),
-            Ok(count) => compressor.write_all(&buffer[..count]).map_err(compressing)?,
-            Err(cause) if cause.kind() == io::ErrorKind::Interrupted => {}
-            Err(cause) => return Err(Error::Stream { deed: "read", cause }),
-        }
-    }
 }
 
 /// The plain bytes of a stream, whatever it is compressed with: gzip in any number of members, zstd, bzip2, xz or

@@ -2,7 +2,7 @@
 
 use std::io::{self, Read, Write};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
 use ireko_oci::{Digest, Hasher};
@@ -25,21 +25,24 @@ struct Hashing {
 impl Hashing {
     /// Hashes a full chunk and gives an empty one for it.
     fn take(&mut self, chunk: Arc<Chunk>) -> io::Result<Vec<u8>> {
+        let back = self.give(chunk)?;
+        let empty = back.or_else(|| self.thread.as_ref().and_then(|(_, empty, _)| empty.try_recv().ok()));
+        Ok(empty.unwrap_or_else(|| vec![0; CHUNK]))
+    }
+
+    /// Hashes a full chunk; gives its buffer back where that is done at once and nobody else has it.
+    fn give(&mut self, chunk: Arc<Chunk>) -> io::Result<Option<Vec<u8>>> {
         self.chunks += 1;
         if self.chunks == 1 {
             self.inline.update(&chunk.0[..chunk.1]);
-            return Ok(Arc::try_unwrap(chunk).map_or_else(|_| vec![0; CHUNK], |(buffer, _)| buffer));
+            return Ok(Arc::try_unwrap(chunk).map(|(buffer, _)| buffer).ok());
         }
-        let (jobs, empty, _) = match &mut self.thread {
+        let (jobs, ..) = match &mut self.thread {
             Some(thread) => thread,
             None => self.thread.insert(start(std::mem::take(&mut self.inline))?),
         };
-        match jobs.try_send(chunk) {
-            Ok(()) => {}
-            Err(TrySendError::Full(chunk)) => jobs.send(chunk).map_err(|_| gone())?,
-            Err(TrySendError::Disconnected(_)) => return Err(gone()),
-        }
-        Ok(empty.try_recv().unwrap_or_else(|_| vec![0; CHUNK]))
+        jobs.send(chunk).map_err(|_| gone())?;
+        Ok(None)
     }
 
     /// The digest of all chunks and these last bytes, and their number.
@@ -85,11 +88,18 @@ pub(crate) struct Output<'a> {
     hashing: Hashing,
     buffer: Vec<u8>,
     filled: usize,
+    spare: Option<Vec<u8>>,
 }
 
 impl<'a> Output<'a> {
     pub(crate) fn new() -> Self {
-        Self { sinks: Vec::new(), hashing: Hashing::default(), buffer: vec![0; CHUNK], filled: 0 }
+        Self {
+            sinks: Vec::new(),
+            hashing: Hashing::default(),
+            buffer: vec![0; CHUNK],
+            filled: 0,
+            spare: None,
+        }
     }
 
     pub(crate) fn add_sink(&mut self, sink: &'a mut (dyn Write + Send)) {
@@ -128,10 +138,18 @@ impl<'a> Output<'a> {
             self.buffer = self.hashing.take(chunk)?;
             return Ok(());
         }
-        self.buffer = self.hashing.take(Arc::clone(&chunk))?;
+        self.buffer = match self.spare.take() {
+            Some(buffer) => {
+                self.hashing.give(Arc::clone(&chunk))?;
+                buffer
+            }
+            None => self.hashing.take(Arc::clone(&chunk))?,
+        };
         for sink in &mut self.sinks {
             sink.write_all(&chunk.0[..chunk.1])?;
         }
+        // Where hashing was faster, the chunk comes back here.
+        self.spare = Arc::try_unwrap(chunk).map(|(buffer, _)| buffer).ok();
         Ok(())
     }
 

@@ -1,7 +1,7 @@
 //! Content digests, and what computes them while bytes pass by.
 
 use std::fmt;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -176,43 +176,6 @@ impl Hasher {
 impl fmt::Debug for Hasher {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.debug_struct("Hasher").field("size", &self.size).finish_non_exhaustive()
-    }
-}
-
-/// A writer that digests what passes through it.
-#[derive(Debug)]
-pub struct DigestWriter<W> {
-    inner: W,
-    hasher: Hasher,
-}
-
-impl<W: Write> DigestWriter<W> {
-    /// Wraps a writer.
-    pub fn new(inner: W) -> Self {
-        Self { inner, hasher: Hasher::new() }
-    }
-
-    /// How many bytes were written.
-    pub fn size(&self) -> u64 {
-        self.hasher.size()
-    }
-
-    /// The writer, the digest of what it was given, and how many bytes that was.
-    pub fn finish(self) -> (W, Digest, u64) {
-        let size = self.hasher.size();
-        (self.inner, self.hasher.finish(), size)
-    }
-}
-
-impl<W: Write> Write for DigestWriter<W> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let count = self.inner.write(bytes)?;
-        self.hasher.update(&bytes[..count]);
-        Ok(count)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.inner.flush()
     }
 }
 

@@ -31,7 +31,7 @@ mod timestamp;
 
 pub use config::{ContainerConfig, Healthcheck, History, ImageConfig, RootFs, chain_id, chain_ids};
 pub use descriptor::Descriptor;
-pub use digest::{Algorithm, Digest, DigestReader, DigestWriter, Hasher};
+pub use digest::{Algorithm, Digest, DigestReader, Hasher};
 pub use error::OciError;
 pub use guest_path::GuestPath;
 pub use id::{ContentId, Fields, FileHash, Hash, Key, SelectionId, TreeId};

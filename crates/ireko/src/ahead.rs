@@ -1,24 +1,32 @@
-//! Compression that begins while later steps run.
+//! Compression that goes on while steps run.
 
-use ireko_image::Destination;
+use ireko_exec::{LastLayer, Packing};
+use ireko_image::{Destination, LayerDraft};
 use ireko_layer::Compression;
 use ireko_oci::Digest;
 use ireko_store::Store;
+use std::io::{self, Write};
+use std::num::NonZero;
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
-
-/// What is told of a new layer.
-pub(crate) type OnLayer = Box<dyn Fn(Digest) + Send + Sync>;
 
 /// A thread that compresses layers as the destinations of a build will want them.
 pub(crate) struct Ahead {
     worker: JoinHandle<()>,
 }
 
+/// What the build tells.
+pub(crate) struct Told {
+    layers: Sender<Digest>,
+    store: Arc<Store>,
+    wanted: Vec<Option<Compression>>,
+    threads: usize,
+}
+
 impl Ahead {
     /// Starts it, where some destination wants compressed layers.
-    pub(crate) fn start(store: &Arc<Store>, destinations: &[Destination]) -> Option<(Self, OnLayer)> {
+    pub(crate) fn start(store: &Arc<Store>, destinations: &[Destination]) -> Option<(Self, Told)> {
         let mut wanted: Vec<Option<Compression>> = destinations
             .iter()
             .filter(|destination| destination.form.is_archive())
@@ -30,26 +38,62 @@ impl Ahead {
         if wanted.is_empty() {
             return None;
         }
+        let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
         let (layers, inbox): (Sender<Digest>, _) = channel();
+        let told = Told { layers, store: Arc::clone(store), wanted: wanted.clone(), threads };
         let store = Arc::clone(store);
         let worker = std::thread::spawn(move || {
             // What fails here is told by the export, which tries again.
-            let threads = std::thread::available_parallelism().map_or(1, usize::from);
             for layer in inbox {
                 for how in &wanted {
                     let _ = ireko_image::prepare(&store, &layer, *how, threads);
                 }
             }
         });
-        let on_layer = move |layer| {
-            // The worker ends only after this end of the channel does.
-            let _ = layers.send(layer);
-        };
-        Some((Self { worker }, Box::new(on_layer)))
+        Some((Self { worker }, told))
     }
 
     /// Waits until all it was told of is compressed. The teller must be gone by now.
     pub(crate) fn finish(self) {
         let _ = self.worker.join();
+    }
+}
+
+impl Packing for Told {
+    fn decided(&self, diff: Digest) {
+        // The worker ends only after this end of the channel does.
+        let _ = self.layers.send(diff);
+    }
+
+    fn last_layer(&self) -> Vec<Box<dyn LastLayer + '_>> {
+        let begin = |how: &Option<Compression>| LayerDraft::begin(&self.store, *how, self.threads).ok();
+        let takers = self.wanted.iter().filter_map(begin).map(|draft| Taker { draft: Some(draft) });
+        takers.map(|taker| Box::new(taker) as Box<dyn LastLayer>).collect()
+    }
+}
+
+/// A layer being compressed, until that fails.
+struct Taker<'a> {
+    draft: Option<LayerDraft<'a>>,
+}
+
+impl Write for Taker<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if let Some(draft) = &mut self.draft
+            && draft.write_all(bytes).is_err()
+        {
+            self.draft = None;
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl LastLayer for Taker<'_> {
+    fn keep(self: Box<Self>, diff: &Digest) {
+        let _ = self.draft.map(|draft| draft.keep(diff));
     }
 }

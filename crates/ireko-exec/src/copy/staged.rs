@@ -177,8 +177,9 @@ impl<'a> Staged<'a> {
                 continue;
             }
             for dir in path.ancestors().filter(|dir| !dir.is_root()) {
+                // Where one is known, so is all above it.
                 if all.contains_key(&dir) || above.contains_key(&dir) {
-                    continue;
+                    break;
                 }
                 let meta = self.base.entry(&dir).map(|entry| entry.meta.clone()).unwrap_or_default();
                 let kind = PutKind::Ready(ChangeKind::Dir { opaque: false });

@@ -6,7 +6,7 @@ use expect_test::{Expect, expect};
 
 use super::*;
 use crate::testing::{path, raw, show, write};
-use crate::{Compression, compress};
+use crate::{Compression, Compressor};
 
 fn opened(bytes: &[u8]) -> Result<Option<Archive>, Error> {
     let scratch = tempfile::tempdir().unwrap();
@@ -16,6 +16,12 @@ fn opened(bytes: &[u8]) -> Result<Option<Archive>, Error> {
     let archive = Archive::open(file, scratch.path());
     assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 0);
     archive
+}
+
+fn packed(bytes: &[u8], how: Compression) -> Vec<u8> {
+    let mut compressor = Compressor::new(how, 2, Vec::new()).unwrap();
+    compressor.write_all(bytes).unwrap();
+    compressor.finish().unwrap()
 }
 
 fn sample() -> Vec<u8> {
@@ -68,9 +74,7 @@ fn told_by_content() {
     let plain = opened(&sample()).unwrap().unwrap().changes(&TreePath::root()).unwrap();
     let how = [Compression::Gzip { level: 6 }, Compression::Zstd { level: 3 }];
     for how in how {
-        let mut packed = Vec::new();
-        compress(sample().as_slice(), how, 2, &mut packed).unwrap();
-        let unpacked = opened(&packed).unwrap().unwrap().changes(&TreePath::root()).unwrap();
+        let unpacked = opened(&packed(&sample(), how)).unwrap().unwrap().changes(&TreePath::root()).unwrap();
         assert_eq!(unpacked.len(), plain.len());
     }
     check(b"", expect!["no archive"]);
@@ -78,9 +82,7 @@ fn told_by_content() {
     check(&[0; 2048], expect!["no archive"]);
     check(&[b'x'; 2048], expect!["no archive"]);
     check(&[0x1f, 0x8b, 8, 0, 0], expect!["no archive"]);
-    let mut packed = Vec::new();
-    compress(&[b'x'; 4096][..], Compression::Gzip { level: 6 }, 1, &mut packed).unwrap();
-    check(&packed, expect!["no archive"]);
+    check(&packed(&[b'x'; 4096], Compression::Gzip { level: 6 }), expect!["no archive"]);
 }
 
 #[test]

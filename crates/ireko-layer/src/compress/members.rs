@@ -85,7 +85,7 @@ impl<W: Write> Members<W> {
         if !self.any {
             // Small enough not to need a thread.
             let mut compressor = compressor(self.level);
-            self.out.write_all(&member(&mut compressor, &self.buffer)?)?;
+            self.out.write_all(&member(&mut compressor, &self.buffer, &mut Vec::new())?)?;
             return Ok(self.out);
         }
         if !self.buffer.is_empty() {
@@ -119,6 +119,7 @@ impl<W: Write> Write for Members<W> {
 
 fn work(todo: &Mutex<Receiver<Job>>, level: u8) {
     let mut compressor = compressor(level);
+    let mut room = Vec::new();
     loop {
         // The lock is held while waiting: the others have nothing to do either.
         let job = match todo.lock() {
@@ -126,7 +127,7 @@ fn work(todo: &Mutex<Receiver<Job>>, level: u8) {
             Err(_) => return,
         };
         let Ok((bytes, answer)) = job else { return };
-        let result = member(&mut compressor, &bytes).map(|member| (member, bytes));
+        let result = member(&mut compressor, &bytes, &mut room).map(|member| (member, bytes));
         // If nobody waits any more, the stream was given up.
         let _ = answer.send(result);
     }
@@ -137,11 +138,11 @@ fn compressor(level: u8) -> Compressor {
     Compressor::new(level)
 }
 
-fn member(compressor: &mut Compressor, bytes: &[u8]) -> io::Result<Vec<u8>> {
-    let mut out = vec![0; compressor.gzip_compress_bound(bytes.len())];
-    let length = compressor.gzip_compress(bytes, &mut out).map_err(io::Error::other)?;
-    out.truncate(length);
-    Ok(out)
+/// One member; `room` is kept from one to the next, so that the compressor's worst case is not allocated each time.
+fn member(compressor: &mut Compressor, bytes: &[u8], room: &mut Vec<u8>) -> io::Result<Vec<u8>> {
+    room.resize(compressor.gzip_compress_bound(bytes.len()).max(room.len()), 0);
+    let length = compressor.gzip_compress(bytes, room).map_err(io::Error::other)?;
+    Ok(room[..length].to_vec())
 }
 
 fn gone() -> io::Error {

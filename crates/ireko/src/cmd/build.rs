@@ -83,11 +83,11 @@ fn build(
         sink: Arc::clone(&sink),
         cancel: cancel.clone(),
         project: format!("{place}\0{}", source.name),
-        on_layer: None,
+        packing: None,
     };
     let destinations: Vec<Destination> = wishes.outputs.iter().filter_map(destination_of).collect();
-    let ahead = Ahead::start(&store, &destinations).map(|(ahead, on_layer)| {
-        surroundings.on_layer = Some(on_layer);
+    let ahead = Ahead::start(&store, &destinations).map(|(ahead, packing)| {
+        surroundings.packing = Some(Box::new(packing));
         ahead
     });
     let trees = solve(&graph, output.node, args, &surroundings)
