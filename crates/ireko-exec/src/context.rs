@@ -18,6 +18,7 @@ use ireko_layer::{Data, TreePath};
 use ireko_store::{StatCache, Store};
 use rustix::fs::{Mode, OFlags};
 
+use crate::cancel::Cancel;
 use crate::files_error::FilesError;
 use crate::source::Item;
 use dirs::Listed;
@@ -37,6 +38,8 @@ struct Place {
     root: Arc<OwnedFd>,
     ignore: Patterns,
     stats: StatCache,
+    /// Heard while files are hashed.
+    cancel: Cancel,
 }
 
 /// What was read of it so far.
@@ -49,13 +52,19 @@ struct Seen {
 
 impl LocalContext {
     /// Opens a directory. Nothing of it is read yet.
-    pub fn open(dir: &Path, ignore: Patterns, store: &Arc<Store>) -> Result<Self, FilesError> {
+    pub fn open(
+        dir: &Path,
+        ignore: Patterns,
+        store: &Arc<Store>,
+        cancel: &Cancel,
+    ) -> Result<Self, FilesError> {
         let failed = |cause| FilesError::Context { dir: dir.display().to_string(), cause };
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let root = rustix::fs::open(dir, flags, Mode::empty()).map_err(|errno| failed(errno.into()))?;
         let identity = dir.canonicalize().map_err(failed)?;
         let stats = StatCache::load(store, identity.as_os_str().as_encoded_bytes(), store.now());
-        let place = Place { dir: dir.to_owned(), root: Arc::new(root), ignore, stats };
+        let cancel = cancel.clone();
+        let place = Place { dir: dir.to_owned(), root: Arc::new(root), ignore, stats, cancel };
         Ok(Self { place: Arc::new(place), seen: Arc::default() })
     }
 

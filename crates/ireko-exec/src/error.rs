@@ -128,8 +128,10 @@ impl From<FilesError> for Fault {
         if error.is_stale() {
             return Self::Stale(error.to_string());
         }
-        if let FilesError::Store(ireko_store::Error::LayerGone { diff }) = &error {
-            return Self::LayerGone(*diff);
+        match &error {
+            FilesError::Store(ireko_store::Error::LayerGone { diff }) => return Self::LayerGone(*diff),
+            FilesError::Interrupted => return Self::Cancelled,
+            _ => {}
         }
         let fault = Self::of(error.blame(), &error);
         match error.hint() {

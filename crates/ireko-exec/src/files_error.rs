@@ -73,6 +73,9 @@ pub enum FilesError {
         #[source]
         cause: io::Error,
     },
+    /// The build is to stop.
+    #[error("interrupted")]
+    Interrupted,
     /// A layer, archive or link is wrong.
     #[error(transparent)]
     Layer(#[from] ireko_layer::Error),
@@ -85,9 +88,8 @@ impl FilesError {
     /// Whose fault it is.
     pub fn blame(&self) -> Blame {
         match self {
-            Self::Missing { .. } | Self::Unusable { .. } | Self::Clash { .. } | Self::Changed { .. } => {
-                Blame::User
-            }
+            Self::Missing { .. } | Self::Unusable { .. } | Self::Clash { .. } => Blame::User,
+            Self::Changed { .. } | Self::Interrupted => Blame::User,
             Self::Context { cause, .. } => match cause.kind() {
                 io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Blame::User,
                 _ => Blame::Environment,

@@ -15,7 +15,7 @@ use ireko_layer::{
 use ireko_oci::{FileHash, GuestPath};
 use ireko_store::{NewForms, OpenOptions, Store, WrittenAs};
 
-use crate::{FileSource, FilesError, LocalContext, Picked, TreeFiles};
+use crate::{Cancel, FileSource, FilesError, LocalContext, Picked, TreeFiles};
 
 pub(crate) const NOW: Time = Time { secs: 1_700_000_000, nanos: 0 };
 
@@ -49,7 +49,7 @@ impl Bench {
 
     pub(crate) fn context(&self, ignore: &str) -> LocalContext {
         let patterns = Patterns::parse(ignore.as_bytes()).unwrap();
-        LocalContext::open(&self.path(), patterns, &self.store).unwrap()
+        LocalContext::open(&self.path(), patterns, &self.store, &Cancel::default()).unwrap()
     }
 
     /// A tree of one layer, kept in the store as a tar.

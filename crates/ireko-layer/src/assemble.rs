@@ -182,6 +182,13 @@ impl<F: Clone> Assembly<F> {
 
     /// Where names lead: symbolic links of this tree are followed inside its root, the last name's is not.
     fn locate(&self, header: &Header, parents: &[&[u8]], last: Option<&[u8]>) -> Result<TreePath, Error> {
+        let too_long = |_| wrong(header, "its name is too long");
+        // Above a directory of this tree stand directories only, so no link is on the way to it.
+        if let Ok(parent) = TreePath::new(parents.join(&b'/'))
+            && let Some(Node { what: What::Dir { .. }, .. }) = self.nodes.get(&parent)
+        {
+            return last.map_or(Ok(parent.clone()), |last| parent.join(last).map_err(too_long));
+        }
         let mut hops = 0;
         let mut done = TreePath::root();
         let mut left: Vec<Vec<u8>> = parents.iter().rev().map(|name| name.to_vec()).collect();
@@ -190,7 +197,7 @@ impl<F: Clone> Assembly<F> {
                 done = done.parent().unwrap_or_default();
                 continue;
             }
-            let next = done.join(&name).map_err(|_| wrong(header, "its name is too long"))?;
+            let next = done.join(&name).map_err(too_long)?;
             match self.nodes.get(&next).map(|node| &node.what) {
                 Some(What::Symlink(target)) => {
                     hops += 1;
@@ -208,7 +215,7 @@ impl<F: Clone> Assembly<F> {
         }
         match last {
             None => Ok(done),
-            Some(last) => done.join(last).map_err(|_| wrong(header, "its name is too long")),
+            Some(last) => done.join(last).map_err(too_long),
         }
     }
 

@@ -11,6 +11,7 @@ use rayon::prelude::*;
 use rustix::fs::{AtFlags, OFlags, StatxFlags};
 
 use super::{LocalContext, dirs};
+use crate::cancel::Cancel;
 use crate::files_error::FilesError;
 use crate::source::{Bytes, Item, ItemKind};
 
@@ -64,7 +65,9 @@ impl LocalContext {
                 return Ok(Print { hash, xattrs });
             }
         }
-        let hash = hash_of(&mut file, stat.size).map_err(failed)?;
+        let cancel = &self.place.cancel;
+        let interrupted = |cause| if cancel.is_asked() { FilesError::Interrupted } else { failed(cause) };
+        let hash = hash_of(&mut file, stat.size, cancel).map_err(interrupted)?;
         if !is_same(&file, stat).map_err(failed)? {
             return Err(FilesError::Changed { path: path.clone() });
         }
@@ -104,12 +107,15 @@ fn unreadable(path: &TreePath, cause: io::Error) -> FilesError {
     }
 }
 
-fn hash_of(file: &mut File, size: u64) -> io::Result<FileHash> {
+fn hash_of(file: &mut File, size: u64, cancel: &Cancel) -> io::Result<FileHash> {
     let mut hasher = blake3::Hasher::new();
     let big = size >= BIG;
     let room = if big { BIG as usize } else { PIECE.min(size as usize + 1) };
     let mut buffer = vec![0; room];
     loop {
+        if cancel.is_asked() {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
         let mut filled = 0;
         while filled < buffer.len() {
             match file.read(&mut buffer[filled..]) {

@@ -134,8 +134,8 @@ fn listing_counts() {
 fn a_file_is_no_context() {
     let bench = Bench::new();
     std::fs::write(bench.scratch().join("f"), "").unwrap();
-    let error =
-        LocalContext::open(&bench.scratch().join("f"), Patterns::default(), &bench.store).err().unwrap();
+    let (file, store) = (bench.scratch().join("f"), &bench.store);
+    let error = LocalContext::open(&file, Patterns::default(), store, &Cancel::default()).err().unwrap();
     assert_eq!(error.blame(), ireko_report::Blame::User);
     assert!(bench.context("").item(&path("nothing/here")).unwrap().is_none());
 }

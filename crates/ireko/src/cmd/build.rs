@@ -75,7 +75,7 @@ fn build(
     let place = source.context.place();
     let mut surroundings = Surroundings {
         store: Arc::clone(&store),
-        contexts: contexts(&source, &store)?,
+        contexts: contexts(&source, &store, cancel)?,
         bases: Arc::new(crate::bases::Bases(Arc::clone(&images))),
         secrets: wishes.secrets.clone(),
         sandbox: SandboxSettings { resolv_conf: crate::bases::resolv_conf() },
@@ -302,6 +302,7 @@ fn plan_input(
 pub(crate) fn contexts(
     source: &Source,
     store: &Arc<Store>,
+    cancel: &Cancel,
 ) -> Result<BTreeMap<String, LocalContext>, Failure> {
     let mut contexts = BTreeMap::new();
     let mut all = vec![(MAIN_CONTEXT.to_owned(), source.context.dir().to_owned(), source.ignore.clone())];
@@ -320,7 +321,7 @@ pub(crate) fn contexts(
                     Failure::user(format!("cannot use ignore file `{file}`")).cause(error)
                 })?),
             };
-        let context = LocalContext::open(&dir, patterns.unwrap_or_default(), store)
+        let context = LocalContext::open(&dir, patterns.unwrap_or_default(), store, cancel)
             .map_err(|error| Failure::of(error.blame(), &error))?;
         contexts.insert(name, context);
     }

@@ -10,7 +10,7 @@ use crate::session::Session;
 use crate::settle;
 use crate::text::{bytes, table};
 use crate::{print, print_json};
-use ireko_exec::Listing;
+use ireko_exec::{Cancel, Listing};
 use ireko_image::{Images, PullPolicy};
 use ireko_plan::MAIN_CONTEXT;
 use serde_json::json;
@@ -42,7 +42,7 @@ pub(crate) fn run(args: &ContextArgs, global: &Global, environment: Environment)
     let images = Images::new(Arc::clone(&store), registry, Arc::clone(&sink), PullPolicy::IfMissing);
     let input = plan_input_of(ast, &args.source, build_args, &source)?;
     let plan = settle::settle(&input, &images, &*sink)?.plan;
-    let contexts = contexts(&source, &store)?;
+    let contexts = contexts(&source, &store, &Cancel::default())?;
 
     let mut readers = Vec::new();
     for read in &plan.reads {

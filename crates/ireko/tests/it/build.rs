@@ -199,3 +199,31 @@ fn a_named_context_never_stands_in_for_the_main_one() {
     place.build(&["--build-context", "context=other"]).ok();
     assert_eq!(place.inside("cat /f"), "main\n");
 }
+
+#[test]
+fn trees_as_deep_as_paths_can_be() {
+    let Some(place) = Place::with_base() else { return };
+    let deep = "i=0; while [ $i -lt 1900 ]; do mkdir d; cd d || exit 1; i=$((i+1)); done; echo leaf >leaf";
+    place.dockerfile(&format!(
+        "FROM base AS deep\nRUN mkdir /x; cd /x; {deep}\nFROM base\nCOPY --from=deep /x /y\n"
+    ));
+    place.ireko(&["build", "-t", "app", "-o", "type=oci,dest=out.tar", "context"]).ok();
+    assert_eq!(
+        place.inside("cd /y; i=0; while cd d 2>/dev/null; do i=$((i+1)); done; echo $i; cat leaf"),
+        "1900\nleaf\n"
+    );
+}
+
+#[test]
+fn hundreds_of_copies_at_once() {
+    let Some(place) = Place::with_base() else { return };
+    let mut text = String::new();
+    for at in 0..300 {
+        place.file(&format!("f{at}"), &at.to_string());
+        text += &format!("FROM scratch AS s{at}\nCOPY f{at} /\n");
+    }
+    text += "FROM base\n";
+    (0..300).for_each(|at| text += &format!("COPY --from=s{at} /f{at} /all/\n"));
+    place.built(&(text + "RUN cat /all/* | wc -c >/count\n"));
+    assert_eq!(place.inside("cat /count"), "790\n");
+}

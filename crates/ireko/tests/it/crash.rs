@@ -176,3 +176,20 @@ fn a_long_step_ends_at_once() {
     place.nothing_mounted();
     place.sound();
 }
+
+#[test]
+fn hashing_a_large_file_ends_at_once() {
+    let Some(place) = Place::with_base() else { return };
+    fs::File::create(place.file("big", "")).expect("a file").set_len(1 << 40).expect("a length");
+    place.dockerfile("FROM base\nCOPY big /big\n");
+    let mut build =
+        place.command(&["build", "-q", "context"]).stderr(Stdio::null()).spawn().expect("a process");
+    std::thread::sleep(Duration::from_millis(500));
+    let begin = Instant::now();
+    rustix::process::kill_process(rustix::process::Pid::from_child(&build), rustix::process::Signal::TERM)
+        .expect("a signal");
+    assert_eq!(build.wait().expect("an end").code(), Some(130));
+    assert!(begin.elapsed() < Duration::from_secs(10), "it took {:?}", begin.elapsed());
+    place.nothing_mounted();
+    place.sound();
+}
