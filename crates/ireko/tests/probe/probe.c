@@ -32,7 +32,7 @@
 
 #define MAGIC 0x1e4c05ecL
 #define ALLOWED 999 // no error number of the kernel's
-#define NEWEST 520  // past the newest call of any kernel so far
+#define NEWEST 560  // past the newest call of any kernel so far, and past those of x32
 #define X32 0x40000000L
 
 typedef long caller(long number, long argument);
@@ -78,10 +78,11 @@ static void attempts(const char *convention, caller *call, long mark, const long
     static const long personalities[] = {0, 4, 8, 0x20000, 0x20008, 0x40000, 0xffffffff, -1, 0x100000008};
     for (long number = 0; number <= NEWEST; number++) attempt(convention, call, mark, number, 0, 0);
     for (size_t i = 0; i < sizeof flags / sizeof *flags; i++) attempt(convention, call, mark, clone_personality_socket[0], 1, flags[i]);
-    for (size_t i = 0; i < sizeof personalities / sizeof *personalities; i++)
+    // Only native arguments have more than 32 bits.
+    for (size_t i = 0; i < sizeof personalities / sizeof *personalities - 2 * (call != native || mark); i++)
         attempt(convention, call, mark, clone_personality_socket[1], 1, personalities[i]);
     for (long family = 0; family < 60; family++) attempt(convention, call, mark, clone_personality_socket[2], 1, family);
-    attempt(convention, call, mark, clone_personality_socket[2], 1, 0x100000002);
+    if (call == native && !mark) attempt(convention, call, mark, clone_personality_socket[2], 1, 0x100000002);
 }
 
 // The child: adds the asking filter, then makes the calls from shared->at on. In between it makes no other call,
