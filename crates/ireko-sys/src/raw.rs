@@ -252,6 +252,17 @@ pub(crate) fn fchown(fd: c_int, uid: u32, gid: u32) -> Result<()> {
     check(unsafe { libc::syscall(libc::SYS_fchown, fd, uid, gid) }).map(drop)
 }
 
+/// Whether `fd` is a character or block device.
+pub(crate) fn is_device(fd: c_int) -> Result<bool> {
+    // SAFETY: an all-zero `stat` is a valid value, and the call fills it.
+    let mode = unsafe {
+        let mut stat: libc::stat = std::mem::zeroed();
+        check(libc::syscall(libc::SYS_fstat, fd, &raw mut stat))?;
+        stat.st_mode
+    };
+    Ok(matches!(mode & libc::S_IFMT, libc::S_IFCHR | libc::S_IFBLK))
+}
+
 pub(crate) fn umask(mask: u32) {
     // SAFETY: no pointers are passed.
     unsafe { libc::syscall(libc::SYS_umask, mask) };

@@ -219,18 +219,19 @@ fn proc(work: &mut Work<'_>) -> Result<()> {
 
 fn sys(work: &mut Work<'_>, read_only: bool) -> Result<()> {
     let target = walk::resolve(c"/sys", Make::Directory, Some(&mut work.log))?;
-    let access = if read_only { libc::MS_RDONLY } else { 0 };
-    match raw::mount(Some(c"sysfs"), target.as_c_str(), Some(c"sysfs"), KERNEL_FILES | access, None) {
+    let access_flag = if read_only { libc::MS_RDONLY } else { 0 };
+    match raw::mount(Some(c"sysfs"), target.as_c_str(), Some(c"sysfs"), KERNEL_FILES | access_flag, None) {
         Err(Errno(libc::EPERM)) => {}
         other => return other,
     }
     let outer = raw::clone_tree(work.old_root, c"sys", true)?;
-    let restricted =
-        if read_only { raw::set_attributes(outer, libc::MOUNT_ATTR_RDONLY, true) } else { Ok(()) };
+    let plain = libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV | libc::MOUNT_ATTR_NOEXEC;
+    let access = if read_only { libc::MOUNT_ATTR_RDONLY } else { 0 };
+    let restricted = raw::set_attributes(outer, plain | access, true);
     raw::move_mount(outer, raw::AT_CWD, target.as_c_str())?;
     raw::close(outer);
     match restricted {
-        Err(Errno(libc::ENOSYS)) => remount(target.as_c_str(), libc::MS_RDONLY),
+        Err(Errno(libc::ENOSYS)) => remount(target.as_c_str(), KERNEL_FILES | access_flag),
         other => other,
     }
 }
@@ -300,9 +301,13 @@ fn streams(from: &[c_int; 3], owner: Option<u32>) -> Result<()> {
     for (place, source) in aside.iter_mut().zip(from) {
         if *source >= 0 {
             *place = raw::dup_from(*source, ASIDE)?;
-            if let Some(owner) = owner {
-                // Fails on files of others, which are then theirs for a reason.
-                let _ = raw::fchown(*place, owner, u32::MAX);
+            match owner {
+                // A device, such as /dev/null or the caller's terminal, stays whose it is.
+                Some(owner) if !raw::is_device(*place)? => {
+                    // Fails on files of others, which are then theirs for a reason.
+                    let _ = raw::fchown(*place, owner, u32::MAX);
+                }
+                _ => {}
             }
         }
     }

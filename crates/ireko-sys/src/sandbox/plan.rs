@@ -23,6 +23,8 @@ pub struct Facts {
     pub last_capability: u32,
     /// Directories below /sys that tell how hot the processors run; Docker masks them.
     pub thermal_paths: Vec<String>,
+    /// Whether /proc has the kernel's memory as a core file, to which /dev/core leads.
+    pub kcore: bool,
 }
 
 impl Facts {
@@ -41,6 +43,7 @@ impl Facts {
             cgroup2: magic == Ok(CGROUP2_MAGIC),
             last_capability: cap::last(),
             thermal_paths,
+            kcore: Path::new("/proc/kcore").exists(),
         }
     }
 }
@@ -255,7 +258,7 @@ impl Plan {
         self.push(Deed::Proc);
         let dev = libc::MS_NOSUID | libc::MS_STRICTATIME;
         self.mount(c"tmpfs", "/dev", dev, "mode=755,size=65536k")?;
-        self.dev_files()?;
+        self.dev_files(facts)?;
         if held {
             self.push(Deed::NoMoreDevices(text("/dev")?));
         }
@@ -280,7 +283,7 @@ impl Plan {
         }
     }
 
-    fn dev_files(&mut self) -> Result<()> {
+    fn dev_files(&mut self, facts: &Facts) -> Result<()> {
         const NODES: [(&str, u32, u32); 6] = [
             ("null", 1, 3),
             ("zero", 1, 5),
@@ -289,12 +292,11 @@ impl Plan {
             ("urandom", 1, 9),
             ("tty", 5, 0),
         ];
-        const LINKS: [(&str, &str); 6] = [
+        const LINKS: [(&str, &str); 5] = [
             ("fd", "/proc/self/fd"),
             ("stdin", "/proc/self/fd/0"),
             ("stdout", "/proc/self/fd/1"),
             ("stderr", "/proc/self/fd/2"),
-            ("core", "/proc/kcore"),
             ("ptmx", "pts/ptmx"),
         ];
         for (name, major, minor) in NODES {
@@ -304,7 +306,8 @@ impl Plan {
                 number: major << 8 | minor,
             });
         }
-        for (name, to) in LINKS {
+        let core = facts.kcore.then_some(("core", "/proc/kcore"));
+        for (name, to) in LINKS.into_iter().chain(core) {
             self.push(Deed::Link { path: text(&format!("/dev/{name}"))?, text: text(to)? });
         }
         for (name, mode) in [("pts", 0o755), ("shm", 0o1777), ("mqueue", 0o755)] {

@@ -2,7 +2,7 @@
 
 use libc::sock_filter;
 
-use super::profile::{Convention, Machine, Rule, Verdict, X32_BIT, X32_FIRST};
+use super::profile::{Machine, Rule, Verdict, X32_BIT};
 
 /// Places in `struct seccomp_data`.
 const NUMBER: u32 = 0;
@@ -37,7 +37,9 @@ pub(super) fn compile(machine: &Machine) -> Vec<sock_filter> {
     let (audit, native) = &machine.native;
     let mut native_part = vec![op(LOAD, NUMBER)];
     if let Some(x32) = &machine.x32 {
-        native_part.extend(x32_part(x32));
+        let mut marked = vec![op(AND, !X32_BIT)];
+        marked.extend(tree(&x32.runs()));
+        native_part.extend(unless(IF_BITS, X32_BIT, &marked));
     }
     native_part.extend(tree(&native.runs()));
 
@@ -50,18 +52,6 @@ pub(super) fn compile(machine: &Machine) -> Vec<sock_filter> {
     }
     program.push(op(RETURN, KILL_PROCESS));
     program
-}
-
-/// With the mark of x32, takes it off; numbers of its own are judged here, the others fall through.
-fn x32_part(x32: &Convention) -> Vec<sock_filter> {
-    let own: Vec<(u32, Verdict)> = {
-        let mut runs: Vec<_> = x32.runs().into_iter().filter(|(first, _)| *first > X32_FIRST).collect();
-        runs.insert(0, (X32_FIRST, x32.verdict(X32_FIRST)));
-        runs
-    };
-    let mut marked = vec![op(AND, !X32_BIT)];
-    marked.extend(unless(IF_AT_LEAST, X32_FIRST, &tree(&own)));
-    unless(IF_BITS, X32_BIT, &marked)
 }
 
 /// `block`, skipped unless the accumulator passes the test.

@@ -40,13 +40,11 @@ pub(super) struct Machine {
     pub(super) native: (u32, Convention),
     /// A 32-bit one beside it.
     pub(super) compat: Option<(u32, Convention)>,
-    /// Calls from 512 up of x32, which shares the machine's number and marks calls by [`X32_BIT`].
+    /// The calls of x32, which shares the machine's audit number and marks calls by [`X32_BIT`].
     pub(super) x32: Option<Convention>,
 }
 
 pub(super) const X32_BIT: u32 = 0x4000_0000;
-/// The first call number that x32 has to itself; those below mean the same as without the mark.
-pub(super) const X32_FIRST: u32 = 512;
 
 const AUDIT_ARCH_X86_64: u32 = 0xc000_003e;
 const AUDIT_ARCH_I386: u32 = 0x4000_0003;
@@ -57,7 +55,7 @@ const ALLOWED: &str = include_str!("../../data/docker-allowed.txt");
 /// Allowed by capabilities of the default set (CAP_SYS_CHROOT), by the kernel's age (4.8), or by machine.
 const ALSO_ALLOWED: [&str; 4] = ["chroot", "process_vm_readv", "process_vm_writev", "ptrace"];
 
-/// Allowed on x86 and its 64-bit conventions.
+/// Allowed on x86 machines, by whichever convention has them.
 const ALLOWED_ON_X86: [&str; 2] = ["arch_prctl", "modify_ldt"];
 
 /// Namespace flags of clone: new ones need CAP_SYS_ADMIN.
@@ -84,10 +82,9 @@ pub(super) fn machine(arch: &str) -> Machine {
                 AUDIT_ARCH_X86_64,
                 convention(include_str!("../../data/syscalls-x86_64.txt"), &ALLOWED_ON_X86),
             ),
-            // arch_prctl is not for i386.
             compat: Some((
                 AUDIT_ARCH_I386,
-                convention(include_str!("../../data/syscalls-i386.txt"), &ALLOWED_ON_X86[1..]),
+                convention(include_str!("../../data/syscalls-i386.txt"), &ALLOWED_ON_X86),
             )),
             x32: Some(convention(include_str!("../../data/syscalls-x32.txt"), &ALLOWED_ON_X86)),
         },

@@ -62,6 +62,7 @@ fn check_all(machine: &Machine) {
     let mut longest = 0;
     let mut conventions = vec![(machine.native.0, 0, &machine.native.1)];
     conventions.extend(machine.compat.as_ref().map(|(audit, convention)| (*audit, 0, convention)));
+    conventions.extend(machine.x32.as_ref().map(|convention| (machine.native.0, X32_BIT, convention)));
     for (audit, mark, convention) in conventions {
         for number in (0..700).chain([0x3fff_ffff]) {
             for argument in arguments {
@@ -111,6 +112,9 @@ fn known_calls_get_their_verdict() {
     assert_eq!(verdict(I386, 21, 0), EPERM, "mount on i386");
     assert_eq!(verdict(X86_64, X32_BIT, 0), ALLOW, "read by x32");
     assert_eq!(verdict(X86_64, X32_BIT | 512, 0), ALLOW, "rt_sigaction by x32");
+    assert_eq!(verdict(X86_64, X32_BIT | 13, 0), EPERM, "rt_sigaction of x86_64, which x32 does not have");
+    assert_eq!(verdict(X86_64, X32_BIT | 41, 38), EPERM, "socket of AF_ALG by x32");
+    assert_eq!(verdict(I386, 384, 0), ALLOW, "arch_prctl on i386");
     assert_eq!(verdict(X86_64, X32_BIT | 528, 0), EPERM, "kexec_load by x32");
     assert_eq!(verdict(X86_64, X32_BIT | 165, 0), EPERM, "mount by x32");
 }

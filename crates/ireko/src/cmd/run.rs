@@ -35,7 +35,8 @@ pub(crate) fn run(args: &RunArgs, global: &Global, environment: Environment) -> 
 fn start(args: &RunArgs, global: &Global, environment: Environment) -> Result<u8, Failure> {
     let published = args.publish.iter().map(|text| Published::parse(text)).collect::<Result<Vec<_>, _>>()?;
     let network = network(args, &published)?;
-    let session = Session::enter(global, environment, Progress::Quiet, false)?;
+    let progress = if global.verbose { Progress::Plain } else { Progress::Quiet };
+    let session = Session::enter(global, environment, progress, false)?;
     let store = session.store()?;
     let image = find(&store, &args.image)?;
     crate::cmd::transfer::complete(&session, &store, &image)?;

@@ -18,6 +18,7 @@ mod changing;
 mod containers;
 mod crash;
 mod images;
+mod probe;
 mod retracted;
 mod revert;
 mod same;
