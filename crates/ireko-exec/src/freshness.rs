@@ -4,14 +4,17 @@
 //! that v2 left in a cache mount then looks newer than the source, and `make` serves it. So when such a step has to
 //! run, files of the copies below it whose sources are newer now are laid over the tree with those times, whether they
 //! came from a context at once or through other stages; the same goes for stages that it mounts. The layer in the image
-//! stays as it is: what the step does not touch is not in its change set.
+//! stays as it is: what the step does not touch is not in its change set. Files that commands made are the business of
+//! [`seen`].
+
+mod seen;
 
 use crate::copy::fresh_times;
 use crate::error::Fault;
 use crate::perform::{Job, Performer};
 use ireko_graph::op::{CopyItem, FilesFrom, MountKind, Run};
 use ireko_graph::{Graph, NodeId, Op, Tree};
-use ireko_layer::{Kind, Time, TreePath, View};
+use ireko_layer::{Entry, Kind, Time, TreePath, View};
 use ireko_oci::{Digest, TreeId};
 use ireko_report::Blame;
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, utimensat};
@@ -21,6 +24,8 @@ use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+pub(crate) use seen::settle;
 
 /// Whether a step can keep files from one run to the next, so that times matter.
 pub(crate) fn matters(run: &Run) -> bool {
@@ -35,24 +40,23 @@ pub(crate) struct Shown<'t> {
     pub(crate) tree: &'t Tree,
     pub(crate) origins: &'t [NodeId],
     pub(crate) lowers: &'t [PathBuf],
+    /// Which of the step's trees it is: 0 is its base, the others are its inputs.
+    pub(crate) which: usize,
 }
 
-/// The files whose sources are newer now than what the tree has, with their sources' times.
+/// The files that are newer for the step than the tree has them: those whose sources are newer now, and those that are
+/// not what the step saw last.
 pub(crate) fn times(performer: &Performer<'_>, job: &Job, shown: &Shown<'_>) -> Result<Times, Fault> {
     let mut newer = Times::new();
     let times = Present { performer, job, known: BTreeMap::new() }.of(shown.tree, shown.origins)?;
+    newer.extend(seen::changed(performer, job, shown, &times)?);
     if times.is_empty() {
         return Ok(newer);
     }
     let view = performer.view(shown.tree, shown.origins)?;
     for (path, time) in times.iter() {
         let Some(found) = view.find(path) else { continue };
-        let known = match shown.lowers.get(found.layer) {
-            // An unpacked layer may hold whole seconds only, where its index knows more.
-            Some(layer) => time_of(&layer.join(path.as_path())).map_err(|error| fault(path, &error))?,
-            None => found.entry.meta.mtime,
-        };
-        if *time > known {
+        if *time > time_in(shown, found.layer, found.entry)? {
             newer.insert(path.clone(), *time);
         }
     }
@@ -100,8 +104,12 @@ fn touch(file: &Path, time: Time) -> io::Result<()> {
     Ok(utimensat(CWD, file, &times, AtFlags::SYMLINK_NOFOLLOW)?)
 }
 
-fn time_of(path: &Path) -> io::Result<Time> {
-    let metadata = fs::symlink_metadata(path)?;
+/// The time that the step would see without us.
+fn time_in(shown: &Shown<'_>, layer: usize, entry: &Entry) -> Result<Time, Fault> {
+    let Some(dir) = shown.lowers.get(layer) else { return Ok(entry.meta.mtime) };
+    // An unpacked layer may hold whole seconds only, where its index knows more.
+    let metadata = fs::symlink_metadata(dir.join(entry.path.as_path()));
+    let metadata = metadata.map_err(|error| fault(&entry.path, &error))?;
     Ok(Time::new(metadata.mtime(), metadata.mtime_nsec() as u32))
 }
 

@@ -132,7 +132,8 @@ impl Preparing<'_, '_> {
                         self.performer.demand_all(tree, origins)?;
                         let path = self.selection(at, position)?;
                         if self.fresh {
-                            self.set_times(&Shown { tree, origins, lowers: &[] }, source, &path)?;
+                            let shown = Shown { tree, origins, lowers: &[], which: input + 1 };
+                            self.set_times(&shown, source, &path)?;
                         }
                         path
                     }
@@ -218,7 +219,7 @@ impl Preparing<'_, '_> {
         }
         let mut lowers = self.performer.snapshots(tree, origins)?;
         if self.fresh {
-            let shown = Shown { tree, origins, lowers: &lowers };
+            let shown = Shown { tree, origins, lowers: &lowers, which: input + 1 };
             let times = freshness::times(self.performer, self.job, &shown)?;
             lowers.extend(freshness::lay(&times, &view, &lowers, &self.dir(&format!("fresh-{at}"))?)?);
         }

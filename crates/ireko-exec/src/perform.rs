@@ -446,7 +446,7 @@ impl<'a> Performer<'a> {
         let Ground { below, mut lowers } = ground;
         let mut fresh = None;
         if freshness::matters(run) {
-            let shown = Shown { tree: &job.base, origins: &job.base_origins, lowers: &lowers };
+            let shown = Shown { tree: &job.base, origins: &job.base_origins, lowers: &lowers, which: 0 };
             let times = freshness::times(self, job, &shown)?;
             let scratch = fresh.insert(self.scratch()?);
             lowers.extend(freshness::lay(&times, &below, &lowers, scratch.path())?);

@@ -1,6 +1,7 @@
 //! One RUN step: what it sees, what it says, what it leaves.
 
 use crate::error::{Failed, Fault};
+use crate::freshness;
 use crate::mounts::{self, Mounted};
 use crate::passwd;
 use crate::perform::{Job, Performer};
@@ -108,7 +109,12 @@ pub(crate) fn run_step(
     sandbox::remove_mount_points(upper, &made).map_err(|error| Fault::of(Blame::Environment, &error))?;
     let exit = exit?;
     match exit {
-        Exit::Code(0) => mounted.unchanged(),
+        Exit::Code(0) => {
+            if freshness::matters(run) {
+                freshness::settle(performer, job)?;
+            }
+            mounted.unchanged()
+        }
         _ if performer.cancel().is_asked() => Err(Fault::Cancelled),
         exit => Err(exit_fault(exit, run, log.path())),
     }

@@ -83,7 +83,7 @@ impl Performer<'_> {
         stack.lay_out(&root)?;
         let below = stack.view;
         if freshness::matters(run) {
-            let shown = Shown { tree: &job.base, origins: &job.base_origins, lowers: &stack.dirs };
+            let shown = Shown { tree: &job.base, origins: &job.base_origins, lowers: &stack.dirs, which: 0 };
             freshness::set(&freshness::times(self, job, &shown)?, &TreePath::root(), &root)?;
         }
         same_root(&below, &root)?;

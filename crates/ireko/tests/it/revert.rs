@@ -196,6 +196,33 @@ fn make_compiles_a_reverted_source_again() {
     place.sound();
 }
 
+/// A source that a command of an earlier step makes has that command's time, which is old when the step is a hit.
+#[test]
+fn make_compiles_a_reverted_source_that_a_step_made() {
+    let Some(place) = with_c() else { return };
+    let text = "int puts(const char *);\nint main(void) { puts(\"VERSION\"); return 0; }\n";
+    let lines = "/cache/main: /cache/main.o\n\tgcc -o $@ $<\n/cache/main.o: /src/main.c\n\tgcc -c -o $@ $<\n";
+    place.file("Makefile", lines);
+    two_versions(&place, "main.in", text);
+    let make = "make -f /in/Makefile /cache/main && cp /cache/main /program";
+    let run = |way: &str, mount: &str| {
+        format!("ARG N\nRUN --mount=type=cache,id={way},target=/cache {mount} {make}\n")
+    };
+    let made = "FROM tools AS made\nCOPY . /in/\nRUN mkdir /src && cp /in/main.in /src/main.c\n";
+    let ways = [
+        format!("{made}{}", run("same", "")),
+        format!("{made}FROM tools\nCOPY Makefile /in/\nCOPY --from=made /src /src\n{}", run("copied", "")),
+        format!(
+            "{made}FROM tools\nCOPY Makefile /in/\n{}",
+            run("bound", "--mount=type=bind,from=made,source=/src,target=/src")
+        ),
+    ];
+    for dockerfile in ways {
+        check(&place, &dockerfile, false, "main.in", text);
+    }
+    place.sound();
+}
+
 #[test]
 fn cargo_compiles_a_reverted_source_again() {
     let Some(sysroot) = output("rustc", &["--print", "sysroot"]).map(PathBuf::from) else {
