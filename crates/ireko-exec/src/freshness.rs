@@ -14,7 +14,7 @@ use crate::error::Fault;
 use crate::perform::{Job, Performer};
 use ireko_graph::op::{CopyItem, FilesFrom, MountKind, Run};
 use ireko_graph::{Graph, NodeId, Op, Tree};
-use ireko_layer::{Entry, Kind, Time, TreePath, View};
+use ireko_layer::{Change, ChangeKind, Entry, Kind, Time, TreePath, View};
 use ireko_oci::{Digest, TreeId};
 use ireko_report::Blame;
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, utimensat};
@@ -90,6 +90,31 @@ pub(crate) fn set(times: &Times, part: &TreePath, root: &Path) -> Result<(), Fau
         let Some(inside) = path.below(part) else { continue };
         let file = if inside.is_root() { root.to_owned() } else { root.join(inside.as_path()) };
         touch(&file, *time).map_err(|error| fault(path, &error))?;
+    }
+    Ok(())
+}
+
+/// Gives files of a step's changes the times that their tree has for them, where the step left the times that they were
+/// laid with: a mode that was changed does not make a file new. `upper` is where the changes lie, if that is kept.
+pub(crate) fn give_back(
+    times: &Times,
+    below: &View,
+    changes: &mut [Change],
+    upper: Option<&Path>,
+) -> Result<(), Fault> {
+    if times.is_empty() {
+        return Ok(());
+    }
+    for change in changes.iter_mut().filter(|change| matches!(change.kind, ChangeKind::File(_))) {
+        let path = &change.path;
+        let Some(entry) = times.get(path).filter(|time| **time == change.meta.mtime).and(below.entry(path))
+        else {
+            continue;
+        };
+        change.meta.mtime = entry.meta.mtime;
+        if let Some(upper) = upper {
+            touch(&upper.join(path.as_path()), entry.meta.mtime).map_err(|error| fault(path, &error))?;
+        }
     }
     Ok(())
 }

@@ -5,7 +5,7 @@ use crate::cancel::Cancel;
 use crate::context::LocalContext;
 use crate::copy::perform_copy;
 use crate::error::Fault;
-use crate::freshness::Shown;
+use crate::freshness::{Shown, Times};
 use crate::makedir::make_dir;
 use crate::run::{self, SandboxSettings, Step};
 use crate::selection::{self, Picked};
@@ -444,10 +444,10 @@ impl<'a> Performer<'a> {
 
     fn run_on_overlay(&self, job: &Job, run: &Run, ground: Ground, began: Instant) -> Result<Done, Fault> {
         let Ground { below, mut lowers } = ground;
-        let mut fresh = None;
+        let (mut fresh, mut times) = (None, Times::new());
         if freshness::matters(run) {
             let shown = Shown { tree: &job.base, origins: &job.base_origins, lowers: &lowers, which: 0 };
-            let times = freshness::times(self, job, &shown)?;
+            times = freshness::times(self, job, &shown)?;
             let scratch = fresh.insert(self.scratch()?);
             lowers.extend(freshness::lay(&times, &below, &lowers, scratch.path())?);
         }
@@ -457,7 +457,8 @@ impl<'a> Performer<'a> {
         let root = RootFs::Overlay(self.overlay(&lowers, Some((&draft.dir(), &draft.work()))));
         let unchanged = run::run_step(self, &Step { job, run, below: &below, upper: &draft.dir() }, root)?;
         let options = ScanOptions { started, attrs: self.attrs(), skip: Vec::new() };
-        let scan = scan_upper(&draft.dir(), &below, &options)?;
+        let mut scan = scan_upper(&draft.dir(), &below, &options)?;
+        freshness::give_back(&times, &below, &mut scan.changes, Some(&draft.dir()))?;
         self.warn_of(run, unchanged, &scan);
         let mut takers = self.takers(job.node);
         let sinks = takers.iter_mut().map(|taker| taker as Sink<'_>);

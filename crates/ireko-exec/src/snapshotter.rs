@@ -2,7 +2,7 @@
 //! file system can hold no overlay.
 
 use crate::error::Fault;
-use crate::freshness::{self, Shown};
+use crate::freshness::{self, Shown, Times};
 use crate::perform::{Done, Ground, Job, Performer, clock_of, same_root};
 use crate::run::{Step, run_step};
 use ireko_graph::op::Run;
@@ -82,9 +82,11 @@ impl Performer<'_> {
         let stack = SnapshotStack { view: below, dirs: lowers };
         stack.lay_out(&root)?;
         let below = stack.view;
+        let mut times = Times::new();
         if freshness::matters(run) {
             let shown = Shown { tree: &job.base, origins: &job.base_origins, lowers: &stack.dirs, which: 0 };
-            freshness::set(&freshness::times(self, job, &shown)?, &TreePath::root(), &root)?;
+            times = freshness::times(self, job, &shown)?;
+            freshness::set(&times, &TreePath::root(), &root)?;
         }
         same_root(&below, &root)?;
         let laid = LaidOut::of(&root)?;
@@ -92,7 +94,8 @@ impl Performer<'_> {
         let step = Step { job, run, below: &below, upper: &root };
         let unchanged = run_step(self, &step, RootFs::Dir(root.clone()))?;
         let options = ScanOptions { started, attrs: self.store().written_as().attrs, skip: Vec::new() };
-        let scan = scan_tree(&root, &laid, &below, &options)?;
+        let mut scan = scan_tree(&root, &laid, &below, &options)?;
+        freshness::give_back(&times, &below, &mut scan.changes, None)?;
         self.warn_of(run, unchanged, &scan);
         self.write(job, scan.changes, unchanged.then_some(began))
     }

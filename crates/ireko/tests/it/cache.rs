@@ -47,6 +47,22 @@ fn every_kind_of_change_is_seen() {
     assert_eq!(seen(&place), "2two\n600\n2\n");
 }
 
+/// A file that a step with a cache sees with its source's newer time keeps its own in the layer.
+#[test]
+fn a_mode_is_no_new_time() {
+    let Some(place) = Place::with_base() else { return };
+    let file = place.file("a", "1");
+    let dockerfile = "FROM base\nCOPY a /a\nARG N\nRUN --mount=type=cache,target=/c stat -c %Y /a >/c/seen; chmod 700 /a\n";
+    place.built(dockerfile);
+    let (first, old) = (place.contents("app"), place.inside("stat -c '%Y %a' /a"));
+    let newer = SystemTime::now() + Duration::from_secs(5000);
+    fs::File::options().write(true).open(&file).and_then(|file| file.set_modified(newer)).expect("a time");
+    let said = place.build(&["--build-arg", "N=2"]).ok();
+    assert!(said.stderr.contains("`N` changed"), "{}", said.stderr);
+    assert_eq!(place.contents("app"), first);
+    assert_eq!(place.inside("stat -c '%Y %a' /a"), old);
+}
+
 #[test]
 fn equal_output_stops_the_rebuild() {
     let Some(place) = Place::with_base() else { return };
