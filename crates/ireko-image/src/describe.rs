@@ -37,6 +37,9 @@ pub(crate) struct Part {
     pub(crate) blob: Option<Descriptor>,
 }
 
+/// Which member of an index is meant.
+type Choice<'a> = &'a dyn Fn(&Index) -> Option<&Descriptor>;
+
 /// The documents of an archive or layout.
 pub(crate) struct Reader<'a> {
     pub(crate) store: &'a Store,
@@ -45,7 +48,7 @@ pub(crate) struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// All images; of an image for several platforms the one that runs here.
+    /// All images; of an image for several platforms the one that runs here, of an image for one platform that one.
     pub(crate) fn all(&self) -> Result<Vec<Described>> {
         let legacy = self.docker_images()?;
         let Some(index) = self.index()? else {
@@ -56,8 +59,8 @@ impl Reader<'_> {
             };
         };
         let mut images: BTreeMap<Digest, Described> = BTreeMap::new();
-        for entry in index.manifests.iter().filter(|entry| !entry.is_attestation()) {
-            let Some(found) = self.oci_image(entry, 0)? else { continue };
+        for entry in self.chosen(&index) {
+            let Some(found) = self.oci_image(entry, 0, &|index| self.here_or_only(index))? else { continue };
             let image = images.entry(found.id).or_insert(found);
             image.names.extend(names_of(entry));
         }
@@ -68,7 +71,7 @@ impl Reader<'_> {
                 .or_insert(other);
         }
         if images.is_empty() {
-            return Err(self.wrong("it has no image for this platform"));
+            return Err(self.nothing_here(&index));
         }
         let tidy = |mut image: Described| {
             image.names.sort();
@@ -76,6 +79,52 @@ impl Reader<'_> {
             image
         };
         Ok(images.into_values().map(tidy).collect())
+    }
+
+    /// The entries of a layout that are images to load. Entries of one name, each for a platform of its own, are one
+    /// image: of them the one that runs here.
+    fn chosen<'i>(&self, index: &'i Index) -> Vec<&'i Descriptor> {
+        let entries = || index.manifests.iter().filter(|entry| !entry.is_attestation());
+        let mut images: BTreeMap<Vec<String>, Vec<Descriptor>> = BTreeMap::new();
+        for entry in entries().filter(|entry| entry.platform.is_some()) {
+            images.entry(tags_of(entry)).or_default().push(entry.clone());
+        }
+        let chosen = |entry: &&Descriptor| {
+            let Some(platform) = &entry.platform else { return true };
+            let image = images.get(&tags_of(entry)).map_or(&[][..], Vec::as_slice);
+            if image.iter().all(|other| other.platform.as_ref().is_some_and(|it| it.same(platform))) {
+                return true;
+            }
+            let best = self.platform.runnable().into_iter().find(|runnable| {
+                image.iter().any(|other| other.platform.as_ref().is_some_and(|it| it.same(runnable)))
+            });
+            best.is_some_and(|best| platform.same(&best))
+        };
+        entries().filter(chosen).collect()
+    }
+
+    /// The member of an index that runs here, or its only one.
+    fn here_or_only<'i>(&self, index: &'i Index) -> Option<&'i Descriptor> {
+        let only = || {
+            let mut images = index.manifests.iter().filter(|entry| !entry.is_attestation());
+            images.next().filter(|_| images.next().is_none())
+        };
+        index.select(self.platform).or_else(only)
+    }
+
+    /// Says which platforms there are, where none is this one.
+    fn nothing_here(&self, index: &Index) -> Error {
+        let mut available: Vec<String> = index.platforms().iter().map(ToString::to_string).collect();
+        for entry in index.manifests.iter().filter(|entry| entry.platform.is_none()) {
+            let Ok(bytes) = self.blob(&entry.digest, "manifest") else { continue };
+            let Ok(Document::Index(nested)) = Document::parse(&bytes) else { continue };
+            available.extend(nested.platforms().iter().map(ToString::to_string));
+        }
+        if available.is_empty() {
+            return self.wrong("it lists no image");
+        }
+        let (asked, wanted) = (self.files.place.clone(), self.platform.to_string());
+        Error::Platform { asked, wanted, available }
     }
 
     /// The one image meant: by tag, by `@` and digest, or the only one.
@@ -98,7 +147,7 @@ impl Reader<'_> {
                 }
             }
         };
-        self.oci_image(&entry, 0)?.ok_or_else(|| {
+        self.oci_image(&entry, 0, &|index| index.select(self.platform))?.ok_or_else(|| {
             let available = entry.platform.iter().map(ToString::to_string);
             let asked = format!(
                 "{}{}",
@@ -179,8 +228,8 @@ impl Reader<'_> {
         Index::parse(&bytes).map(Some).map_err(|cause| self.document("index.json", cause))
     }
 
-    /// The image behind an entry of an index; nothing where it has none for the platform, or is none.
-    fn oci_image(&self, entry: &Descriptor, depth: usize) -> Result<Option<Described>> {
+    /// The image behind an entry of an index; nothing where it is none, or is an index of which none is chosen.
+    fn oci_image(&self, entry: &Descriptor, depth: usize, choose: Choice<'_>) -> Result<Option<Described>> {
         if depth > NESTING_MAX {
             return Err(self.wrong("its indexes are nested too deeply"));
         }
@@ -189,8 +238,8 @@ impl Reader<'_> {
         match Document::parse(&bytes).map_err(|cause| self.document(&name, cause))? {
             Document::Manifest(manifest) if !manifest.is_image() => Ok(None),
             Document::Manifest(manifest) => self.with_manifest(entry.digest, bytes, &manifest).map(Some),
-            Document::Index(index) => match index.select(self.platform) {
-                Some(chosen) => self.oci_image(chosen, depth + 1),
+            Document::Index(index) => match choose(&index) {
+                Some(chosen) => self.oci_image(chosen, depth + 1, choose),
                 None => Ok(None),
             },
         }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::json::{self, is_default, or_default, read_set, write_set};
+use crate::json::{self, is_default, or_default, read_command, read_set, write_set};
 use crate::{Digest, OciError, Platform, Timestamp};
 
 /// The config of an image. Fields stand in the order BuildKit writes them.
@@ -111,10 +111,10 @@ pub struct ContainerConfig {
     #[serde(default, deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
     pub env: Vec<String>,
     /// What is always run.
-    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "read_command", skip_serializing_if = "Vec::is_empty")]
     pub entrypoint: Vec<String>,
     /// Arguments to the entry point, or what is run where there is none.
-    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "read_command", skip_serializing_if = "Vec::is_empty")]
     pub cmd: Vec<String>,
     /// Directories kept outside the container's own files.
     #[serde(
@@ -143,7 +143,7 @@ pub struct ContainerConfig {
     #[serde(default, deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
     pub on_build: Vec<String>,
     /// The shell for the shell form of instructions.
-    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "read_command", skip_serializing_if = "Vec::is_empty")]
     pub shell: Vec<String>,
     /// Seconds to wait before it is killed.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -125,3 +125,58 @@ fn what_stands_beside_an_image_in_a_layout_is_passed_over() {
     assert_eq!(loaded.len(), 1);
     assert_eq!(loaded[0].names, ["docker.io/library/app:1"]);
 }
+
+/// Images that differ in their architecture, with names and platforms in a layout's index.
+fn layout_of(dir: &Path, members: &[(&str, Option<&str>, &str)], nested: bool) {
+    let mut index = ireko_oci::Index::new(ireko_oci::MediaType::OCI_INDEX, Vec::new());
+    for (name, platform, architecture) in members {
+        let mut image = image();
+        (*architecture).clone_into(&mut image.config.architecture);
+        image.write_layout(dir, name);
+        let mut one = ireko_oci::Index::parse(&std::fs::read(dir.join("index.json")).unwrap()).unwrap();
+        one.manifests[0].platform = platform.map(|platform| platform.parse().unwrap());
+        index.manifests.append(&mut one.manifests);
+    }
+    if nested {
+        let bytes = index.to_json();
+        std::fs::write(dir.join(blob_path(&Digest::of(&bytes))), &bytes).unwrap();
+        index.manifests = vec![Descriptor::of(ireko_oci::MediaType::OCI_INDEX, &bytes)];
+    }
+    std::fs::write(dir.join("index.json"), index.to_json()).unwrap();
+}
+
+#[test]
+fn of_several_platforms_the_one_that_runs_here_is_loaded() {
+    let host = Platform::host();
+    let (here, own) = (host.to_string(), host.architecture.as_str());
+    let here = Some(here.as_str());
+    let (z, z_name, mips) = ("s390x", Some("linux/s390x"), Some("linux/mips64le"));
+    for (members, nested, expected) in [
+        // One image for several platforms, whether its name says so or not.
+        (vec![("a:1", z_name, z), ("a:1", here, own)], false, vec![own]),
+        (vec![("1", z_name, z), ("1", here, own)], false, vec![own]),
+        (vec![("1", z_name, z), ("1", here, own)], true, vec![own]),
+        // An image for one platform is what was asked for.
+        (vec![("a:1", z_name, z)], false, vec![z]),
+        (vec![("a:1", z_name, z)], true, vec![z]),
+        (vec![("a:1", z_name, z), ("b:1", here, own)], false, vec![own, z]),
+        (vec![("a:1", None, z), ("a:2", None, own)], false, vec![own, z]),
+        (vec![("a:1", z_name, z), ("a:1", mips, "mips64le"), ("b:1", here, own)], false, vec![own]),
+    ] {
+        let world = World::new();
+        let dir = world.path("layout");
+        layout_of(&dir, &members, nested);
+        let loaded = world.images().load(LoadFrom::Path(&dir)).unwrap();
+        let mut architectures: Vec<&str> =
+            loaded.iter().map(|loaded| loaded.image.platform.architecture.as_str()).collect();
+        architectures.sort_by_key(|architecture| *architecture != own);
+        assert_eq!(architectures, expected, "{members:?} {nested}");
+    }
+    for nested in [false, true] {
+        let world = World::new();
+        let dir = world.path("layout");
+        layout_of(&dir, &[("a:1", z_name, z), ("a:1", mips, "mips64le")], nested);
+        let error = world.images().load(LoadFrom::Path(&dir)).unwrap_err();
+        assert!(error.to_string().ends_with("it has linux/s390x, linux/mips64le"), "{error}");
+    }
+}

@@ -51,6 +51,22 @@ fn nulls_and_unknown_fields_are_accepted() {
 }
 
 #[test]
+fn a_command_may_be_one_word() {
+    check(
+        r#"{"os":"linux","architecture":"amd64","config":{"Entrypoint":"/e x","Cmd":"","Shell":"/bin/sh"}}"#,
+        expect![[
+            r#"{"architecture":"amd64","config":{"Entrypoint":["/e x"],"Cmd":[""],"Shell":["/bin/sh"]},"os":"linux","rootfs":{"type":"layers","diff_ids":[]}}"#
+        ]],
+    );
+    check(
+        r#"{"config":{"Cmd":7}}"#,
+        expect![
+            "cannot read image config: invalid type: integer `7`, expected a list of words or one word at line 1 column 18"
+        ],
+    );
+}
+
+#[test]
 fn wrong_types_are_refused() {
     check(
         "[]",
