@@ -121,6 +121,8 @@ pub enum MountSource {
         /// Permission bits of its root.
         mode: u32,
     },
+    /// What lies there already, or an empty directory. It stays writable where the root is not.
+    InPlace,
     /// Layers, united by overlayfs: writes go to the upper directory and nowhere else.
     Overlay(Overlay),
 }

@@ -81,6 +81,7 @@ fn perform(work: &mut Work<'_>, deed: &Deed) -> Result<()> {
         Deed::Proc => proc(work),
         Deed::Sys { read_only } => sys(work, *read_only),
         Deed::Place { slot, target, directory } => place(work, *slot, target, *directory),
+        Deed::InPlace(path) => in_place(work, path),
         Deed::Device { path, host, number } => device(work, path, host, *number),
         Deed::NoMoreDevices(path) => remount(path, libc::MS_NODEV),
         Deed::Dir { path, mode } => raw::mkdirat(raw::AT_CWD, path, *mode),
@@ -243,6 +244,11 @@ fn place(work: &mut Work<'_>, slot: Slot, target: &CStr, directory: bool) -> Res
     raw::move_mount(kept.fd, raw::AT_CWD, target.as_c_str())?;
     raw::close(kept.fd);
     if kept.later == 0 { Ok(()) } else { remount(target.as_c_str(), mount_flags_of(kept.later)) }
+}
+
+fn in_place(work: &mut Work<'_>, path: &CStr) -> Result<()> {
+    let path = walk::resolve(path, Make::Directory, Some(&mut work.log))?;
+    raw::mount(Some(path.as_c_str()), path.as_c_str(), None, libc::MS_BIND | libc::MS_REC, None)
 }
 
 fn mount_flags_of(attributes: u64) -> c_ulong {

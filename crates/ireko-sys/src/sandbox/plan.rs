@@ -164,7 +164,7 @@ impl Plan {
         let known = open.idmaps.iter().zip(&open.directories);
         for (mount, (userns, is_directory)) in sandbox.mounts.iter().zip(known) {
             let (slot, directory) = match &mount.source {
-                MountSource::Tmpfs { .. } => {
+                MountSource::Tmpfs { .. } | MountSource::InPlace => {
                     taken.push(Taken::Made);
                     continue;
                 }
@@ -338,7 +338,7 @@ impl Plan {
                 let data = text(&data)?;
                 self.push(Deed::Mount(FreshMount { kind: c"tmpfs", target, flags, data, needed: true }));
             }
-            (Taken::Made, _) => unreachable!("only a tmpfs is made in place"),
+            (Taken::Made, _) => self.push(Deed::InPlace(target)),
         }
         Ok(())
     }

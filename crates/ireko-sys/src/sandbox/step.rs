@@ -77,6 +77,8 @@ pub(super) enum Deed {
     Terminal { rows: u16, columns: u16, socket: c_int, owner: u32 },
     /// Put descriptors in the places of the standard streams; -1 keeps what is there.
     Streams { from: [c_int; 3], owner: Option<u32> },
+    /// Mount a directory onto itself, so that it does not follow its surroundings.
+    InPlace(CString),
     /// Forget the caller's keys.
     Keyring,
     /// Give up every capability that is not in the set, for good.
@@ -128,6 +130,7 @@ impl fmt::Display for Step {
             Deed::Sys { read_only: false } => write!(out, "mount sysfs on `/sys`"),
             Deed::Place { target, directory: true, .. } => write!(out, "mount onto {}", Quoted(target)),
             Deed::Place { target, .. } => write!(out, "mount onto file {}", Quoted(target)),
+            Deed::InPlace(path) => write!(out, "mount {} onto itself", Quoted(path)),
             Deed::Device { path, .. } => write!(out, "show device {}", Quoted(path)),
             Deed::NoMoreDevices(path) => write!(out, "refuse new devices in {}", Quoted(path)),
             Deed::Dir { path, mode } => write!(out, "make directory {} with mode {mode:04o}", Quoted(path)),

@@ -14,7 +14,9 @@ use ireko_oci::{ContainerConfig, GuestPath};
 use ireko_report::Blame;
 use ireko_store::{Image, Store};
 use ireko_sys::mount::{Overlay, Upper};
-use ireko_sys::sandbox::{self, Identity, Mount, Network, RootFs, Running, Sandbox, Stdio, Stream};
+use ireko_sys::sandbox::{
+    self, Identity, Mount, MountSource, Network, RootFs, Running, Sandbox, Stdio, Stream,
+};
 use ports::Published;
 use std::ffi::OsString;
 use std::os::unix::fs::{PermissionsExt, chown};
@@ -50,9 +52,10 @@ fn start(args: &RunArgs, global: &Global, environment: Environment) -> Result<u8
     sandbox.read_only_root = args.read_only;
     let user = args.user.as_deref().unwrap_or(&config.user);
     let user = ireko_exec::user_in(user, &view).map_err(|error| Failure::user(error.to_string()))?;
-    sandbox.env = env(args, &config, &user.home, &session.environment)?;
-    sandbox.cwd = PathBuf::from(workdir(args, &config)?.as_str());
     sandbox.hostname = hostname(args, &image);
+    let own = Own { hostname: &sandbox.hostname, home: &user.home };
+    sandbox.env = env(args, &config, &own, &session.environment)?;
+    sandbox.cwd = PathBuf::from(workdir(args, &config)?.as_str());
     let files = ContainerFiles::write(
         scratch.path(),
         &SandboxSettings { resolv_conf: crate::bases::resolv_conf() },
@@ -61,7 +64,7 @@ fn start(args: &RunArgs, global: &Global, environment: Environment) -> Result<u8
     )
     .map_err(|error| Failure::environment("cannot write the container's files").cause(error))?;
     sandbox.mounts = files.mounts();
-    sandbox.mounts.extend(volumes(args)?);
+    sandbox.mounts.extend(volumes(args, &config)?);
     sandbox.identity = Identity { uid: user.uid, gid: user.gid, groups: user.groups };
     sandbox.stdio = stdio(args);
     let listeners = published.iter().map(Published::listen).collect::<Result<Vec<_>, _>>()?;
@@ -131,6 +134,8 @@ fn argv(args: &RunArgs, config: &ContainerConfig) -> Result<Vec<OsString>, Failu
     let mut argv: Vec<String> = match &args.entrypoint {
         Some(program) if program.is_empty() => Vec::new(),
         Some(program) => vec![program.clone()],
+        // One empty word stands for none, as with Docker.
+        None if config.entrypoint == [""] => Vec::new(),
         None => config.entrypoint.clone(),
     };
     match (args.args.as_slice(), &args.entrypoint) {
@@ -145,50 +150,73 @@ fn argv(args: &RunArgs, config: &ContainerConfig) -> Result<Vec<OsString>, Failu
     Ok(argv.into_iter().map(OsString::from).collect())
 }
 
+/// What a container's variables say of itself.
+struct Own<'a> {
+    hostname: &'a str,
+    home: &'a str,
+}
+
+/// The container's variables, in Docker's order: its own, those that were typed, the image's.
 fn env(
     args: &RunArgs,
     config: &ContainerConfig,
-    home: &str,
+    own: &Own<'_>,
     environment: &Environment,
 ) -> Result<Vec<(OsString, OsString)>, Failure> {
     let mut all: Vec<(String, String)> = Vec::new();
-    let mut set = |name: &str, value: &str| {
-        all.retain(|(known, _)| known != name);
-        all.push((name.to_owned(), value.to_owned()));
-    };
-    set("PATH", DEFAULT_PATH);
-    set("HOME", home);
+    set(&mut all, "PATH", DEFAULT_PATH);
+    set(&mut all, "HOSTNAME", own.hostname);
     if args.tty {
-        set("TERM", "xterm");
+        set(&mut all, "TERM", "xterm");
     }
-    for line in &config.env {
-        if let Some((name, value)) = line.split_once('=') {
-            set(name, value);
+    let typed = typed_env(args, environment)?;
+    for (name, value) in &typed {
+        match value {
+            Some(value) => set(&mut all, name, value),
+            None => all.retain(|(known, _)| known != name),
         }
     }
+    for (name, value) in config.env.iter().filter_map(|line| line.split_once('=')) {
+        if !typed.iter().any(|(known, _)| known == name) {
+            set(&mut all, name, value);
+        }
+    }
+    // As runc: an empty home is as good as none.
+    if !all.iter().any(|(name, value)| name == "HOME" && !value.is_empty()) {
+        set(&mut all, "HOME", own.home);
+    }
+    Ok(all.into_iter().map(|(name, value)| (name.into(), value.into())).collect())
+}
+
+/// The variables of files and flags. One that has no value here either is to be none in the container, if a flag
+/// names it; a file may name it for nothing.
+fn typed_env(args: &RunArgs, environment: &Environment) -> Result<Vec<(String, Option<String>)>, Failure> {
+    let mut typed = Vec::new();
     for path in &args.env_file {
         let text = std::fs::read_to_string(path)
             .map_err(|error| Failure::user(format!("cannot read `{}`", path.display())).cause(error))?;
-        for line in
-            text.lines().map(str::trim_start).filter(|line| !line.is_empty() && !line.starts_with('#'))
-        {
-            match line.split_once('=') {
-                Some((name, value)) => set(name, value),
-                None => set(line, environment.raw(line).unwrap_or_default()),
-            }
-        }
+        let lines = text.lines().map(str::trim_start);
+        let lines = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
+        typed.extend(lines.map(|line| variable(line, environment)).filter(|(_, value)| value.is_some()));
     }
-    for text in &args.env {
-        match text.split_once('=') {
-            Some((name, value)) => set(name, value),
-            None => {
-                if let Some(value) = environment.raw(text) {
-                    set(text, value);
-                }
-            }
-        }
+    typed.extend(args.env.iter().map(|text| variable(text, environment)));
+    Ok(typed)
+}
+
+/// `NAME=value`, or `NAME` with the value it has outside.
+fn variable(text: &str, environment: &Environment) -> (String, Option<String>) {
+    match text.split_once('=') {
+        Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
+        None => (text.to_owned(), environment.raw(text).map(str::to_owned)),
     }
-    Ok(all.into_iter().map(|(name, value)| (name.into(), value.into())).collect())
+}
+
+/// A later value takes the place of an earlier one.
+fn set(all: &mut Vec<(String, String)>, name: &str, value: &str) {
+    match all.iter_mut().find(|(known, _)| known == name) {
+        Some((_, old)) => value.clone_into(old),
+        None => all.push((name.to_owned(), value.to_owned())),
+    }
 }
 
 fn workdir(args: &RunArgs, config: &ContainerConfig) -> Result<GuestPath, Failure> {
@@ -206,7 +234,23 @@ fn hostname(args: &RunArgs, image: &Image) -> String {
     args.hostname.clone().or_else(|| args.name.clone()).unwrap_or_else(|| image.id.short().to_owned())
 }
 
-fn volumes(args: &RunArgs) -> Result<Vec<Mount>, Failure> {
+/// What is mounted: the host's paths, and the image's volumes, which are there and writable whatever the root is.
+fn volumes(args: &RunArgs, config: &ContainerConfig) -> Result<Vec<Mount>, Failure> {
+    let mut mounts = host_paths(args)?;
+    for text in &config.volumes {
+        let inside = GuestPath::root()
+            .join(text)
+            .map_err(|error| Failure::user(format!("the image's volume `{text}` is no path")).cause(error))?;
+        if !mounts.iter().any(|mount| mount.target == Path::new(inside.as_str())) {
+            mounts.push(Mount::new(MountSource::InPlace, inside.as_str()));
+        }
+    }
+    // Parents before what is mounted inside them.
+    mounts.sort_by(|a, b| a.target.cmp(&b.target));
+    Ok(mounts)
+}
+
+fn host_paths(args: &RunArgs) -> Result<Vec<Mount>, Failure> {
     let mut mounts = Vec::new();
     for text in &args.volume {
         let wrong = || Failure::user(format!("`-v {text}` is not of the form host:inside[:ro]"));
@@ -238,7 +282,6 @@ fn volumes(args: &RunArgs) -> Result<Vec<Mount>, Failure> {
         }
         mounts.push(if read_only { mount.read_only() } else { mount });
     }
-    mounts.sort_by(|a, b| a.target.cmp(&b.target));
     Ok(mounts)
 }
 

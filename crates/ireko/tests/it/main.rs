@@ -19,6 +19,7 @@ mod containers;
 mod crash;
 mod images;
 mod probe;
+mod peers;
 mod retracted;
 mod revert;
 mod same;

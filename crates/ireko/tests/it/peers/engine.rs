@@ -1,0 +1,134 @@
+//! Daemons of the tests' own: a Docker engine and a registry.
+
+use super::have;
+use crate::support::{Said, is_root};
+use std::fs::{self, File};
+use std::io::Write;
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Debian's own client: a newer one on PATH speaks another version.
+const DOCKER: &str = "/usr/bin/docker";
+
+/// A process of ours, asked to end and waited for when it is dropped.
+struct Daemon(Child);
+
+impl Daemon {
+    fn start(command: &mut Command, log: &Path) -> Self {
+        let log = File::create(log).expect("a log");
+        let command = command.stdin(Stdio::null()).stdout(log.try_clone().expect("a log")).stderr(log);
+        Self(command.spawn().expect("a daemon"))
+    }
+
+    /// Waits until it answers.
+    fn ready(&mut self, log: &Path, answers: impl Fn() -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        while !answers() {
+            let ended = self.0.try_wait().expect("a state").is_some();
+            let late = Instant::now() > deadline;
+            assert!(!ended && !late, "no answer:\n{}", fs::read_to_string(log).unwrap_or_default());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        // It is ours and not waited for yet, so the number is its.
+        if let Some(pid) = i32::try_from(self.0.id()).ok().and_then(rustix::process::Pid::from_raw) {
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+        }
+        let _ = self.0.wait();
+    }
+}
+
+/// A Docker engine with a store and a socket of its own, and no network.
+pub(super) struct Engine {
+    /// Ends before its files go.
+    _daemon: Daemon,
+    dir: TempDir,
+}
+
+impl Engine {
+    /// Starts one, or says why there is none.
+    pub(super) fn start() -> Option<Self> {
+        if !is_root() {
+            eprintln!("skipped because only root can start a Docker engine");
+            return None;
+        }
+        if !have(&["dockerd", "docker", "containerd", "runc"]) {
+            return None;
+        }
+        let dir = tempfile::Builder::new().prefix("ireko-engine-").tempdir().expect("a directory");
+        let log = dir.path().join("log");
+        let mut command = Command::new("dockerd");
+        command.args(["--bridge=none", "--iptables=false", "--host"]).arg(socket(dir.path()));
+        for (flag, name) in [("--data-root", "data"), ("--exec-root", "exec"), ("--pidfile", "pid")] {
+            command.arg(flag).arg(dir.path().join(name));
+        }
+        let mut daemon = Daemon::start(&mut command, &log);
+        let path = dir.path().join("socket");
+        daemon.ready(&log, || std::os::unix::net::UnixStream::connect(&path).is_ok());
+        Some(Self { _daemon: daemon, dir })
+    }
+
+    /// The client, before it starts.
+    pub(super) fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(DOCKER);
+        command.args(args).env("DOCKER_HOST", socket(self.dir.path())).stdin(Stdio::null());
+        command.env("DOCKER_CONFIG", self.dir.path());
+        command
+    }
+
+    /// What the client says.
+    pub(super) fn docker(&self, args: &[&str]) -> Said {
+        Said::of(self.command(args).output().expect("a client"))
+    }
+}
+
+fn socket(dir: &Path) -> String {
+    format!("unix://{}", dir.join("socket").display())
+}
+
+/// A registry on a port of its own.
+pub(super) struct Registry {
+    _daemon: Daemon,
+    _dir: TempDir,
+    port: u16,
+}
+
+impl Registry {
+    /// Starts one, or says why there is none.
+    pub(super) fn start() -> Option<Self> {
+        if !have(&["docker-registry"]) {
+            return None;
+        }
+        let dir = tempfile::Builder::new().prefix("ireko-registry-").tempdir().expect("a directory");
+        let port = TcpListener::bind("127.0.0.1:0")
+            .and_then(|listener| listener.local_addr())
+            .expect("a port")
+            .port();
+        let config = dir.path().join("config.yml");
+        let mut file = File::create(&config).expect("a file");
+        write!(
+            file,
+            "version: 0.1\nstorage:\n  filesystem:\n    rootdirectory: {}\nhttp:\n  addr: 127.0.0.1:{port}\n",
+            dir.path().join("data").display()
+        )
+        .expect("a config");
+        let log = dir.path().join("log");
+        let mut daemon = Daemon::start(Command::new("docker-registry").arg("serve").arg(&config), &log);
+        daemon.ready(&log, || TcpStream::connect(("127.0.0.1", port)).is_ok());
+        Some(Self { _daemon: daemon, _dir: dir, port })
+    }
+
+    /// Its host and port.
+    pub(super) fn address(&self) -> String {
+        format!("localhost:{}", self.port)
+    }
+}
