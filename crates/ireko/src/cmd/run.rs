@@ -1,6 +1,7 @@
 //! `ireko run`: a container from an image of the store, with no engine.
 
 mod ports;
+mod streams;
 mod terminal;
 
 use crate::cli::{Global, Progress, RunArgs};
@@ -15,7 +16,7 @@ use ireko_report::Blame;
 use ireko_store::{Image, Store};
 use ireko_sys::mount::{Overlay, Upper};
 use ireko_sys::sandbox::{
-    self, Identity, Mount, MountSource, Network, RootFs, Running, Sandbox, Stdio, Stream,
+    self, Identity, Mount, MountSource, Network, RootFs, Running, Sandbox, Stdio,
 };
 use ports::Published;
 use std::ffi::OsString;
@@ -65,8 +66,8 @@ fn start(args: &RunArgs, global: &Global, environment: Environment) -> Result<u8
     .map_err(|error| Failure::environment("cannot write the container's files").cause(error))?;
     sandbox.mounts = files.mounts();
     sandbox.mounts.extend(volumes(args, &config)?);
+    sandbox.stdio = stdio(args, user.uid);
     sandbox.identity = Identity { uid: user.uid, gid: user.gid, groups: user.groups };
-    sandbox.stdio = stdio(args);
     let listeners = published.iter().map(Published::listen).collect::<Result<Vec<_>, _>>()?;
     // A signal that comes as soon as the program speaks must find its way already.
     let signals = terminal::listen()?;
@@ -285,13 +286,12 @@ fn host_paths(args: &RunArgs) -> Result<Vec<Mount>, Failure> {
     Ok(mounts)
 }
 
-fn stdio(args: &RunArgs) -> Stdio {
+fn stdio(args: &RunArgs, user: u32) -> Stdio {
     if args.tty {
         let (rows, columns) = terminal::size();
         return Stdio::Terminal { rows, columns };
     }
-    let stdin = if args.interactive { Stream::Inherit } else { Stream::Null };
-    Stdio::Streams { stdin, stdout: Stream::Inherit, stderr: Stream::Inherit }
+    streams::of(args, user)
 }
 
 fn spawn_failure(error: &ireko_sys::Error) -> Failure {

@@ -1,6 +1,6 @@
 //! Waits for a container: passes signals on, and carries a terminal's bytes both ways.
 
-use super::exit_code;
+use super::{exit_code, streams};
 use crate::failure::Failure;
 use ireko_report::Blame;
 use ireko_sys::sandbox::Running;
@@ -64,6 +64,8 @@ pub(super) fn attend(mut running: Running, mut signals: Signals, interactive: bo
             .map_err(|error| Failure::environment("cannot use the terminal").cause(error))?;
         std::thread::spawn(move || carry_input(terminal));
     }
+    let carried = streams::carry(&mut running)
+        .map_err(|error| Failure::environment("cannot use the standard streams").cause(error))?;
     let output = terminal.map(|terminal| std::thread::spawn(move || carry_output(terminal)));
     let mut interrupts = 0;
     loop {
@@ -83,6 +85,7 @@ pub(super) fn attend(mut running: Running, mut signals: Signals, interactive: bo
         }
     }
     let code = exit_code(&mut running)?;
+    carried.finish();
     if let Some(output) = output {
         let _ = output.join();
     }
