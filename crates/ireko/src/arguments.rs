@@ -137,8 +137,10 @@ impl Output {
         }
         let Some(dest) = &self.dest else {
             return match std::io::stdout().is_terminal() {
-                true => Err(Failure::user("an archive is not written to a terminal")
-                    .hint("name a file with `dest=PATH`, or send the output on")),
+                true => Err(Failure::user("an archive is not written to a terminal").hint(match self.form {
+                    Form::DockerTar => "name a file with `dest=PATH`, or hand it to an engine: `ireko build -o type=docker … | docker load`",
+                    _ => "name a file with `dest=PATH`, or send the output on",
+                })),
                 false => Ok(()),
             };
         };

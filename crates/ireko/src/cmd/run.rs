@@ -15,9 +15,7 @@ use ireko_oci::{ContainerConfig, GuestPath};
 use ireko_report::Blame;
 use ireko_store::{Image, Store};
 use ireko_sys::mount::{Overlay, Upper};
-use ireko_sys::sandbox::{
-    self, Identity, Mount, MountSource, Network, RootFs, Running, Sandbox, Stdio,
-};
+use ireko_sys::sandbox::{self, Identity, Mount, MountSource, Network, RootFs, Running, Sandbox, Stdio};
 use ports::Published;
 use std::ffi::OsString;
 use std::os::unix::fs::{PermissionsExt, chown};

@@ -1,7 +1,8 @@
 //! `ireko run`.
 
 use crate::support::Place;
-use std::io::{Read, Write};
+use std::fs;
+use std::io::{BufRead, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -111,4 +112,103 @@ fn signals_reach_the_program() {
     let pid = rustix::process::Pid::from_raw(i32::try_from(child.id()).expect("a pid")).expect("a pid");
     rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("a signal");
     assert_eq!(child.wait().expect("an end").code(), Some(9));
+}
+
+#[test]
+fn only_the_wish_to_end_makes_impatient() {
+    let Some(place) = Place::with_base() else { return };
+    place.built(
+        "FROM base\nCMD [\"sh\", \"-c\", \"trap 'echo heard' USR1; trap '' TERM; echo ready; while :; do sleep 0.05; done\"]\n",
+    );
+    let mut child = place.command(&["run", "app"]).stdout(Stdio::piped()).spawn().expect("a process");
+    let mut said =
+        std::io::BufReader::new(child.stdout.take().expect("a pipe")).lines().map_while(Result::ok);
+    assert_eq!(said.next().as_deref(), Some("ready"));
+    let pid = rustix::process::Pid::from_raw(i32::try_from(child.id()).expect("a pid")).expect("a pid");
+    for _ in 0..6 {
+        rustix::process::kill_process(pid, rustix::process::Signal::USR1).expect("a signal");
+        assert_eq!(said.next().as_deref(), Some("heard"));
+    }
+    // It ignores the wish, so the fourth is a kill.
+    for _ in 0..4 {
+        assert!(child.try_wait().expect("a state").is_none());
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("a signal");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    assert_eq!(child.wait().expect("an end").code(), Some(137));
+}
+
+#[test]
+fn streams_are_pipes_whatever_they_are_outside() {
+    let Some(place) = Place::with_base() else { return };
+    place.built("FROM base\n");
+    let script = "echo one >/dev/stdout; echo two >/dev/stdout; echo three >/dev/stderr; cat; for n in 0 1 2; do test -t $n; echo $?; done";
+    let expected = "one\ntwo\nfed\n1\n1\n1\n";
+    fs::write(place.path("input"), "fed\n").expect("a file");
+    for user in ["0", "1000"] {
+        // To files, which are not emptied, and of whose owner the program knows nothing.
+        let mut command = place.command(&["run", "-i", "--user", user, "app", "sh", "-c", script]);
+        let file = |name: &str| fs::File::create(place.path(name)).expect("a file");
+        command
+            .stdin(fs::File::open(place.path("input")).expect("a file"))
+            .stdout(file("out"))
+            .stderr(file("err"));
+        assert_eq!(command.status().expect("an end").code(), Some(0), "{user}");
+        assert_eq!(fs::read_to_string(place.path("out")).expect("text"), expected, "{user}");
+        assert_eq!(fs::read_to_string(place.path("err")).expect("text"), "three\n", "{user}");
+        // To pipes.
+        let said = place.ireko_fed(&["run", "-i", "--user", user, "app", "sh", "-c", script], b"fed\n").ok();
+        assert_eq!((said.stdout.as_str(), said.stderr.as_str()), (expected, "three\n"), "{user}");
+    }
+    // A terminal outside is none inside, and a reader that goes away ends the writer.
+    let store = place.store().display().to_string();
+    let ireko = format!("{} --home {store} run app", env!("CARGO_BIN_EXE_ireko"));
+    let under_terminal = |line: &str| {
+        let output = std::process::Command::new("script").args(["-qec", line, "/dev/null"]).output();
+        String::from_utf8_lossy(&output.expect("`script` of util-linux").stdout).into_owned()
+    };
+    assert_eq!(
+        under_terminal(&format!("{ireko} sh -c 'test -t 1; echo $?; test -t 2; echo $?'")),
+        "1\r\n1\r\n"
+    );
+    assert_eq!(under_terminal(&format!("timeout 20 {ireko} sh -c 'yes; true' | head -n 1")), "y\r\n");
+}
+
+#[test]
+fn volumes_are_there_and_writable() {
+    let Some(place) = Place::with_base() else { return };
+    place.built("FROM base\nRUN mkdir -p /kept && echo kept >/kept/f && chown -R app /kept && chmod 770 /kept\nVOLUME /kept /made/of/nothing\n");
+    let script = "cat /kept/f; stat -c '%n %a %U' /kept /made/of/nothing; for d in / /kept /made/of/nothing; do echo x 2>/dev/null >$d/x; echo $?; done";
+    for (flags, codes) in [(&[][..], "0\n0\n0\n"), (&["--read-only"], "1\n0\n0\n")] {
+        let words = [&["run"], flags, &["app", "sh", "-c", script]].concat();
+        let said = place.ireko(&words).ok().stdout;
+        assert_eq!(said, format!("kept\n/kept 770 app\n/made/of/nothing 755 root\n{codes}"), "{flags:?}");
+    }
+    place.nothing_mounted();
+}
+
+#[test]
+fn variables_come_from_flags_files_and_outside() {
+    let Some(place) = Place::with_base() else { return };
+    place.built("FROM base\nENV A=image B=image C=image HOME=\nCMD [\"env\"]\n");
+    place.file("list", "# none\nB=file\n  D= spaced\nOUTSIDE\nNOWHERE\n");
+    let mut command = place.command(&[
+        "run",
+        "--hostname=box",
+        "--env-file",
+        "context/list",
+        "-e",
+        "B=flag",
+        "-e",
+        "C",
+        "-e",
+        "OUTSIDE2",
+        "app",
+    ]);
+    command.env("OUTSIDE", "1").env("OUTSIDE2", "2").env_remove("NOWHERE").env_remove("C");
+    let output = command.output().expect("an end");
+    assert_eq!(
+        String::from_utf8_lossy(&output.stdout),
+        "PATH=/usr/bin:/usr/sbin\nHOSTNAME=box\nB=flag\nD= spaced\nOUTSIDE=1\nOUTSIDE2=2\nA=image\nHOME=/root\n"
+    );
 }

@@ -11,8 +11,11 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::AsFd;
 
-/// SIGINT, SIGQUIT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2, SIGWINCH.
-const PASSED_ON: [i32; 7] = [2, 3, 15, 1, 10, 12, 28];
+/// What ends, stops or tells a program something: SIGHUP, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2, SIGALRM, SIGTERM, SIGCONT,
+/// SIGTSTP, SIGWINCH, SIGPWR.
+const PASSED_ON: [i32; 11] = [1, 2, 3, 10, 12, 14, 15, 18, 20, 28, 30];
+/// SIGINT and SIGTERM: the wish that the program ends.
+const INTERRUPTS: [i32; 2] = [2, 15];
 const WINDOW_CHANGED: i32 = 28;
 
 /// After this many interrupts of a program that ignores them, it is killed.
@@ -76,9 +79,10 @@ pub(super) fn attend(mut running: Running, mut signals: Signals, interactive: bo
                 let _ = running.resize(rows, columns);
                 continue;
             }
-            interrupts += 1;
+            interrupts += u32::from(INTERRUPTS.contains(&number));
             // A program that is pid 1 and has no handler hears nothing but a kill.
-            let _ = if interrupts > PATIENCE { running.kill() } else { running.signal(number) };
+            let impatient = interrupts > PATIENCE && INTERRUPTS.contains(&number);
+            let _ = if impatient { running.kill() } else { running.signal(number) };
         }
         if ended {
             break;

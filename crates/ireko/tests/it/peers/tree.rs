@@ -4,7 +4,7 @@ use ireko_oci::Digest;
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 /// What of a tree is told.
@@ -75,7 +75,7 @@ impl Teller {
             line += &format!(" device {:x}", meta.rdev());
         }
         if kind.is_file() {
-            let bytes = fs::read(path).expect("a file that can be read");
+            let bytes = bytes_of(path, &meta);
             line += &format!(" {} bytes {}", bytes.len(), Digest::of(&bytes).short());
         }
         if !kind.is_dir() && meta.nlink() > 1 {
@@ -107,6 +107,17 @@ impl Teller {
         shown.sort();
         shown.concat()
     }
+}
+
+/// The bytes of a file of ours, also where its mode keeps its owner out.
+fn bytes_of(path: &Path, meta: &fs::Metadata) -> Vec<u8> {
+    if let Ok(bytes) = fs::read(path) {
+        return bytes;
+    }
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).expect("a file of ours");
+    let bytes = fs::read(path).expect("a file that can be read");
+    fs::set_permissions(path, meta.permissions()).expect("a file of ours");
+    bytes
 }
 
 /// Two trees must be the same.
