@@ -77,7 +77,7 @@ fn build_odd(place: &Place, flags: &[&str]) -> Said {
     let long = format!("tree/{0}/{0}/{0}/{1}", "directory-".repeat(9), "n".repeat(150));
     place.file(&long, "far away");
     let sparse = fs::File::create(tree.join("sparse")).expect("a file");
-    std::os::unix::fs::FileExt::write_all_at(&sparse, b"at the end", 3 << 20).expect("bytes");
+    std::os::unix::fs::FileExt::write_all_at(&sparse, b"at the end", 1 << 20).expect("bytes");
     place.file("probe", PROBE);
     let mut odd = TarStream::new()
         .dir("./")

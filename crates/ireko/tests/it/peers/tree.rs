@@ -1,6 +1,7 @@
 //! What lies in a directory, told so that two can be compared.
 
 use ireko_oci::Digest;
+use rustix::fs::{AtFlags, StatxFlags};
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
@@ -24,9 +25,9 @@ pub(super) type Tree = BTreeMap<String, String>;
 
 /// Tells of a directory, without what is mounted in it: of that, only the place and its mode.
 pub(super) fn tree(root: &Path, telling: Telling) -> Tree {
-    let device = fs::symlink_metadata(root).expect("a directory").dev();
+    let mount = mount_of(root);
     let mut teller =
-        Teller { root: root.to_owned(), telling, device, links: BTreeMap::new(), told: Tree::new() };
+        Teller { root: root.to_owned(), telling, mount, links: BTreeMap::new(), told: Tree::new() };
     teller.dir(root);
     teller.told
 }
@@ -34,7 +35,8 @@ pub(super) fn tree(root: &Path, telling: Telling) -> Tree {
 struct Teller {
     root: PathBuf,
     telling: Telling,
-    device: u64,
+    /// The mount that is told of.
+    mount: u64,
     /// The first name of each file with several.
     links: BTreeMap<u64, String>,
     told: Tree,
@@ -48,7 +50,7 @@ impl Teller {
         paths.sort();
         for path in paths {
             let meta = fs::symlink_metadata(&path).expect("an entry that stays");
-            if meta.is_dir() && meta.dev() == self.device { self.dir(&path) } else { self.tell(&path) }
+            if meta.is_dir() && mount_of(&path) == self.mount { self.dir(&path) } else { self.tell(&path) }
         }
     }
 
@@ -67,7 +69,7 @@ impl Teller {
         if self.telling.owners {
             line += &format!(" {}:{}", meta.uid(), meta.gid());
         }
-        if meta.dev() != self.device {
+        if mount_of(path) != self.mount {
             self.told.insert(name, line + " mounted");
             return;
         }
@@ -107,6 +109,12 @@ impl Teller {
         shown.sort();
         shown.concat()
     }
+}
+
+/// The number of the mount that a path is on: one may be of the same file system as what is around it.
+fn mount_of(path: &Path) -> u64 {
+    let stat = rustix::fs::statx(rustix::fs::CWD, path, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::MNT_ID);
+    stat.expect("a path that stays").stx_mnt_id
 }
 
 /// The bytes of a file of ours, also where its mode keeps its owner out.
