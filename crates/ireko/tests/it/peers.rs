@@ -4,7 +4,6 @@
 //! socket or a port of its own. Debian's engine reads docker archives only, and its umoci no zstd: so those are held
 //! against what these can read.
 
-mod engine;
 mod formats;
 mod layers;
 mod runs;
@@ -15,7 +14,6 @@ use ireko_testkit::TarStream;
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// What the entry point of the odd image says of its surroundings.
@@ -102,19 +100,6 @@ fn build_odd(place: &Place, flags: &[&str]) -> Said {
     let text = if is_root() { ODD.replace("LABEL", &format!("{ODD_OF_ROOT}LABEL")) } else { ODD.to_owned() };
     place.dockerfile(&text);
     place.build(flags).ok()
-}
-
-/// Whether all of these programs are there; says which one is not.
-fn have(programs: &[&str]) -> bool {
-    let missing = programs.iter().find(|program| {
-        !["/usr/bin", "/usr/sbin", "/bin", "/usr/local/bin"]
-            .iter()
-            .any(|dir| Path::new(dir).join(program).exists())
-    });
-    if let Some(missing) = missing {
-        eprintln!("skipped because there is no `{missing}` (tests/install.sh)");
-    }
-    missing.is_none()
 }
 
 /// Whether the tests run as root; says so where they do not.

@@ -296,6 +296,19 @@ pub(crate) fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
+/// Whether all of these programs are there; says which one is not.
+pub(crate) fn have(programs: &[&str]) -> bool {
+    let missing = programs.iter().find(|program| {
+        !["/usr/bin", "/usr/sbin", "/bin", "/usr/local/bin"]
+            .iter()
+            .any(|dir| Path::new(dir).join(program).exists())
+    });
+    if let Some(missing) = missing {
+        eprintln!("skipped because there is no `{missing}` (tests/install.sh)");
+    }
+    missing.is_none()
+}
+
 /// A command of the ordinary user: of the one who runs the tests, or of the one whom root borrows.
 pub(crate) fn as_ordinary(program: &str) -> Command {
     if is_root() { as_user(program, ORDINARY) } else { Command::new(program) }

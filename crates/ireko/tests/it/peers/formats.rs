@@ -1,9 +1,9 @@
 //! Archives, layouts and registries: who reads what we write, and whose writings we read.
 
-use super::engine::Registry;
 use super::tree::{ALL, Telling, Tree, assert_same, tree};
-use super::{build_odd, have, need_root, peer, said_by};
-use crate::support::{Place, is_root};
+use super::{build_odd, need_root, peer, said_by};
+use crate::daemons::Registry;
+use crate::support::{Place, have, is_root};
 use serde_json::Value;
 use std::fs;
 use std::path::Path;

@@ -1,6 +1,6 @@
 //! As many layers as an image may have.
 
-use super::engine::Engine;
+use crate::daemons::Engine;
 use crate::support::Place;
 
 /// Docker's limit is 125 or so, with two of a container's own.

@@ -2,8 +2,8 @@
 //! outside.
 
 use super::build_odd;
-use super::engine::Engine;
 use super::tree::{ALL, Tree, assert_same, tree};
+use crate::daemons::Engine;
 use crate::support::{Place, Said};
 use std::fs;
 use std::io::{Read, Write};

@@ -1,7 +1,6 @@
 //! Daemons of the tests' own: a Docker engine and a registry.
 
-use super::have;
-use crate::support::{Said, is_root};
+use crate::support::{Said, have, is_root};
 use std::fs::{self, File};
 use std::io::Write;
 use std::net::{TcpListener, TcpStream};
@@ -47,8 +46,9 @@ impl Drop for Daemon {
     }
 }
 
-/// A Docker engine with a store and a socket of its own, and no network.
-pub(super) struct Engine {
+/// A Docker engine with a store and a socket of its own. What it mounts and what it sets of the network stay in
+/// namespaces of its own too.
+pub(crate) struct Engine {
     /// Ends before its files go.
     _daemon: Daemon,
     dir: TempDir,
@@ -56,7 +56,7 @@ pub(super) struct Engine {
 
 impl Engine {
     /// Starts one, or says why there is none.
-    pub(super) fn start() -> Option<Self> {
+    pub(crate) fn start() -> Option<Self> {
         if !is_root() {
             eprintln!("skipped because only root can start a Docker engine");
             return None;
@@ -66,27 +66,33 @@ impl Engine {
         }
         let dir = tempfile::Builder::new().prefix("ireko-engine-").tempdir().expect("a directory");
         let log = dir.path().join("log");
-        let mut command = Command::new("dockerd");
-        command.args(["--bridge=none", "--iptables=false", "--host"]).arg(socket(dir.path()));
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "--net", "--propagation", "private", "dockerd"]);
+        command.args(["--bridge=none", "--iptables=false", "--ip-forward=false", "--ip-masq=false"]);
         for (flag, name) in [("--data-root", "data"), ("--exec-root", "exec"), ("--pidfile", "pid")] {
             command.arg(flag).arg(dir.path().join(name));
         }
-        let mut daemon = Daemon::start(&mut command, &log);
+        let mut daemon = Daemon::start(command.arg("--host").arg(socket(dir.path())), &log);
         let path = dir.path().join("socket");
         daemon.ready(&log, || std::os::unix::net::UnixStream::connect(&path).is_ok());
         Some(Self { _daemon: daemon, dir })
     }
 
+    /// Its version.
+    pub(crate) fn version(&self) -> String {
+        self.docker(&["version", "--format", "{{.Server.Version}}"]).ok().stdout.trim().to_owned()
+    }
+
     /// The client, before it starts.
-    pub(super) fn command(&self, args: &[&str]) -> Command {
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(DOCKER);
         command.args(args).env("DOCKER_HOST", socket(self.dir.path())).stdin(Stdio::null());
-        command.env("DOCKER_CONFIG", self.dir.path());
+        command.env("DOCKER_CONFIG", self.dir.path()).env_remove("DOCKER_CONTEXT");
         command
     }
 
     /// What the client says.
-    pub(super) fn docker(&self, args: &[&str]) -> Said {
+    pub(crate) fn docker(&self, args: &[&str]) -> Said {
         Said::of(self.command(args).output().expect("a client"))
     }
 }
@@ -96,7 +102,7 @@ fn socket(dir: &Path) -> String {
 }
 
 /// A registry on a port of its own.
-pub(super) struct Registry {
+pub(crate) struct Registry {
     _daemon: Daemon,
     _dir: TempDir,
     port: u16,
@@ -104,7 +110,7 @@ pub(super) struct Registry {
 
 impl Registry {
     /// Starts one, or says why there is none.
-    pub(super) fn start() -> Option<Self> {
+    pub(crate) fn start() -> Option<Self> {
         if !have(&["docker-registry"]) {
             return None;
         }
@@ -128,7 +134,7 @@ impl Registry {
     }
 
     /// Its host and port.
-    pub(super) fn address(&self) -> String {
+    pub(crate) fn address(&self) -> String {
         format!("localhost:{}", self.port)
     }
 }
