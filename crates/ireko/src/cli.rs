@@ -284,7 +284,7 @@ pub(crate) struct RunArgs {
     /// Publish a port: `[address:]outside:inside`, or `inside` on a free port.
     #[arg(short = 'p', long = "publish", value_name = "PORT")]
     pub(crate) publish: Vec<String>,
-    /// Mount a host path: `host:inside[:ro]`.
+    /// Mount a host path: `host:inside[:ro]`; `inside` alone is a volume of the container's own.
     #[arg(short = 'v', long = "volume", value_name = "MOUNT")]
     pub(crate) volume: Vec<String>,
     /// An environment variable; `NAME` alone takes the value of this environment.

@@ -49,7 +49,7 @@ fn start(args: &RunArgs, global: &Global, environment: Environment) -> Result<u8
     let mut sandbox = Sandbox::new(root, argv(args, &config)?);
     sandbox.network = network;
     sandbox.read_only_root = args.read_only;
-    let user = args.user.as_deref().unwrap_or(&config.user);
+    let user = args.user.as_deref().filter(|user| !user.is_empty()).unwrap_or(&config.user);
     let user = ireko_exec::user_in(user, &view).map_err(|error| Failure::user(error.to_string()))?;
     sandbox.hostname = hostname(args, &image);
     let own = Own { hostname: &sandbox.hostname, home: &user.home };
@@ -63,6 +63,8 @@ fn start(args: &RunArgs, global: &Global, environment: Environment) -> Result<u8
     )
     .map_err(|error| Failure::environment("cannot write the container's files").cause(error))?;
     sandbox.mounts = files.mounts();
+    // As Docker: these are as writable as what is around them.
+    sandbox.mounts.iter_mut().for_each(|mount| mount.read_only = args.read_only);
     sandbox.mounts.extend(volumes(args, &config)?);
     sandbox.stdio = stdio(args, user.uid);
     sandbox.identity = Identity { uid: user.uid, gid: user.gid, groups: user.groups };
@@ -142,6 +144,9 @@ fn argv(args: &RunArgs, config: &ContainerConfig) -> Result<Vec<OsString>, Failu
         ([], Some(_)) => {}
         (given, _) => argv.extend(given.iter().cloned()),
     }
+    if argv.first().is_some_and(String::is_empty) {
+        return Err(Failure::user("the program to start has no name").with_code(127));
+    }
     if argv.is_empty() {
         return Err(Failure::user(format!("image `{}` says no program to start", args.image))
             .hint("give one after the image's name"));
@@ -199,7 +204,10 @@ fn typed_env(args: &RunArgs, environment: &Environment) -> Result<Vec<(String, O
         typed.extend(lines.map(|line| variable(line, environment)).filter(|(_, value)| value.is_some()));
     }
     typed.extend(args.env.iter().map(|text| variable(text, environment)));
-    Ok(typed)
+    match typed.iter().any(|(name, _)| name.is_empty()) {
+        true => Err(Failure::user("a variable has no name").hint("variables look like -e NAME=VALUE")),
+        false => Ok(typed),
+    }
 }
 
 /// `NAME=value`, or `NAME` with the value it has outside.
@@ -219,7 +227,8 @@ fn set(all: &mut Vec<(String, String)>, name: &str, value: &str) {
 }
 
 fn workdir(args: &RunArgs, config: &ContainerConfig) -> Result<GuestPath, Failure> {
-    match (&args.workdir, config.working_dir.as_str()) {
+    let typed = args.workdir.as_ref().filter(|dir| !dir.is_empty());
+    match (typed, config.working_dir.as_str()) {
         (Some(dir), _) => GuestPath::new(dir)
             .map_err(|error| Failure::user(format!("`-w {dir}` is no absolute path")).cause(error)),
         (None, "") => Ok(GuestPath::root()),
@@ -255,21 +264,21 @@ fn host_paths(args: &RunArgs) -> Result<Vec<Mount>, Failure> {
         let wrong = || Failure::user(format!("`-v {text}` is not of the form host:inside[:ro]"));
         let parts: Vec<&str> = text.split(':').collect();
         let (host, inside, options) = match parts.as_slice() {
+            [inside] => ("", *inside, ""),
             [host, inside] => (*host, *inside, ""),
             [host, inside, options] => (*host, *inside, *options),
             _ => return Err(wrong()),
         };
-        if !host.starts_with('/') && !host.starts_with('.') {
-            return Err(Failure::not_yet(format!("the named volume `{host}`"))
-                .hint("give a host path that begins with `/` or `.`"));
-        }
-        let host = std::path::absolute(host).map_err(|error| wrong().cause(error))?;
-        if !host.exists() {
-            // Docker makes the directory; a typing mistake then hides behind an empty mount.
-            std::fs::create_dir_all(&host)
-                .map_err(|error| Failure::user(format!("cannot make `{}`", host.display())).cause(error))?;
-        }
         let inside = GuestPath::new(inside).map_err(|error| wrong().cause(error))?;
+        if inside == GuestPath::root() {
+            return Err(Failure::user(format!("`-v {text}` would hide the whole image"))
+                .hint("mount it at another place than `/`"));
+        }
+        if parts.len() == 1 {
+            mounts.push(Mount::new(MountSource::InPlace, inside.as_str()));
+            continue;
+        }
+        let host = host_path(host, &wrong)?;
         let mount = Mount::bind(host, inside.as_str());
         let mut read_only = false;
         for option in options.split(',').filter(|option| !option.is_empty()) {
@@ -282,6 +291,21 @@ fn host_paths(args: &RunArgs) -> Result<Vec<Mount>, Failure> {
         mounts.push(if read_only { mount.read_only() } else { mount });
     }
     Ok(mounts)
+}
+
+/// The host's side of a `-v`, made where it is missing.
+fn host_path(text: &str, wrong: &dyn Fn() -> Failure) -> Result<PathBuf, Failure> {
+    if !text.starts_with('/') && !text.starts_with('.') {
+        return Err(Failure::not_yet(format!("the named volume `{text}`"))
+            .hint("give a host path that begins with `/` or `.`"));
+    }
+    let host = std::path::absolute(text).map_err(|error| wrong().cause(error))?;
+    if !host.exists() {
+        // Docker makes the directory; a typing mistake then hides behind an empty mount.
+        std::fs::create_dir_all(&host)
+            .map_err(|error| Failure::user(format!("cannot make `{}`", host.display())).cause(error))?;
+    }
+    Ok(host)
 }
 
 fn stdio(args: &RunArgs, user: u32) -> Stdio {

@@ -80,6 +80,12 @@ impl Both {
         ours
     }
 
+    /// The same for a script that root runs in the shell of the image.
+    #[track_caller]
+    fn same_script(&self, flags: &[&str], script: &str) {
+        self.same(&[flags, &["--user", "0", "--entrypoint", "sh", "app", "-c", script]].concat());
+    }
+
     /// Both must refuse with this code, each in its own words.
     #[track_caller]
     fn refuse(&self, code: i32, words: &[&str]) {
@@ -93,6 +99,7 @@ impl Both {
 fn a_container_does_the_same_as_in_docker() {
     let Some(both) = Both::new() else { return };
     config_and_flags(&both);
+    nothing_said(&both);
     users(&both);
     volumes(&both);
     ends(&both);
@@ -143,6 +150,18 @@ fn config_and_flags(both: &Both) {
     both.same(&["--entrypoint", "cat", "app", "/etc/hostname", "/proc/sys/kernel/hostname"]);
 }
 
+/// What Docker takes for nothing said, and what it refuses.
+fn nothing_said(both: &Both) {
+    both.same(&["--user", "", "-w", "", "app"]);
+    for variable in ["=x", ""] {
+        both.refuse(125, &["-e", variable, "app"]);
+    }
+    both.refuse(125, &["-w", "relative", "app"]);
+    both.refuse(125, &["-v", "/tmp:/", "app"]);
+    both.refuse(125, &["--user", "-1", "app"]);
+    both.refuse(127, &["--entrypoint", "", "app", ""]);
+}
+
 fn users(both: &Both) {
     for user in
         ["root", "0", "1000", "1000:1000", "app", "app:extra", "4242", "4242:4343", "0:1001", "1000:0"]
@@ -176,26 +195,15 @@ fn volumes(both: &Both) {
     let shared = both.place.path("context/shared").display().to_string();
     let script = "cat /in/in; echo back >/in/back; echo $?; rm -f /in/back; stat -c '%a %u:%g' /in";
     for options in ["", ":ro", ":rw"] {
-        let volume = format!("{shared}:/in{options}");
-        both.same(&["-v", &volume, "--user", "0", "--entrypoint", "sh", "app", "-c", script]);
+        both.same_script(&["-v", &format!("{shared}:/in{options}")], script);
     }
-    let script = "stat -c '%n %a %u:%g' /data /tree/volume; ls /tree/volume; for d in / /data /tree/volume /tmp; do echo x >$d/x 2>/dev/null; echo $?; done";
-    both.same(&["--user", "0", "--entrypoint", "sh", "app", "-c", script]);
-    both.same(&["--read-only", "--user", "0", "--entrypoint", "sh", "app", "-c", script]);
-    let volume = format!("{shared}:/data:ro");
-    both.same(&[
-        "-v",
-        &volume,
-        "--user",
-        "0",
-        "--entrypoint",
-        "sh",
-        "app",
-        "-c",
-        "cat /data/in; echo x >/data/x; echo $?",
-    ]);
-    let file = format!("{shared}/in:/etc/passwd");
-    both.same(&["-v", &file, "--user", "0", "--entrypoint", "cat", "app", "/etc/passwd"]);
+    both.same_script(&["-v", &format!("{shared}:/data:ro")], "cat /data/in; echo x >/data/x; echo $?");
+    both.same_script(&["-v", &format!("{shared}/in:/etc/passwd")], "cat /etc/passwd");
+    let script = "stat -c '%n %a %u:%g' /data /tree/volume /of/its/own; ls /tree/volume; \
+        for d in / /data /tree/volume /of/its/own /tmp /dev /dev/shm; do echo x 2>/dev/null >$d/x; echo $?; done; \
+        for f in /etc/hosts /etc/hostname /etc/resolv.conf; do echo x 2>/dev/null >>$f; echo $?; done";
+    both.same_script(&["-v", "/of/its/own"], script);
+    both.same_script(&["-v", "/of/its/own", "--read-only"], script);
 }
 
 fn ends(both: &Both) {
