@@ -134,6 +134,7 @@ pub fn build(request: &Request, surroundings: &Surroundings) -> Result<Built, Bu
     };
     let outcome = std::thread::scope(|scope| build.run(scope, &answers, &inbox));
     performer.save_stat_caches();
+    performer.leave_selections();
     outcome
 }
 

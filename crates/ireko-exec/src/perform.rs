@@ -265,6 +265,16 @@ impl<'a> Performer<'a> {
         picked.flat_map(|picked| picked.input_files()).collect()
     }
 
+    /// Lets another thread take the selections apart: of many thousand files that is work, and nobody waits for it.
+    pub(crate) fn leave_selections(&self) {
+        let selections = std::mem::take(&mut *self.lock_selections());
+        let contexts: Vec<LocalContext> = self.surroundings.contexts.values().cloned().collect();
+        std::thread::spawn(move || {
+            contexts.iter().for_each(LocalContext::forget);
+            drop(selections);
+        });
+    }
+
     fn lock_selections(&self) -> MutexGuard<'_, BTreeMap<NodeId, Arc<Vec<Selected>>>> {
         self.selections.lock().unwrap_or_else(PoisonError::into_inner)
     }
