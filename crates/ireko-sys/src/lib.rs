@@ -28,6 +28,7 @@
 #![allow(unsafe_code, reason = "the one crate that talks to the kernel directly")]
 
 pub mod cap;
+pub mod cgroup;
 mod error;
 pub mod fsx;
 pub mod mount;

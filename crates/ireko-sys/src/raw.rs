@@ -5,6 +5,8 @@
 //! thread, must not be used there; these go straight to the kernel. The parent uses them too where rustix
 //! lacks the call.
 
+pub(crate) mod clone;
+
 use std::ffi::CStr;
 use std::mem::size_of;
 use std::ptr;
@@ -271,6 +273,12 @@ pub(crate) fn umask(mask: u32) {
 pub(crate) fn sethostname(name: &[u8]) -> Result<()> {
     // SAFETY: the pointer and length describe a live slice.
     check(unsafe { libc::syscall(libc::SYS_sethostname, name.as_ptr(), name.len()) }).map(drop)
+}
+
+/// Gives this process a view of control groups of its own, whose root is the group it is in.
+pub(crate) fn unshare_cgroups() -> Result<()> {
+    // SAFETY: no pointers are passed, and no resource that Rust knows of is unshared.
+    check(unsafe { libc::syscall(libc::SYS_unshare, libc::CLONE_NEWCGROUP) }).map(drop)
 }
 
 pub(crate) fn setsid() -> Result<()> {

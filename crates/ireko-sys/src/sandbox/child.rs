@@ -69,6 +69,7 @@ fn perform(work: &mut Work<'_>, deed: &Deed) -> Result<()> {
             Ok(())
         }
         Deed::PrivateMounts => raw::mount(None, c"/", None, libc::MS_REC | libc::MS_PRIVATE, None),
+        Deed::OwnGroups => raw::unshare_cgroups(),
         Deed::Take { slot, path, recursive } => {
             let fd = raw::clone_tree(raw::AT_CWD, path, *recursive)?;
             keep(work, *slot, fd)
@@ -200,7 +201,23 @@ fn fresh(work: &mut Work<'_>, mount: &FreshMount) -> Result<()> {
 
 fn mount_fresh(work: &mut Work<'_>, mount: &FreshMount) -> Result<()> {
     let target = walk::resolve(&mount.target, Make::Directory, Some(&mut work.log))?;
-    raw::mount(Some(mount.kind), target.as_c_str(), Some(mount.kind), mount.flags, Some(&mount.data))
+    let target = target.as_c_str();
+    match raw::mount(Some(mount.kind), target, Some(mount.kind), mount.flags, Some(&mount.data)) {
+        // The outer /sys, shown where no fresh one can be had, has the outer view of the same groups there.
+        Err(Errno(libc::EBUSY)) if mount.data.is_empty() => mount_over_itself(mount, target),
+        other => other,
+    }
+}
+
+/// As `mount`, which refuses a file system on top of itself, though another part of it may be shown.
+fn mount_over_itself(mount: &FreshMount, target: &CStr) -> Result<()> {
+    let fs = raw::fsopen(mount.kind)?;
+    let made = raw::fsconfig_create(fs).and_then(|()| raw::fsmount(fs, attributes_of(mount.flags)));
+    raw::close(fs);
+    let made = made?;
+    let moved = raw::move_mount(made, raw::AT_CWD, target);
+    raw::close(made);
+    moved
 }
 
 const KERNEL_FILES: c_ulong = libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC;
@@ -251,14 +268,20 @@ fn in_place(work: &mut Work<'_>, path: &CStr) -> Result<()> {
     raw::mount(Some(path.as_c_str()), path.as_c_str(), None, libc::MS_BIND | libc::MS_REC, None)
 }
 
+/// What mounts refuse: in the terms of the new calls, and of the old.
+const RESTRICTIONS: [(u64, c_ulong); 4] = [
+    (libc::MOUNT_ATTR_RDONLY, libc::MS_RDONLY),
+    (libc::MOUNT_ATTR_NOSUID, libc::MS_NOSUID),
+    (libc::MOUNT_ATTR_NODEV, libc::MS_NODEV),
+    (libc::MOUNT_ATTR_NOEXEC, libc::MS_NOEXEC),
+];
+
 fn mount_flags_of(attributes: u64) -> c_ulong {
-    let pairs = [
-        (libc::MOUNT_ATTR_RDONLY, libc::MS_RDONLY),
-        (libc::MOUNT_ATTR_NOSUID, libc::MS_NOSUID),
-        (libc::MOUNT_ATTR_NODEV, libc::MS_NODEV),
-        (libc::MOUNT_ATTR_NOEXEC, libc::MS_NOEXEC),
-    ];
-    pairs.iter().filter(|(attribute, _)| attributes & attribute != 0).fold(0, |flags, (_, flag)| flags | flag)
+    RESTRICTIONS.iter().filter(|(new, _)| attributes & new != 0).fold(0, |flags, (_, old)| flags | old)
+}
+
+fn attributes_of(flags: c_ulong) -> u64 {
+    RESTRICTIONS.iter().filter(|(_, old)| flags & old != 0).fold(0, |attributes, (new, _)| attributes | new)
 }
 
 /// Adds flags to the mount at `path`, keeping those it has.

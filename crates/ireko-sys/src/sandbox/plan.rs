@@ -9,6 +9,7 @@ use libc::{c_int, c_ulong};
 use super::step::{Deed, FreshMount, Slot, Step};
 use super::{Mount, MountSource, Network, RootFs, Sandbox, Security, Stdio};
 use crate::cap::{self, CapSet};
+use crate::cgroup;
 use crate::error::{Error, Result};
 use crate::mount::{OverlayApi, OverlayPlan, c_path};
 
@@ -19,6 +20,8 @@ pub struct Facts {
     pub overlay: OverlayApi,
     /// Whether /sys/fs/cgroup is one hierarchy (version 2).
     pub cgroup2: bool,
+    /// Where commands get control groups of their own, if that is known.
+    pub groups: Option<cgroup::Home>,
     /// The highest capability the kernel knows.
     pub last_capability: u32,
     /// Directories below /sys that tell how hot the processors run; Docker masks them.
@@ -31,7 +34,6 @@ impl Facts {
     /// Asks this machine.
     #[must_use]
     pub fn of_this_machine() -> Self {
-        const CGROUP2_MAGIC: u64 = 0x6367_7270;
         let magic = rustix::fs::statfs("/sys/fs/cgroup").map(|stat| stat.f_type as u64);
         let processors = std::fs::read_to_string("/sys/devices/system/cpu/possible").unwrap_or_default();
         let thermal_paths = range_list(&processors)
@@ -40,7 +42,8 @@ impl Facts {
             .collect();
         Self {
             overlay: OverlayApi::of_this_kernel(),
-            cgroup2: magic == Ok(CGROUP2_MAGIC),
+            cgroup2: magic == Ok(cgroup::MAGIC),
+            groups: cgroup::Home::find().ok(),
             last_capability: cap::last(),
             thermal_paths,
             kcore: Path::new("/proc/kcore").exists(),
@@ -118,6 +121,8 @@ pub(super) fn plan(sandbox: &Sandbox, facts: &Facts, descriptors: &Descriptors) 
     plan.push(Deed::DieWithParent);
     plan.push(Deed::Umask(0));
     plan.push(Deed::PrivateMounts);
+    // Not by clone: that would take the parent's group for the root, not the one the child is started in.
+    plan.push(Deed::OwnGroups);
     let placed = plan.take_sources(sandbox, facts, descriptors)?;
     plan.enter_root(sandbox, facts)?;
     plan.standard_mounts(sandbox, facts)?;

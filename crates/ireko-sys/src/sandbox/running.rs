@@ -10,6 +10,7 @@ use libc::c_int;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags};
 use rustix::process::{Signal, WaitId, WaitIdOptions};
 
+use crate::cgroup::Group;
 use crate::error::{Error, Result};
 use crate::raw;
 
@@ -62,6 +63,7 @@ pub struct MountPoint {
 pub struct Running {
     pid: c_int,
     pidfd: OwnedFd,
+    group: Option<Group>,
     exit: Option<Exit>,
     /// Our end of its standard input, if that is a pipe.
     pub stdin: Option<File>,
@@ -79,10 +81,11 @@ pub struct Running {
 }
 
 impl Running {
-    pub(super) fn new(pid: c_int, pidfd: OwnedFd) -> Self {
+    pub(super) fn new(pid: c_int, pidfd: OwnedFd, group: Option<Group>) -> Self {
         Self {
             pid,
             pidfd,
+            group,
             exit: None,
             stdin: None,
             stdout: None,
@@ -91,6 +94,12 @@ impl Running {
             mount_points: Vec::new(),
             proc: Proc::Own,
         }
+    }
+
+    /// The directory of the control group it has for itself, until it has ended; none where it could not get one.
+    #[must_use]
+    pub fn group(&self) -> Option<&Path> {
+        self.group.as_ref().map(Group::path)
     }
 
     /// Its process id, as this process sees it.
@@ -125,6 +134,9 @@ impl Running {
                 .exit_status()
                 .map(Exit::Code)
                 .or_else(|| status.terminating_signal().map(Exit::Signal));
+            if self.exit.is_some() {
+                self.group = None;
+            }
         }
         Ok(self.exit)
     }

@@ -2,7 +2,7 @@
 
 use std::ffi::{CString, OsStr, c_void};
 use std::fs::{self, File};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::ptr;
 use std::sync::OnceLock;
@@ -16,6 +16,7 @@ use super::running::{Proc, Running, mount_points};
 use super::step::{Deed, Step};
 use super::walk::Log;
 use super::{MountSource, Network, RootFs, Sandbox, Security, Stdio, Stream};
+use crate::cgroup::Group;
 use crate::error::{Error, Result};
 use crate::{mount, raw, seccomp, userns};
 
@@ -25,7 +26,14 @@ use crate::{mount, raw, seccomp, userns};
 /// called this ends, so call it from the thread that waits for it.
 pub fn spawn(sandbox: &Sandbox) -> Result<Running> {
     static FACTS: OnceLock<Facts> = OnceLock::new();
-    spawn_with(sandbox, FACTS.get_or_init(Facts::of_this_machine))
+    let facts = FACTS.get_or_init(|| {
+        let facts = Facts::of_this_machine();
+        if let Some(home) = &facts.groups {
+            home.sweep();
+        }
+        facts
+    });
+    spawn_with(sandbox, facts)
 }
 
 /// As [`spawn()`], taking `facts` for what this machine is like: to try what is done on older kernels.
@@ -57,13 +65,13 @@ pub fn spawn_with(sandbox: &Sandbox, facts: &Facts) -> Result<Running> {
         stage: 0,
         errno: 0,
     };
-    let (pid, pidfd) = start(&mut work, sandbox.network)?;
+    let group = facts.groups.as_ref().and_then(|home| home.make().ok());
+    let mut running = start(&mut work, sandbox.network, group)?;
     // The child's change of user hid /proc/self from this process too, whose memory it shared.
     if sandbox.identity.uid != 0 || sandbox.identity.gid != 0 {
         userns::be_dumpable();
     }
     let (stage, errno, lacks_interpreter) = (work.stage, work.errno, work.lacks_interpreter);
-    let mut running = Running::new(pid, pidfd);
     running.mount_points = mount_points(work.log.bytes());
     running.proc = if work.outer_proc { Proc::Outer } else { Proc::Own };
     if errno != 0 {
@@ -221,37 +229,6 @@ impl Strings {
     }
 }
 
-/// The child's own stack. Pages it does not touch cost nothing.
-struct Stack {
-    base: *mut c_void,
-}
-
-impl Stack {
-    const SIZE: usize = 256 << 10;
-
-    fn new() -> Result<Self> {
-        let protection = libc::PROT_READ | libc::PROT_WRITE;
-        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_STACK | libc::MAP_NORESERVE;
-        // SAFETY: a new anonymous mapping at a place of the kernel's choice touches no memory in use.
-        let base = unsafe { libc::mmap(ptr::null_mut(), Self::SIZE, protection, flags, -1, 0) };
-        if base == libc::MAP_FAILED {
-            return Err(Error::deed("map a stack", std::io::Error::last_os_error()));
-        }
-        Ok(Self { base })
-    }
-
-    fn top(&self) -> *mut c_void {
-        self.base.wrapping_byte_add(Self::SIZE)
-    }
-}
-
-impl Drop for Stack {
-    fn drop(&mut self) {
-        // SAFETY: the mapping is ours, and the child has left it: it executed or ended before clone returned.
-        unsafe { libc::munmap(self.base, Self::SIZE) };
-    }
-}
-
 extern "C" fn entry(work: *mut c_void) -> c_int {
     // SAFETY: `start` passes a pointer to a live `Work` that nobody else uses while this runs.
     let work = unsafe { &mut *work.cast::<Work<'_>>() };
@@ -259,35 +236,30 @@ extern "C" fn entry(work: *mut c_void) -> c_int {
     raw::exit(127)
 }
 
-fn start(work: &mut Work<'_>, network: Network) -> Result<(c_int, OwnedFd)> {
-    let mut flags = libc::CLONE_VM
-        | libc::CLONE_VFORK
-        | libc::CLONE_PIDFD
-        | libc::CLONE_NEWNS
-        | libc::CLONE_NEWPID
-        | libc::CLONE_NEWUTS
-        | libc::CLONE_NEWIPC
-        | libc::CLONE_NEWCGROUP
-        | libc::SIGCHLD;
+/// Starts the child, in `group` if it can be started there; a group that it is not in is removed.
+fn start(work: &mut Work<'_>, network: Network, group: Option<Group>) -> Result<Running> {
+    let mut flags = libc::CLONE_NEWNS | libc::CLONE_NEWPID | libc::CLONE_NEWUTS | libc::CLONE_NEWIPC;
     if network != Network::Host {
         flags |= libc::CLONE_NEWNET;
     }
-    let stack = Stack::new()?;
-    let mut pidfd: c_int = -1;
-    // A handler of ours must not run in the child, which shares our memory.
-    let mask = raw::set_signal_mask(u64::MAX);
     let work: *mut Work<'_> = work;
-    // SAFETY: the stack is large, ours and unused; CLONE_VFORK suspends this thread until the child has
-    // executed or ended, so `work` and the stack outlive its use of them; the child keeps to the rules of
-    // `child`: no allocation, no panic, no lock.
-    let pid = unsafe { libc::clone(entry, stack.top(), flags, work.cast::<c_void>(), &raw mut pidfd) };
-    let cause = std::io::Error::last_os_error();
-    raw::set_signal_mask(mask);
-    if pid < 0 {
-        return Err(Error::SetUp { deed: "start a process in new namespaces".to_owned(), cause });
+    let start = |group: Option<&Group>| {
+        // SAFETY: `work` is what `entry` takes, and nobody else uses it while this thread is suspended; the child
+        // keeps to the rules of `child`: no allocation, no panic, no lock, and it ends by an exit.
+        unsafe { raw::clone::start(flags, group.map(Group::descriptor), entry, work.cast::<c_void>()) }
+    };
+    // Older kernels and outer containers know no start inside a group; joining it later would take milliseconds.
+    if let Some(group) = group
+        && let Ok((pid, pidfd)) = start(Some(&group))
+    {
+        return Ok(Running::new(pid, pidfd, Some(group)));
     }
-    // SAFETY: the kernel made this descriptor for us.
-    Ok((pid, unsafe { OwnedFd::from_raw_fd(pidfd) }))
+    match start(None) {
+        Ok((pid, pidfd)) => Ok(Running::new(pid, pidfd, None)),
+        Err(errno) => {
+            Err(Error::SetUp { deed: "start a process in new namespaces".to_owned(), cause: errno.into() })
+        }
+    }
 }
 
 fn failure(plan: &Plan, stage: usize, errno: c_int, sandbox: &Sandbox) -> Error {

@@ -28,6 +28,8 @@ pub(super) enum Deed {
     Umask(u32),
     /// Stop mounts from spreading outside.
     PrivateMounts,
+    /// See the control group the child is in as the root of all.
+    OwnGroups,
     /// Take a host file or directory, with what is mounted below it.
     Take { slot: Slot, path: CString, recursive: bool },
     /// Unite layers.
@@ -119,6 +121,7 @@ impl fmt::Display for Step {
             Deed::DieWithParent => write!(out, "be killed with the parent"),
             Deed::Umask(mask) => write!(out, "set umask {mask:04o}"),
             Deed::PrivateMounts => write!(out, "keep mounts private"),
+            Deed::OwnGroups => write!(out, "see its own control group only"),
             Deed::Take { path, .. } => write!(out, "take {} to bind it", Quoted(path)),
             Deed::Overlay { plan, at, .. } => write_overlay(out, plan, at),
             Deed::Idmap { .. } => write!(out, "map its owners"),

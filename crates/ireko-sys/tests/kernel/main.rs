@@ -7,6 +7,7 @@
 #![allow(clippy::print_stdout, reason = "this is its own harness, whose output is what it prints")]
 
 mod cases;
+mod groups;
 mod world;
 
 use std::os::unix::process::CommandExt;
@@ -19,13 +20,17 @@ use crate::world::World;
 /// A case: a name and what it does.
 pub(crate) type Case = (&'static str, fn(&World));
 
+fn cases() -> impl Iterator<Item = &'static Case> {
+    cases::CASES.iter().chain(groups::CASES)
+}
+
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     if let ["--inside", level, name] = words[..] {
         return inside(Level::parse(level).expect("we pass a level"), name);
     }
-    let names = |level: Level| cases::CASES.iter().map(move |(name, _)| format!("{level}::{name}"));
+    let names = |level: Level| cases().map(move |(name, _)| format!("{level}::{name}"));
     let all = names(Level::Root).chain(names(Level::Rootless));
     if words.contains(&"--list") {
         if !words.contains(&"--ignored") {
@@ -86,8 +91,8 @@ fn inside(level: Level, name: &str) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let map = userns::enter(level).expect("a level that is reported to work can be entered");
-    let (_, case) =
-        cases::CASES.iter().chain(cases::PARTS).find(|(known, _)| *known == name).expect("we pass a case");
+    let parts = cases::PARTS.iter().chain(groups::PARTS);
+    let (_, case) = cases().chain(parts).find(|(known, _)| *known == name).expect("we pass a case");
     case(&World::new(level, map));
     ExitCode::SUCCESS
 }

@@ -57,7 +57,7 @@ impl World {
         for applet in [
             "sh", "ls", "cat", "id", "stat", "sleep", "mount", "hostname", "grep", "head", "touch", "mkdir",
             "rm", "ps", "tty", "readlink", "ip", "unshare", "mknod", "chown", "test", "env", "wc", "kill",
-            "true", "find", "dd", "stty", "nc",
+            "true", "tail", "find", "dd", "stty", "nc",
         ] {
             symlink("busybox", base.join("bin").join(applet)).expect("a link");
         }
