@@ -46,6 +46,10 @@ impl Session {
         let session = Self { environment, screen, level, verbose: global.verbose, home, map, snapshotter };
         if session.verbose {
             session.screen.note(&format!("sandbox level: {level}"));
+            let why = ireko_sys::cgroup::detect().problem.map(|problem| format!("shared ({problem})"));
+            session
+                .screen
+                .note(&format!("control groups: {}", why.as_deref().unwrap_or("one for each step")));
         }
         Ok(session)
     }

@@ -4,7 +4,7 @@ use crate::cli::{DoctorArgs, Format, Global};
 use crate::environment::Environment;
 use crate::failure::Failure;
 use crate::{print, print_json};
-use ireko_sys::userns;
+use ireko_sys::{cgroup, userns};
 use serde_json::json;
 use std::path::Path;
 
@@ -30,7 +30,7 @@ pub(crate) fn run(args: &DoctorArgs, global: &Global, environment: &Environment)
     let home = environment.store(global.home.as_deref(), is_root)?;
     let store = store(&home);
     let store_works = store.problem.is_none();
-    let mut findings: Vec<Finding> = levels.into_iter().chain([store, programs()]).collect();
+    let mut findings: Vec<Finding> = levels.into_iter().chain([store, programs(), groups()]).collect();
     if works && store_works {
         // The last to be asked, since this process becomes what a step's would be.
         findings.push(overlay(&home));
@@ -103,6 +103,16 @@ fn overlay(home: &Path) -> Finding {
     let fix = "none is needed: each step works on a copy of its tree, which is slower. A store on a local file system \
         (ext4, xfs, btrfs) needs no copies: IREKO_HOME or --home";
     Finding { what, problem: Some(problem), fix: Some(fix.to_owned()) }
+}
+
+/// Whether steps and containers get control groups of their own. They do without where not.
+fn groups() -> Finding {
+    let report = cgroup::detect();
+    let fix = report.problem.as_ref().map(|_| match report.fix {
+        Some(fix) => format!("none is needed: steps share ireko's own. {fix}"),
+        None => "none is needed: steps share ireko's own".to_owned(),
+    });
+    Finding { what: "a control group for each step".to_owned(), problem: report.problem, fix }
 }
 
 /// Programs of the rootless level.

@@ -18,6 +18,7 @@ mod changing;
 mod containers;
 mod crash;
 mod daemons;
+mod groups;
 mod images;
 mod peers;
 mod probe;
