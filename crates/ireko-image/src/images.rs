@@ -6,12 +6,13 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use ireko_oci::{Digest, ImageConfig, Platform, Reference};
 use ireko_registry::{Registry, RegistryError, RemoteImage};
-use ireko_report::{Event, Sink, nearest_names};
+use ireko_report::{Event, Sink};
 use ireko_store::{BlobForm, Image, NewImage, Store};
 
 use crate::describe::{Described, Reader};
 use crate::error::{Error, Result};
 use crate::files::{Files, Piece};
+use crate::near::near_images;
 use crate::origin::{self, Origin};
 use crate::pack::parallel;
 
@@ -137,16 +138,12 @@ impl Images {
             let (wanted, available) = (platform.to_string(), vec![image.platform.to_string()]);
             return Error::Platform { asked, wanted, available };
         }
-        let known = self.familiar_names();
-        let mut near: Vec<String> = nearest_names(bare(&asked), known.iter().map(|name| bare(name)))
-            .into_iter()
-            .map(str::to_owned)
-            .collect();
+        let mut near = near_images(reference, self.known_names());
         match error {
             RegistryError::NotFound { similar, host, said, reference: name } => {
-                near.extend(similar.iter().map(|tag| format!("{}:{tag}", reference.familiar_name())));
-                near.retain(|name| *name != asked);
-                near.dedup();
+                let tags = similar.iter().map(|tag| format!("{}:{tag}", reference.familiar_name()));
+                let new: Vec<String> = tags.filter(|name| *name != asked && !near.contains(name)).collect();
+                near.extend(new);
                 let looked = vec!["the store".to_owned(), format!("`{host}`")];
                 let cause = RegistryError::NotFound { similar: Vec::new(), host, said, reference: name };
                 Error::NoImage { asked, looked, near, cause: Some(Box::new(cause)) }
@@ -160,11 +157,10 @@ impl Images {
         }
     }
 
-    fn familiar_names(&self) -> Vec<String> {
+    fn known_names(&self) -> Vec<Reference> {
         // Only for a suggestion: a store that cannot be listed suggests nothing.
         let rows = self.store.images().unwrap_or_default();
-        let names = rows.into_iter().flat_map(|row| row.names);
-        names.filter_map(|name| Some(name.parse::<Reference>().ok()?.familiar())).collect()
+        rows.into_iter().flat_map(|row| row.names).filter_map(|name| name.parse().ok()).collect()
     }
 
     fn remember_remote(&self, remote: &RemoteImage) -> Result<Digest> {
@@ -325,11 +321,6 @@ fn resolved(found: Described, from: String) -> Resolved {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
-}
-
-/// A name without the tag that stands for none: it would make all names look alike.
-fn bare(name: &str) -> &str {
-    name.strip_suffix(":latest").unwrap_or(name)
 }
 
 #[cfg(test)]

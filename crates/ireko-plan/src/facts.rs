@@ -39,8 +39,12 @@ pub struct Need {
     pub display: String,
     /// Where the Dockerfile names it.
     pub span: Option<Span>,
-    /// Names of stages: what the person may have meant, where there is no such image.
+    /// Names of stages that could stand there: what the person may have meant, where there is no such image.
     pub stages: Vec<String>,
+    /// Names of contexts, for the same reason.
+    pub contexts: Vec<String>,
+    /// The line of a stage of this very name that comes too late for this FROM.
+    pub later: Option<u32>,
 }
 
 /// What is known about an image.

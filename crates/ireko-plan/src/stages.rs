@@ -175,7 +175,9 @@ impl<'a> Stages<'a> {
         }
         let wrong = |error: ireko_oci::OciError| {
             let message = format!("`{name}` is no stage, and no image can have this name: {error}");
-            suggest_stage(fault("bad-reference", message, span), name, self.names())
+            let known = self.names().chain(self.input.contexts.keys().map(String::as_str));
+            let fault = suggest(fault("bad-reference", message, span), name, known);
+            if fault.hint.is_some() { fault } else { suggest_stage(fault, name, self.names()) }
         };
         let reference: Reference = name.parse().map_err(wrong)?;
         let name = ImageName::Reference(reference.or_latest());
@@ -316,7 +318,7 @@ impl<'a> Stages<'a> {
             }
             for wanted in &self.shapes[index].images {
                 if facts.image(&wanted.name, &self.input.platform).is_none() {
-                    let need = self.need(wanted);
+                    let need = self.need(index, wanted);
                     reach.needs.entry(wanted.name.clone()).or_insert(need);
                 }
             }
@@ -348,13 +350,20 @@ impl<'a> Stages<'a> {
         Ok(())
     }
 
-    fn need(&self, wanted: &Wanted) -> Need {
+    fn need(&self, index: usize, wanted: &Wanted) -> Need {
+        let all = &self.input.ast.stages;
+        // FROM sees the stages above it, everything else sees all of them.
+        let seen = if wanted.span == self.shapes[index].span { index } else { all.len() };
+        let name = |stage: &Stage| stage.from.name.as_ref().map(|name| name.value.clone());
+        let later = all.iter().skip(seen + 1).find(|stage| name(stage).as_ref() == Some(&wanted.display));
         Need {
             image: wanted.name.clone(),
             platform: self.input.platform.clone(),
             display: wanted.display.clone(),
             span: Some(wanted.span),
-            stages: self.names().map(str::to_owned).collect(),
+            stages: all[..seen].iter().filter_map(name).collect(),
+            contexts: self.input.contexts.keys().cloned().collect(),
+            later: later.map(|stage| *stage.at.lines.start()),
         }
     }
 }

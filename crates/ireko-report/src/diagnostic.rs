@@ -135,6 +135,13 @@ pub fn nearest_names<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>) 
     near.into_iter().map(|(_, name)| name).take(3).collect()
 }
 
+/// Whether `wrong` is `name` misspelt, closely enough to act on it: one letter is wrong, in long names a third of them.
+pub fn is_misspelt(wrong: &str, name: &str) -> bool {
+    let limit = (wrong.chars().count() / 3).max(1);
+    let distance = edits(&wrong.to_lowercase(), &name.to_lowercase());
+    distance > 0 && distance <= limit && distance < name.chars().count()
+}
+
 /// Edit distance with swaps of neighbours counted as one.
 fn edits(left: &str, right: &str) -> usize {
     let (left, right): (Vec<char>, Vec<char>) = (left.chars().collect(), right.chars().collect());
@@ -166,6 +173,20 @@ mod tests {
         assert_eq!(nearest_names("EVN", known), ["ENV", "RUN"]);
         assert!(nearest_names("BANANA", known).is_empty());
         assert!(nearest_names("", known).is_empty());
+    }
+
+    #[test]
+    fn a_slip_is_nearer_than_near() {
+        for (wrong, name, expect) in [
+            ("bulid", "build", true),
+            ("vendr", "Vendor", true),
+            ("biuldre", "builder", true),
+            ("php", "app", false),
+            ("build", "build", false),
+            ("b", "a", false),
+        ] {
+            assert_eq!(is_misspelt(wrong, name), expect, "{wrong} {name}");
+        }
     }
 
     #[test]

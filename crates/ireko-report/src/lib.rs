@@ -21,7 +21,7 @@ mod miss;
 mod source;
 
 pub use blame::Blame;
-pub use diagnostic::{Diagnostic, Label, Severity, nearest_names};
+pub use diagnostic::{Diagnostic, Label, Severity, is_misspelt, nearest_names};
 pub use event::{Event, Null, Sink, StepEnd, Stream};
 pub use miss::MissReason;
 pub use source::{Position, SourceText, Span};

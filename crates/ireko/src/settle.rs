@@ -7,7 +7,7 @@ use ireko_dockerfile::Ast;
 use ireko_image::{Images, Source as ImagePlace};
 use ireko_oci::{Digest, Platform};
 use ireko_plan::{Facts, ImageFact, ImageName, Need, Plan, PlanInput, Planned};
-use ireko_report::{Diagnostic, Event, Sink};
+use ireko_report::{Blame, Diagnostic, Event, Sink, is_misspelt, nearest_names};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -82,20 +82,44 @@ fn resolve(need: &Need, images: &Images, input: &PlanInput) -> Result<ireko_imag
             ImagePlace::Layout { dir: PathBuf::from(dir), image: image.clone() }
         }
     };
-    images.resolve(&place, &need.platform).map_err(|error| {
-        let mut failure = Failure::of(error.blame(), &error);
-        if let Some(span) = need.span {
-            let diagnostic =
-                Diagnostic::error("base-image", failure.message.clone()).label(span, "asked for here");
-            failure.details = crate::failure::frame(&diagnostic, &input.ast.source);
+    images.resolve(&place, &need.platform).map_err(|error| unresolved(need, &error, input))
+}
+
+/// An image that could not be had. A bare name may have been meant for a stage or a context.
+fn unresolved(need: &Need, error: &ireko_image::Error, input: &PlanInput) -> Failure {
+    use ireko_image::Error::{NoImage, NotInStore, Registry};
+    let mut failure = Failure::of(error.blame(), error);
+    failure.hint = error.hint().map(|hint| hint.to_string());
+    let name = need.display.as_str();
+    let is_bare = !name.contains(['/', ':', '@']) && matches!(&need.image, ImageName::Reference(_));
+    if is_bare && matches!(error, NoImage { .. } | NotInStore { .. } | Registry(_)) {
+        let near = nearest_names(name, need.stages.iter().chain(&need.contexts).map(String::as_str));
+        if near.iter().any(|near| is_misspelt(name, near)) {
+            failure.causes.insert(0, failure.message);
+            failure.message = format!("no stage, build context or image is called `{name}`");
+            failure.blame = Blame::User;
         }
-        let near = ireko_report::nearest_names(&need.display, need.stages.iter().map(String::as_str));
-        failure.hint = match near.first() {
-            Some(stage) => Some(format!("did you mean the stage `{stage}`?")),
-            None => error.hint().map(|hint| hint.to_string()),
+        let kind = |near: &&str| match need.stages.iter().any(|stage| stage == near) {
+            true => format!("the stage `{near}`"),
+            false => format!("the build context `{near}`"),
         };
-        failure
-    })
+        let meant = near.iter().map(kind).collect::<Vec<_>>().join(" or ");
+        if let Some(line) = need.later {
+            failure.hint = Some(format!(
+                "the stage `{name}` begins in line {line}, and FROM can name only stages above it"
+            ));
+        } else if !near.is_empty() {
+            failure.hint = Some(format!(
+                "did you mean {meant}? files from elsewhere get a name by `--build-context {name}=DIR`"
+            ));
+        }
+    }
+    if let Some(span) = need.span {
+        let diagnostic =
+            Diagnostic::error("base-image", failure.message.clone()).label(span, "asked for here");
+        failure.details = crate::failure::frame(&diagnostic, &input.ast.source);
+    }
+    failure
 }
 
 /// Where plain http and proxies are concerned: what the environment says to the registry client.

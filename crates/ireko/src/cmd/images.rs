@@ -31,9 +31,9 @@ pub(crate) fn find(store: &Store, name: &str) -> Result<Image, Failure> {
         return Ok(image);
     }
     let rows = store.images().map_err(failed)?;
-    let short = |name: &String| familiar(name).trim_end_matches(":latest").to_owned();
-    let known: Vec<String> = rows.iter().flat_map(|row| row.names.iter()).map(short).collect();
-    let near = ireko_report::nearest_names(name, known.iter().map(String::as_str));
+    let known = rows.iter().flat_map(|row| &row.names).filter_map(|name| name.parse::<Reference>().ok());
+    let asked = name.to_ascii_lowercase().parse::<Reference>();
+    let near = asked.map(|asked| ireko_image::near_images(&asked, known)).unwrap_or_default();
     let failure = Failure::user(format!("there is no image `{name}` in the store"));
     Err(match near.first() {
         Some(near) => failure.hint(format!("did you mean `{near}`?")),

@@ -24,10 +24,6 @@ fn mistakes_in_the_dockerfile() {
         2,
         &["circular", "Dockerfile:1"],
     );
-    // Whether a registry of that name answers is the network's business; the hint is ours.
-    place.dockerfile("FROM base AS build\nFROM base\nCOPY --from=bulid /x /x\n");
-    let said = place.build(&[]);
-    assert!(said.code != 0 && said.stderr.contains("did you mean the stage `build`?"), "{}", said.stderr);
     check(&place, "FROM base\nCOPY raedme.md /\n", 2, &["raedme.md", "readme.md"]);
     let inside = place.context().join("readme.md");
     let inside = format!("FROM base\nCOPY {} /\n", inside.display());
@@ -37,6 +33,53 @@ fn mistakes_in_the_dockerfile() {
     check(&place, "FROM nowhere.invalid/base\n", 3, &["nowhere.invalid"]);
     check(&place, "FROM base\nRUN --mount=type=ssh true\n", 2, &["not supported yet", "Dockerfile:2"]);
     check(&place, "FROM base\nADD https://example.com/x /\n", 2, &["not supported yet", "Dockerfile:2"]);
+}
+
+#[test]
+fn names_that_were_meant_for_a_stage_or_a_context() {
+    let Some(place) = Place::with_base() else { return };
+    // Whatever a registry of that name answers, or whether there is one: the name is the mistake.
+    let none = |name: &str| format!("error: no stage, build context or image is called `{name}`");
+    let vendor = ["--build-context", "vendor=context"];
+    for (dockerfile, args, name, says) in [
+        (
+            "FROM base AS build\nFROM base\nCOPY --from=bulid /x /x\n",
+            &[] as &[&str],
+            "bulid",
+            ["Dockerfile:3:13", "did you mean the stage `build`?", "--build-context bulid=DIR"],
+        ),
+        (
+            "FROM base\nRUN --mount=from=vendr,target=/v true\n",
+            &vendor,
+            "vendr",
+            ["Dockerfile:2:", "did you mean the build context `vendor`?", "caused by: image `vendr"],
+        ),
+        (
+            "FROM base AS vendors\nFROM vendr\n",
+            &vendor,
+            "vendr",
+            [
+                "Dockerfile:2:6",
+                "did you mean the build context `vendor` or the stage `vendors`?",
+                "--build-context",
+            ],
+        ),
+    ] {
+        place.dockerfile(dockerfile);
+        let said = place.build(args).fails(2, &says);
+        assert!(said.stderr.contains(&none(name)), "{}", said.stderr);
+    }
+    // FROM cannot mean its own stage, nor one below it.
+    place.dockerfile("FROM nowher AS nowhere\n");
+    let said = place.build(&[]);
+    assert!(said.code != 0 && !said.stderr.contains("the stage"), "{}", said.stderr);
+    place.dockerfile("FROM late\nFROM base AS late\nCOPY --from=0 /x /x\n");
+    let said = place.build(&[]);
+    assert!(said.code != 0 && said.stderr.contains("`late` begins in line 2"), "{}", said.stderr);
+    // A name with a host is an image's.
+    let text = "FROM base AS build\nFROM nowhere.invalid/bulid\n";
+    check(&place, text, 3, &["error: image `nowhere.invalid/bulid"]);
+    check(&place, "FROM Vendor\n", 2, &["no image can have this name"]);
 }
 
 #[test]
