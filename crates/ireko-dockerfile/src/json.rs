@@ -45,6 +45,26 @@ pub fn string_array(text: &str) -> Result<Vec<Spanned<String>>, NotStrings> {
     }
 }
 
+/// Whether a text that is no JSON was meant for an array of strings: what follows the bracket is neither a test of
+/// the shell (`[ -f x ]`, `[[ a ]]`) nor a pattern of file names (`[ab].txt`).
+pub(crate) fn is_meant(text: &str) -> bool {
+    const QUOTES: [char; 6] = ['"', '\'', '“', '”', '‘', '’'];
+    let Some(inner) = text.trim_start().strip_prefix('[') else { return false };
+    if inner.starts_with(QUOTES) {
+        return true;
+    }
+    let mut chars = inner.trim_start().chars();
+    match chars.next().filter(|first| QUOTES.contains(first)) {
+        // A test of the shell may begin so; a comma after the word may not.
+        Some(_) => {
+            chars.as_str().split_once(QUOTES).is_some_and(|(_, rest)| rest.trim_start().starts_with(','))
+        }
+        None => {
+            !inner.starts_with([' ', '\t', '[']) && inner.trim_end().ends_with(']') && inner.contains(',')
+        }
+    }
+}
+
 struct Reader<'a> {
     text: &'a [u8],
     at: usize,
@@ -210,6 +230,27 @@ mod tests {
     fn arrays_of_strings() {
         check(r#" [ "a" , "b\n\u00e9\ud83d\ude00\ud800x" ] "#, Ok(&["a", "b\né😀\u{fffd}x"]));
         check("[]", Ok(&[]));
+    }
+
+    #[test]
+    fn what_was_meant_for_an_array_is_told_from_tests_and_patterns() {
+        for text in ["['a','b']", r#"["a", b]"#, r#"["a" "b"]"#, r#" [ "a", b ]"#, "[“a”]", "[a, b]", "['a'"]
+        {
+            assert!(is_meant(text), "{text}");
+        }
+        for text in [
+            "a",
+            "[ -f x ] && y",
+            r#"[ "$x" = a ]"#,
+            r#"[ "$x" ]"#,
+            "[[ -f x ]]",
+            "[ab].txt",
+            "[a-z]*, x",
+            "[",
+            "",
+        ] {
+            assert!(!is_meant(text), "{text}");
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use crate::ast::{
     Add, ArgItem, Command, Copy, From, Healthcheck, Heredoc, InstructionKind, Pair, Run, Source, Spanned,
     Word,
 };
-use crate::{device, duration, mount};
+use crate::{device, duration, json, mount};
 use ireko_report::{Diagnostic, nearest_names};
 
 /// All keywords.
@@ -46,6 +46,7 @@ pub(super) fn build(raw: &Raw, diagnostics: &mut Vec<Diagnostic>) -> Option<Buil
         "FROM" => cx.from().map(Built::From),
         _ => cx.kind().map(Built::Kind),
     };
+    cx.array_that_is_none();
     let wrong = diagnostics[before..].iter().any(Diagnostic::is_error);
     built.filter(|_| !wrong)
 }
@@ -89,6 +90,28 @@ impl Cx<'_> {
     fn error_at<T>(&mut self, word: &Word, message: impl Into<String>) -> Option<T> {
         self.diagnostics.push(Diagnostic::error("instruction", message).at(word.span));
         None
+    }
+
+    /// Warns where an array was meant and something else is read.
+    fn array_that_is_none(&mut self) {
+        let read = match self.name.as_str() {
+            "CMD" | "ENTRYPOINT" | "HEALTHCHECK" | "RUN" => "shell text",
+            "ADD" | "COPY" | "VOLUME" => "plain words",
+            _ => return,
+        };
+        let skipped = usize::from(self.name == "HEALTHCHECK");
+        let Some([first, rest @ ..]) = self.raw.args.get(skipped..) else { return };
+        let text = std::iter::once(first).chain(rest).map(|word| word.value.as_str()).collect::<Vec<_>>();
+        if self.raw.form != Form::Plain || !json::is_meant(&text.join(" ")) {
+            return;
+        }
+        let span = rest.last().map_or(first.span, |last| first.span.to(last.span));
+        let message = format!("what looks like an array is not JSON, so {} takes it as {read}", self.name);
+        let hint = match text.iter().any(|text| text.contains('\'')) {
+            true => "JSON strings stand in double quotes: [\"one\", \"two\"]",
+            false => "write every word in double quotes, with commas between: [\"one\", \"two\"]",
+        };
+        self.diagnostics.push(Diagnostic::warning("array-not-json", message).at(span).with_hint(hint));
     }
 
     fn unknown<T>(&mut self) -> Option<T> {

@@ -75,6 +75,31 @@ fn several_errors_at_once() {
 }
 
 #[test]
+fn arrays_that_are_not_json() {
+    check(
+        "FROM a\nCMD ['a','b']\nRUN [\"a\", b]\nRUN [ \"$x\" = b ] && c\nCOPY ['a b', c] /d/\nCOPY [ab].txt d\nHEALTHCHECK CMD [a, b]\nONBUILD ENTRYPOINT ['a']\nVOLUME [\"/a\" \\\n  \"/b\"]\n",
+        expect![[r#"
+            0 1..=1 FROM a
+            0 2..=2 CMD ['a','b']
+            0 3..=3 RUN ["a", b]
+            0 4..=4 RUN [ "$x" = b ] && c
+            0 5..=5 COPY ['a b', c] /d/
+            0 6..=6 COPY [ab].txt d
+            0 7..=7 HEALTHCHECK CMD [a, b]
+            0 8..=8 ONBUILD ENTRYPOINT ['a']
+            0 9..=10 VOLUME ["/a"   "/b"]
+            2:5 Warning what looks like an array is not JSON, so CMD takes it as shell text (JSON strings stand in double quotes: ["one", "two"]) <['a','b']>
+            3:5 Warning what looks like an array is not JSON, so RUN takes it as shell text (write every word in double quotes, with commas between: ["one", "two"]) <["a", b]>
+            5:6 Warning what looks like an array is not JSON, so COPY takes it as plain words (JSON strings stand in double quotes: ["one", "two"]) <['a b', c] /d/>
+            7:17 Warning what looks like an array is not JSON, so HEALTHCHECK takes it as shell text (write every word in double quotes, with commas between: ["one", "two"]) <[a, b]>
+            8:20 Warning what looks like an array is not JSON, so ENTRYPOINT takes it as shell text (JSON strings stand in double quotes: ["one", "two"]) <['a']>
+            9:8 Warning what looks like an array is not JSON, so VOLUME takes it as plain words (write every word in double quotes, with commas between: ["one", "two"]) <["/a" \
+              "/b"]>
+        "#]],
+    );
+}
+
+#[test]
 fn whole_files_that_are_wrong() {
     check(
         "",
