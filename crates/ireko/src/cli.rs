@@ -330,8 +330,19 @@ pub(crate) struct RunArgs {
 /// Flags of `images`.
 #[derive(Debug, Args)]
 pub(crate) struct ImagesArgs {
-    /// Only images whose name matches.
-    pub(crate) filter: Option<String>,
+    /// Only images of this `repository[:tag]`; `*`, `?` and `[a-z]` match within a part of it.
+    #[arg(value_name = "REPOSITORY[:TAG]")]
+    pub(crate) pattern: Option<String>,
+    /// Images without a name too (always so; accepted for `docker images`' sake).
+    #[arg(short = 'a', long)]
+    pub(crate) all: bool,
+    /// Only images for which this holds: `reference=PATTERN`, `label=NAME[=VALUE]`, `dangling=true|false`,
+    /// `before=IMAGE` or `since=IMAGE`; may be given more than once.
+    #[arg(short = 'f', long, value_name = "FILTER")]
+    pub(crate) filter: Vec<String>,
+    /// Show the digests of the manifests too.
+    #[arg(long)]
+    pub(crate) digests: bool,
     /// Print ids only.
     #[arg(short = 'q', long)]
     pub(crate) quiet: bool,
@@ -376,6 +387,9 @@ pub(crate) struct RmiArgs {
     /// Remove an id with all its names; a missing image is no error.
     #[arg(short = 'f', long)]
     pub(crate) force: bool,
+    /// How it is told what was done.
+    #[arg(long, value_enum, default_value = "table")]
+    pub(crate) format: Format,
 }
 
 /// Flags of `tag`.
@@ -385,6 +399,9 @@ pub(crate) struct TagArgs {
     pub(crate) image: String,
     /// The new name.
     pub(crate) name: String,
+    /// How it is told what was done.
+    #[arg(long, value_enum, default_value = "table")]
+    pub(crate) format: Format,
 }
 
 /// Flags of `load`.
@@ -396,6 +413,9 @@ pub(crate) struct LoadArgs {
     /// Print ids only.
     #[arg(short = 'q', long)]
     pub(crate) quiet: bool,
+    /// How it is told what was done.
+    #[arg(long, value_enum, default_value = "table")]
+    pub(crate) format: Format,
 }
 
 /// Flags of `save`.
@@ -410,6 +430,9 @@ pub(crate) struct SaveArgs {
     /// `docker` or `oci`.
     #[arg(long, default_value = "docker")]
     pub(crate) r#type: String,
+    /// How it is told what was written; `json` takes `-o`, since standard output holds the archive otherwise.
+    #[arg(long, value_enum, default_value = "table")]
+    pub(crate) format: Format,
 }
 
 /// Flags of `pull`.
@@ -448,6 +471,9 @@ pub(crate) enum CacheCommand {
         /// Remove what was used longest ago until no more than this is left: `10g`.
         #[arg(long, value_name = "SIZE")]
         max_size: Option<String>,
+        /// How it is told what was removed.
+        #[arg(long, value_enum, default_value = "table")]
+        format: Format,
     },
     /// Check everything the store holds.
     Fsck {

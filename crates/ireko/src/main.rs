@@ -55,7 +55,7 @@ fn dispatch(cli: &Cli, environment: Environment) -> Result<u8, Failure> {
     match &cli.command {
         Command::Build(args) => cmd::build::run(args, global, environment)?,
         Command::Run(args) => return cmd::run::run(args, global, environment),
-        Command::Images(args) => cmd::images::list(args, global, environment)?,
+        Command::Images(args) => cmd::images::list::run(args, global, environment)?,
         Command::Inspect(args) => cmd::images::inspect(args, global, environment)?,
         Command::History(args) => cmd::images::history(args, global, environment)?,
         Command::Rmi(args) => cmd::images::remove(args, global, environment)?,

@@ -5,8 +5,8 @@ use crate::environment::{self, Environment};
 use crate::failure::Failure;
 use crate::session::Session;
 use crate::text::{ago, bytes, parse_bytes, table};
-use crate::{print, print_json};
-use ireko_store::{Fate, PrunePlan, Store, Usage};
+use crate::{eprint, print, print_json};
+use ireko_store::{Fate, PrunePlan, Pruned, PrunedItem, Store, Usage};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::io::{BufRead, IsTerminal, Write};
@@ -18,14 +18,14 @@ pub(crate) fn run(command: &CacheCommand, global: &Global, environment: Environm
     let store = session.store()?;
     match command {
         CacheCommand::Du { format } => du(&store, *format),
-        CacheCommand::Prune { all, force, unused_for, max_size } => {
+        CacheCommand::Prune { all, force, unused_for, max_size, format } => {
             let plan = PrunePlan {
                 all: *all,
                 unused_for: unused_for.as_deref().map(duration).transpose()?,
                 max_size: max_size.as_deref().map(size).transpose()?,
                 dry_run: false,
             };
-            prune(&store, &plan, *force)
+            prune(&store, &plan, *force, *format)
         }
         CacheCommand::Fsck { repair, format } => fsck(&store, *repair, *format),
     }
@@ -86,20 +86,26 @@ fn size(text: &str) -> Result<u64, Failure> {
     parse_bytes(text).ok_or_else(wrong)
 }
 
-fn prune(store: &Store, plan: &PrunePlan, force: bool) -> Result<u8, Failure> {
-    if !force && !agreed(plan.all)? {
-        print("nothing removed\n");
-        return Ok(0);
-    }
-    let pruned = store.prune(plan).map_err(failed)?;
+fn prune(store: &Store, plan: &PrunePlan, force: bool, format: Format) -> Result<u8, Failure> {
+    let agreed = force || agreed(plan.all, format)?;
+    let pruned = if agreed { store.prune(plan).map_err(failed)? } else { Pruned::default() };
     for problem in &pruned.problems {
         let _ = writeln!(std::io::stderr(), "warning: {problem}");
     }
-    print(&format!("removed {} items, {} freed\n", pruned.items.len(), bytes(pruned.freed)));
+    if format == Format::Json {
+        let item = |item: &PrunedItem| json!({"kind": item.kind.to_string(), "name": item.name, "bytes": item.bytes});
+        let problems: Vec<String> = pruned.problems.iter().map(ToString::to_string).collect();
+        let items: Vec<_> = pruned.items.iter().map(item).collect();
+        print_json(&json!({"freed": pruned.freed, "items": items, "problems": problems}));
+    } else if agreed {
+        print(&format!("removed {} items, {} freed\n", pruned.items.len(), bytes(pruned.freed)));
+    } else {
+        print("nothing removed\n");
+    }
     Ok(0)
 }
 
-fn agreed(all: bool) -> Result<bool, Failure> {
+fn agreed(all: bool, format: Format) -> Result<bool, Failure> {
     if !std::io::stdin().is_terminal() {
         return Err(Failure::user(
             "`cache prune` asks before it removes anything, and there is no terminal to ask on",
@@ -111,7 +117,12 @@ fn agreed(all: bool) -> Result<bool, Failure> {
     } else {
         "what no image needs and nobody used lately"
     };
-    print(&format!("this removes {what}; go on? [y/N] "));
+    let question = format!("this removes {what}; go on? [y/N] ");
+    // What a program reads is JSON alone.
+    match format {
+        Format::Json => eprint(&question),
+        Format::Table => print(&question),
+    }
     let _ = std::io::stdout().flush();
     let mut answer = String::new();
     std::io::stdin()

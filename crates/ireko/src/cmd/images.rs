@@ -1,15 +1,17 @@
 //! `ireko images`, `inspect`, `history`, `rmi` and `tag`: what the store holds, and under which names.
 
 use crate::arguments;
-use crate::cli::{Format, Global, HistoryArgs, ImagesArgs, InspectArgs, Progress, RmiArgs, TagArgs};
+use crate::cli::{Format, Global, HistoryArgs, InspectArgs, Progress, RmiArgs, TagArgs};
 use crate::environment::{self, Environment};
 use crate::failure::Failure;
 use crate::session::Session;
 use crate::text::{ago, bytes, table};
 use crate::{eprint, print, print_json};
 use ireko_oci::{ImageConfig, Reference, Timestamp};
-use ireko_store::{Image, ImageRow, Store};
+use ireko_store::{Image, Removed, Store};
 use serde_json::{Value, json};
+
+pub(crate) mod list;
 
 fn failed(error: ireko_store::Error) -> Failure {
     Failure::of(error.blame(), &error)
@@ -49,66 +51,6 @@ pub(crate) fn familiar(name: &str) -> String {
 fn when(created: Option<Timestamp>) -> String {
     let now = environment::now().seconds();
     created.map_or("-".to_owned(), |created| ago(u64::try_from(now - created.seconds()).unwrap_or(0)))
-}
-
-/// `ireko images`.
-pub(crate) fn list(args: &ImagesArgs, global: &Global, environment: Environment) -> Result<(), Failure> {
-    let store = open(global, environment)?;
-    let mut rows = store.images().map_err(failed)?;
-    rows.sort_by(|a, b| b.image.created.cmp(&a.image.created).then_with(|| a.names.cmp(&b.names)));
-    if let Some(filter) = &args.filter {
-        rows.iter_mut().for_each(|row| row.names.retain(|name| matches(name, filter)));
-        rows.retain(|row| !row.names.is_empty());
-    }
-    match args.format {
-        Format::Json => print_json(&Value::Array(rows.iter().map(image_json).collect())),
-        Format::Table if args.quiet => {
-            let id = |row: &ImageRow| {
-                if args.no_trunc { row.image.id.to_string() } else { row.image.id.short().to_owned() }
-            };
-            print(&rows.iter().map(|row| format!("{}\n", id(row))).collect::<String>());
-        }
-        Format::Table => print(&images_table(&rows, args.no_trunc)),
-    }
-    Ok(())
-}
-
-fn matches(name: &str, filter: &str) -> bool {
-    let familiar = familiar(name);
-    let repository = familiar.rsplit_once(':').map_or(familiar.as_str(), |(repository, _)| repository);
-    familiar == filter || repository == filter || name == filter
-}
-
-fn images_table(rows: &[ImageRow], whole: bool) -> String {
-    let mut lines = vec![["REPOSITORY", "TAG", "IMAGE ID", "CREATED", "SIZE"].map(str::to_owned).to_vec()];
-    for row in rows {
-        let id = if whole { row.image.id.to_string() } else { row.image.id.short().to_owned() };
-        let names: Vec<(String, String)> = match row.names.as_slice() {
-            [] => vec![("<none>".to_owned(), "<none>".to_owned())],
-            names => names.iter().map(|name| split(&familiar(name))).collect(),
-        };
-        for (repository, tag) in names {
-            lines.push(vec![repository, tag, id.clone(), when(row.image.created), bytes(row.image.size)]);
-        }
-    }
-    table(&lines)
-}
-
-/// Repository and tag of a name as people write it; `latest` is left out there.
-fn split(familiar: &str) -> (String, String) {
-    match familiar.rsplit_once(':') {
-        Some((repository, tag)) if !tag.contains('/') => (repository.to_owned(), tag.to_owned()),
-        _ => (familiar.to_owned(), "latest".to_owned()),
-    }
-}
-
-fn image_json(row: &ImageRow) -> Value {
-    json!({
-        "id": row.image.id.to_string(),
-        "names": row.names,
-        "created": row.image.created.map(|created| created.to_string()),
-        "size": row.image.size,
-    })
 }
 
 fn config(store: &Store, image: &Image) -> Result<ImageConfig, Failure> {
@@ -189,13 +131,26 @@ pub(crate) fn history(args: &HistoryArgs, global: &Global, environment: Environm
 /// `ireko rmi`: a name is untagged; the last name, or an id, removes the image.
 pub(crate) fn remove(args: &RmiArgs, global: &Global, environment: Environment) -> Result<(), Failure> {
     let store = open(global, environment)?;
-    let mut failures = Vec::new();
+    let (mut failures, mut all) = (Vec::new(), Removed::default());
     for name in &args.images {
         match remove_one(&store, name, args.force) {
             Err(failure) if args.force && failure.blame == ireko_report::Blame::User => {}
             Err(failure) => failures.push(failure),
-            Ok(text) => print(&text),
+            Ok(removed) if args.format == Format::Json => {
+                all.untagged.extend(removed.untagged);
+                all.deleted.extend(removed.deleted);
+                all.freed += removed.freed;
+            }
+            Ok(removed) => {
+                removed.untagged.iter().for_each(|name| print(&format!("untagged {}\n", familiar(name))));
+                // The layers that went with it are no names that anybody knows.
+                removed.deleted.iter().take(1).for_each(|id| print(&format!("deleted {id}\n")));
+            }
         }
+    }
+    if args.format == Format::Json {
+        let deleted: Vec<String> = all.deleted.iter().map(ToString::to_string).collect();
+        print_json(&json!({"untagged": all.untagged, "deleted": deleted, "freed": all.freed}));
     }
     // What can be removed is, whatever else was asked for.
     let Some(last) = failures.pop() else { return Ok(()) };
@@ -203,35 +158,26 @@ pub(crate) fn remove(args: &RmiArgs, global: &Global, environment: Environment) 
     Err(last)
 }
 
-fn remove_one(store: &Store, name: &str, force: bool) -> Result<String, Failure> {
+fn remove_one(store: &Store, name: &str, force: bool) -> Result<Removed, Failure> {
     let image = find(store, name)?;
     let rows = store.images().map_err(failed)?;
     let names =
         rows.into_iter().find(|row| row.image.id == image.id).map(|row| row.names).unwrap_or_default();
     let canonical =
         arguments::tag(name).ok().map(|name| name.to_string()).filter(|name| names.contains(name));
-    let mut out = String::new();
     match canonical {
-        Some(canonical) => {
+        Some(canonical) if names.len() > 1 => {
             store.untag(&canonical).map_err(failed)?;
-            out.push_str(&format!("untagged {}\n", familiar(&canonical)));
-            if names.len() > 1 {
-                return Ok(out);
-            }
+            return Ok(Removed { untagged: vec![canonical], ..Removed::default() });
         }
         None if names.len() > 1 && !force => {
             let list: Vec<String> = names.iter().map(|name| familiar(name)).collect();
             return Err(Failure::user(format!("image `{name}` has more than one name: {}", list.join(", ")))
                 .hint("remove a name, or give -f to remove all of them"));
         }
-        None => {}
+        _ => {}
     }
-    let removed = store.remove_image(&image.id, true).map_err(failed)?;
-    for name in &removed.untagged {
-        out.push_str(&format!("untagged {}\n", familiar(name)));
-    }
-    out.push_str(&format!("deleted {}\n", image.id));
-    Ok(out)
+    store.remove_image(&image.id, true).map_err(failed)
 }
 
 /// `ireko tag`.
@@ -239,5 +185,9 @@ pub(crate) fn tag(args: &TagArgs, global: &Global, environment: Environment) -> 
     let name = arguments::tag(&args.name)?;
     let store = open(global, environment)?;
     let image = find(&store, &args.image)?;
-    store.tag(&image.id, &name.to_string()).map_err(failed)
+    store.tag(&image.id, &name.to_string()).map_err(failed)?;
+    if args.format == Format::Json {
+        print_json(&json!({"id": image.id.to_string(), "name": name.to_string()}));
+    }
+    Ok(())
 }

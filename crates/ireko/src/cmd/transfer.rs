@@ -1,15 +1,16 @@
 //! `ireko load`, `save` and `pull`: images in and out of the store.
 
 use crate::arguments;
-use crate::cli::{Global, LoadArgs, Progress, PullArgs, SaveArgs};
+use crate::cli::{Format, Global, LoadArgs, Progress, PullArgs, SaveArgs};
 use crate::cmd::images::find;
 use crate::environment::Environment;
 use crate::failure::Failure;
 use crate::session::Session;
-use crate::{print, settle};
-use ireko_image::{Form, Images, LoadFrom, PullPolicy, To};
+use crate::{print, print_json, settle};
+use ireko_image::{Form, Images, LoadFrom, Loaded, PullPolicy, To};
 use ireko_oci::{Platform, Reference};
 use ireko_store::{Image, Store};
+use serde_json::{Value, json};
 use std::io::IsTerminal;
 use std::sync::Arc;
 
@@ -52,6 +53,11 @@ pub(crate) fn load(args: &LoadArgs, global: &Global, environment: Environment) -
     };
     let loaded = loaded.map_err(failed)?;
     session.screen.close();
+    if args.format == Format::Json {
+        let row = |loaded: &Loaded| json!({"id": loaded.image.id.to_string(), "names": loaded.names});
+        print_json(&Value::Array(loaded.iter().map(row).collect()));
+        return Ok(());
+    }
     for image in &loaded {
         if args.quiet || image.names.is_empty() {
             print(&format!("{}\n", image.image.id));
@@ -73,6 +79,10 @@ pub(crate) fn save(args: &SaveArgs, global: &Global, environment: Environment) -
     };
     let to = match &args.output {
         Some(path) => To::Path(path.clone()),
+        None if args.format == Format::Json => {
+            return Err(Failure::user("`--format json` and an archive cannot both go to standard output")
+                .hint("give -o FILE"));
+        }
         None if std::io::stdout().is_terminal() => {
             return Err(
                 Failure::user("an archive is not written to a terminal").hint("give -o FILE, or pipe it on")
@@ -101,7 +111,13 @@ pub(crate) fn save(args: &SaveArgs, global: &Global, environment: Environment) -
     }
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let destination = ireko_image::Destination { form, to, compression: None };
-    ireko_image::save(&store, &chosen, &destination, threads, &*session.sink()).map_err(failed)?;
+    let written =
+        ireko_image::save(&store, &chosen, &destination, threads, &*session.sink()).map_err(failed)?;
+    if args.format == Format::Json {
+        let row = |(image, names): &(Image, Vec<Reference>)| json!({"id": image.id.to_string(), "names": names.iter().map(ToString::to_string).collect::<Vec<_>>()});
+        let images: Vec<Value> = chosen.iter().map(row).collect();
+        print_json(&json!({"dest": args.output, "bytes": written.bytes, "images": images}));
+    }
     Ok(())
 }
 

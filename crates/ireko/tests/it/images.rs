@@ -160,3 +160,99 @@ fn names_of_one_image_are_listed_saved_and_removed_apart() {
     place.ireko(&["inspect", "second"]).fails(2, &["no image"]);
     place.ireko(&["inspect", "host:5000/team/app:1"]).ok();
 }
+
+/// The short names of the rows that a list has.
+#[track_caller]
+fn listed(place: &Place, args: &[&str]) -> Vec<String> {
+    let mut all = vec!["images", "--format", "json"];
+    all.extend(args);
+    let rows: Value = serde_json::from_str(&place.ireko(&all).ok().stdout).expect("JSON");
+    let names = |row: &Value| {
+        let names = row["names"].as_array().expect("names").iter().filter_map(Value::as_str);
+        let names: Vec<&str> = names.map(|name| name.trim_start_matches("docker.io/library/")).collect();
+        if names.is_empty() { "-".to_owned() } else { names.join(" ") }
+    };
+    let mut names: Vec<String> = rows.as_array().expect("rows").iter().map(names).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn lists_are_filtered_as_docker_filters_them() {
+    let Some(place) = Place::new() else { return };
+    // An epoch is an image's time: one, two, three.
+    for (epoch, tag, label) in
+        [("1", "app:1", "kind=old"), ("2", "host:5000/team/app:2", "kind=new"), ("3", "last", "other")]
+    {
+        place.dockerfile(&format!(
+            "FROM scratch\nLABEL {}\n",
+            if label.contains('=') { label } else { "other=" }
+        ));
+        let mut command = place.command(&["build", "-q", "-t", tag, "context"]);
+        let done = command.env("SOURCE_DATE_EPOCH", epoch).output().expect("a process");
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    }
+    // The name goes to another image: what had it has none any more.
+    place.ireko(&["tag", "app:1", "last"]).ok();
+    let both = "app:1 last:latest";
+    let far = "host:5000/team/app:2";
+    for (args, expect) in [
+        (&[] as &[&str], &["-", both, far] as &[&str]),
+        (&["-a"], &["-", both, far]),
+        (&["app"], &["app:1"]),
+        (&["app:2"], &[]),
+        (&["a*"], &["app:1"]),
+        (&["l?st:latest"], &["last:latest"]),
+        (&["host:5000/*/app"], &[far]),
+        (&["*:1"], &["app:1"]),
+        (&["--filter", "reference=app", "--filter=reference=last"], &[both]),
+        (&["-f", "label=kind"], &[both, far]),
+        (&["-f", "label=kind=new"], &[far]),
+        (&["-f", "label=kind", "-f", "label=other"], &[]),
+        (&["--filter", "dangling=true"], &["-"]),
+        (&["--filter", "dangling=false"], &[both, far]),
+        (&["--filter", "before=host:5000/team/app:2"], &[both]),
+        (&["--filter", "since=app:1"], &["-", far]),
+        (&["--filter", "since=app:1", "host:5000/*/*"], &[far]),
+    ] {
+        assert_eq!(listed(&place, args), expect, "{args:?}");
+    }
+    let table = place.ireko(&["images", "--digests", "--no-trunc", "app"]).ok().stdout;
+    let id = place.id("app:1");
+    assert!(table.starts_with("REPOSITORY   TAG   DIGEST   IMAGE ID"), "{table}");
+    assert!(table.contains(&id) && table.contains("<none>"), "{table}");
+    assert_eq!(place.ireko(&["images", "-q", "--no-trunc", "app"]).ok().stdout, format!("{id}\n"));
+    place.ireko(&["images", "--filter", "colour=red"]).fails(2, &["colour=red", "dangling"]);
+    place.ireko(&["images", "--filter", "since=nothing"]).fails(2, &["no image `nothing`"]);
+    place.ireko(&["images", "--filter", "dangling=x"]).fails(2, &["neither true nor false"]);
+    place.ireko(&["images", "a["]).fails(2, &["`a[`"]);
+}
+
+#[test]
+fn what_was_done_is_told_as_json_where_asked() {
+    let Some(place) = Place::new() else { return };
+    place.file("a", "A\n");
+    place.dockerfile("FROM scratch\nCOPY a /a\n");
+    place.build(&[]).ok();
+    let id = place.id("app");
+    let json = |args: &[&str]| -> Value {
+        let mut all = args.to_vec();
+        all.extend(["--format", "json"]);
+        serde_json::from_str(&place.ireko(&all).ok().stdout).expect("JSON and nothing else")
+    };
+    let name = |name: &str| format!("docker.io/library/{name}:latest");
+    assert_eq!(json(&["tag", "app", "two"]), serde_json::json!({"id": id, "name": name("two")}));
+    let saved = json(&["save", "-o", "saved.tar", "app", "two"]);
+    assert_eq!(saved["images"], serde_json::json!([{"id": id, "names": [name("app"), name("two")]}]));
+    let size = fs::metadata(place.path("saved.tar")).expect("an archive").len();
+    assert_eq!((&saved["dest"], &saved["bytes"]), (&"saved.tar".into(), &size.into()));
+    place.ireko(&["save", "--format", "json", "app"]).fails(2, &["-o FILE"]);
+    let removed = json(&["rmi", "-f", "app", "two", "nothing"]);
+    assert_eq!(removed["untagged"], serde_json::json!([name("app"), name("two")]));
+    assert_eq!(removed["deleted"][0], id.as_str());
+    let loaded = json(&["load", "-i", "saved.tar"]);
+    assert_eq!(loaded, serde_json::json!([{"id": id, "names": [name("app"), name("two")]}]));
+    let pruned = json(&["cache", "prune", "--all", "-f"]);
+    assert!(pruned["items"].as_array().is_some_and(|items| !items.is_empty()), "{pruned}");
+    assert!(pruned["freed"].is_u64() && pruned["problems"] == serde_json::json!([]), "{pruned}");
+}
