@@ -114,6 +114,7 @@ pub(crate) enum Progress {
     #[value(alias = "rawjson")]
     Json,
     /// Nothing but errors.
+    #[value(alias = "none")]
     Quiet,
 }
 
@@ -144,7 +145,7 @@ pub(crate) struct SourceArgs {
     /// The stage to build (default: the last).
     #[arg(long, value_name = "STAGE")]
     pub(crate) target: Option<String>,
-    /// The platform to build for; only this machine's own works yet.
+    /// The platform to build for; only this machine's own works yet (default: $DOCKER_DEFAULT_PLATFORM, or this machine's).
     #[arg(long, value_name = "PLATFORM", value_delimiter = ',')]
     pub(crate) platform: Vec<String>,
 }
@@ -196,9 +197,9 @@ pub(crate) struct BuildArgs {
     /// Print nothing but the image id.
     #[arg(short = 'q', long)]
     pub(crate) quiet: bool,
-    /// How progress is shown.
-    #[arg(long, value_enum, default_value = "auto", value_name = "HOW")]
-    pub(crate) progress: Progress,
+    /// How progress is shown (default: $BUILDKIT_PROGRESS, or auto).
+    #[arg(long, value_enum, value_name = "HOW")]
+    pub(crate) progress: Option<Progress>,
     /// RUN steps at one time (default: four a core, at least 16).
     #[arg(short = 'j', long, value_name = "N")]
     pub(crate) jobs: Option<usize>,
@@ -440,7 +441,7 @@ pub(crate) struct SaveArgs {
 pub(crate) struct PullArgs {
     /// The image.
     pub(crate) image: String,
-    /// The platform to fetch (default: this machine's).
+    /// The platform to fetch (default: $DOCKER_DEFAULT_PLATFORM, or this machine's).
     #[arg(long)]
     pub(crate) platform: Option<String>,
     /// Print the id only.

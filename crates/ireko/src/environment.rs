@@ -16,20 +16,6 @@ pub(crate) struct Environment {
     variables: BTreeMap<String, String>,
 }
 
-/// The variables that BuildKit hands to every RUN as hidden arguments.
-const PROXIES: [&str; 10] = [
-    "HTTP_PROXY",
-    "http_proxy",
-    "HTTPS_PROXY",
-    "https_proxy",
-    "FTP_PROXY",
-    "ftp_proxy",
-    "NO_PROXY",
-    "no_proxy",
-    "ALL_PROXY",
-    "all_proxy",
-];
-
 impl Environment {
     /// Reads it once. Variables that are not UTF-8 are left out.
     pub(crate) fn read() -> Self {
@@ -54,12 +40,6 @@ impl Environment {
     /// A variable as it is, empty or not.
     pub(crate) fn raw(&self, name: &str) -> Option<&str> {
         self.variables.get(name).map(String::as_str)
-    }
-
-    /// The proxies that are set.
-    pub(crate) fn proxies(&self) -> Vec<(String, String)> {
-        let set = |name: &str| Some((name.to_owned(), self.get(name)?.to_owned()));
-        PROXIES.iter().filter_map(|name| set(name)).collect()
     }
 
     /// Colours are wanted, as far as the environment says (`NO_COLOR`, a dumb terminal).

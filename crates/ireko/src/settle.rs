@@ -140,23 +140,37 @@ pub(crate) fn registry_options(environment: &Environment) -> ireko_registry::Opt
     options
 }
 
+/// The variable that stands for `--platform` where that is not given, as for Docker.
+const DEFAULT_PLATFORM: &str = "DOCKER_DEFAULT_PLATFORM";
+
+/// One platform by its name, and where the name came from; the flag wins over the variable.
+pub(crate) fn platform_named(
+    flag: Option<&str>,
+    environment: &Environment,
+) -> Result<Option<(Platform, String)>, Failure> {
+    let (text, from) = match (flag, environment.get(DEFAULT_PLATFORM)) {
+        (Some(text), _) => (text, format!("--platform {text}")),
+        (None, Some(text)) => (text, format!("{DEFAULT_PLATFORM}={text}")),
+        (None, None) => return Ok(None),
+    };
+    if text == "local" {
+        return Ok(None);
+    }
+    let platform = text.parse().map_err(|error: ireko_oci::OciError| {
+        Failure::user(format!("`{from}` is no platform")).cause(error).hint("platforms look like linux/amd64")
+    })?;
+    Ok(Some((platform, from)))
+}
+
 /// The platform that was asked for, which is this machine's own in all that works yet.
-pub(crate) fn platform(wanted: &[String]) -> Result<Platform, Failure> {
+pub(crate) fn platform(wanted: &[String], environment: &Environment) -> Result<Platform, Failure> {
     let host = Platform::host();
-    match wanted {
-        [] => Ok(host),
-        [one] if one == "local" => Ok(host),
-        [one] => {
-            let platform: Platform = one.parse().map_err(|error: ireko_oci::OciError| {
-                Failure::user(format!("`--platform {one}` is no platform"))
-                    .cause(error)
-                    .hint("platforms look like linux/amd64")
-            })?;
-            if !platform.same(&host) {
-                return Err(Failure::not_yet(format!("`--platform {one}` on a machine of {host}")));
-            }
-            Ok(platform)
-        }
-        many => Err(Failure::not_yet(format!("`--platform {}`: more than one platform", many.join(",")))),
+    if let [_, _, ..] = wanted {
+        return Err(Failure::not_yet(format!("`--platform {}`: more than one platform", wanted.join(","))));
+    }
+    match platform_named(wanted.first().map(String::as_str), environment)? {
+        None => Ok(host),
+        Some((platform, _)) if platform.same(&host) => Ok(platform),
+        Some((_, from)) => Err(Failure::not_yet(format!("`{from}` on a machine of {host}"))),
     }
 }

@@ -9,6 +9,7 @@ use crate::failure::{Failure, instruction_frame};
 use crate::session::Session;
 use crate::settle::{self, Settled};
 use crate::text;
+use clap::ValueEnum;
 use ireko_dockerfile::ignore::Patterns;
 use ireko_exec::{
     BuildError, Built, BuiltTree, Cancel, LocalContext, Request, SandboxSettings, Secrets, StepError,
@@ -17,7 +18,7 @@ use ireko_exec::{
 use ireko_graph::{Graph, NodeId, Op, Policy};
 use ireko_image::{Assembled, Destination, Images, PullPolicy, To};
 use ireko_layer::Time;
-use ireko_oci::{Digest, Reference, Timestamp};
+use ireko_oci::{Digest, Platform, Reference, Timestamp};
 use ireko_plan::{MAIN_CONTEXT, NoCache, Plan, PlanInput, StepSettings};
 use ireko_report::{Event, Sink};
 use ireko_store::Store;
@@ -33,8 +34,7 @@ pub(crate) fn run(args: &BuildArgs, global: &Global, environment: Environment) -
     refuse_what_does_not_work_yet(args)?;
     let began = Instant::now();
     let wishes = Wishes::read(args, &environment)?;
-    let progress =
-        if args.quiet && args.progress == Progress::Auto { Progress::Quiet } else { args.progress };
+    let progress = progress(args, &environment)?;
     let global = Global { verbose: global.verbose || args.v, ..global.clone() };
     let session = Session::enter(&global, environment, progress, args.explain)?;
     let cancel = crate::signals::cancel_on_signals()?;
@@ -48,6 +48,20 @@ pub(crate) fn run(args: &BuildArgs, global: &Global, environment: Environment) -
         crate::print(&format!("{}\n", image.id));
     }
     Ok(())
+}
+
+/// How progress is shown: by the flag, else nothing under `-q`, else by the variable that BuildKit has for it.
+fn progress(args: &BuildArgs, environment: &Environment) -> Result<Progress, Failure> {
+    const VARIABLE: &str = "BUILDKIT_PROGRESS";
+    match (args.progress, args.quiet, environment.get(VARIABLE)) {
+        (Some(Progress::Auto) | None, true, _) => Ok(Progress::Quiet),
+        (Some(asked), ..) => Ok(asked),
+        (None, false, None) => Ok(Progress::Auto),
+        (None, false, Some(name)) => Progress::from_str(name, false).map_err(|_| {
+            Failure::user(format!("`{VARIABLE}` is `{name}`, which is no way to show progress"))
+                .hint("use auto, plain, tty, rawjson or quiet, or give --progress")
+        }),
+    }
 }
 
 /// The whole command on one screen.
@@ -66,7 +80,7 @@ fn build(
     let images = Arc::new(Images::new(Arc::clone(&store), registry, Arc::clone(&sink), pull));
 
     let ast = settle::parse(&source, &*sink)?;
-    let input = plan_input(ast, args, wishes, &source)?;
+    let input = plan_input(ast, args, wishes, &source);
     let Settled { plan, bases } = settle::settle(&input, &images, &*sink)?;
     let graph = Arc::new(plan.graph.clone());
     let Some(output) = plan.outputs.last() else {
@@ -134,6 +148,7 @@ struct Wishes {
     outputs: Vec<Output>,
     labels: Vec<(String, String)>,
     build_args: Vec<(String, Option<String>)>,
+    platform: Platform,
     secrets: Secrets,
     settings: StepSettings,
 }
@@ -152,9 +167,9 @@ impl Wishes {
             return Err(Failure::user("two outputs are to go to standard output").hint("give them dest=PATH"));
         }
         outputs.iter().try_for_each(Output::writable)?;
+        // Proxies of this process are its own: steps get those that are given as build arguments.
         let mut build_args: Vec<(String, Option<String>)> =
-            environment.proxies().into_iter().map(|(name, value)| (name, Some(value))).collect();
-        build_args.extend(args.source.build_arg.iter().map(|text| arguments::build_arg(text, environment)));
+            args.source.build_arg.iter().map(|text| arguments::build_arg(text, environment)).collect();
         if let Some(epoch) = environment
             .get("SOURCE_DATE_EPOCH")
             .filter(|_| !build_args.iter().any(|(name, _)| name == "SOURCE_DATE_EPOCH"))
@@ -166,6 +181,7 @@ impl Wishes {
             outputs,
             labels: args.label.iter().map(|text| arguments::label(text)).collect(),
             build_args,
+            platform: settle::platform(&args.source.platform, environment)?,
             secrets: secrets(args, environment)?,
             settings: settings(args)?,
         })
@@ -270,24 +286,20 @@ fn refuse_what_does_not_work_yet(args: &BuildArgs) -> Result<(), Failure> {
 pub(crate) fn plan_input_of(
     ast: ireko_dockerfile::Ast,
     args: &crate::cli::SourceArgs,
-    build_args: Vec<(String, Option<String>)>,
+    (platform, build_args): (Platform, Vec<(String, Option<String>)>),
     source: &Source,
-) -> Result<PlanInput, Failure> {
+) -> PlanInput {
     let mut input = PlanInput::new(ast);
-    input.platform = settle::platform(&args.platform)?;
+    input.platform = platform;
     input.build_args = build_args;
     input.targets = args.target.iter().filter(|target| !target.is_empty()).cloned().collect();
     input.contexts.clone_from(&source.named);
-    Ok(input)
+    input
 }
 
-fn plan_input(
-    ast: ireko_dockerfile::Ast,
-    args: &BuildArgs,
-    wishes: &Wishes,
-    source: &Source,
-) -> Result<PlanInput, Failure> {
-    let mut input = plan_input_of(ast, &args.source, wishes.build_args.clone(), source)?;
+fn plan_input(ast: ireko_dockerfile::Ast, args: &BuildArgs, wishes: &Wishes, source: &Source) -> PlanInput {
+    let given = (wishes.platform.clone(), wishes.build_args.clone());
+    let mut input = plan_input_of(ast, &args.source, given, source);
     input.labels.clone_from(&wishes.labels);
     input.settings = wishes.settings.clone();
     input.no_cache = match (args.no_cache, args.no_cache_filter.as_slice()) {
@@ -295,7 +307,7 @@ fn plan_input(
         (false, []) => NoCache::None,
         (false, stages) => NoCache::Stages(stages.to_vec()),
     };
-    Ok(input)
+    input
 }
 
 /// The local contexts of a build, the main one under the name that the planner gives it.

@@ -133,12 +133,8 @@ pub(crate) fn pull(args: &PullArgs, global: &Global, environment: Environment) -
     let reference: Reference = args.image.parse().map_err(|error: ireko_oci::OciError| {
         Failure::user(format!("`{}` is no name of an image", args.image)).cause(error)
     })?;
-    let platform = match &args.platform {
-        None => Platform::host(),
-        Some(text) => text.parse().map_err(|error: ireko_oci::OciError| {
-            Failure::user(format!("`--platform {text}` is no platform")).cause(error)
-        })?,
-    };
+    let platform = settle::platform_named(args.platform.as_deref(), &environment)?;
+    let platform = platform.map_or_else(Platform::host, |(platform, _)| platform);
     let progress = if args.quiet { Progress::Quiet } else { Progress::Auto };
     let session = Session::enter(global, environment, progress, false)?;
     let image =

@@ -1,6 +1,7 @@
 //! What Dockerfiles mean.
 
-use crate::support::Place;
+use crate::support::{Place, Said};
+use ireko_testkit::{Answer, Received, Server};
 use serde_json::json;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -226,4 +227,93 @@ fn hundreds_of_copies_at_once() {
     (0..300).for_each(|at| text += &format!("COPY --from=s{at} /f{at} /all/\n"));
     place.built(&(text + "RUN cat /all/* | wc -c >/count\n"));
     assert_eq!(place.inside("cat /count"), "790\n");
+}
+
+#[test]
+fn proxies_reach_steps_only_as_build_arguments() {
+    let Some(place) = Place::with_base() else { return };
+    place.dockerfile("FROM base\nRUN env | grep -i proxy | sort >/seen; true\n");
+    let with_env = |args: &[&str]| {
+        let mut all = vec!["build", "--progress=plain", "-t", "app"];
+        all.extend(args);
+        all.push("context");
+        let mut command = place.command(&all);
+        command.env("HTTP_PROXY", "http://outer.invalid").env("no_proxy", "inner");
+        Said::of(command.output().expect("a process")).ok()
+    };
+    // This process's own proxies are for its own errands.
+    with_env(&[]);
+    assert_eq!(place.inside("cat /seen"), "");
+    // As a build argument it needs no ARG, and a name alone takes the value that is here.
+    let said = with_env(&["--no-cache", "--build-arg", "HTTP_PROXY", "--build-arg", "https_proxy=http://p"]);
+    assert!(!said.stderr.contains("no ARG of the Dockerfile"), "{}", said.stderr);
+    assert_eq!(
+        place.inside("cat /seen"),
+        "HTTPS_PROXY=http://p\nHTTP_PROXY=http://outer.invalid\nhttp_proxy=http://outer.invalid\nhttps_proxy=http://p\n"
+    );
+    let config = place.config("app").to_string();
+    assert!(!config.contains("outer.invalid") && !config.contains("http://p"), "{config}");
+    // Another proxy fetches the same bytes: nothing runs again.
+    let again = with_env(&["--build-arg", "HTTP_PROXY=http://other.invalid"]);
+    assert_eq!(again.ran(), Vec::<String>::new(), "{}", again.stderr);
+    // One that the Dockerfile declares is an argument as any other: in the key and in the history.
+    place.dockerfile("FROM base\nARG HTTP_PROXY\nRUN echo $HTTP_PROXY >/seen\n");
+    place.build(&["--build-arg", "HTTP_PROXY=http://one"]).ok();
+    let said = place.build(&["--build-arg", "HTTP_PROXY=http://two"]).ok();
+    assert_eq!(said.ran().len(), 1, "{}", said.stderr);
+    assert!(place.config("app").to_string().contains("HTTP_PROXY=http://two"));
+}
+
+#[test]
+fn images_are_pulled_through_the_proxy_of_the_environment() {
+    let Some(place) = Place::new() else { return };
+    let proxy = Server::start(|_: &Received| Answer::status(404));
+    place.dockerfile("FROM registry.invalid/base:1\n");
+    let mut command = place.command(&["build", "context"]);
+    command.env("http_proxy", format!("http://{}", proxy.address()));
+    command.env("IREKO_INSECURE_REGISTRIES", "registry.invalid");
+    Said::of(command.output().expect("a process")).fails(2, &["registry.invalid/base:1"]);
+    let asked = proxy.lines();
+    assert!(
+        asked.iter().any(|line| line.contains("http://registry.invalid/v2/base/manifests/1")),
+        "{asked:?}"
+    );
+}
+
+#[test]
+fn variables_of_docker_stand_for_flags_that_are_not_given() {
+    let Some(place) = Place::with_base() else { return };
+    place.dockerfile("FROM base\nRUN true\n");
+    let with = |name: &str, value: &str, args: &[&str]| {
+        let mut all = vec!["build"];
+        all.extend(args);
+        all.push("context");
+        Said::of(place.command(&all).env(name, value).output().expect("a process"))
+    };
+    let progress = |value: &str, args: &[&str]| with("BUILDKIT_PROGRESS", value, args);
+    for (value, args, json, quiet) in [
+        ("rawjson", &[] as &[&str], true, false),
+        ("quiet", &[], false, true),
+        ("none", &[], false, true),
+        ("plain", &[], false, false),
+        ("auto", &[], false, false),
+        ("quiet", &["--progress=rawjson"], true, false),
+        ("rawjson", &["--progress=plain"], false, false),
+        ("rawjson", &["-q"], false, true),
+        ("nonsense", &["--progress=plain"], false, false),
+    ] {
+        let said = progress(value, args).ok();
+        assert_eq!(said.stderr.starts_with('{'), json, "{value} {args:?}: {}", said.stderr);
+        assert_eq!(said.stderr.is_empty(), quiet, "{value} {args:?}: {}", said.stderr);
+    }
+    progress("nonsense", &[]).fails(2, &["`BUILDKIT_PROGRESS` is `nonsense`", "--progress"]);
+
+    let platform = |value: &str, args: &[&str]| with("DOCKER_DEFAULT_PLATFORM", value, args);
+    let config = place.config("base");
+    let host = format!("linux/{}", config["architecture"].as_str().expect("an architecture"));
+    platform(&host, &[]).ok();
+    platform("", &[]).ok();
+    platform("linux/riscv64", &["--platform", &host]).ok();
+    platform("linux/riscv64", &[]).fails(2, &["DOCKER_DEFAULT_PLATFORM=linux/riscv64", "not supported yet"]);
+    platform("not a platform", &[]).fails(2, &["DOCKER_DEFAULT_PLATFORM=not a platform` is no platform"]);
 }

@@ -179,9 +179,16 @@ impl Place {
         };
         command.args(&words[1..]);
         command.args(args).current_dir(self.dir.path()).env("IREKO_HOME", self.store()).stdin(Stdio::null());
-        for name in
-            ["SOURCE_DATE_EPOCH", "NO_COLOR", "http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"]
-        {
+        for name in [
+            "SOURCE_DATE_EPOCH",
+            "NO_COLOR",
+            "http_proxy",
+            "https_proxy",
+            "HTTP_PROXY",
+            "HTTPS_PROXY",
+            "BUILDKIT_PROGRESS",
+            "DOCKER_DEFAULT_PLATFORM",
+        ] {
             command.env_remove(name);
         }
         command
