@@ -191,7 +191,7 @@ fn set(mount: &mut Mount, key: &str, value: &str, field: &str) -> Result<(), Str
             mount.required = boolean(key, value)?;
         }
         "size" if mount.kind == MountKind::Tmpfs => {
-            mount.size = Some(bytes(value).ok_or_else(|| format!("invalid value for {key}: {value}"))?);
+            mount.size = Some(bytes(key, value)?);
         }
         "size" => return Err(unexpected(mount, key)),
         "id" => mount.id = Some(value.to_owned()),
@@ -280,10 +280,14 @@ fn number(key: &str, value: &str, radix: u32) -> Result<u32, String> {
         .ok_or_else(|| format!("invalid value {value} for {key}"))
 }
 
+/// More bytes than any machine can address: 52 bits is what processors have.
+const ANY_MEMORY: f64 = (1_u64 << 52) as f64;
+
 /// A size as `64m` or `1.5GiB`: units are powers of 1024.
-fn bytes(text: &str) -> Option<u64> {
+fn bytes(key: &str, text: &str) -> Result<u64, String> {
+    let wrong = || format!("invalid value for {key}: {text}");
     let digits = text.find(|ch: char| !(ch.is_ascii_digit() || ch == '.')).unwrap_or(text.len());
-    let number: f64 = text[..digits].parse().ok()?;
+    let number: f64 = text[..digits].parse().map_err(|_| wrong())?;
     let unit = text[digits..].trim_start_matches(' ').to_lowercase();
     let power = match unit.trim_end_matches('b').trim_end_matches('i') {
         "" => 0,
@@ -292,15 +296,18 @@ fn bytes(text: &str) -> Option<u64> {
         "g" => 3,
         "t" => 4,
         "p" => 5,
-        _ => return None,
+        _ => return Err(wrong()),
     };
     let size = number * 1024_f64.powi(power);
+    if size > ANY_MEMORY {
+        return Err(format!("{}, which is more than any machine can hold", wrong()));
+    }
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
         reason = "cut at the fraction; checked to fit"
     )]
-    (size < 1e18).then_some(size as u64)
+    Ok(size as u64)
 }
 
 fn validate(mount: &Mount) -> Result<(), String> {

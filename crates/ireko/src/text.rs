@@ -1,5 +1,7 @@
 //! Small texts for people: sizes, tables, questions.
 
+use crate::failure::Failure;
+
 /// A size for people, in powers of 1000 as Docker prints it: `12.3MB`.
 pub(crate) fn bytes(count: u64) -> String {
     const UNITS: [&str; 5] = ["B", "kB", "MB", "GB", "TB"];
@@ -17,7 +19,8 @@ pub(crate) fn bytes(count: u64) -> String {
     }
 }
 
-/// Reads a size as people type it: `64m`, `1g`, `100`, `2GiB`; powers of 1024, as in Docker's flags.
+/// Reads a size as people type it: `64m`, `1g`, `100`, `2GiB`; powers of 1024, as in Docker's flags. What is beyond
+/// all numbers is the biggest of them.
 pub(crate) fn parse_bytes(text: &str) -> Option<u64> {
     let lower = text.trim().to_ascii_lowercase();
     let digits = lower.trim_end_matches(|char: char| char.is_ascii_alphabetic());
@@ -30,7 +33,22 @@ pub(crate) fn parse_bytes(text: &str) -> Option<u64> {
         _ => return None,
     };
     let value: f64 = digits.trim().parse().ok()?;
-    (value >= 0.0 && value.is_finite()).then_some((value * f64::from(1) * factor as f64) as u64)
+    (value >= 0.0 && value.is_finite()).then_some((value * factor as f64) as u64)
+}
+
+/// More bytes than any machine can address: 52 bits is what processors have.
+const ANY_MEMORY: u64 = 1 << 52;
+
+/// The size that a flag gives for something that lies in memory.
+pub(crate) fn memory(flag: &str, text: &str) -> Result<u64, Failure> {
+    let size = parse_bytes(text).ok_or_else(|| {
+        Failure::user(format!("`{flag}{text}` is no size")).hint("sizes look like 64m or 1g")
+    })?;
+    if size > ANY_MEMORY {
+        return Err(Failure::user(format!("`{flag}{text}` is more than any machine can hold"))
+            .hint("sizes look like 64m or 1g"));
+    }
+    Ok(size)
 }
 
 /// Columns aligned by spaces; the first row is the head.
@@ -82,9 +100,16 @@ mod tests {
             ("x", None),
             ("", None),
             ("-1", None),
+            ("nan", None),
+            ("999999999t", Some(u64::MAX)),
         ] {
             assert_eq!(parse_bytes(text), count, "{text}");
         }
+        assert_eq!(memory("--shm-size ", "4096t").expect("all there can be"), ANY_MEMORY);
+        let wrong = |text| memory("--shm-size ", text).expect_err("it is refused").message;
+        assert_eq!(wrong("4097t"), "`--shm-size 4097t` is more than any machine can hold");
+        assert_eq!(wrong("999999999t"), "`--shm-size 999999999t` is more than any machine can hold");
+        assert_eq!(wrong("x"), "`--shm-size x` is no size");
     }
 
     #[test]

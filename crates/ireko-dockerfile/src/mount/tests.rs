@@ -44,6 +44,11 @@ fn wrong_fields_are_said() {
         ("target=/x,mode=0755", "mode not allowed for \"bind\" type mounts"),
         ("type=cache,target=/x,mode=9", "invalid value 9 for mode"),
         ("type=secret", "invalid secret mount. one of source, target required"),
+        ("type=tmpfs,target=/t,size=64q", "invalid value for size: 64q"),
+        (
+            "type=tmpfs,target=/t,size=999999999t",
+            "invalid value for size: 999999999t, which is more than any machine can hold",
+        ),
         ("target=/x,sharing=locked", "invalid cache sharing set for bind mount"),
         ("a\"b", "failed to parse csv: bare \" in non-quoted field"),
     ];

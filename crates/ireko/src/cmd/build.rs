@@ -226,11 +226,7 @@ fn settings(args: &BuildArgs) -> Result<StepSettings, Failure> {
             );
         }
     };
-    let size = |text: &String| {
-        text::parse_bytes(text).ok_or_else(|| {
-            Failure::user(format!("`--shm-size {text}` is no size")).hint("sizes look like 64m or 1g")
-        })
-    };
+    let size = |text: &String| text::memory("--shm-size ", text);
     Ok(StepSettings {
         network,
         hostname: None,

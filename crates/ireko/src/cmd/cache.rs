@@ -83,7 +83,7 @@ fn duration(text: &str) -> Result<Duration, Failure> {
 fn size(text: &str) -> Result<u64, Failure> {
     let wrong =
         || Failure::user(format!("`--max-size {text}` is no size")).hint("sizes look like 500m or 10g");
-    parse_bytes(text).ok_or_else(wrong)
+    parse_bytes(text).filter(|size| i64::try_from(*size).is_ok()).ok_or_else(wrong)
 }
 
 fn prune(store: &Store, plan: &PrunePlan, force: bool, format: Format) -> Result<u8, Failure> {
