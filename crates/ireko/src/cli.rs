@@ -285,6 +285,9 @@ pub(crate) struct RunArgs {
     /// Publish a port: `[address:]outside:inside`, or `inside` on a free port.
     #[arg(short = 'p', long = "publish", value_name = "PORT")]
     pub(crate) publish: Vec<String>,
+    /// Not supported: a container ends with its command.
+    #[arg(short = 'd', long, hide = true)]
+    pub(crate) detach: bool,
     /// Mount a host path: `host:inside[:ro]`; `inside` alone is a volume of the container's own.
     #[arg(short = 'v', long = "volume", value_name = "MOUNT")]
     pub(crate) volume: Vec<String>,
@@ -318,6 +321,12 @@ pub(crate) struct RunArgs {
     /// Network: `host`, `none`, or `private` (loopback only, reached through -p).
     #[arg(long, value_name = "MODE")]
     pub(crate) network: Option<String>,
+    /// Size of /dev/shm (default: 64m).
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) shm_size: Option<String>,
+    /// An empty file system in memory: `inside[:size=64m,mode=1777,ro,exec]`.
+    #[arg(long, value_name = "MOUNT")]
+    pub(crate) tmpfs: Vec<String>,
     /// No writes to the root file system.
     #[arg(long)]
     pub(crate) read_only: bool,

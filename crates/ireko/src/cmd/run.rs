@@ -3,12 +3,14 @@
 mod ports;
 mod streams;
 mod terminal;
+mod tmpfs;
 
 use crate::cli::{Global, Progress, RunArgs};
 use crate::cmd::images::find;
 use crate::environment::Environment;
 use crate::failure::Failure;
 use crate::session::Session;
+use crate::text;
 use ireko_exec::{ContainerFiles, DEFAULT_PATH, SandboxSettings, Snapshotter};
 use ireko_layer::{OverlayAttrs, SnapshotStack, TreePath, View};
 use ireko_oci::{ContainerConfig, GuestPath};
@@ -34,8 +36,14 @@ pub(crate) fn run(args: &RunArgs, global: &Global, environment: Environment) -> 
 }
 
 fn start(args: &RunArgs, global: &Global, environment: Environment) -> Result<u8, Failure> {
+    if args.detach {
+        return Err(Failure::not_yet("`run -d`").hint(
+            "let it run beside: `ireko run … &` in a shell, or a unit of the service manager; it ends with this command",
+        ));
+    }
     let published = args.publish.iter().map(|text| Published::parse(text)).collect::<Result<Vec<_>, _>>()?;
     let network = network(args, &published)?;
+    let shm_size = args.shm_size.as_deref().map(|text| text::memory("--shm-size ", text)).transpose()?;
     let progress = if global.verbose { Progress::Plain } else { Progress::Quiet };
     let session = Session::enter(global, environment, progress, false)?;
     let store = session.store()?;
@@ -49,6 +57,7 @@ fn start(args: &RunArgs, global: &Global, environment: Environment) -> Result<u8
     let mut sandbox = Sandbox::new(root, argv(args, &config)?);
     sandbox.network = network;
     sandbox.read_only_root = args.read_only;
+    sandbox.shm_size = shm_size.unwrap_or(sandbox.shm_size);
     let user = args.user.as_deref().filter(|user| !user.is_empty()).unwrap_or(&config.user);
     let user = ireko_exec::user_in(user, &view).map_err(|error| Failure::user(error.to_string()))?;
     sandbox.hostname = hostname(args, &image);
@@ -242,9 +251,12 @@ fn hostname(args: &RunArgs, image: &Image) -> String {
     args.hostname.clone().or_else(|| args.name.clone()).unwrap_or_else(|| image.id.short().to_owned())
 }
 
-/// What is mounted: the host's paths, and the image's volumes, which are there and writable whatever the root is.
+/// What is mounted: the host's paths, memory, and the image's volumes, which are there and writable whatever the root is.
 fn volumes(args: &RunArgs, config: &ContainerConfig) -> Result<Vec<Mount>, Failure> {
     let mut mounts = host_paths(args)?;
+    for text in &args.tmpfs {
+        mounts.push(tmpfs::parse(text)?);
+    }
     for text in &config.volumes {
         let inside = GuestPath::root()
             .join(text)
@@ -278,7 +290,7 @@ fn host_paths(args: &RunArgs) -> Result<Vec<Mount>, Failure> {
             mounts.push(Mount::new(MountSource::InPlace, inside.as_str()));
             continue;
         }
-        let host = host_path(host, &wrong)?;
+        let host = host_path(host, &inside, &wrong)?;
         let mount = Mount::bind(host, inside.as_str());
         let mut read_only = false;
         for option in options.split(',').filter(|option| !option.is_empty()) {
@@ -294,10 +306,10 @@ fn host_paths(args: &RunArgs) -> Result<Vec<Mount>, Failure> {
 }
 
 /// The host's side of a `-v`, made where it is missing.
-fn host_path(text: &str, wrong: &dyn Fn() -> Failure) -> Result<PathBuf, Failure> {
+fn host_path(text: &str, inside: &GuestPath, wrong: &dyn Fn() -> Failure) -> Result<PathBuf, Failure> {
     if !text.starts_with('/') && !text.starts_with('.') {
         return Err(Failure::not_yet(format!("the named volume `{text}`"))
-            .hint("give a host path that begins with `/` or `.`"));
+            .hint(format!("keep the files in a directory: `-v ./{text}:{inside}`")));
     }
     let host = std::path::absolute(text).map_err(|error| wrong().cause(error))?;
     if !host.exists() {

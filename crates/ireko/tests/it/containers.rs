@@ -212,3 +212,37 @@ fn variables_come_from_flags_files_and_outside() {
         "PATH=/usr/bin:/usr/sbin\nHOSTNAME=box\nB=flag\nD= spaced\nOUTSIDE=1\nOUTSIDE2=2\nA=image\nHOME=/root\n"
     );
 }
+
+#[test]
+fn sizes_that_no_machine_has_are_refused() {
+    let Some(place) = Place::with_base() else { return };
+    place.dockerfile("FROM base\nRUN df -k /dev/shm | tail -1 | awk '{print $2}' >/size\n");
+    place.build(&["--shm-size", "3m"]).ok();
+    assert_eq!(place.inside("cat /size"), "3072\n");
+    let huge = "`--shm-size 999999999t` is more than any machine can hold";
+    place.build(&["--shm-size", "999999999t"]).fails(2, &[huge]);
+    place.ireko(&["run", "--shm-size", "999999999t", "app", "true"]).fails(125, &[huge]);
+    place
+        .ireko(&["run", "--shm-size", "much", "app", "true"])
+        .fails(125, &["`--shm-size much` is no size", "64m"]);
+    place
+        .ireko(&["run", "--tmpfs", "/t:size=5000000g", "app", "true"])
+        .fails(125, &["`--tmpfs /t:size=5000000g` is more than any machine can hold"]);
+    let kib = "for d in /dev/shm /t; do df -k $d | tail -1 | awk '{print $2}'; done; stat -c %a /t";
+    let said = place.ireko(&["run", "--shm-size=2m", "--tmpfs=/t:size=1m,mode=700", "app", "sh", "-c", kib]);
+    assert_eq!(said.ok().stdout, "2048\n1024\n700\n");
+    place.dockerfile("FROM base\nRUN --mount=type=tmpfs,target=/t,size=999999999t true\n");
+    place.build(&[]).fails(2, &["Dockerfile:2", "size: 999999999t", "more than any machine can hold"]);
+}
+
+#[test]
+fn what_containers_cannot_do_yet_is_said() {
+    let Some(place) = Place::with_base() else { return };
+    place
+        .ireko(&["run", "-d", "base", "true"])
+        .fails(125, &["`run -d` is not supported yet", "ireko run … &"]);
+    place
+        .ireko(&["run", "-v", "data:/var/lib/data", "base", "true"])
+        .fails(125, &["named volume `data` is not supported yet", "-v ./data:/var/lib/data"]);
+    assert!(!place.path("data").exists());
+}
