@@ -1,5 +1,6 @@
 //! Reads everything and says what is damaged; on request, drops what can be made again.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
@@ -22,8 +23,8 @@ use crate::store::Store;
 pub struct FsckReport {
     /// What is wrong.
     pub problems: Vec<Problem>,
-    /// How many blobs, layer forms, records and images were read.
-    pub checked: u64,
+    /// What was read, by kind: its plural, and how many.
+    pub checked: BTreeMap<&'static str, u64>,
     /// Unpacked directories that were written under another id map and cannot be judged from here.
     pub unreadable: u64,
 }
@@ -86,6 +87,10 @@ struct Check<'a> {
 }
 
 impl Check<'_> {
+    fn count(&mut self, kind: &'static str) {
+        *self.report.checked.entry(kind).or_default() += 1;
+    }
+
     fn problem(&mut self, subject: String, problem: String, fate: Fate) {
         self.report.problems.push(Problem { subject, problem, fate });
     }
@@ -126,7 +131,7 @@ impl Check<'_> {
 
     fn blobs(&mut self) -> Result<()> {
         for item in self.store.blob_items()? {
-            self.report.checked += 1;
+            self.count("blobs");
             let path = self.store.layout.blob(&item.digest);
             // One that was dropped meanwhile is no problem.
             let found = match digest_of(&path) {
@@ -153,7 +158,7 @@ impl Check<'_> {
 
     /// The layer's own files; where they are damaged the layer as a whole is, and its forms with it.
     fn layer_index(&mut self, item: &LayerItem) -> Result<Option<Index>> {
-        self.report.checked += 1;
+        self.count("layers");
         let place = self.store.layout.layer(&item.diff);
         let bytes = disk::read(&place.join("index"))?;
         let index = bytes
@@ -206,7 +211,7 @@ impl Check<'_> {
         if item.tar.is_none() {
             return Ok(());
         }
-        self.report.checked += 1;
+        self.count("layer tars");
         let path = self.store.layout.tar(&item.diff);
         let file = match fs::File::open(&path) {
             Err(error) if disk::is_absent(&error) => return Ok(()),
@@ -238,7 +243,7 @@ impl Check<'_> {
                 self.report.unreadable += 1;
                 continue;
             };
-            self.report.checked += 1;
+            self.count("unpacked layers");
             let problems = record.verify(index, &place);
             if !problems.is_empty() && place.exists() {
                 let link = self.store.layout.layer(&item.diff).join(&snapshot.link);
@@ -268,7 +273,7 @@ impl Check<'_> {
     }
 
     fn small_file(&mut self, kind: seal::Kind, name: &str, path: &Path) -> Result<()> {
-        self.report.checked += 1;
+        self.count("cache notes");
         if !is_torn(kind, path) {
             return Ok(());
         }
@@ -279,7 +284,7 @@ impl Check<'_> {
     fn images(&mut self) -> Result<()> {
         let (names, ids) = (self.store.layout.dir("images/names"), self.store.layout.dir("images/ids"));
         for file_name in disk::names(&names)? {
-            self.report.checked += 1;
+            self.count("image names");
             let path = names.join(&file_name);
             match quiet::<NameFile>(NAME, &path) {
                 Some(file) if self.store.layout.image_id(&file.id).exists() => {}
@@ -297,7 +302,7 @@ impl Check<'_> {
             }
         }
         for hex in disk::names(&ids)? {
-            self.report.checked += 1;
+            self.count("images");
             let path = ids.join(&hex);
             match quiet::<Image>(IMAGE, &path) {
                 Some(image) => self.image(&image)?,

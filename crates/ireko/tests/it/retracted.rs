@@ -184,8 +184,18 @@ fn damaged_layers_are_found() {
         fs::write(&tar, bytes).expect("a tar");
     }
     let said = place.ireko(&["cache", "fsck"]);
-    assert_ne!(said.code, 0, "{}", said.stdout);
-    place.ireko(&["cache", "fsck", "--repair"]);
+    assert_eq!(said.code, 3, "{}", said.stdout);
+    assert!(
+        said.stdout.contains("damaged: layer sha256:") && said.stdout.contains("\nmended: nothing"),
+        "{}",
+        said.stdout
+    );
+    let said = place.ireko(&["cache", "fsck", "--repair"]);
+    assert!(
+        said.stdout.contains("\nmended: ") && !said.stdout.contains("mended: nothing"),
+        "{}",
+        said.stdout
+    );
     place.build(&[]).ok();
     assert_eq!(place.inside("cat /e"), "111");
     sound(&place);
