@@ -7,7 +7,7 @@ use ireko_dockerfile::Ast;
 use ireko_image::{Images, Source as ImagePlace};
 use ireko_oci::{Digest, Platform};
 use ireko_plan::{Facts, ImageFact, ImageName, Need, Plan, PlanInput, Planned};
-use ireko_report::{Blame, Diagnostic, Event, Sink, is_misspelt, nearest_names};
+use ireko_report::{Blame, Diagnostic, Event, Sink, SourceText, is_misspelt, nearest_names};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -26,9 +26,18 @@ pub(crate) fn parse(source: &Source, sink: &dyn Sink) -> Result<Ast, Failure> {
         return Err(in_source(&diagnostics, &ast.source));
     }
     for diagnostic in diagnostics {
-        sink.emit(Event::Warning { diagnostic });
+        warn(sink, diagnostic, &ast.source);
     }
     Ok(ast)
+}
+
+/// Says a warning with its place; who reads the events has no text to look it up in.
+fn warn(sink: &dyn Sink, mut diagnostic: Diagnostic, source: &SourceText) {
+    if let Some(span) = diagnostic.span() {
+        let at = source.position(span.start);
+        diagnostic.notes.insert(0, format!("--> {}:{}:{}", source.name(), at.line, at.column));
+    }
+    sink.emit(Event::Warning { diagnostic });
 }
 
 /// Plans until nothing is missing.
@@ -70,7 +79,7 @@ pub(crate) fn settle(input: &PlanInput, images: &Images, sink: &dyn Sink) -> Res
         }
     }
     for diagnostic in &plan.warnings {
-        sink.emit(Event::Warning { diagnostic: diagnostic.clone() });
+        warn(sink, diagnostic.clone(), &input.ast.source);
     }
     Ok(Settled { plan, bases: bases.into_iter().collect() })
 }

@@ -113,6 +113,7 @@ pub(super) fn other_lines(event: &Event, wishes: &Wishes) -> Vec<String> {
         }
         Event::Warning { diagnostic } => {
             let mut lines = vec![format!("warning: {}", diagnostic.message)];
+            lines.extend(diagnostic.notes.iter().map(|note| format!("  {note}")));
             lines.extend(diagnostic.hint.iter().map(|hint| format!("  hint: {hint}")));
             lines
         }

@@ -230,6 +230,17 @@ fn hundreds_of_copies_at_once() {
 }
 
 #[test]
+fn an_array_that_is_not_json_is_warned_of_with_its_place() {
+    let Some(place) = Place::with_base() else { return };
+    let said = place.built("FROM base\nCMD ['echo', 'hi']\n");
+    for says in ["CMD takes it as shell text", "Dockerfile:2:5", "double quotes"] {
+        assert!(said.stderr.contains(says), "{}", said.stderr);
+    }
+    assert_eq!(place.inspect()["Config"]["Cmd"], json!(["/bin/sh", "-c", "['echo', 'hi']"]));
+    assert!(!place.built("FROM base\nRUN [ -d /tmp ] && true\n").stderr.contains("warning"));
+}
+
+#[test]
 fn proxies_reach_steps_only_as_build_arguments() {
     let Some(place) = Place::with_base() else { return };
     place.dockerfile("FROM base\nRUN env | grep -i proxy | sort >/seen; true\n");
