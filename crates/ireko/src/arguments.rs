@@ -2,6 +2,7 @@
 
 use crate::environment::Environment;
 use crate::failure::Failure;
+use crate::places::{self, Written};
 use ireko_oci::Reference;
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
@@ -129,33 +130,23 @@ impl Output {
         }
     }
 
-    /// Refuses, before the build and not after it, what cannot be written: a file in a directory that does not
-    /// exist, an archive to a terminal.
+    /// Refuses, before the build and not after it, what cannot be written: an archive to a terminal, a file in a
+    /// directory that does not exist, a place that may not be written to.
     pub(crate) fn writable(&self) -> Result<(), Failure> {
-        if matches!(self.form, Form::Local | Form::OciDir | Form::DockerDir | Form::Store) {
-            return Ok(());
-        }
-        let Some(dest) = &self.dest else {
-            return match std::io::stdout().is_terminal() {
-                true => Err(Failure::user("an archive is not written to a terminal").hint(match self.form {
+        let how = match self.form {
+            Form::Store => return Ok(()),
+            Form::Local | Form::OciDir | Form::DockerDir => Written::Dir,
+            Form::OciTar | Form::DockerTar | Form::Tar => Written::Whole,
+        };
+        match &self.dest {
+            Some(dest) => places::check("-o", dest, how),
+            None if std::io::stdout().is_terminal() => {
+                Err(Failure::user("an archive is not written to a terminal").hint(match self.form {
                     Form::DockerTar => "name a file with `dest=PATH`, or hand it to an engine: `ireko build -o type=docker … | docker load`",
                     _ => "name a file with `dest=PATH`, or send the output on",
-                })),
-                false => Ok(()),
-            };
-        };
-        if dest.is_dir() {
-            return Err(Failure::user(format!("cannot write `{}`: it is a directory", dest.display()))
-                .hint("name a file in it; `tar=false` writes an image as a directory"));
-        }
-        match dest.parent().filter(|dir| !dir.as_os_str().is_empty()) {
-            Some(dir) if !dir.is_dir() => Err(Failure::user(format!(
-                "cannot write `{}`: there is no directory `{}`",
-                dest.display(),
-                dir.display()
-            ))
-            .hint("make it first, or name a file elsewhere")),
-            _ => Ok(()),
+                }))
+            }
+            None => Ok(()),
         }
     }
 

@@ -9,6 +9,7 @@ mod cmd;
 mod dockerfile;
 mod environment;
 mod failure;
+mod places;
 mod session;
 mod settle;
 mod signals;

@@ -6,6 +6,7 @@ use crate::cli::{BuildArgs, Global, Progress};
 use crate::dockerfile::{self, Source};
 use crate::environment::Environment;
 use crate::failure::{Failure, instruction_frame};
+use crate::places;
 use crate::session::Session;
 use crate::settle::{self, Settled};
 use crate::text;
@@ -71,6 +72,7 @@ fn build(
     session: &Session,
     cancel: &Cancel,
 ) -> Result<Assembled, Failure> {
+    writable(args, wishes)?;
     let store = session.store()?;
     let scratch = store.scratch_dir().map_err(store_failure)?;
     let source = dockerfile::read(&args.source, scratch.path())?;
@@ -166,7 +168,6 @@ impl Wishes {
         if to_stdout > 1 {
             return Err(Failure::user("two outputs are to go to standard output").hint("give them dest=PATH"));
         }
-        outputs.iter().try_for_each(Output::writable)?;
         // Proxies of this process are its own: steps get those that are given as build arguments.
         let mut build_args: Vec<(String, Option<String>)> =
             args.source.build_arg.iter().map(|text| arguments::build_arg(text, environment)).collect();
@@ -452,6 +453,17 @@ fn destination_of(output: &Output) -> Option<Destination> {
     Some(Destination { form, to, compression })
 }
 
+/// Tries every place that the result is to go to.
+fn writable(args: &BuildArgs, wishes: &Wishes) -> Result<(), Failure> {
+    wishes.outputs.iter().try_for_each(Output::writable)?;
+    for (flag, path) in [("--iidfile", &args.iidfile), ("--metadata-file", &args.metadata_file)] {
+        if let Some(path) = path {
+            places::check(flag, path, places::Written::InPlace)?;
+        }
+    }
+    Ok(())
+}
+
 /// The files that scripts read afterwards.
 fn report(
     args: &BuildArgs,
@@ -461,7 +473,7 @@ fn report(
     bases: &[(String, Digest)],
 ) -> Result<(), Failure> {
     if let Some(path) = &args.iidfile {
-        write_file(path, image.id.to_string().as_bytes())?;
+        write_file("--iidfile", path, image.id.to_string().as_bytes())?;
     }
     let Some(path) = &args.metadata_file else { return Ok(()) };
     let manifest = written.iter().find_map(|written| written.manifest);
@@ -479,12 +491,11 @@ fn report(
     }
     let text = serde_json::to_vec_pretty(&metadata)
         .map_err(|error| Failure::environment("cannot write metadata").cause(error))?;
-    write_file(path, &text)
+    write_file("--metadata-file", path, &text)
 }
 
-fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    fs::write(path, bytes)
-        .map_err(|error| Failure::environment(format!("cannot write `{}`", path.display())).cause(error))
+fn write_file(flag: &str, path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    fs::write(path, bytes).map_err(|error| places::refused(flag, path, &error))
 }
 
 fn store_failure(error: ireko_store::Error) -> Failure {

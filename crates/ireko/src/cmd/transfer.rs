@@ -5,6 +5,7 @@ use crate::cli::{Format, Global, LoadArgs, Progress, PullArgs, SaveArgs};
 use crate::cmd::images::find;
 use crate::environment::Environment;
 use crate::failure::Failure;
+use crate::places::{self, Written};
 use crate::session::Session;
 use crate::{print, print_json, settle};
 use ireko_image::{Form, Images, LoadFrom, Loaded, PullPolicy, To};
@@ -91,6 +92,9 @@ pub(crate) fn save(args: &SaveArgs, global: &Global, environment: Environment) -
         None => To::Stdout,
     };
     let session = Session::enter(global, environment, Progress::Quiet, false)?;
+    if let Some(path) = &args.output {
+        places::check("-o", path, Written::Whole)?;
+    }
     let store = session.store()?;
     let mut chosen: Vec<(Image, Vec<Reference>)> = Vec::new();
     for name in &args.images {
