@@ -1,7 +1,25 @@
 //! How a command fails: what went wrong, whose fault it is, and what to do next.
 
 use ireko_report::{Blame, Diagnostic, SourceText};
+use std::borrow::Cow;
 use std::fmt::Display;
+
+/// Most characters of one text of an error: a page of a terminal. Names and lines can be as long as files are.
+const TEXT: usize = 1000;
+/// Most characters of a line of the Dockerfile in a frame.
+const LINE: usize = 160;
+
+/// A text of at most so many characters: its begin and its end, since an error often says the most at its end.
+fn clipped(text: &str, most: usize) -> Cow<'_, str> {
+    let count = text.chars().count();
+    if count <= most {
+        return Cow::Borrowed(text);
+    }
+    let (head, tail) = (most * 2 / 3, most / 3);
+    let begin: String = text.chars().take(head).collect();
+    let end: String = text.chars().skip(count - tail).collect();
+    Cow::Owned(format!("{begin}… ({} more characters) …{end}", count - head - tail))
+}
 
 /// A failed command. It is printed once, at the top, and decides the exit code.
 #[derive(Debug)]
@@ -78,16 +96,16 @@ impl Failure {
 
     /// What stands on standard error.
     pub(crate) fn render(&self) -> String {
-        let mut out = format!("error: {}\n", self.message);
+        let mut out = format!("error: {}\n", clipped(&self.message, TEXT));
         for cause in &self.causes {
-            out.push_str(&format!("caused by: {cause}\n"));
+            out.push_str(&format!("caused by: {}\n", clipped(cause, TEXT)));
         }
         for line in &self.details {
-            out.push_str(line);
+            out.push_str(&clipped(line, TEXT));
             out.push('\n');
         }
         if let Some(hint) = &self.hint {
-            out.push_str(&format!("hint: {hint}\n"));
+            out.push_str(&format!("hint: {}\n", clipped(hint, TEXT)));
         }
         out
     }
@@ -136,8 +154,9 @@ pub(crate) fn frame(diagnostic: &Diagnostic, source: &SourceText) -> Vec<String>
         if lines.is_empty() {
             lines.push(format!("{gap}--> {}:{}:{}", source.name(), place.line, place.column));
         }
-        lines.push(format!("{number} | {}", text.replace('\t', " ")));
         let before = place.column.saturating_sub(1) as usize;
+        let (text, before) = around(text, before);
+        lines.push(format!("{number} | {}", text.replace('\t', " ")));
         let room = text.chars().count().saturating_sub(before).max(1);
         let covered = source.slice(label.span).chars().take_while(|char| *char != '\n').count();
         let mark = "^".repeat(covered.clamp(1, room));
@@ -147,17 +166,59 @@ pub(crate) fn frame(diagnostic: &Diagnostic, source: &SourceText) -> Vec<String>
     lines
 }
 
+/// As much of a line as can be shown around one of its characters, and where that is then.
+fn around(text: &str, at: usize) -> (String, usize) {
+    let count = text.chars().count();
+    if count <= LINE {
+        return (text.to_owned(), at);
+    }
+    let from = if at < LINE / 2 { 0 } else { (at - LINE / 4).min(count) };
+    let shown: String = text.chars().skip(from).take(LINE).collect();
+    let (front, back) = (if from > 0 { "…" } else { "" }, if from + LINE < count { "…" } else { "" });
+    (format!("{front}{shown}{back}"), at - from + front.chars().count())
+}
+
 /// The Dockerfile's lines from `first` to `last`, the way an error frame shows the instruction that failed.
 pub(crate) fn instruction_frame(source: &SourceText, first: u32, last: u32) -> Vec<String> {
     const SHOWN: u32 = 12;
     let width = last.to_string().len();
     let mut lines = vec![format!("{}--> {}:{first}", " ".repeat(width), source.name())];
     for number in first..=last.min(first + SHOWN - 1) {
-        let text = source.line(number);
-        lines.push(format!("{number:>width$} | {}", text.trim_end_matches(['\r', '\n'])));
+        let text = source.line(number).trim_end_matches(['\r', '\n']);
+        lines.push(format!("{number:>width$} | {}", around(text, 0).0));
     }
     if last >= first + SHOWN {
         lines.push(format!("{} | … {} more lines", " ".repeat(width), last + 1 - first - SHOWN));
     }
     lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ireko_report::Span;
+
+    #[test]
+    fn long_texts_are_clipped_around_what_matters() {
+        let long = "é".repeat(100_000);
+        let source = SourceText::new("Dockerfile", format!("FROM a\nENV A={long} d\n{long}\n"));
+        let at = u32::try_from(source.text().find(" d\n").expect("it is there") + 1).expect("a place");
+        let found = Diagnostic::error("x", format!("`{long}` is wrong"))
+            .label(Span { start: at, end: at + 1 }, "here");
+        let failure = in_source(&[found], &source).cause(&long);
+        let text = failure.render();
+        let lines: Vec<&str> = text.lines().collect();
+        assert!(lines[0].starts_with("error: `ééé") && lines[0].ends_with("é` is wrong"), "{}", lines[0]);
+        assert!(lines[0].contains("… (99012 more characters) …"), "{}", lines[0]);
+        assert_eq!(lines[2], " --> Dockerfile:2:100008");
+        assert_eq!(lines[3], format!("2 | …{} d", "é".repeat(LINE / 4 - 1)));
+        assert_eq!(lines[4], format!("  | {}^ here", " ".repeat(LINE / 4 + 1)));
+        assert!(lines.iter().all(|line| line.chars().count() < TEXT + 60), "{text}");
+
+        let start = Diagnostic::error("x", "y").at(source.line_span(3));
+        let frame = frame(&start, &source);
+        assert_eq!(frame[1], format!("3 | {}…", "é".repeat(LINE)));
+        assert_eq!(frame[2], format!("  | {}", "^".repeat(LINE + 1)));
+        assert_eq!(instruction_frame(&source, 3, 3)[1], frame[1]);
+    }
 }

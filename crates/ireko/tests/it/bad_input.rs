@@ -36,6 +36,30 @@ fn mistakes_in_the_dockerfile() {
 }
 
 #[test]
+fn long_lines_and_bytes_that_are_no_text_are_clipped() {
+    let Some(place) = Place::with_base() else { return };
+    let long = "b".repeat(100_000);
+    let mut bytes = format!("FROM base\nENV A={long}").into_bytes();
+    bytes.extend([0xff, 0xfe]);
+    bytes.extend(long.bytes());
+    std::fs::write(place.context().join("Dockerfile"), bytes).expect("a file");
+    let said = place.build(&[]).fails(2, &["is not UTF-8", "Dockerfile:2:100007", "…bbb", "^"]);
+    assert!(said.stderr.len() < 1000, "{} bytes", said.stderr.len());
+    for (line, code) in [
+        (format!("RNU {long}"), 2),
+        (format!("{long} x"), 2),
+        (format!("FROM {long}"), 2),
+        (format!("COPY {long} /"), 2),
+        (format!("RUN [\"/nothing\", \"{long}\"]"), 1),
+        (format!("RUN --mount=type=cache,target=/{long},x=1 true"), 2),
+    ] {
+        place.dockerfile(&format!("FROM base\n{line}\n"));
+        let said = place.ireko(&["build", "-q", "context"]).fails(code, &["Dockerfile:2", "…"]);
+        assert!(said.stderr.len() < 6000, "{} bytes for {}", said.stderr.len(), &line[..20]);
+    }
+}
+
+#[test]
 fn names_that_were_meant_for_a_stage_or_a_context() {
     let Some(place) = Place::with_base() else { return };
     // Whatever a registry of that name answers, or whether there is one: the name is the mistake.
