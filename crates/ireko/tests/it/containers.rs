@@ -177,7 +177,7 @@ fn streams_are_pipes_whatever_they_are_outside() {
 #[test]
 fn volumes_are_there_and_writable() {
     let Some(place) = Place::with_base() else { return };
-    place.built("FROM base\nRUN mkdir -p /kept && echo kept >/kept/f && chown -R app /kept && chmod 770 /kept\nVOLUME /kept /made/of/nothing\n");
+    place.built("FROM base\nRUN mkdir -p /kept && echo kept >/kept/f && chown -R app /kept && chmod 770 /kept\nVOLUME /kept /made/of/nothing / /sys/fs/cgroup /dev/shm\n");
     let script = "cat /kept/f; stat -c '%n %a %U' /kept /made/of/nothing; for d in / /kept /made/of/nothing; do echo x 2>/dev/null >$d/x; echo $?; done";
     for (flags, codes) in [(&[][..], "0\n0\n0\n"), (&["--read-only"], "1\n0\n0\n")] {
         let words = [&["run"], flags, &["app", "sh", "-c", script]].concat();
