@@ -31,6 +31,7 @@ pub mod cap;
 pub mod cgroup;
 mod error;
 pub mod fsx;
+pub mod limits;
 pub mod mount;
 pub mod net;
 mod raw;

@@ -41,6 +41,7 @@ impl Session {
         let snapshotter = snapshotter(environment.snapshotter(global.snapshotter.as_deref()))?;
         let home = environment.store(global.home.as_deref(), is_root)?;
         let map = userns::enter(level).map_err(|error| enter_failure(&error))?;
+        ireko_sys::limits::open_many();
         let wishes = Wishes { progress, colour: environment.colour(), explain, verbose: global.verbose };
         let screen = Screen::new(wishes);
         let session = Self { environment, screen, level, verbose: global.verbose, home, map, snapshotter };

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use ireko_graph::Op;
-use ireko_layer::{Found, Kind, Time, TreePath, View};
+use ireko_layer::{Kind, Time, TreePath, View};
 use ireko_oci::{Digest, Fields, FileHash};
 use serde::{Deserialize, Serialize};
 
@@ -63,17 +63,19 @@ pub(super) fn changed(
     let view = performer.view(shown.tree, shown.origins)?;
     let now = now(performer)?;
     let mut times = Times::new();
-    for Found { layer, entry } in view.walk(&TreePath::root()) {
-        let path = &entry.path;
-        if !is_made(layer) || known.contains_key(path) || !is_file(&entry.kind) {
-            continue;
-        }
-        let content = content_of(&view, path);
-        let is_same =
-            before.as_ref().is_some_and(|all| all.iter().all(|old| content_of(old, path) == content));
-        if !is_same && since.is_none_or(|since| time_in(shown, layer, entry).is_ok_and(|time| time <= since))
-        {
-            times.insert(path.clone(), now);
+    for (layer, index) in view.layers().iter().enumerate().filter(|(layer, _)| is_made(*layer)) {
+        for entry in index.entries().iter().filter(|entry| is_file(&entry.kind)) {
+            let path = &entry.path;
+            if known.contains_key(path) || view.find(path).is_none_or(|found| found.layer != layer) {
+                continue;
+            }
+            let content = content_of(&view, path);
+            let had = |all: &Vec<View>| all.iter().all(|old| content_of(old, path) == content);
+            let is_old =
+                || time_in(shown, layer, entry).is_ok_and(|time| since.is_none_or(|since| time <= since));
+            if !before.as_ref().is_some_and(had) && is_old() {
+                times.insert(path.clone(), now);
+            }
         }
     }
     Ok(times)

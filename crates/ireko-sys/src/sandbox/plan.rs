@@ -28,6 +28,8 @@ pub struct Facts {
     pub thermal_paths: Vec<String>,
     /// Whether /proc has the kernel's memory as a core file, to which /dev/core leads.
     pub kcore: bool,
+    /// The caller's limits on open files, soft and hard, where this process has others.
+    pub files: Option<(u64, u64)>,
 }
 
 impl Facts {
@@ -47,6 +49,7 @@ impl Facts {
             last_capability: cap::last(),
             thermal_paths,
             kcore: Path::new("/proc/kcore").exists(),
+            files: crate::limits::files_of_caller(),
         }
     }
 }
@@ -389,6 +392,9 @@ impl Plan {
 
     fn credentials(&mut self, sandbox: &Sandbox, facts: &Facts) {
         let mut keep = CapSet::MAX;
+        if let Some((soft, hard)) = facts.files {
+            self.push(Deed::Limit { resource: libc::RLIMIT_NOFILE, soft, hard });
+        }
         for limit in &sandbox.rlimits {
             self.push(Deed::Limit { resource: limit.resource, soft: limit.soft, hard: limit.hard });
         }
