@@ -123,10 +123,7 @@ pub(super) fn resolve(target: &CStr, make: Make, mut log: Option<&mut Log>) -> R
         let mut buffer = [0_u8; CAPACITY];
         match raw::readlinkat(raw::AT_CWD, done.as_c_str(), &mut buffer) {
             Ok(text) => {
-                links = links.saturating_add(1);
-                if links > MAX_LINKS {
-                    return Err(Errno(libc::ELOOP));
-                }
+                links = counted(links)?;
                 done.pop_component();
                 if text.first() == Some(&b'/') {
                     done.clear();
@@ -138,14 +135,29 @@ pub(super) fn resolve(target: &CStr, make: Make, mut log: Option<&mut Log>) -> R
             Err(Errno(libc::ENOENT)) => {
                 let is_last = rest.bytes().iter().all(|byte| *byte == b'/');
                 let kind = if is_last { make } else { Make::Directory };
-                make_one(done.as_c_str(), kind)?;
-                if let Some(log) = log.as_deref_mut() {
-                    log.add(kind, done.as_c_str())?;
+                match make_one(done.as_c_str(), kind) {
+                    Ok(()) => {
+                        if let Some(log) = log.as_deref_mut() {
+                            log.add(kind, done.as_c_str())?;
+                        }
+                    }
+                    // Another sandbox that shares the directory was faster: see what it made.
+                    Err(Errno(libc::EEXIST)) => {
+                        links = counted(links)?;
+                        done.pop_component();
+                        prepend(&mut rest, component)?;
+                    }
+                    Err(errno) => return Err(errno),
                 }
             }
             Err(errno) => return Err(errno),
         }
     }
+}
+
+/// One more link, or one more look at the same name.
+fn counted(links: u32) -> Result<u32> {
+    if links < MAX_LINKS { Ok(links.saturating_add(1)) } else { Err(Errno(libc::ELOOP)) }
 }
 
 fn make_one(path: &CStr, kind: Make) -> Result<()> {

@@ -196,3 +196,19 @@ fn locked_caches_never_wait_for_each_other_or_for_themselves() {
     ));
     assert_eq!(place.inside("cat /a"), "a\n");
 }
+
+/// A mount point inside a cache is made in the cache, by whichever step comes first.
+#[test]
+fn steps_that_share_a_cache_may_mount_into_it() {
+    let Some(place) = Place::with_base() else { return };
+    let mounts = "--mount=type=cache,target=/c --mount=type=cache,target=/c/in";
+    let stages = (0..4).map(|at| format!("FROM base AS s{at}\nRUN {mounts} echo {at} >/out\n"));
+    let copies = (0..4).map(|at| format!("COPY --from=s{at} /out /out{at}\n"));
+    let text: String = stages.chain(["FROM base\n".to_owned()]).chain(copies).collect();
+    place.dockerfile(&text);
+    for _ in 0..10 {
+        place.build(&["--no-cache", "-j", "4"]).ok();
+        place.ireko(&["cache", "prune", "--all", "-f"]).ok();
+    }
+    assert_eq!(place.inside("cat /out*"), "0\n1\n2\n3\n");
+}
