@@ -256,13 +256,22 @@ pub(crate) fn fchown(fd: c_int, uid: u32, gid: u32) -> Result<()> {
 
 /// Whether `fd` is a character or block device.
 pub(crate) fn is_device(fd: c_int) -> Result<bool> {
+    Ok(matches!(stat_of(fd)?.st_mode & libc::S_IFMT, libc::S_IFCHR | libc::S_IFBLK))
+}
+
+/// Whether `fd` is a /dev/null, whoever made it.
+pub(crate) fn is_null(fd: c_int) -> Result<bool> {
+    let stat = stat_of(fd)?;
+    Ok(stat.st_mode & libc::S_IFMT == libc::S_IFCHR && stat.st_rdev == libc::makedev(1, 3))
+}
+
+fn stat_of(fd: c_int) -> Result<libc::stat> {
     // SAFETY: an all-zero `stat` is a valid value, and the call fills it.
-    let mode = unsafe {
+    unsafe {
         let mut stat: libc::stat = std::mem::zeroed();
         check(libc::syscall(libc::SYS_fstat, fd, &raw mut stat))?;
-        stat.st_mode
-    };
-    Ok(matches!(mode & libc::S_IFMT, libc::S_IFCHR | libc::S_IFBLK))
+        Ok(stat)
+    }
 }
 
 pub(crate) fn umask(mask: u32) {

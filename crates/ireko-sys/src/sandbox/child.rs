@@ -25,6 +25,8 @@ pub(super) struct Work<'a> {
     /// A pidfd of the parent.
     pub(super) parent: c_int,
     pub(super) old_root: c_int,
+    /// The new root's own /dev/null.
+    pub(super) null: c_int,
     pub(super) log: Log,
     /// The outer /proc had to be shown.
     pub(super) outer_proc: bool,
@@ -110,7 +112,14 @@ fn settle(work: &mut Work<'_>, deed: &Deed) -> Result<()> {
             raw::chdir(found.as_c_str())
         }
         Deed::Terminal { rows, columns, socket, owner } => terminal(*rows, *columns, *socket, *owner),
-        Deed::Streams { from, owner } => streams(from, *owner),
+        Deed::OwnNull => {
+            work.null = raw::openat(raw::AT_CWD, c"/dev/null", libc::O_RDWR, 0)?;
+            Ok(())
+        }
+        Deed::Streams { from, owner } => {
+            streams(from, *owner)?;
+            own_null(work.null)
+        }
         Deed::Keyring => {
             raw::join_new_session_keyring();
             Ok(())
@@ -347,6 +356,18 @@ fn streams(from: &[c_int; 3], owner: Option<u32>) -> Result<()> {
             raw::close(source);
         }
         number = c_int::saturating_add(number, 1);
+    }
+    Ok(())
+}
+
+/// As runc: a stream that is the host's /dev/null becomes this one. Root in here could change the mode and owner of the
+/// host's by the descriptor.
+fn own_null(null: c_int) -> Result<()> {
+    for number in 0..3 {
+        // One that is closed stays so.
+        if raw::is_null(number).unwrap_or(false) {
+            raw::dup3(null, number)?;
+        }
     }
     Ok(())
 }

@@ -267,6 +267,7 @@ impl Plan {
         let dev = libc::MS_NOSUID | libc::MS_STRICTATIME;
         self.mount(c"tmpfs", "/dev", dev, "mode=755,size=65536k")?;
         self.dev_files(facts)?;
+        self.push(Deed::OwnNull);
         if held {
             self.push(Deed::NoMoreDevices(text("/dev")?));
         }

@@ -59,6 +59,7 @@ pub fn spawn_with(sandbox: &Sandbox, facts: &Facts) -> Result<Running> {
         slots: &mut slots,
         parent: me.as_raw_fd(),
         old_root: -1,
+        null: -1,
         log: Log::new(),
         outer_proc: false,
         lacks_interpreter: false,

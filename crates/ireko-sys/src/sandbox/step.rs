@@ -77,6 +77,8 @@ pub(super) enum Deed {
     WorkDir(CString),
     /// Open a terminal in the root and hand its other end out.
     Terminal { rows: u16, columns: u16, socket: c_int, owner: u32 },
+    /// Open the new /dev/null, for streams that are another.
+    OwnNull,
     /// Put descriptors in the places of the standard streams; -1 keeps what is there.
     Streams { from: [c_int; 3], owner: Option<u32> },
     /// Mount a directory onto itself, so that it does not follow its surroundings.
@@ -148,6 +150,7 @@ impl fmt::Display for Step {
             Deed::Limit { resource, soft, hard } => write!(out, "set limit {resource} to {soft}:{hard}"),
             Deed::WorkDir(path) => write!(out, "enter working directory {}", Quoted(path)),
             Deed::Terminal { rows, columns, .. } => write!(out, "open a terminal of {rows}x{columns}"),
+            Deed::OwnNull => write!(out, "open `/dev/null`"),
             Deed::Streams { .. } => write!(out, "connect the standard streams"),
             Deed::Keyring => write!(out, "start a keyring"),
             Deed::Bound { keep, .. } => write!(out, "bound capabilities to {keep:016x}"),

@@ -511,6 +511,14 @@ fn streams(world: &World) {
     sandbox.argv[2] = "echo to file".into();
     finish(&sandbox);
     assert_eq!(fs::read_to_string(world.path("log")).expect("a log"), "to file\n");
+    // The host's /dev/null is nothing for root in there to change.
+    let null = fs::File::options().write(true).open("/dev/null").expect("a device");
+    sandbox.stdio =
+        Stdio::Streams { stdin: Stream::Null, stdout: Stream::Pipe, stderr: Stream::File(null.into()) };
+    sandbox.argv[2] = "stat -L -c %d:%i /dev/null /proc/self/fd/0 /proc/self/fd/2".into();
+    let files = drain(&mut spawn(&sandbox).expect("a start")).output;
+    let files: Vec<&str> = files.lines().collect();
+    assert!(files.len() == 3 && files.iter().all(|file| *file == files[0]), "{files:?}");
     // Nothing of ours is open in the command.
     assert_eq!(world.output("ls /proc/self/fd | wc -l"), "4\n");
 }
