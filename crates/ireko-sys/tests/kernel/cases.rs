@@ -47,6 +47,7 @@ pub(crate) const CASES: &[Case] = &[
     ("read_only_root", read_only_root),
     ("terminal", terminal),
     ("streams", streams),
+    ("mount_points_made_at_once", mount_points_made_at_once),
     ("killed_when_dropped", killed_when_dropped),
     ("connect_into_network", connect_into_network),
     ("cost_of_a_step", cost_of_a_step),
@@ -521,6 +522,26 @@ fn streams(world: &World) {
     assert!(files.len() == 3 && files.iter().all(|file| *file == files[0]), "{files:?}");
     // Nothing of ours is open in the command.
     assert_eq!(world.output("ls /proc/self/fd | wc -l"), "4\n");
+}
+
+fn mount_points_made_at_once(world: &World) {
+    const MANY: usize = 6;
+    let [outer, inner] = ["outer", "inner"].map(|name| world.make(name));
+    for round in 0..15 {
+        let start = std::sync::Barrier::new(MANY);
+        std::thread::scope(|scope| {
+            for number in 0..MANY {
+                let (start, outer, inner) = (&start, &outer, &inner);
+                scope.spawn(move || {
+                    let mut sandbox = world.script(&format!("at-once-{round}-{number}"), "ls /c");
+                    let place = format!("/c/{round}");
+                    sandbox.mounts = vec![Mount::bind(outer, "/c"), Mount::bind(inner, place)];
+                    start.wait();
+                    assert!(finish(&sandbox).exit.success());
+                });
+            }
+        });
+    }
 }
 
 fn killed_when_dropped(world: &World) {
