@@ -24,7 +24,8 @@ pub struct Signals {
     heard: Vec<i32>,
 }
 
-/// Catches the signals `numbers` from now on, whichever thread they come to. One listener a process.
+/// Catches the signals `numbers` from now on, whichever thread they come to. One listener a process. A hang-up that is
+/// ignored stays so: `nohup` means that a closed terminal ends nothing.
 pub fn listen(numbers: &[i32]) -> Result<Signals> {
     let flags = PipeFlags::CLOEXEC | PipeFlags::NONBLOCK;
     let (read, write) = pipe_with(flags).map_err(|errno| Error::deed("make a pipe", errno))?;
@@ -33,8 +34,10 @@ pub fn listen(numbers: &[i32]) -> Result<Signals> {
         crate::raw::close(write);
         return Err(Error::Invalid("signals are listened to already".to_owned()));
     }
-    let signals = Signals { read: File::from(read), heard: numbers.to_vec() };
-    for number in numbers {
+    let mut heard = numbers.to_vec();
+    heard.retain(|number| *number != libc::SIGHUP || !is_ignored(*number));
+    let signals = Signals { read: File::from(read), heard };
+    for number in &signals.heard {
         set_handler(*number, handler as *const () as usize)
             .map_err(|cause| Error::deed("catch a signal", cause))?;
     }
@@ -62,6 +65,15 @@ fn set_handler(number: i32, handler: usize) -> io::Result<()> {
         libc::sigaction(number, &raw const action, std::ptr::null_mut())
     };
     if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+fn is_ignored(number: i32) -> bool {
+    // SAFETY: an all-zero `sigaction` is valid, and the call fills it; no handler is set.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        libc::sigaction(number, std::ptr::null(), &raw mut action) == 0
+            && action.sa_sigaction == libc::SIG_IGN
+    }
 }
 
 impl Signals {

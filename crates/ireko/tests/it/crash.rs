@@ -178,6 +178,25 @@ fn a_long_step_ends_at_once() {
 }
 
 #[test]
+fn a_closed_terminal_ends_a_build_but_for_nohup() {
+    let Some(place) = Place::with_base() else { return };
+    place.dockerfile("FROM base\nRUN echo started; sleep 1\n");
+    for (starter, code) in [("env", 130), ("nohup", 0)] {
+        let build = ["build", "--progress=plain", "--no-cache", "-t", "app", "context"];
+        let mut command = place.command_by(&[starter], &build);
+        command.stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut build = command.spawn().expect("a process");
+        let lines = std::io::BufRead::lines(std::io::BufReader::new(build.stderr.take().expect("a pipe")));
+        let mut lines = lines.map_while(Result::ok);
+        assert!(lines.any(|line| line.contains("| ") && line.contains("started")), "{starter}");
+        rustix::process::kill_process(rustix::process::Pid::from_child(&build), rustix::process::Signal::HUP)
+            .expect("a signal");
+        let rest: Vec<String> = lines.collect();
+        assert_eq!(build.wait().expect("an end").code(), Some(code), "{starter}: {rest:#?}");
+    }
+}
+
+#[test]
 fn hashing_a_large_file_ends_at_once() {
     let Some(place) = Place::with_base() else { return };
     fs::File::create(place.file("big", "")).expect("a file").set_len(1 << 40).expect("a length");
