@@ -4,9 +4,11 @@
 //! seen in between, that time is older than what a cache mount holds of the other result. So the trees that a step saw
 //! are remembered, and files that are not what every one of them had are shown with the time of now.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use ireko_graph::Op;
+use ireko_graph::op::MountKind;
+use ireko_graph::{NodeId, Op};
 use ireko_layer::{Kind, Time, TreePath, View};
 use ireko_oci::{Digest, Fields, FileHash};
 use serde::{Deserialize, Serialize};
@@ -46,7 +48,7 @@ pub(super) fn changed(
     if !(0..shown.origins.len()).any(is_made) {
         return Ok(Times::new());
     }
-    let name = name(job, shown.which);
+    let name = name(performer, job.node, shown.which);
     let memo = performer.store().memo(&name);
     let seen: Seen = memo.and_then(|body| serde_json::from_slice(&body).ok()).unwrap_or_default();
     performer.store().put_memo(&name, &seen.clone().with(&shown.tree.layers).to_bytes())?;
@@ -86,7 +88,7 @@ pub(crate) fn settle(performer: &Performer<'_>, job: &Job) -> Result<(), Fault> 
     let now = now(performer)?;
     let trees = std::iter::once(&job.base).chain(&job.inputs).enumerate();
     for (which, tree) in trees {
-        let name = name(job, which);
+        let name = name(performer, job.node, which);
         // Only what was shown was noted.
         if performer.store().memo(&name).is_some() {
             let until = Some((now.secs, now.nanos));
@@ -115,11 +117,30 @@ impl Seen {
     }
 }
 
-/// Where it is remembered: one place for each step of a project and each tree it sees.
-fn name(job: &Job, which: usize) -> [u8; 32] {
-    let mut fields = Fields::new("ireko trees seen/1").bytes("step", &job.slot);
+/// Where it is remembered: one place for each step of a project and each tree it sees. A step is known by its stage, its
+/// caches and how many steps below it have the same ones, so that lines that come and go between leave it alone.
+fn name(performer: &Performer<'_>, node: NodeId, which: usize) -> [u8; 32] {
+    let graph = performer.graph();
+    let own = caches(&graph.node(node).op);
+    let below = std::iter::successors(graph.node(node).base, |at| graph.node(*at).base);
+    let like_it = below.filter(|at| caches(&graph.node(*at).op) == own).count();
+    let mut fields = Fields::new("ireko trees seen/2");
+    fields.add("project", performer.surroundings().project.as_bytes());
+    fields.add("stage", graph.node(node).about.stage.as_bytes());
+    own.iter().for_each(|id| fields.add("cache", id.as_bytes()));
+    fields.number("below", like_it as u64);
     fields.number("tree", which as u64);
     fields.hash()
+}
+
+/// The names of an operation's caches.
+fn caches(op: &Op) -> BTreeSet<&str> {
+    let Op::Run(run) = op else { return BTreeSet::new() };
+    let ids = run.mounts.iter().filter_map(|mount| match &mount.kind {
+        MountKind::Cache { id, .. } => Some(id.as_str()),
+        _ => None,
+    });
+    ids.collect()
 }
 
 fn view_of(performer: &Performer<'_>, tree: &SeenTree) -> Option<View> {

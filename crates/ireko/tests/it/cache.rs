@@ -63,6 +63,24 @@ fn a_mode_is_no_new_time() {
     assert_eq!(place.inside("stat -c '%Y %a' /a"), old);
 }
 
+/// What a cache holds of another version is noticed, though lines were added below the step meanwhile.
+#[test]
+fn a_step_that_moved_is_known_again() {
+    let Some(place) = Place::with_base() else { return };
+    let dockerfile = |more: &str| {
+        format!(
+            "FROM base\nCOPY v /v\nRUN cp /v /made\n{more}RUN --mount=type=cache,target=/c [ /c/of -nt /made ] || cp /made /c/of; cp /c/of /got\n"
+        )
+    };
+    for (version, more) in [("1", ""), ("2", ""), ("1", "WORKDIR /w\nRUN true\n")] {
+        place.file("v", version);
+        place.built(&dockerfile(more));
+        assert_eq!(place.inside("cat /got"), version, "{more}");
+        // The shell compares whole seconds.
+        std::thread::sleep(Duration::from_millis(1100));
+    }
+}
+
 #[test]
 fn equal_output_stops_the_rebuild() {
     let Some(place) = Place::with_base() else { return };
