@@ -89,7 +89,8 @@ impl FilesError {
     pub fn blame(&self) -> Blame {
         match self {
             Self::Missing { .. } | Self::Unusable { .. } | Self::Clash { .. } => Blame::User,
-            Self::Changed { .. } | Self::Interrupted => Blame::User,
+            Self::Changed { .. } => Blame::User,
+            Self::Interrupted => Blame::Interrupted,
             Self::Context { cause, .. } => match cause.kind() {
                 io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Blame::User,
                 _ => Blame::Environment,

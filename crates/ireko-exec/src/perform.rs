@@ -269,7 +269,8 @@ impl<'a> Performer<'a> {
     pub(crate) fn leave_selections(&self) {
         let selections = std::mem::take(&mut *self.lock_selections());
         let contexts: Vec<LocalContext> = self.surroundings.contexts.values().cloned().collect();
-        std::thread::spawn(move || {
+        // Where the machine has no thread left, they go here.
+        let _ = std::thread::Builder::new().spawn(move || {
             contexts.iter().for_each(LocalContext::forget);
             drop(selections);
         });
