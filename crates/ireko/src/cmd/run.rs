@@ -71,10 +71,7 @@ fn start(args: &RunArgs, global: &Global, environment: Environment) -> Result<u8
         &[],
     )
     .map_err(|error| Failure::environment("cannot write the container's files").cause(error))?;
-    sandbox.mounts = files.mounts();
-    // As Docker: these are as writable as what is around them.
-    sandbox.mounts.iter_mut().for_each(|mount| mount.read_only = args.read_only);
-    sandbox.mounts.extend(volumes(args, &config)?);
+    sandbox.mounts = mounts(files.mounts(), args, &config)?;
     sandbox.stdio = stdio(args, user.uid);
     sandbox.identity = Identity { uid: user.uid, gid: user.gid, groups: user.groups };
     let listeners = published.iter().map(Published::listen).collect::<Result<Vec<_>, _>>()?;
@@ -248,10 +245,32 @@ fn workdir(args: &RunArgs, config: &ContainerConfig) -> Result<GuestPath, Failur
 }
 
 fn hostname(args: &RunArgs, image: &Image) -> String {
-    args.hostname.clone().or_else(|| args.name.clone()).unwrap_or_else(|| image.id.short().to_owned())
+    let given = [&args.hostname, &args.name].into_iter().flatten().find(|name| !name.is_empty());
+    given.map_or_else(|| image.id.short().to_owned(), String::clone)
 }
 
-/// What is mounted: the host's paths, memory, and the image's volumes, which are there and writable whatever the root is.
+/// All that is mounted, parents before what is mounted inside them: the container's own files are seen in a volume that
+/// holds their directory, and a volume in place of one of them hides it.
+fn mounts(mut files: Vec<Mount>, args: &RunArgs, config: &ContainerConfig) -> Result<Vec<Mount>, Failure> {
+    let volumes = volumes(args, config)?;
+    files.retain(|file| volumes.iter().all(|volume| has_room(volume, &file.target)));
+    // As Docker: these are as writable as what is around them.
+    files.iter_mut().for_each(|mount| mount.read_only = args.read_only);
+    files.extend(volumes);
+    files.sort_by(|a, b| a.target.cmp(&b.target));
+    Ok(files)
+}
+
+/// Whether a file can be mounted there, as far as this volume is concerned: nothing is made in one that is read-only.
+fn has_room(volume: &Mount, file: &Path) -> bool {
+    let Ok(inside) = file.strip_prefix(&volume.target) else { return true };
+    match &volume.source {
+        MountSource::Bind(host) if volume.read_only => host.join(inside).exists(),
+        _ => !volume.read_only,
+    }
+}
+
+/// The volumes: the host's paths, memory, and the image's, which are there and writable whatever the root is.
 fn volumes(args: &RunArgs, config: &ContainerConfig) -> Result<Vec<Mount>, Failure> {
     let mut mounts = host_paths(args)?;
     for text in &args.tmpfs {
@@ -265,8 +284,6 @@ fn volumes(args: &RunArgs, config: &ContainerConfig) -> Result<Vec<Mount>, Failu
             mounts.push(Mount::new(MountSource::InPlace, inside.as_str()));
         }
     }
-    // Parents before what is mounted inside them.
-    mounts.sort_by(|a, b| a.target.cmp(&b.target));
     Ok(mounts)
 }
 

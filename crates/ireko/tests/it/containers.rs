@@ -60,6 +60,30 @@ fn host_paths_are_mounted() {
 }
 
 #[test]
+fn a_volume_at_etc_shows_the_containers_own_files() {
+    let Some(place) = Place::with_base() else { return };
+    place.built("FROM base\n");
+    let run = |name: &str, more: &str, script: &str| {
+        fs::create_dir_all(place.path(name)).expect("a directory");
+        fs::write(place.path(name).join("mine"), "mine ").expect("a file");
+        let volume = format!("{}:/etc{more}", place.path(name).display());
+        place.ireko(&["run", "--hostname", "box", "-v", &volume, "app", "sh", "-c", script]).ok().stdout
+    };
+    assert_eq!(run("etc", "", "cat /etc/mine /etc/hostname; grep -c box /etc/hosts"), "mine box\n1\n");
+    // By now there are files to mount onto.
+    assert_eq!(run("etc", ":ro", "cat /etc/mine /etc/hostname"), "mine box\n");
+    assert_eq!(run("other", ":ro", "cat /etc/mine; ls /etc"), "mine mine\n");
+    let said = place.ireko(&["run", "--hostname", "box", "--tmpfs", "/etc", "app", "cat", "/etc/hostname"]);
+    assert_eq!(said.ok().stdout, "box\n");
+    fs::write(place.path("hosts"), "mine\n").expect("a file");
+    let volume = format!("{}:/etc/hosts", place.path("hosts").display());
+    assert_eq!(place.ireko(&["run", "-v", &volume, "app", "cat", "/etc/hosts"]).ok().stdout, "mine\n");
+    // No name is as good as none given.
+    let unnamed = place.ireko(&["run", "app", "hostname"]).ok().stdout;
+    assert_eq!(place.ireko(&["run", "--hostname", "", "app", "hostname"]).ok().stdout, unnamed);
+}
+
+#[test]
 fn a_published_port_answers() {
     let Some(place) = Place::with_base() else { return };
     place.built("FROM base\nRUN mkdir /www && echo served >/www/index.html\nEXPOSE 8000\nCMD [\"httpd\", \"-f\", \"-p\", \"8000\", \"-h\", \"/www\"]\n");
