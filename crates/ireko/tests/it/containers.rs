@@ -1,9 +1,10 @@
 //! `ireko run`.
 
-use crate::support::Place;
+use crate::support::{Place, Said};
 use std::fs;
 use std::io::{BufRead, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -136,6 +137,53 @@ fn signals_reach_the_program() {
     let pid = rustix::process::Pid::from_raw(i32::try_from(child.id()).expect("a pid")).expect("a pid");
     rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("a signal");
     assert_eq!(child.wait().expect("an end").code(), Some(9));
+}
+
+#[test]
+fn a_reader_that_stands_still_keeps_nobody_from_ending() {
+    let Some(place) = Place::with_base() else { return };
+    place.built("FROM base\n");
+    fs::create_dir(place.path("told")).expect("a directory");
+    fs::set_permissions(place.path("told"), fs::Permissions::from_mode(0o777)).expect("a mode");
+    let volume = format!("{}:/told", place.path("told").display());
+    // More than a pipe holds, less than two do: the program, whose own is another, ends though nobody reads.
+    let script = "head -c 100000 /dev/zero; mkdir /told/ended";
+    let args = ["run", "-v", &volume, "-u", "app", "app", "sh", "-c", script];
+    let mut child = place.command(&args).stdout(Stdio::piped()).spawn().expect("a process");
+    let pid = rustix::process::Pid::from_raw(i32::try_from(child.id()).expect("a pid")).expect("a pid");
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !place.path("told/ended").exists() {
+        assert!(Instant::now() < deadline, "the program does not end");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    std::thread::sleep(Duration::from_millis(300));
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("a signal");
+    let ended = loop {
+        match child.try_wait().expect("a state") {
+            Some(status) => break status,
+            None if Instant::now() > deadline => {
+                child.kill().expect("a signal");
+                panic!("it waits for the reader: {:?}", child.wait());
+            }
+            None => std::thread::sleep(Duration::from_millis(10)),
+        }
+    };
+    assert_eq!(ended.code(), Some(0));
+}
+
+#[test]
+fn what_cannot_be_written_is_a_failure() {
+    let Some(place) = Place::with_base() else { return };
+    place.built("FROM base\nCMD [\"echo\", \"x\"]\n");
+    let full = fs::File::options().write(true).open("/dev/full").expect("a device");
+    let said = Said::of(place.command(&["run", "app"]).stdout(full).output().expect("it runs"));
+    said.fails(125, &["what the container said cannot all be written", "No space left"]);
+    // Who wants no more is no failure of ours.
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let said =
+        Said::of(place.command(&["run", "-u", "app", "app"]).stdout(writer).output().expect("it runs"));
+    assert!(!said.stderr.contains("cannot all be written"), "{}", said.stderr);
 }
 
 #[test]

@@ -3,10 +3,15 @@
 //! A terminal of ours would be seen as one inside; a file would be emptied by whoever opens `/dev/stdout` again, and
 //! could not be opened by another user. So what is no pipe of the container's user is carried over.
 
+use super::terminal::INTERRUPTS;
 use crate::cli::RunArgs;
 use ireko_sys::sandbox::{Running, Stdio, Stream};
+use ireko_sys::signals::Signals;
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{FileType, fstat, makedev};
+use rustix::io::Errno;
 use std::fs::File;
+use std::io::{self, PipeReader, PipeWriter};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::thread::JoinHandle;
 
@@ -14,9 +19,9 @@ use std::thread::JoinHandle;
 pub(super) fn of(args: &RunArgs, user: u32) -> Stdio {
     let stream = |ours: BorrowedFd<'_>| if serves(ours, user) { Stream::Inherit } else { Stream::Pipe };
     Stdio::Streams {
-        stdin: if args.interactive { stream(std::io::stdin().as_fd()) } else { Stream::Null },
-        stdout: stream(std::io::stdout().as_fd()),
-        stderr: stream(std::io::stderr().as_fd()),
+        stdin: if args.interactive { stream(io::stdin().as_fd()) } else { Stream::Null },
+        stdout: stream(io::stdout().as_fd()),
+        stderr: stream(io::stderr().as_fd()),
     }
 }
 
@@ -30,33 +35,76 @@ fn serves(ours: BorrowedFd<'_>, user: u32) -> bool {
     }
 }
 
-/// The outputs that are being carried over.
-pub(super) struct Carried(Vec<JoinHandle<()>>);
-
-/// Carries over what is piped.
-pub(super) fn carry(running: &mut Running) -> std::io::Result<Carried> {
-    if let Some(mut inside) = running.stdin.take() {
-        let mut outside = File::from(std::io::stdin().as_fd().try_clone_to_owned()?);
-        // Nobody waits for it: it may be asking a terminal when the container ends.
-        std::thread::spawn(move || std::io::copy(&mut outside, &mut inside));
-    }
-    let outputs = [
-        (running.stdout.take(), std::io::stdout().as_fd().try_clone_to_owned()?),
-        (running.stderr.take(), std::io::stderr().as_fd().try_clone_to_owned()?),
-    ];
-    let carried = outputs.into_iter().filter_map(|(inside, outside)| {
-        let (mut inside, mut outside) = (inside?, File::from(outside));
-        // When nobody reads any more, the pipe is closed, and the program hears of it.
-        Some(std::thread::spawn(move || drop(std::io::copy(&mut inside, &mut outside))))
-    });
-    Ok(Carried(carried.collect()))
+/// The outputs that are being carried over, each by a thread.
+pub(super) struct Carried {
+    threads: Vec<JoinHandle<io::Result<()>>>,
+    /// Each thread has a copy of `alive`; when the last is gone, `over` has ended.
+    alive: PipeWriter,
+    over: PipeReader,
 }
 
 impl Carried {
-    /// Waits until all of a container that has ended is carried over.
-    pub(super) fn finish(self) {
-        for output in self.0 {
-            let _ = output.join();
+    /// Begins to carry over what is piped.
+    pub(super) fn of(running: &mut Running) -> io::Result<Self> {
+        if let Some(mut inside) = running.stdin.take() {
+            let mut outside = File::from(io::stdin().as_fd().try_clone_to_owned()?);
+            // Nobody waits for it: it may be asking a terminal when the container ends.
+            std::thread::spawn(move || io::copy(&mut outside, &mut inside));
         }
+        let outputs = [
+            (running.stdout.take(), io::stdout().as_fd().try_clone_to_owned()?),
+            (running.stderr.take(), io::stderr().as_fd().try_clone_to_owned()?),
+        ];
+        let (over, alive) = io::pipe()?;
+        let mut carried = Self { threads: Vec::new(), alive, over };
+        for (inside, outside) in outputs {
+            let Some(mut inside) = inside else { continue };
+            let mut outside = File::from(outside);
+            // When nobody reads any more, the pipe is closed, and the program hears of it.
+            carried.add(move || io::copy(&mut inside, &mut outside).map(drop))?;
+        }
+        Ok(carried)
+    }
+
+    /// Starts a thread that carries an output over.
+    pub(super) fn add(&mut self, carry: impl FnOnce() -> io::Result<()> + Send + 'static) -> io::Result<()> {
+        let alive = self.alive.try_clone()?;
+        self.threads.push(std::thread::spawn(move || {
+            let outcome = carry();
+            drop(alive);
+            outcome
+        }));
+        Ok(())
+    }
+
+    /// Waits until all of a container that has ended is carried over. The wish to end, of which the container can hear
+    /// no more, ends this: whoever reads may never go on.
+    pub(super) fn finish(self, signals: &mut Signals) -> io::Result<()> {
+        let Self { threads, alive, over } = self;
+        drop(alive);
+        loop {
+            let (ended, heard) = (over.as_fd(), signals.as_fd());
+            let mut fds = [PollFd::new(&ended, PollFlags::IN), PollFd::new(&heard, PollFlags::IN)];
+            match poll(&mut fds, None) {
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+            if !fds[0].revents().is_empty() {
+                break;
+            }
+            while let Some(number) = signals.try_next() {
+                if INTERRUPTS.contains(&number) {
+                    return Ok(());
+                }
+            }
+        }
+        for thread in threads {
+            match thread.join() {
+                // Nobody wanted more, which is no failure.
+                Ok(Err(error)) if error.kind() != io::ErrorKind::BrokenPipe => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(())
     }
 }

@@ -1,6 +1,7 @@
 //! Waits for a container: passes signals on, and carries a terminal's bytes both ways.
 
-use super::{exit_code, streams};
+use super::exit_code;
+use super::streams::Carried;
 use crate::failure::Failure;
 use ireko_report::Blame;
 use ireko_sys::sandbox::Running;
@@ -8,14 +9,14 @@ use ireko_sys::signals::{self, Signals};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 
 /// What ends, stops or tells a program something: SIGHUP, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2, SIGALRM, SIGTERM, SIGCONT,
 /// SIGTSTP, SIGWINCH, SIGPWR.
 const PASSED_ON: [i32; 11] = [1, 2, 3, 10, 12, 14, 15, 18, 20, 28, 30];
 /// SIGINT and SIGTERM: the wish that the program ends.
-const INTERRUPTS: [i32; 2] = [2, 15];
+pub(super) const INTERRUPTS: [i32; 2] = [2, 15];
 const WINDOW_CHANGED: i32 = 28;
 
 /// After this many interrupts of a program that ignores them, it is killed.
@@ -67,9 +68,11 @@ pub(super) fn attend(mut running: Running, mut signals: Signals, interactive: bo
             .map_err(|error| Failure::environment("cannot use the terminal").cause(error))?;
         std::thread::spawn(move || carry_input(terminal));
     }
-    let carried = streams::carry(&mut running)
-        .map_err(|error| Failure::environment("cannot use the standard streams").cause(error))?;
-    let output = terminal.map(|terminal| std::thread::spawn(move || carry_output(terminal)));
+    let streams = |error| Failure::environment("cannot use the standard streams").cause(error);
+    let mut carried = Carried::of(&mut running).map_err(streams)?;
+    if let Some(terminal) = terminal {
+        carried.add(move || carry_output(terminal)).map_err(streams)?;
+    }
     let mut interrupts = 0;
     loop {
         let ended = wait(&running, &signals)?;
@@ -89,10 +92,10 @@ pub(super) fn attend(mut running: Running, mut signals: Signals, interactive: bo
         }
     }
     let code = exit_code(&mut running)?;
-    carried.finish();
-    if let Some(output) = output {
-        let _ = output.join();
-    }
+    let written = carried.finish(&mut signals);
+    written.map_err(|error| {
+        Failure::environment("what the container said cannot all be written").cause(error)
+    })?;
     Ok(code)
 }
 
@@ -119,12 +122,15 @@ fn carry_input(mut terminal: File) {
 }
 
 /// A terminal whose last writer is gone answers with an error: the end of what it had to say.
-fn carry_output(mut terminal: File) {
+fn carry_output(mut terminal: File) -> io::Result<()> {
     let mut buffer = [0; 16 * 1024];
     while let Ok(count) = terminal.read(&mut buffer) {
-        let mut output = std::io::stdout().lock();
-        if count == 0 || output.write_all(&buffer[..count]).and_then(|()| output.flush()).is_err() {
-            return;
+        if count == 0 {
+            break;
         }
+        let mut output = io::stdout().lock();
+        output.write_all(&buffer[..count])?;
+        output.flush()?;
     }
+    Ok(())
 }
