@@ -45,7 +45,8 @@ fn main() -> ExitCode {
 fn usage_code(arguments: impl Iterator<Item = std::ffi::OsString>) -> u8 {
     let mut skipped = false;
     let command = arguments.into_iter().find(|argument| {
-        let is_value = std::mem::replace(&mut skipped, argument == "--home" || argument == "--level");
+        let takes_value = ["--home", "--level", "--snapshotter"].iter().any(|name| argument == name);
+        let is_value = std::mem::replace(&mut skipped, takes_value);
         !is_value && !argument.as_encoded_bytes().starts_with(b"-")
     });
     if command.is_some_and(|command| command == "run") { cmd::run::RUNNER_FAILED } else { 2 }

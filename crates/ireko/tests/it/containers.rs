@@ -123,6 +123,8 @@ fn a_program_that_ends_at_once_may_have_ports() {
         assert_eq!(place.ireko(&["run", "-p", "127.0.0.1:0:80", "app", "sh", "-c", "exit 6"]).code, 6);
     }
     place.ireko(&["run", "--no-such-flag", "app"]).fails(125, &["--no-such-flag"]);
+    let flags = ["--snapshotter", "auto", "--level", "auto", "run", "--no-such-flag", "app"];
+    place.ireko(&flags).fails(125, &["--no-such-flag"]);
 }
 
 #[test]
