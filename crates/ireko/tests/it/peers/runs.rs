@@ -204,6 +204,13 @@ fn volumes(both: &Both) {
         for f in /etc/hosts /etc/hostname /etc/resolv.conf; do echo x 2>/dev/null >>$f; echo $?; done";
     both.same_script(&["-v", "/of/its/own"], script);
     both.same_script(&["-v", "/of/its/own", "--read-only"], script);
+    both.place.file("etc/mine", "mine\n");
+    let etc = format!("{}:/etc", both.place.path("context/etc").display());
+    let script = "ls /etc; for f in hosts hostname resolv.conf; do test -s /etc/$f; echo $?; done";
+    // The first has made the files that the read-only one needs.
+    for mount in [["-v", &etc], ["-v", &format!("{etc}:ro")], ["--tmpfs", "/etc"]] {
+        both.same_script(&mount, script);
+    }
 }
 
 fn ends(both: &Both) {
