@@ -1,6 +1,7 @@
 //! The command line of ireko: the only place that prints, reads the environment and reads the clock.
 #![forbid(unsafe_code)]
 
+mod advice;
 mod ahead;
 mod arguments;
 mod bases;
@@ -29,6 +30,9 @@ fn main() -> ExitCode {
             // Clap prints help and version to standard output, mistakes to standard error.
             let code = if !error.use_stderr() { 0 } else { usage_code(std::env::args_os().skip(1)) };
             let _ = error.print();
+            if let Some(advice) = advice::on(&error) {
+                eprint(&format!("hint: {advice}\n"));
+            }
             return ExitCode::from(code);
         }
     };

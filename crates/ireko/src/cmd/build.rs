@@ -162,8 +162,11 @@ impl Wishes {
     }
 
     fn read(args: &BuildArgs, environment: &Environment) -> Result<Self, Failure> {
-        let tags = args.tag.iter().map(|name| arguments::tag(name)).collect::<Result<_, _>>()?;
+        let mut tags: Vec<Reference> =
+            args.tag.iter().map(|name| arguments::tag(name)).collect::<Result<_, _>>()?;
         let outputs = args.output.iter().map(|text| Output::parse(text)).collect::<Result<Vec<_>, _>>()?;
+        let in_store = outputs.iter().filter(|output| output.form == Form::Store);
+        tags.extend(in_store.flat_map(|output| output.names.iter().cloned()));
         let to_stdout = outputs.iter().filter(|output| output.is_stdout()).count();
         if to_stdout > 1 {
             return Err(Failure::user("two outputs are to go to standard output").hint("give them dest=PATH"));

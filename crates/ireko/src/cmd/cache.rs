@@ -59,7 +59,9 @@ fn du(store: &Store, format: Format) -> Result<u8, Failure> {
         vec![vec!["KIND".to_owned(), "NAME".to_owned(), "SIZE".to_owned(), "LAST USED".to_owned()]];
     for row in big.iter().take(20) {
         let used = ago(u64::try_from(now - row.last_used).unwrap_or(0));
-        lines.push(vec![row.kind.to_string(), row.name.clone(), bytes(row.bytes), used]);
+        // A cache mount's name has its owner and mode in a second line.
+        let name = row.name.replace('\n', " ");
+        lines.push(vec![row.kind.to_string(), name, bytes(row.bytes), used]);
     }
     let mut out = table(&lines);
     out.push('\n');

@@ -4,7 +4,8 @@ use crate::cli::{DoctorArgs, Format, Global};
 use crate::environment::Environment;
 use crate::failure::Failure;
 use crate::{print, print_json};
-use ireko_sys::{cgroup, userns};
+use ireko_sys::cgroup;
+use ireko_sys::userns::{self, Level};
 use serde_json::json;
 use std::path::Path;
 
@@ -27,6 +28,8 @@ pub(crate) fn run(args: &DoctorArgs, global: &Global, environment: &Environment)
         })
         .collect();
     let works = levels.iter().any(|level| level.problem.is_none());
+    // Asked now: below, this process enters it and would be root of its own namespace.
+    let level = works.then(userns::best);
     let home = environment.store(global.home.as_deref(), is_root)?;
     let store = store(&home);
     let store_works = store.problem.is_none();
@@ -36,16 +39,16 @@ pub(crate) fn run(args: &DoctorArgs, global: &Global, environment: &Environment)
         findings.push(overlay(&home));
     }
     match args.format {
-        Format::Table => print(&table(&findings, works)),
+        Format::Table => print(&table(&findings, level)),
         Format::Json => {
             let rows: Vec<_> = findings.iter().map(|one| json!({"what": one.what, "ok": one.problem.is_none(), "problem": one.problem, "fix": one.fix})).collect();
-            print_json(&json!({"level": works.then(|| userns::best().to_string()), "findings": rows}));
+            print_json(&json!({"level": level.map(|level| level.to_string()), "findings": rows}));
         }
     }
     Ok(if works && store_works { 0 } else { 3 })
 }
 
-fn table(findings: &[Finding], works: bool) -> String {
+fn table(findings: &[Finding], level: Option<Level>) -> String {
     let mut out = String::new();
     for finding in findings {
         match &finding.problem {
@@ -56,10 +59,9 @@ fn table(findings: &[Finding], works: bool) -> String {
             out.push_str(&format!("      fix: {fix}\n"));
         }
     }
-    let level = if works {
-        format!("steps run at level `{}`", userns::best())
-    } else {
-        "no level can run steps here".to_owned()
+    let level = match level {
+        Some(level) => format!("steps run at level `{level}`"),
+        None => "no level can run steps here".to_owned(),
     };
     out.push_str(&format!("{level}\n"));
     out

@@ -20,6 +20,7 @@ use ireko_sys::mount::{Overlay, Upper};
 use ireko_sys::sandbox::{self, Identity, Mount, MountSource, Network, RootFs, Running, Sandbox, Stdio};
 use ports::Published;
 use std::ffi::OsString;
+use std::io::IsTerminal;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -40,6 +41,10 @@ fn start(args: &RunArgs, global: &Global, environment: Environment) -> Result<u8
         return Err(Failure::not_yet("`run -d`").hint(
             "let it run beside: `ireko run … &` in a shell, or a unit of the service manager; it ends with this command",
         ));
+    }
+    if args.tty && args.interactive && !std::io::stdin().is_terminal() {
+        return Err(Failure::user("`-it` reads from a terminal, and the input is none")
+            .hint("leave out `-t` to feed the program from a pipe or file"));
     }
     let published = args.publish.iter().map(|text| Published::parse(text)).collect::<Result<Vec<_>, _>>()?;
     let network = network(args, &published)?;

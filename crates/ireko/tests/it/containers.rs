@@ -320,3 +320,35 @@ fn what_containers_cannot_do_yet_is_said() {
         .fails(125, &["named volume `data` is not supported yet", "-v ./data:/var/lib/data"]);
     assert!(!place.path("data").exists());
 }
+
+#[test]
+fn two_streams_in_one_file_do_not_overwrite_each_other() {
+    let Some(place) = Place::with_base() else { return };
+    let path = place.path("log");
+    let log = fs::File::create(&path).expect("a file");
+    let program = "for i in 1 2 3 4 5; do echo out; sleep 0.02; echo err >&2; sleep 0.02; done";
+    let mut command = place.command(&["run", "base", "sh", "-c", program]);
+    command.stdout(log.try_clone().expect("a file")).stderr(log.try_clone().expect("a file"));
+    let mut container = command.spawn().expect("a process");
+    std::thread::sleep(Duration::from_millis(60));
+    (&log).write_all(b"own\n").expect("a write");
+    assert!(container.wait().expect("an end").success());
+    let text = fs::read_to_string(&path).expect("a text");
+    let count = |word| text.lines().filter(|line| *line == word).count();
+    assert_eq!((count("out"), count("err"), count("own")), (5, 5, 1), "{text}");
+}
+
+#[test]
+fn a_terminal_wants_a_terminal() {
+    let Some(place) = Place::with_base() else { return };
+    place.ireko_fed(&["run", "-it", "base", "cat"], b"fed").fails(125, &["`-it`", "leave out `-t`"]);
+}
+
+#[test]
+fn what_only_docker_has_is_told_with_what_to_do() {
+    let Some(place) = Place::new() else { return };
+    place.ireko(&["push", "app"]).fails(2, &["hint: no push"]);
+    place.ireko(&["ps"]).fails(2, &["hint: ireko keeps no containers"]);
+    place.ireko(&["run", "--mount", "type=bind", "app"]).fails(125, &["hint: use `-v"]);
+    place.ireko(&["run", "-m", "1g", "app"]).fails(125, &["hint: limits"]);
+}

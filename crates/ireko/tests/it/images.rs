@@ -256,3 +256,11 @@ fn what_was_done_is_told_as_json_where_asked() {
     assert!(pruned["items"].as_array().is_some_and(|items| !items.is_empty()), "{pruned}");
     assert!(pruned["freed"].is_u64() && pruned["problems"] == serde_json::json!([]), "{pruned}");
 }
+
+#[test]
+fn an_output_of_the_store_may_name_the_image() {
+    let Some(place) = Place::with_base() else { return };
+    place.dockerfile("FROM base\nRUN echo x >/x\n");
+    place.ireko(&["build", "-q", "-t", "one", "-o", "type=image,name=two", "context"]).ok();
+    assert_eq!(place.id("one"), place.id("two"));
+}

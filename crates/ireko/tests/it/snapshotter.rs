@@ -67,3 +67,14 @@ fn what_is_used_is_said() {
         .fails(2, &["`--snapshotter btrfs`", "overlay or copy"]);
     assert!(place.ireko(&["doctor"]).ok().stdout.contains("overlayfs in"));
 }
+
+#[test]
+fn doctor_names_the_level_that_steps_run_at() {
+    for place in [Place::new(), Place::ordinary()].into_iter().flatten() {
+        let said = place.ireko(&["doctor"]).ok().stdout;
+        let last = said.lines().last().expect("a line");
+        let ok = |level: &str| said.contains(&format!("ok    sandbox level `{level}`"));
+        let best = if ok("root") { "root" } else { "rootless" };
+        assert!(ok(best) && last.ends_with(&format!("`{best}`")), "{said}");
+    }
+}

@@ -11,7 +11,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{FileType, fstat, makedev};
 use rustix::io::Errno;
 use std::fs::File;
-use std::io::{self, PipeReader, PipeWriter};
+use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::thread::JoinHandle;
 
@@ -35,6 +35,20 @@ fn serves(ours: BorrowedFd<'_>, user: u32) -> bool {
     }
 }
 
+/// Carries bytes over by plain reads and writes. `io::copy` would have the kernel splice, which writes at the place where
+/// the file ended when it began: two streams into one file would overwrite each other.
+pub(super) fn pass(from: &mut impl Read, to: &mut impl Write) -> io::Result<()> {
+    let mut buffer = vec![0; 64 << 10];
+    loop {
+        match from.read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(count) => to.write_all(&buffer[..count])?,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
 /// The outputs that are being carried over, each by a thread.
 pub(super) struct Carried {
     threads: Vec<JoinHandle<io::Result<()>>>,
@@ -49,7 +63,7 @@ impl Carried {
         if let Some(mut inside) = running.stdin.take() {
             let mut outside = File::from(io::stdin().as_fd().try_clone_to_owned()?);
             // Nobody waits for it: it may be asking a terminal when the container ends.
-            std::thread::spawn(move || io::copy(&mut outside, &mut inside));
+            std::thread::spawn(move || pass(&mut outside, &mut inside));
         }
         let outputs = [
             (running.stdout.take(), io::stdout().as_fd().try_clone_to_owned()?),
@@ -61,7 +75,7 @@ impl Carried {
             let Some(mut inside) = inside else { continue };
             let mut outside = File::from(outside);
             // When nobody reads any more, the pipe is closed, and the program hears of it.
-            carried.add(move || io::copy(&mut inside, &mut outside).map(drop))?;
+            carried.add(move || pass(&mut inside, &mut outside))?;
         }
         Ok(carried)
     }
