@@ -126,6 +126,19 @@ impl Fields {
         self.0.update(value);
     }
 
+    /// Writes one field as [`Self::add`] hashes it, for [`Self::add_written`].
+    pub fn write(out: &mut Vec<u8>, name: &str, value: &[u8]) {
+        for part in [name.as_bytes(), value] {
+            out.extend_from_slice(&(part.len() as u64).to_le_bytes());
+            out.extend_from_slice(part);
+        }
+    }
+
+    /// Adds fields that [`Self::write`] has written.
+    pub fn add_written(&mut self, fields: &[u8]) {
+        self.0.update(fields);
+    }
+
     /// Adds one field, in a chain.
     pub fn bytes(mut self, name: &str, value: &[u8]) -> Self {
         self.add(name, value);

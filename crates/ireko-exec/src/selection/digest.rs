@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use ireko_dockerfile::chmod::{self, Chmod};
 use ireko_graph::op::Copy;
 use ireko_oci::{Fields, SelectionId};
+use rayon::prelude::*;
 
 use super::{Pick, Selected};
 use crate::source::ItemKind;
@@ -36,31 +37,63 @@ pub(super) fn of(picks: &[Pick], rules: &Rules) -> SelectionId {
     let mut fields = Fields::new("ireko selection/1");
     for pick in picks {
         fields.add("source", &pick.name);
-        each(pick, rules, |_, bytes| fields.add("entry", bytes));
+        let firsts = Firsts::of(pick);
+        let written = |(number, piece): (usize, &[Selected])| {
+            let (mut out, mut bytes) = (Vec::with_capacity(piece.len() * 160), Vec::new());
+            for (at, selected) in piece.iter().enumerate() {
+                whole_entry(&mut bytes, number * PIECE + at, selected, rules, &firsts);
+                Fields::write(&mut out, "entry", &bytes);
+            }
+            out
+        };
+        let pieces: Vec<Vec<u8>> = pick.entries.par_chunks(PIECE).enumerate().map(written).collect();
+        pieces.iter().for_each(|piece| fields.add_written(piece));
     }
     SelectionId(fields.hash())
 }
 
-/// Calls `visit` with each entry and the bytes of all that counts of it.
-pub(super) fn each<'p>(pick: &'p Pick, rules: &Rules, mut visit: impl FnMut(&'p Selected, &[u8])) {
-    let mut twins: BTreeMap<(u64, u64), u64> = BTreeMap::new();
-    let mut bytes = Vec::with_capacity(256);
-    for (at, selected) in pick.entries.iter().enumerate() {
-        bytes.clear();
-        put(&mut bytes, selected.below.as_bytes());
-        if at == 0 && selected.item.is_dir() && !rules.root_counts {
-            bytes.push(b'/');
-        } else {
-            entry(&mut bytes, selected, rules);
-        }
-        if let ItemKind::File { twin: Some(twin), .. } = &selected.item.kind {
-            let first = *twins.entry(*twin).or_insert(at as u64);
-            if first != at as u64 {
-                bytes.push(b'=');
-                bytes.extend_from_slice(&first.to_le_bytes());
+/// Entries that one thread puts into words at a time.
+const PIECE: usize = 1024;
+
+/// Where each file that has several names among the entries is named first.
+struct Firsts(BTreeMap<(u64, u64), u64>);
+
+impl Firsts {
+    fn of(pick: &Pick) -> Self {
+        let mut firsts = BTreeMap::new();
+        for (at, selected) in pick.entries.iter().enumerate() {
+            if let ItemKind::File { twin: Some(twin), .. } = &selected.item.kind {
+                firsts.entry(*twin).or_insert(at as u64);
             }
         }
+        Self(firsts)
+    }
+}
+
+/// Calls `visit` with each entry and the bytes of all that counts of it.
+pub(super) fn each<'p>(pick: &'p Pick, rules: &Rules, mut visit: impl FnMut(&'p Selected, &[u8])) {
+    let firsts = Firsts::of(pick);
+    let mut bytes = Vec::with_capacity(256);
+    for (at, selected) in pick.entries.iter().enumerate() {
+        whole_entry(&mut bytes, at, selected, rules, &firsts);
         visit(selected, &bytes);
+    }
+}
+
+/// The bytes of all that counts of the entry at this position.
+fn whole_entry(bytes: &mut Vec<u8>, at: usize, selected: &Selected, rules: &Rules, firsts: &Firsts) {
+    bytes.clear();
+    put(bytes, selected.below.as_bytes());
+    if at == 0 && selected.item.is_dir() && !rules.root_counts {
+        bytes.push(b'/');
+    } else {
+        entry(bytes, selected, rules);
+    }
+    if let ItemKind::File { twin: Some(twin), .. } = &selected.item.kind
+        && let Some(first) = firsts.0.get(twin).filter(|first| **first != at as u64)
+    {
+        bytes.push(b'=');
+        bytes.extend_from_slice(&first.to_le_bytes());
     }
 }
 

@@ -6,6 +6,7 @@ use ireko_dockerfile::glob::Glob;
 use ireko_dockerfile::ignore::{Patterns, State};
 use ireko_layer::{Follow, TreePath, Xattrs};
 use ireko_report::nearest_names;
+use rayon::prelude::*;
 
 use super::Selected;
 use crate::files_error::FilesError;
@@ -82,10 +83,10 @@ fn whole(source: &Source, path: &TreePath) -> Result<Vec<Selected>, FilesError> 
     let below = source.below(path)?;
     let mut entries = Vec::with_capacity(below.len() + 1);
     entries.extend(source.dir_item(path)?.map(|item| selected(TreePath::root(), item, true)));
-    for item in below {
+    entries.par_extend(below.into_par_iter().with_min_len(1024).map(|item| {
         let below = item.path.below(path).unwrap_or_default();
-        entries.push(selected(below, item, true));
-    }
+        selected(below, item, true)
+    }));
     Ok(entries)
 }
 
