@@ -60,7 +60,7 @@ fn progress(args: &BuildArgs, environment: &Environment) -> Result<Progress, Fai
         (None, false, None) => Ok(Progress::Auto),
         (None, false, Some(name)) => Progress::from_str(name, false).map_err(|_| {
             Failure::user(format!("`{VARIABLE}` is `{name}`, which is no way to show progress"))
-                .hint("use auto, plain, tty, rawjson or quiet, or give --progress")
+                .hint("use auto, plain, tty, rawjson, quiet or none, or give --progress")
         }),
     }
 }

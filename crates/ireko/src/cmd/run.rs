@@ -65,7 +65,7 @@ fn start(args: &RunArgs, global: &Global, environment: Environment) -> Result<u8
     sandbox.shm_size = shm_size.unwrap_or(sandbox.shm_size);
     let user = args.user.as_deref().filter(|user| !user.is_empty()).unwrap_or(&config.user);
     let user = ireko_exec::user_in(user, &view).map_err(|error| Failure::user(error.to_string()))?;
-    sandbox.hostname = hostname(args, &image);
+    sandbox.hostname = hostname(args, &image)?;
     let own = Own { hostname: &sandbox.hostname, home: &user.home };
     sandbox.env = env(args, &config, &own, &session.environment)?;
     sandbox.cwd = PathBuf::from(workdir(args, &config)?.as_str());
@@ -249,9 +249,20 @@ fn workdir(args: &RunArgs, config: &ContainerConfig) -> Result<GuestPath, Failur
     }
 }
 
-fn hostname(args: &RunArgs, image: &Image) -> String {
-    let given = [&args.hostname, &args.name].into_iter().flatten().find(|name| !name.is_empty());
-    given.map_or_else(|| image.id.short().to_owned(), String::clone)
+/// What was given as such, else the container's name where it can be one, else part of the image's id.
+fn hostname(args: &RunArgs, image: &Image) -> Result<String, Failure> {
+    let fits = |name: &&String| {
+        name.len() <= 63 && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte))
+    };
+    match args.hostname.as_ref().filter(|name| !name.is_empty()) {
+        Some(name) if fits(&name) => Ok(name.clone()),
+        Some(name) => Err(Failure::user(format!("`--hostname {name}` is no host name"))
+            .hint("up to 63 letters, digits, `-`, `.` and `_`")),
+        None => {
+            let name = args.name.as_ref().filter(|name| !name.is_empty()).filter(fits);
+            Ok(name.map_or_else(|| image.id.short().to_owned(), String::clone))
+        }
+    }
 }
 
 /// All that is mounted, parents before what is mounted inside them: the container's own files are seen in a volume that
@@ -280,6 +291,12 @@ fn volumes(args: &RunArgs, config: &ContainerConfig) -> Result<Vec<Mount>, Failu
     let mut mounts = host_paths(args)?;
     for text in &args.tmpfs {
         mounts.push(tmpfs::parse(text)?);
+    }
+    for (at, mount) in mounts.iter().enumerate() {
+        if mounts[..at].iter().any(|other| other.target == mount.target) {
+            return Err(Failure::user(format!("two mounts at `{}`", mount.target.display()))
+                .hint("only the last would be seen: leave one out"));
+        }
     }
     for text in &config.volumes {
         let inside = GuestPath::root()

@@ -352,3 +352,13 @@ fn what_only_docker_has_is_told_with_what_to_do() {
     place.ireko(&["run", "--mount", "type=bind", "app"]).fails(125, &["hint: use `-v"]);
     place.ireko(&["run", "-m", "1g", "app"]).fails(125, &["hint: limits"]);
 }
+
+#[test]
+fn what_would_hide_or_break_another_thing_is_refused() {
+    let Some(place) = Place::with_base() else { return };
+    place.ireko(&["run", "-v", ".:/x", "--tmpfs", "/x", "base", "true"]).fails(125, &["two mounts at `/x`"]);
+    place.ireko(&["run", "--hostname", "a\nb", "base", "true"]).fails(125, &["is no host name"]);
+    let long = "n".repeat(200);
+    let said = place.ireko(&["run", "--name", &long, "base", "hostname"]).ok();
+    assert_eq!(said.stdout.trim().len(), 12, "{}", said.stdout);
+}
