@@ -130,7 +130,7 @@ pub fn build(request: &Request, surroundings: &Surroundings) -> Result<Built, Bu
         misses: BTreeMap::new(),
         made: BTreeMap::new(),
         shipped: shipped(request),
-        crew: Crew::default(),
+        crew: Crew::new(),
     };
     let outcome = std::thread::scope(|scope| build.run(scope, &answers, &inbox));
     performer.save_stat_caches();
@@ -190,8 +190,9 @@ struct Driver<'a> {
 const STACK: usize = 16 << 20;
 
 /// The workers that read and copy files; commands are counted by the machine.
-#[derive(Default)]
 struct Crew<'a> {
+    /// How many there may be.
+    size: usize,
     busy: BTreeSet<NodeId>,
     waiting: VecDeque<(NodeId, Work<'a>)>,
 }
@@ -200,11 +201,15 @@ struct Crew<'a> {
 type Work<'a> = Box<dyn FnOnce() + Send + 'a>;
 
 impl<'a> Crew<'a> {
+    fn new() -> Self {
+        // More would only take each other's memory and turns at the disk.
+        let size = 2 * std::thread::available_parallelism().map_or(1, usize::from) + 2;
+        Self { size, busy: BTreeSet::new(), waiting: VecDeque::new() }
+    }
+
     /// The next piece of work, and whose it is, if there is a worker for it.
     fn next(&mut self) -> Option<(NodeId, Work<'a>)> {
-        // More would only take each other's memory and turns at the disk.
-        let workers = 2 * std::thread::available_parallelism().map_or(1, usize::from) + 2;
-        if self.busy.len() >= workers {
+        if self.busy.len() >= self.size {
             return None;
         }
         let (node, work) = self.waiting.pop_front()?;

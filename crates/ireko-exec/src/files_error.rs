@@ -88,8 +88,9 @@ impl FilesError {
     /// Whose fault it is.
     pub fn blame(&self) -> Blame {
         match self {
-            Self::Missing { .. } | Self::Unusable { .. } | Self::Clash { .. } => Blame::User,
-            Self::Changed { .. } => Blame::User,
+            Self::Missing { .. } | Self::Unusable { .. } | Self::Clash { .. } | Self::Changed { .. } => {
+                Blame::User
+            }
             Self::Interrupted => Blame::Interrupted,
             Self::Context { cause, .. } => match cause.kind() {
                 io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Blame::User,

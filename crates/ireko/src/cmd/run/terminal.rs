@@ -1,7 +1,7 @@
 //! Waits for a container: passes signals on, and carries a terminal's bytes both ways.
 
 use super::exit_code;
-use super::streams::Carried;
+use super::streams::{Carried, pass};
 use crate::failure::Failure;
 use ireko_report::Blame;
 use ireko_sys::sandbox::Running;
@@ -112,13 +112,7 @@ fn wait(running: &Running, signals: &Signals) -> Result<bool, Failure> {
 }
 
 fn carry_input(mut terminal: File) {
-    let mut buffer = [0; 4096];
-    let mut input = std::io::stdin().lock();
-    while let Ok(count) = input.read(&mut buffer) {
-        if count == 0 || terminal.write_all(&buffer[..count]).is_err() {
-            return;
-        }
-    }
+    let _ = pass(&mut std::io::stdin().lock(), &mut terminal);
 }
 
 /// A terminal whose last writer is gone answers with an error: the end of what it had to say.
