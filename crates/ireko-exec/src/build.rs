@@ -5,7 +5,8 @@ use crate::context::LocalContext;
 use crate::error::{BuildError, Fault, StepError};
 use crate::explain;
 use crate::freshness::copies_below;
-use crate::perform::{Done, Job, Performer};
+use crate::job::Job;
+use crate::perform::{Done, Performer};
 use crate::secrets::Secrets;
 use ireko_graph::{Command, Event as Answer, Graph, Machine, NodeId, Op, Policy, Tree};
 use ireko_layer::Time;
@@ -48,6 +49,8 @@ pub struct Surroundings {
     pub contexts: BTreeMap<String, LocalContext>,
     /// Where layers of base images come from.
     pub bases: Arc<dyn BaseLayers>,
+    /// Fetches what the build names by URL. Whoever asks to stop tells it too.
+    pub http: ireko_http::Client,
     /// Secrets by id.
     pub secrets: Secrets,
     /// How RUN steps are confined on this machine.

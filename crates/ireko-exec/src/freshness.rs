@@ -11,7 +11,8 @@ mod seen;
 
 use crate::copy::fresh_times;
 use crate::error::Fault;
-use crate::perform::{Job, Performer};
+use crate::job::Job;
+use crate::perform::Performer;
 use ireko_graph::op::{CopyItem, FilesFrom, MountKind, Run};
 use ireko_graph::{Graph, NodeId, Op, Tree};
 use ireko_layer::{Change, ChangeKind, Entry, Kind, Time, TreePath, View};

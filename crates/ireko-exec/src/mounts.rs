@@ -2,7 +2,8 @@
 
 use crate::error::Fault;
 use crate::freshness::{self, Shown};
-use crate::perform::{Job, Performer};
+use crate::job::Job;
+use crate::perform::Performer;
 use crate::secrets::SecretValue;
 use crate::selection::Picked;
 use crate::snapshotter::Snapshotter;

@@ -6,7 +6,9 @@ use crate::context::LocalContext;
 use crate::copy::perform_copy;
 use crate::error::Fault;
 use crate::freshness::{Shown, Times};
+use crate::job::Job;
 use crate::makedir::make_dir;
+use crate::remote;
 use crate::run::{self, SandboxSettings, Step};
 use crate::selection::{self, Picked};
 use crate::snapshotter::Snapshotter;
@@ -18,7 +20,7 @@ use ireko_graph::{Declared, Graph, Layer, NodeId, Op, Selection, Tree};
 use ireko_layer::{
     Change, Kind, LayerWriter, OverlayAttrs, Scan, ScanOptions, Time, View, Written, prune_upper, scan_upper,
 };
-use ireko_oci::{Digest, Fields, Key, SelectionId};
+use ireko_oci::{Digest, Fields, SelectionId};
 use ireko_report::{Blame, Diagnostic, Event};
 use ireko_store::{InputFile, NewForms, Record, Scratch, Store};
 use ireko_sys::mount::{Overlay, Upper};
@@ -30,37 +32,6 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
-
-/// What a worker is given of one node: everything that the solver's machine knows of it.
-pub(crate) struct Job {
-    pub(crate) node: NodeId,
-    pub(crate) key: Option<Key>,
-    /// The tree below, and the node that made each of its layers.
-    pub(crate) base: Tree,
-    pub(crate) base_origins: Vec<NodeId>,
-    /// The trees of the inputs, likewise.
-    pub(crate) inputs: Vec<Tree>,
-    pub(crate) input_origins: Vec<Vec<NodeId>>,
-    pub(crate) declared: Declared,
-    pub(crate) slot: Vec<u8>,
-    /// Equal content means equal tree.
-    pub(crate) cutoff: bool,
-    /// Of a step with a cache mount: the copies below it whose files' present times count.
-    pub(crate) copies: BTreeMap<NodeId, Job>,
-}
-
-impl Job {
-    /// The node that made a layer of one of the job's trees.
-    fn origin(&self, diff: &Digest) -> Option<NodeId> {
-        let trees = std::iter::once((&self.base, &self.base_origins));
-        let mut trees = trees.chain(self.inputs.iter().zip(&self.input_origins));
-        let own = trees.find_map(|(tree, origins)| {
-            let at = tree.layers.iter().position(|layer| layer == diff)?;
-            origins.get(at).copied()
-        });
-        own.or_else(|| self.copies.values().find_map(|copy| copy.origin(diff)))
-    }
-}
 
 /// The digest of one selection, and the selection itself once somebody needs it.
 pub(crate) struct Selected {
@@ -90,6 +61,7 @@ pub(crate) struct Performer<'a> {
     /// Nodes that no other stands on, and whose trees are wanted.
     last: Vec<NodeId>,
     selections: Mutex<BTreeMap<NodeId, Arc<Vec<Selected>>>>,
+    fetched: remote::Fetched,
 }
 
 impl<'a> Performer<'a> {
@@ -105,7 +77,8 @@ impl<'a> Performer<'a> {
         }
         let is_base = |node: &NodeId| graph.ids().any(|id| graph.node(id).base == Some(*node));
         let last = outputs.iter().copied().filter(|node| !is_base(node)).collect();
-        Self { surroundings, graph, on_disk, last, selections: Mutex::new(BTreeMap::new()) }
+        let fetched = remote::Fetched::default();
+        Self { surroundings, graph, on_disk, last, selections: Mutex::new(BTreeMap::new()), fetched }
     }
 
     pub(crate) fn graph(&self) -> &Graph {
@@ -180,6 +153,9 @@ impl<'a> Performer<'a> {
     }
 
     fn select_one(&self, job: &Job, op: &Op, selection: &Selection) -> Result<Selected, Fault> {
+        if *selection == Selection::Source {
+            return Ok(Selected { id: self.fetched.resolve(self, job.node, op)?, picked: OnceLock::new() });
+        }
         // What is selected of trees follows from their identities, so that answer is remembered and their
         // indexes need not be read.
         let memo = self.memo_key(job, op, selection);
@@ -361,6 +337,7 @@ impl<'a> Performer<'a> {
             Op::Copy(copy) => self.copy(job, copy, began),
             Op::MakeDir(dir) => self.make_dir(job, dir, began),
             Op::Run(run) => self.run(job, run, began),
+            Op::Http(_) | Op::Git(_) => self.fetched.perform(self, job, began),
         })
     }
 

@@ -2,9 +2,10 @@
 
 use crate::error::{Failed, Fault};
 use crate::freshness;
+use crate::job::Job;
 use crate::mounts::{self, Mounted};
 use crate::passwd;
-use crate::perform::{Job, Performer};
+use crate::perform::Performer;
 use crate::secrets::Mask;
 use ireko_graph::op::{Network, Run, Security};
 use ireko_layer::View;

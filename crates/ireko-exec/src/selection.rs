@@ -11,7 +11,7 @@ mod walk;
 
 use std::sync::Arc;
 
-use ireko_graph::op::{Copy, CopyItem, FilesFrom};
+use ireko_graph::op::{Copy, CopyItem, FilesFrom, Unpack};
 use ireko_layer::{Follow, TreePath, Xattrs};
 use ireko_oci::{FileHash, GuestPath, SelectionId};
 use ireko_store::InputFile;
@@ -41,6 +41,8 @@ pub(crate) struct Pick {
     pub(crate) source: PickSource,
     /// The name it gets in a directory.
     pub(crate) name: Vec<u8>,
+    /// An archive is unpacked.
+    pub(crate) unpack: bool,
     /// The source itself, links followed, then what is below it, parents first.
     pub(crate) entries: Vec<Selected>,
 }
@@ -133,7 +135,7 @@ pub fn pick_mount(source: &FileSource<'_>, path: &GuestPath) -> Result<Picked, F
         .ok_or_else(|| behind_link(missing(&source, path.as_str(), &followed), &asked, &followed))?;
     let entries = walk::entries(&source, &item, &Filter::default())?;
     let name = asked.file_name().unwrap_or_default().to_vec();
-    let mut picks = vec![Pick { source: PickSource::Files(source), name, entries }];
+    let mut picks = vec![Pick { source: PickSource::Files(source), name, unpack: false, entries }];
     hash_all(&mut picks)?;
     let id = digest::of(&picks, &Rules::as_is());
     Ok(Picked { id, picks, wish: Wish::Mount(path.clone()) })
@@ -159,7 +161,11 @@ fn picks_of<'s, E: From<FilesError>>(
             CopyItem::Files { from, pattern } => {
                 let source = source(from)?.owned();
                 let wanted = Wanted::parse(pattern, copy.parents)?;
-                picks.extend(files(&source, pattern, &wanted, &copy.excludes)?);
+                picks.extend(files(&source, pattern, &wanted, copy)?);
+            }
+            CopyItem::Fetched { input, name, unpack } => {
+                let source = source(&FilesFrom::Input(*input))?.owned();
+                picks.push(fetched(&source, name, *unpack, &copy.excludes)?);
             }
             CopyItem::Inline { name, bytes } => picks.push(inline(name, bytes)?),
         }
@@ -168,13 +174,9 @@ fn picks_of<'s, E: From<FilesError>>(
 }
 
 /// The picks of one pattern. A pattern with wildcards may match nothing.
-fn files(
-    source: &Source,
-    pattern: &str,
-    wanted: &Wanted,
-    excludes: &[String],
-) -> Result<Vec<Pick>, FilesError> {
-    let filter = Filter::new(wanted.include.as_deref(), excludes)?;
+fn files(source: &Source, pattern: &str, wanted: &Wanted, copy: &Copy) -> Result<Vec<Pick>, FilesError> {
+    let filter = Filter::new(wanted.include.as_deref(), &copy.excludes)?;
+    let unpack = copy.unpack == Unpack::Local;
     let mut picks = Vec::new();
     for path in wanted.matches(source)? {
         let followed = source.resolve(&path, Follow::All)?;
@@ -183,7 +185,7 @@ fn files(
         };
         let entries = walk::entries(source, &item, &filter)?;
         let name = path.file_name().unwrap_or_default().to_vec();
-        picks.push(Pick { source: PickSource::Files(source.clone()), name, entries });
+        picks.push(Pick { source: PickSource::Files(source.clone()), name, unpack, entries });
     }
     if let Some(required) = wanted.required()
         && picks.iter().all(|pick| pick.entries.len() < 2)
@@ -192,6 +194,14 @@ fn files(
         return Err(missing(source, pattern, &path));
     }
     Ok(picks)
+}
+
+/// What a source node fetched: the file of this name, or everything where it is empty.
+fn fetched(source: &Source, name: &str, unpack: bool, excludes: &[String]) -> Result<Pick, FilesError> {
+    let path = TreePath::new(name)?;
+    let item = source.item(&path)?.ok_or_else(|| missing(source, name, &path))?;
+    let entries = walk::entries(source, &item, &Filter::new(None, excludes)?)?;
+    Ok(Pick { source: PickSource::Files(source.clone()), name: name.into(), unpack, entries })
 }
 
 fn missing(source: &Source, pattern: &str, path: &TreePath) -> FilesError {
@@ -224,7 +234,8 @@ fn inline(name: &str, bytes: &[u8]) -> Result<Pick, FilesError> {
     let item = Arc::new(Item { path, meta, kind });
     let selected =
         Selected { below: TreePath::root(), item, hash: Some(hash), xattrs: Xattrs::new(), asked: true };
-    Ok(Pick { source: PickSource::Inline(bytes.into()), name: file_name, entries: vec![selected] })
+    let source = PickSource::Inline(bytes.into());
+    Ok(Pick { source, name: file_name, unpack: false, entries: vec![selected] })
 }
 
 /// Fills in what only a look into the files tells.

@@ -3,7 +3,8 @@
 
 use crate::error::Fault;
 use crate::freshness::{self, Shown, Times};
-use crate::perform::{Done, Ground, Job, Performer, clock_of, same_root};
+use crate::job::Job;
+use crate::perform::{Done, Ground, Performer, clock_of, same_root};
 use crate::run::{Step, run_step};
 use ireko_graph::op::Run;
 use ireko_layer::{LaidOut, OverlayAttrs, ScanOptions, SnapshotStack, Time, TreePath, scan_tree};

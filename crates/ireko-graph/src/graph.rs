@@ -1,6 +1,6 @@
 //! The build graph: nodes are operations, edges are "needs the file system of".
 
-use crate::op::Op;
+use crate::op::{self, Op};
 use ireko_oci::GuestPath;
 
 /// Position of a node in its graph.
@@ -61,6 +61,8 @@ pub enum Selection {
     Copy,
     /// What the bind mount (or cache mount seed) at this position of the run's mounts shows.
     Mount(usize),
+    /// What a source's name means now: the digest of a file, a commit.
+    Source,
 }
 
 impl Node {
@@ -68,6 +70,7 @@ impl Node {
     pub fn selections(&self) -> Vec<Selection> {
         match &self.op {
             Op::Image(_) | Op::MakeDir(_) => Vec::new(),
+            Op::Http(_) | Op::Git(_) => vec![Selection::Source],
             Op::Copy(_) => vec![Selection::Copy],
             Op::Run(run) => (0..run.mounts.len())
                 .filter(|at| run.mounts[*at].kind.reads_files())
@@ -158,5 +161,9 @@ fn op_picture(op: &Op) -> String {
             format!("copy {:?} -> {} dir={} link={}", copy.items, copy.dest, copy.dest_is_dir, copy.link)
         }
         Op::MakeDir(dir) => format!("mkdir {} user={:?}", dir.path, dir.user),
+        Op::Http(source) => format!("http {} as {}", op::shown(&source.url), source.name),
+        Op::Git(source) => {
+            format!("git {} {:?} dir={:?}", op::shown(&source.remote), source.reference, source.subdir)
+        }
     }
 }

@@ -5,7 +5,8 @@
 //! The page `docs/format/cache-key.md` holds the table and the reasons.
 
 use crate::graph::Node;
-use crate::op::{Copy, CopyItem, FilesFrom, ImageSource, MakeDir, Mount, MountKind, Network, Op, Run};
+use crate::op::{Copy, CopyItem, FilesFrom, GitSource, HttpSource, ImageSource, MakeDir, Mount, MountKind};
+use crate::op::{Network, Op, Run};
 use crate::op::{Security, Sharing, Unpack};
 use ireko_oci::{Fields, Key, SelectionId, TreeId};
 
@@ -33,6 +34,8 @@ impl Declared {
             }
             Op::Copy(copy) => declared.copy(copy),
             Op::MakeDir(dir) => declared.make_dir(dir),
+            Op::Http(source) => declared.http(source),
+            Op::Git(source) => declared.git(source),
         }
         if let Some(tree) = base.filter(|_| !node.op.ignores_base()) {
             declared.field("base", &tree.0);
@@ -90,6 +93,25 @@ impl Declared {
         self.text("user", user);
     }
 
+    // What is fetched decides, and its selection stands for it: not where it comes from.
+    fn http(&mut self, source: &HttpSource) {
+        let HttpSource { url: _, name, checksum: _ } = source;
+        self.text("op", "http/1");
+        self.text("name", name);
+    }
+
+    fn git(&mut self, source: &GitSource) {
+        let GitSource { remote, reference: _, checksum: _, subdir, keep_git_dir, submodules } = source;
+        self.text("op", "git/1");
+        self.text("directory", subdir);
+        self.flag("keeps .git", *keep_git_dir);
+        self.flag("submodules", *submodules);
+        // The kept directory names the repository.
+        if *keep_git_dir {
+            self.text("repository", &crate::op::shown(remote));
+        }
+    }
+
     fn copy(&mut self, copy: &Copy) {
         let Copy { items, dest, dest_is_dir, owner, mode, link, parents, excludes, unpack } = copy;
         self.text("op", "copy/1");
@@ -100,6 +122,10 @@ impl Declared {
                 CopyItem::Files { from, pattern } => {
                     self.text("source kind", files_kind(from));
                     self.text("source", pattern);
+                }
+                CopyItem::Fetched { input: _, name, unpack } => {
+                    self.text("fetched", name);
+                    self.flag("unpacked", *unpack);
                 }
                 CopyItem::Inline { name, bytes } => {
                     self.text("here-document", name);

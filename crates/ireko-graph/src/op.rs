@@ -13,6 +13,48 @@ pub enum Op {
     Copy(Box<Copy>),
     /// A directory made where it is missing (WORKDIR).
     MakeDir(MakeDir),
+    /// A file fetched from a URL, alone in its tree.
+    Http(HttpSource),
+    /// The files of a commit of a git repository.
+    Git(Box<GitSource>),
+}
+
+/// A file at a URL.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpSource {
+    /// The URL, with whatever login it carries; [`shown`] is what may be seen of it.
+    pub url: String,
+    /// The file's name in its tree.
+    pub name: String,
+    /// The digest that its bytes must have.
+    pub checksum: Option<Digest>,
+}
+
+/// A place in a git repository.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GitSource {
+    /// The repository's URL, with whatever login it carries; [`shown`] is what may be seen of it.
+    pub remote: String,
+    /// Branch, tag or commit; empty is the repository's default branch.
+    pub reference: String,
+    /// The commit that the reference must mean: its hash or the beginning of it.
+    pub checksum: Option<String>,
+    /// The directory that becomes the root; empty is all of it.
+    pub subdir: String,
+    /// `.git` is kept.
+    pub keep_git_dir: bool,
+    /// Submodules are fetched too.
+    pub submodules: bool,
+}
+
+/// A URL without the login in it, for messages.
+pub fn shown(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    match rest[..end].rsplit_once('@') {
+        Some((_, host)) => format!("{scheme}://{host}{}", &rest[end..]),
+        None => url.to_owned(),
+    }
 }
 
 /// An image as a source of files.
@@ -237,6 +279,15 @@ pub enum CopyItem {
         from: FilesFrom,
         /// The pattern.
         pattern: String,
+    },
+    /// What a source node fetched; neither wildcards nor `--parents` apply to it.
+    Fetched {
+        /// The node, among the inputs.
+        input: usize,
+        /// A file by its name, or all files where it is empty.
+        name: String,
+        /// An archive is unpacked (`ADD --unpack`).
+        unpack: bool,
     },
     /// A here-document.
     Inline {

@@ -14,7 +14,7 @@ use crate::OciError;
 pub enum Algorithm {
     /// The one computed here.
     Sha256,
-    /// Understood when read, never computed.
+    /// Understood when read; computed where a person gives one to check by.
     Sha512,
 }
 
@@ -47,6 +47,11 @@ impl Digest {
     /// A digest from a finished SHA-256 sum.
     pub fn from_sha256(sum: [u8; 32]) -> Self {
         Self(Sum::Sha256(sum))
+    }
+
+    /// A digest from a finished SHA-512 sum.
+    pub fn from_sha512(sum: [u8; 64]) -> Self {
+        Self(Sum::Sha512(sum))
     }
 
     /// The algorithm.

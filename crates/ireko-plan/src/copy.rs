@@ -1,7 +1,8 @@
 //! COPY and ADD.
 
 use crate::build::{Build, MAIN_CONTEXT, Position};
-use crate::fault::{Fault, Of, fault, unsupported};
+use crate::fault::{Fault, Of, fault};
+use crate::fetch::{Elsewhere, Fetch, remote};
 use crate::output::ContextRead;
 use crate::state::State;
 use ireko_dockerfile::words::Lexer;
@@ -26,13 +27,15 @@ impl Build<'_> {
         let words = expand(state, self.lexer(at.step), at, copy)?;
         for (source, span) in &words.sources {
             if let Some(remote) = remote(source) {
-                let message = format!("COPY cannot fetch `{source}`, which is {}", remote.name());
+                let message =
+                    format!("COPY cannot fetch `{}`, which is {}", op::shown(source), remote.name());
                 let mut fault = fault("remote-copy", message, *span);
                 fault.hint = Some("ADD can".to_owned());
                 return Err(fault);
             }
         }
-        self.transfer(state, at, copy, Request { keyword: "COPY", words, unpack: Unpack::Never })
+        let fetch = Fetch::default();
+        self.transfer(state, at, copy, Request { keyword: "COPY", words, unpack: Unpack::Never, fetch })
     }
 
     /// ADD.
@@ -43,17 +46,22 @@ impl Build<'_> {
             Some(word) => Some((state.expand(lexer, word, at.step.at(word.span))?, at.step.at(word.span))),
             None => None,
         };
-        for (source, span) in &words.sources {
-            if let Some(remote) = remote(source) {
-                return Err(unsupported(&format!("ADD of {} (`{source}`)", remote.name()), *span));
+        let checksum = checksum.filter(|(checksum, _)| !checksum.is_empty());
+        if let Some((_, span)) = &checksum {
+            let remote = words.sources.iter().filter(|(source, _)| remote(source).is_some()).count();
+            let all = words.sources.len() + words.heredocs.len();
+            let wrong = |message| Err(fault("bad-checksum", message, *span));
+            match (remote, all) {
+                (1, 1) => {}
+                (0, _) => {
+                    return wrong("`--checksum` is only for a source that is a URL or a git repository");
+                }
+                _ => return wrong("`--checksum` is for one source, and there are several"),
             }
         }
-        if let Some((_, span)) = checksum.filter(|(checksum, _)| !checksum.is_empty()) {
-            let message = "`--checksum` is only for a source that is a URL or a git repository";
-            return Err(fault("bad-checksum", message, span));
-        }
+        let fetch = Fetch { checksum, unpack: add.unpack.unwrap_or(false) };
         let unpack = if add.unpack.unwrap_or(true) { Unpack::Local } else { Unpack::Never };
-        self.transfer(state, at, &add.copy, Request { keyword: "ADD", words, unpack })
+        self.transfer(state, at, &add.copy, Request { keyword: "ADD", words, unpack, fetch })
     }
 
     fn transfer(
@@ -63,8 +71,11 @@ impl Build<'_> {
         copy: &Copy,
         request: Request,
     ) -> Result<(), Fault> {
-        let Request { keyword, words, unpack } = request;
-        let text = self.text(state, at);
+        let Request { keyword, words, unpack, fetch } = request;
+        let mut text = self.text(state, at);
+        for (source, _) in words.sources.iter().filter(|(source, _)| remote(source).is_some()) {
+            text = text.replace(source, &op::shown(source));
+        }
         let mut inputs = Vec::new();
         let from = match &copy.from {
             None => FilesFrom::Context(MAIN_CONTEXT.to_owned()),
@@ -75,16 +86,26 @@ impl Build<'_> {
             }
         };
         let note = note(keyword, copy, &words);
-        let patterns: Vec<String> = words.sources.iter().map(|(source, _)| source.clone()).collect();
-        let files =
-            patterns.iter().map(|pattern| CopyItem::Files { from: from.clone(), pattern: pattern.clone() });
+        let (mut files, mut patterns) = (Vec::new(), Vec::new());
+        for (source, span) in &words.sources {
+            files.push(match remote(source) {
+                Some(kind) => {
+                    let from = Elsewhere { source, span: *span, kind };
+                    self.fetched(&from, &fetch, at, &mut inputs)?
+                }
+                None => {
+                    patterns.push(source.clone());
+                    CopyItem::Files { from: from.clone(), pattern: source.clone() }
+                }
+            });
+        }
         let inline = words.heredocs.iter();
         let inline =
             inline.map(|(name, text)| CopyItem::Inline { name: name.clone(), bytes: text.clone().into() });
         let is_dir =
             |dest: &str| dest.is_empty() || dest == "." || dest.ends_with('/') || dest.ends_with("/.");
         let op = op::Copy {
-            items: files.chain(inline).collect(),
+            items: files.into_iter().chain(inline).collect(),
             dest: state.path(&words.dest, at.step.at(copy.dest.span))?,
             dest_is_dir: is_dir(&words.dest),
             // With `--chmod` the result is the same as without `--link`, but for symlinks on the way.
@@ -114,6 +135,7 @@ struct Request {
     keyword: &'static str,
     words: Expanded,
     unpack: Unpack,
+    fetch: Fetch,
 }
 
 fn expand(state: &State, lexer: Lexer, at: &Position<'_>, copy: &Copy) -> Result<Expanded, Fault> {
@@ -169,66 +191,10 @@ fn note(keyword: &str, copy: &Copy, words: &Expanded) -> String {
         note.push_str(&format!(" --chmod={chmod}"));
     }
     for (source, _) in &words.sources {
-        note.push_str(&format!(" {source}"));
+        note.push_str(&format!(" {}", op::shown(source)));
     }
     for (name, _) in &words.heredocs {
         note.push_str(&format!(" <<{name}"));
     }
     format!("{note} {} # buildkit", words.dest)
-}
-
-/// A source that is not on this machine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Remote {
-    Url,
-    Git,
-}
-
-impl Remote {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Url => "a URL",
-            Self::Git => "a git repository",
-        }
-    }
-}
-
-/// Whether a source is a URL or a git repository.
-fn remote(source: &str) -> Option<Remote> {
-    if ["git://", "ssh://"].iter().any(|scheme| source.starts_with(scheme)) {
-        return Some(Remote::Git);
-    }
-    if ["http://", "https://"].iter().any(|scheme| source.starts_with(scheme)) {
-        let path = source.split(['#', '?']).next().unwrap_or(source);
-        return Some(if path.ends_with(".git") { Remote::Git } else { Remote::Url });
-    }
-    // `user@host:path`, the form of scp.
-    let (user, rest) = source.split_once('@')?;
-    let (host, _) = rest.split_once(':')?;
-    let word = |text: &str, more: &str| {
-        !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || more.contains(c))
-    };
-    (word(user, "-_") && word(host, "-.")).then_some(Remote::Git)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn remote_sources_are_told_apart() {
-        let cases = [
-            ("https://example.com/a.tar", Some(Remote::Url)),
-            ("https://example.com/a.git#main:dir", Some(Remote::Git)),
-            ("git@example.com:a/b", Some(Remote::Git)),
-            ("ssh://git@example.com/a", Some(Remote::Git)),
-            ("github.com/a/b", None),
-            ("a@b", None),
-            ("dir/a@b:c", None),
-            ("a.git", None),
-        ];
-        for (source, is) in cases {
-            assert_eq!(remote(source), is, "{source}");
-        }
-    }
 }

@@ -23,6 +23,7 @@ mod copy;
 mod directive;
 mod facts;
 mod fault;
+mod fetch;
 mod go;
 mod input;
 mod meta;

@@ -589,3 +589,21 @@ fn a_platform_with_a_variant_is_passed_on() {
         "#]],
     );
 }
+
+#[test]
+fn what_is_fetched_is_a_node_of_its_own() {
+    check(
+        "FROM scratch\nADD https://me:pass@h/a%20b?x=/y#z https://h/ /d/\nADD --unpack https://h/a/t.tgz /d/\n",
+        expect![[r#"
+            0 <- - [] http https://h/a%20b?x=/y#z as a b
+            1 <- - [] http https://h/ as __unnamed__
+            2 <- - [0,1] copy [Fetched { input: 0, name: "a b", unpack: false }, Fetched { input: 1, name: "__unnamed__", unpack: false }] -> /d dir=true link=false
+            3 <- - [] http https://h/a/t.tgz as t.tgz
+            4 <- 2 [3] copy [Fetched { input: 0, name: "t.tgz", unpack: true }] -> /d dir=true link=false
+            0 = 4
+              + ADD https://h/a%20b?x=/y#z https://h/ /d/ # buildkit
+              + ADD https://h/a/t.tgz /d/ # buildkit
+              {"architecture":"amd64","config":{"Env":["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],"WorkingDir":"/"},"os":"linux","rootfs":{"type":"layers","diff_ids":[]}}
+        "#]],
+    );
+}

@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use serde::Deserialize;
 
-use crate::http::{Client, HttpError, Request};
+use ireko_http::{Client, HttpError, Request};
 
 /// A token and what surrounds it is far smaller.
 const ANSWER_MAX: u64 = 1 << 20;

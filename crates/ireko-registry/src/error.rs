@@ -5,7 +5,7 @@ use std::io;
 use ireko_oci::OciError;
 use ireko_report::Blame;
 
-use crate::http::HttpError;
+use ireko_http::HttpError;
 
 /// Why something could not be had from a registry. `what` names the thing, such as ``manifest of `app:1` ``.
 #[derive(Debug, thiserror::Error)]
@@ -136,9 +136,8 @@ impl RegistryError {
     pub fn blame(&self) -> Blame {
         match self {
             Self::NotFound { .. } | Self::Denied { .. } | Self::Platform { .. } => Blame::User,
-            Self::Http { cause: HttpError::Url { .. } | HttpError::Certificates { .. }, .. } => Blame::User,
-            Self::Http { .. }
-            | Self::Unavailable { .. }
+            Self::Http { cause, .. } => cause.blame(),
+            Self::Unavailable { .. }
             | Self::Status { .. }
             | Self::TooLarge { .. }
             | Self::Mismatch { .. }

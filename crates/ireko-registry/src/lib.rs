@@ -1,7 +1,6 @@
-//! Images in a registry: the OCI distribution protocol, and the HTTP below it.
+//! Images in a registry: the OCI distribution protocol.
 //!
-//! Everything blocks; a background thread owns the connections, and several threads may share one
-//! [`Registry`]. This crate keeps nothing on disk and knows no environment: proxies, certificates and insecure
+//! Everything blocks, and several threads may share one [`Registry`]. This crate keeps nothing on disk and knows no environment: proxies, certificates and insecure
 //! hosts are given in [`Options`]. Whatever arrives is checked against its digest and size before it is
 //! reported as done. Read first [`Registry::image`] and [`Registry::blob`].
 //!
@@ -19,9 +18,7 @@
 #![forbid(unsafe_code)]
 
 mod auth;
-pub mod dns;
 mod error;
-pub mod http;
 mod pull;
 mod registry;
 

@@ -7,8 +7,8 @@ use ireko_oci::{MediaType, OciError, Platform, Reference};
 use serde::Deserialize;
 
 use crate::error::RegistryError;
-use crate::http::{HttpError, Request, Response};
 use crate::registry::Registry;
+use ireko_http::{HttpError, Request, Response};
 
 /// An index within an index within an index is already one more than anybody uses.
 const NESTING_MAX: usize = 3;

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use crate::auth::{self, Challenge, NoToken, Tokens};
 use crate::error::RegistryError;
-use crate::http::{self, Client, Request, Response};
+use ireko_http::{self as http, Client, Request, Response};
 
 /// What Docker calls `docker.io` is served here.
 const DOCKER_HUB: &str = "docker.io";

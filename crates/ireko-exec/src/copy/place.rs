@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use ireko_dockerfile::chmod::{self, Chmod};
-use ireko_graph::op::{Copy, Unpack};
+use ireko_graph::op::Copy;
 use ireko_layer::archive::Archive;
 use ireko_layer::{Change, ChangeKind, Follow, Meta, Time, TreePath, View};
 
@@ -55,7 +55,7 @@ impl<'a> Placing<'a> {
     /// Places one source.
     pub(super) fn pick(&mut self, number: usize, pick: &Pick) -> Result<(), FilesError> {
         let Some(root) = pick.entries.first() else { return Ok(()) };
-        if self.copy.unpack == Unpack::Local && root.item.is_file() && self.unpack(pick, root)? {
+        if pick.unpack && root.item.is_file() && self.unpack(pick, root)? {
             return Ok(());
         }
         let made = self.owner.unwrap_or_default();

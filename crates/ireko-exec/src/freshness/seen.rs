@@ -15,7 +15,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Shown, Times, time_in};
 use crate::error::Fault;
-use crate::perform::{Job, Performer, clock_of};
+use crate::job::Job;
+use crate::perform::{Performer, clock_of};
 
 /// So many trees are remembered of runs that did not end well; after more, every file counts as changed.
 const KEPT: usize = 16;

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::graph::{About, NodeId};
-use ireko_oci::GuestPath;
+use ireko_oci::{Digest, GuestPath};
 
 fn path(text: &str) -> GuestPath {
     GuestPath::new(text).expect("a path")
@@ -142,8 +142,45 @@ fn every_parameter_of_a_copy_counts() {
         |copy| copy.excludes = vec!["a".into()],
         |copy| copy.excludes = vec!["a".into(), "b".into()],
         |copy| copy.unpack = Unpack::Local,
+        |copy| copy.items = vec![CopyItem::Fetched { input: 0, name: "a".into(), unpack: false }],
+        |copy| copy.items = vec![CopyItem::Fetched { input: 0, name: "a".into(), unpack: true }],
+        |copy| copy.items = vec![CopyItem::Fetched { input: 0, name: String::new(), unpack: false }],
     ];
     all_differ(&keys_of(&copy(), changes, |copy| key(Op::Copy(Box::new(copy)))));
+}
+
+#[test]
+fn a_source_is_what_it_gives() {
+    let http = HttpSource { url: "https://a:pass@h/x".into(), name: "x".into(), checksum: None };
+    let elsewhere =
+        HttpSource { url: "https://h/y".into(), checksum: Some(Digest::of(b"x")), ..http.clone() };
+    assert_eq!(
+        key(Op::Http(http.clone())),
+        key(Op::Http(elsewhere)),
+        "the digest of its bytes says which file"
+    );
+    let git = GitSource {
+        remote: "https://me:pass@h/r.git".into(),
+        reference: "main".into(),
+        checksum: None,
+        subdir: String::new(),
+        keep_git_dir: false,
+        submodules: true,
+    };
+    let changes: &[Change<GitSource>] = &[
+        |git| git.subdir = "d".into(),
+        |git| git.submodules = false,
+        |git| git.keep_git_dir = true,
+        |git| (git.keep_git_dir, git.remote) = (true, "https://h/other.git".into()),
+    ];
+    let mut keys = keys_of(&git, changes, |git| key(Op::Git(Box::new(git))));
+    keys.extend([key(Op::Http(http.clone())), key(Op::Http(HttpSource { name: "y".into(), ..http }))]);
+    all_differ(&keys);
+    let other = GitSource { remote: "https://h/fork.git".into(), reference: "tag".into(), ..git.clone() };
+    assert_eq!(key(Op::Git(Box::new(other))), keys[0], "the commit says which files");
+    let op = Op::Git(Box::new(GitSource { keep_git_dir: true, ..git }));
+    let fields = Declared::of(&node(op), None, &[], "").fields;
+    assert!(fields.iter().all(|(_, value)| !value.windows(4).any(|window| window == b"pass")));
 }
 
 #[test]

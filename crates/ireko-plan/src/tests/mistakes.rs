@@ -147,13 +147,6 @@ fn what_is_not_done_yet_is_said() {
     "#]],
     );
     check(
-        "FROM busybox\nADD https://example.com/x /x\n",
-        expect![[r#"
-        asked docker.io/library/busybox:latest
-        2: `https://example.com/x` ADD of a URL (`https://example.com/x`) is not supported yet (not-supported)
-    "#]],
-    );
-    check(
         "FROM busybox\nADD git@example.com:a/b /x\n",
         expect![[r#"
         asked docker.io/library/busybox:latest
@@ -279,5 +272,35 @@ fn names_without_effect_are_warned_of() {
             no stage is called `built`, so its cache is not left out (unknown-stage)
               hint: did you mean `build`?
         "#]],
+    );
+}
+
+#[test]
+fn checksums_are_for_one_source_from_elsewhere() {
+    check(
+        "FROM scratch\nADD --checksum=sha256:1 https://h/x /\n",
+        expect![[r#"
+        2: `sha256:1` `--checksum=sha256:1` is no digest: invalid digest `sha256:1`: wrong number of digits (bad-checksum)
+          hint: write `--checksum=sha256:` and 64 hexadecimal digits
+    "#]],
+    );
+    check(
+        "FROM scratch\nADD --checksum=md5:1 https://h/x https://h/y /\n",
+        expect![[r#"
+        2: `md5:1` `--checksum` is for one source, and there are several (bad-checksum)
+    "#]],
+    );
+    check(
+        "FROM scratch\nADD --checksum=sha256:1 x /\n",
+        expect![[r#"
+        2: `sha256:1` `--checksum` is only for a source that is a URL or a git repository (bad-checksum)
+    "#]],
+    );
+    check(
+        "FROM scratch\nCOPY https://me:pass@h/x /\n",
+        expect![[r#"
+        2: `https://me:pass@h/x` COPY cannot fetch `https://h/x`, which is a URL (remote-copy)
+          hint: ADD can
+    "#]],
     );
 }

@@ -7,8 +7,8 @@ use ireko_oci::{Descriptor, Digest, Index, MediaType, Platform, Reference};
 use ireko_testkit::{Answer, Fault, Server, TarStream, TestImage, TestRegistry};
 
 use super::{distance, nearest};
-use crate::http::{self, Patience};
 use crate::{Options, Registry, RegistryError};
+use ireko_http::{self as http, Patience};
 
 fn session() -> Registry {
     let patience = Patience { pause: Duration::from_millis(1), ..Patience::default() };

@@ -79,6 +79,9 @@ fn build(
     let sink = session.sink();
     let pull = if args.pull { PullPolicy::Always } else { PullPolicy::IfMissing };
     let registry = Arc::new(ireko_registry::Registry::new(settle::registry_options(&session.environment)));
+    let http = registry.client().clone();
+    let aborted = http.clone();
+    let _stopping = cancel.on_ask(move || aborted.abort());
     let images = Arc::new(Images::new(Arc::clone(&store), registry, Arc::clone(&sink), pull));
 
     let ast = settle::parse(&source, &*sink)?;
@@ -93,6 +96,7 @@ fn build(
         store: Arc::clone(&store),
         contexts: contexts(&source, &store, cancel)?,
         bases: Arc::new(crate::bases::Bases(Arc::clone(&images))),
+        http,
         secrets: wishes.secrets.clone(),
         sandbox: SandboxSettings { resolv_conf: crate::bases::resolv_conf() },
         snapshotter: session.snapshotter(&store)?,

@@ -18,6 +18,7 @@ mod changing;
 mod containers;
 mod crash;
 mod daemons;
+mod fetch;
 mod groups;
 mod images;
 mod peers;

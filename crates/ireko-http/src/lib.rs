@@ -1,15 +1,30 @@
 //! The only HTTP: blocking requests over one background thread, with proxies, own roots, redirects and retry.
 //!
 //! [`Client::get`] answers with any status; what a status means is the caller's to say. A body is a reader, and
-//! bytes are fetched no faster than they are read.
+//! bytes are fetched no faster than they are read. [`Client::download`] fetches a whole file over as many
+//! connections as it takes. Nothing here knows the environment: proxies and certificates are given in [`Options`].
+//!
+//! ```no_run
+//! let client = ireko_http::Client::new(ireko_http::Options::default());
+//! let mut answer = client.get("https://example.com/", &[("accept", "text/html")])?;
+//! assert!(answer.is_success() && answer.body.read_up_to(1 << 20)?.is_some());
+//! # Ok::<(), ireko_http::HttpError>(())
+//! ```
+#![forbid(unsafe_code)]
 
 mod body;
 mod connect;
+pub mod dns;
+mod download;
 mod error;
+mod login;
 mod redirect;
 
+use std::future::{Future, poll_fn};
 use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
 use std::thread;
 use std::time::Duration;
 
@@ -20,10 +35,11 @@ use hyper::header::{
     AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHORIZATION, RETRY_AFTER, USER_AGENT,
 };
 use hyper::{Method, StatusCode, Uri};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 pub use body::Body;
 use connect::Transport;
+pub use download::{Download, Downloaded, Validators};
 pub use error::{HttpError, Trouble};
 
 /// How many redirects are followed.
@@ -90,6 +106,7 @@ pub struct Request {
     method: Method,
     url: Uri,
     headers: HeaderMap,
+    downgrade: bool,
 }
 
 impl Request {
@@ -103,8 +120,21 @@ impl Request {
         Self::new(Method::HEAD, url)
     }
 
+    /// A user name in the address becomes a header: no message ever shows it.
     fn new(method: Method, url: &str) -> Result<Self, HttpError> {
-        Ok(Self { method, url: redirect::parse(url)?, headers: HeaderMap::new() })
+        let (url, login) = login::split(url);
+        let request =
+            Self { method, url: redirect::parse(&url)?, headers: HeaderMap::new(), downgrade: false };
+        match login {
+            Some(login) => request.header("authorization", &login),
+            None => Ok(request),
+        }
+    }
+
+    /// The same request, which may be redirected from https to plain http: for content whose digest is known.
+    pub fn may_leave_tls(mut self, may: bool) -> Self {
+        self.downgrade = may;
+        self
     }
 
     /// The same request with this header set.
@@ -187,6 +217,8 @@ pub struct Client {
 
 struct Shared {
     options: Options,
+    /// True once everything is to end.
+    aborted: watch::Sender<bool>,
     // Started by the first request: many commands never need the network, and reading certificates takes time.
     engine: Mutex<Option<Engine>>,
 }
@@ -217,7 +249,13 @@ impl std::fmt::Debug for Client {
 impl Client {
     /// A client; nothing is opened before the first request.
     pub fn new(options: Options) -> Self {
-        Self { shared: Arc::new(Shared { options, engine: Mutex::new(None) }) }
+        let aborted = watch::Sender::new(false);
+        Self { shared: Arc::new(Shared { options, aborted, engine: Mutex::new(None) }) }
+    }
+
+    /// Ends every transfer, now and later, with [`HttpError::Aborted`].
+    pub fn abort(&self) {
+        self.shared.aborted.send_replace(true);
     }
 
     /// Asks for a document, with these headers.
@@ -250,7 +288,7 @@ impl Client {
     }
 
     /// How often a request is sent, and how long the first pause is.
-    pub(crate) fn patience(&self) -> &Patience {
+    pub fn patience(&self) -> &Patience {
         &self.shared.options.patience
     }
 
@@ -258,7 +296,7 @@ impl Client {
         let mut request = request.clone();
         for _ in 0..=REDIRECTS_MAX {
             let response = self.exchange(&request)?;
-            let Some(target) = redirect::target(&response.url, response.status, &response.headers)? else {
+            let Some(target) = redirect::target(&response, request.downgrade)? else {
                 return Ok(response);
             };
             if redirect::changes_host(&request.url, &target) {
@@ -287,11 +325,13 @@ impl Client {
         let patience = self.shared.options.patience.clone();
         let (sender, receiver) = std::sync::mpsc::sync_channel(1);
         runtime.spawn({
-            let host = host.clone();
+            let (host, aborted) = (host.clone(), self.shared.aborted.subscribe());
             async move {
-                let answer = transport.send(outgoing, &host, patience.answer).await;
+                let answer =
+                    unless_aborted(aborted.clone(), transport.send(outgoing, &host, patience.answer));
+                let answer = answer.await.unwrap_or(Err(HttpError::Aborted));
                 // Nobody listens any more if the caller's thread is gone; then the answer is not needed.
-                let _ = sender.send(answer.map(|answer| open(answer, &host, patience.idle)));
+                let _ = sender.send(answer.map(|answer| open(answer, &host, patience.idle, aborted)));
             }
         });
         let stopped = |_| HttpError::Broken { host, problem: "the connection's thread stopped".to_owned() };
@@ -325,9 +365,28 @@ fn start(options: &Options) -> Result<Engine, HttpError> {
 }
 
 /// Splits an answer; must be called on the runtime, where the body is pumped.
-fn open(answer: hyper::Response<Incoming>, host: &str, idle: Duration) -> (StatusCode, HeaderMap, Body) {
+fn open(
+    answer: hyper::Response<Incoming>,
+    host: &str,
+    idle: Duration,
+    aborted: Aborted,
+) -> (StatusCode, HeaderMap, Body) {
     let (head, content) = answer.into_parts();
-    (head.status, head.headers, Body::pump(content, host.to_owned(), idle))
+    (head.status, head.headers, Body::pump(content, host.to_owned(), idle, aborted))
+}
+
+/// Tells whether everything is to end.
+type Aborted = watch::Receiver<bool>;
+
+/// What a future yields; nothing once everything is to end.
+async fn unless_aborted<T>(mut aborted: Aborted, work: impl Future<Output = T>) -> Option<T> {
+    let (mut work, mut asked) = (pin!(work), pin!(aborted.wait_for(|asked| *asked)));
+    poll_fn(move |cx| match work.as_mut().poll(cx) {
+        Poll::Ready(value) => Poll::Ready(Some(value)),
+        // A client that is gone asks nothing any more.
+        Poll::Pending => asked.as_mut().poll(cx).map(|_| None),
+    })
+    .await
 }
 
 /// How long to wait before asking again, if the status says that it may help.

@@ -1,21 +1,21 @@
 //! Addresses, and where an answer sends the client next.
 
-use hyper::header::{HeaderMap, LOCATION};
+use hyper::Uri;
+use hyper::header::LOCATION;
 use hyper::http::uri::{Authority, PathAndQuery, Scheme};
-use hyper::{StatusCode, Uri};
 
-use super::HttpError;
+use super::{HttpError, Response};
 
 /// Reads an absolute `http` or `https` address.
 pub(super) fn parse(text: &str) -> Result<Uri, HttpError> {
     let wrong =
         |url: &str, problem: &str| HttpError::Url { url: url.to_owned(), problem: problem.to_owned() };
-    let url: Uri = text.parse().map_err(|_| wrong(text, "not a URL"))?;
+    let url: Uri = sendable(text).parse().map_err(|_| wrong(text, "not a URL"))?;
     let Some(authority) = url.authority().filter(|authority| !authority.host().is_empty()) else {
         return Err(wrong(text, "it names no host"));
     };
     if let Some((_, host)) = authority.as_str().rsplit_once('@') {
-        return Err(wrong(host, "it carries a user name, which is not supported"));
+        return Err(wrong(host, "it carries a user name, which no redirect may"));
     }
     if !matches!(url.scheme_str(), Some("http" | "https")) {
         return Err(wrong(text, "its scheme is neither http nor https"));
@@ -23,17 +23,32 @@ pub(super) fn parse(text: &str) -> Result<Uri, HttpError> {
     Ok(url)
 }
 
+/// The address as it is sent: without its fragment, and with characters that a request cannot hold escaped (RFC 3986
+/// section 2.1), as browsers and curl do.
+fn sendable(text: &str) -> String {
+    let text = text.split('#').next().unwrap_or_default();
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'!'..=b'~' if !b"\"<>\\^`{|}".contains(&byte) => out.push(char::from(byte)),
+            byte => out.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    out
+}
+
 /// The address an answer sends to, if it does.
-pub(super) fn target(from: &Uri, status: StatusCode, headers: &HeaderMap) -> Result<Option<Uri>, HttpError> {
-    if !matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308) {
+pub(super) fn target(response: &Response, downgrade: bool) -> Result<Option<Uri>, HttpError> {
+    let from = &response.url;
+    if !matches!(response.status(), 301 | 302 | 303 | 307 | 308) {
         return Ok(None);
     }
-    let Some(location) = headers.get(LOCATION) else { return Ok(None) };
+    let Some(location) = response.headers.get(LOCATION) else { return Ok(None) };
     let wrong = |problem: &str| HttpError::Url { url: from.to_string(), problem: problem.to_owned() };
     let location = location.to_str().map_err(|_| wrong("it redirects to something that is no URL"))?;
     let target = join(from, location).ok_or_else(|| wrong("it redirects to something that is no URL"))?;
     let target = parse(&target)?;
-    if from.scheme() == Some(&Scheme::HTTPS) && target.scheme() == Some(&Scheme::HTTP) {
+    if !downgrade && from.scheme() == Some(&Scheme::HTTPS) && target.scheme() == Some(&Scheme::HTTP) {
         return Err(wrong(&format!("it redirects from https to plain http (`{}`)", super::host_of(&target))));
     }
     Ok(Some(target))

@@ -9,7 +9,7 @@ use hyper::body::Incoming;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use super::HttpError;
+use super::{Aborted, HttpError, unless_aborted};
 
 /// Pieces that may wait for a slow reader; hyper hands out at most some hundred KiB in one.
 const QUEUE: usize = 8;
@@ -33,9 +33,15 @@ enum Piece {
 
 impl Body {
     /// Starts fetching on the current runtime.
-    pub(super) fn pump(content: Incoming, host: String, idle: Duration) -> Self {
+    pub(super) fn pump(content: Incoming, host: String, idle: Duration, aborted: Aborted) -> Self {
         let (sender, pieces) = mpsc::channel(QUEUE);
-        tokio::spawn(fetch(content, host.clone(), idle, sender));
+        let fetched = fetch(content, host.clone(), idle, sender.clone());
+        tokio::spawn(async move {
+            if unless_aborted(aborted, fetched).await.is_none() {
+                // A reader that is gone, or that has enough to read, learns nothing from it.
+                let _ = sender.try_send(Piece::Failed(HttpError::Aborted));
+            }
+        });
         Self { pieces, piece: Bytes::new(), ended: false, host }
     }
 

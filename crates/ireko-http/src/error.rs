@@ -5,6 +5,8 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ireko_report::Blame;
+
 use crate::dns::LookupError;
 
 /// What kept a connection from being made.
@@ -70,6 +72,26 @@ pub enum HttpError {
         /// How long.
         patience: Duration,
     },
+    /// The server has no such document, or does not give it.
+    #[error("`{host}` answered {status} {reason}")]
+    Status {
+        /// Which server.
+        host: String,
+        /// The code.
+        status: u16,
+        /// Its usual words.
+        reason: &'static str,
+    },
+    /// What arrived could not be kept.
+    #[error("cannot write what arrives")]
+    Write {
+        /// What the system said.
+        #[source]
+        cause: io::Error,
+    },
+    /// Somebody asked to stop.
+    #[error("interrupted")]
+    Aborted,
     /// A connection broke.
     #[error("connection to `{host}` broke: {problem}")]
     Broken {
@@ -84,7 +106,12 @@ impl HttpError {
     /// Whether the same request may succeed in a moment.
     pub fn retryable(&self) -> bool {
         match self {
-            Self::Url { .. } | Self::Certificates { .. } | Self::Start { .. } => false,
+            Self::Url { .. }
+            | Self::Certificates { .. }
+            | Self::Start { .. }
+            | Self::Status { .. }
+            | Self::Write { .. }
+            | Self::Aborted => false,
             Self::Connect { trouble, .. } => matches!(trouble, Trouble::NameServer | Trouble::Network),
             Self::Timeout { .. } | Self::Broken { .. } => true,
         }
@@ -115,7 +142,28 @@ impl HttpError {
                 Trouble::Network => "check the network",
             }),
             Self::Timeout { .. } | Self::Broken { .. } => Some("try again; check the network if it stays so"),
-            Self::Url { .. } | Self::Certificates { .. } | Self::Start { .. } => None,
+            Self::Status { status, .. } => match status {
+                401 | 403 => Some("credentials are missing or wrong"),
+                404 | 410 => Some("check the spelling of the URL"),
+                408 | 429 | 500..=599 => Some("try again later"),
+                _ => None,
+            },
+            Self::Url { .. }
+            | Self::Certificates { .. }
+            | Self::Start { .. }
+            | Self::Write { .. }
+            | Self::Aborted => None,
+        }
+    }
+
+    /// Whose fault it is.
+    pub fn blame(&self) -> Blame {
+        match self {
+            Self::Url { .. } | Self::Certificates { .. } | Self::Status { status: 400..=499, .. } => {
+                Blame::User
+            }
+            Self::Aborted => Blame::Interrupted,
+            _ => Blame::Environment,
         }
     }
 

@@ -1,0 +1,180 @@
+//! ADD of URLs: names, modes, times, revalidation, checksums, what servers do wrong, and logins that stay secret.
+
+use crate::support::Place;
+use ireko_testkit::{Answer, Received, Server, TarStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// A server of one file at `/dir/file`, whose content and tag follow a number that the test can raise.
+fn versioned() -> (Server, Arc<AtomicUsize>) {
+    let version = Arc::new(AtomicUsize::new(1));
+    let now = Arc::clone(&version);
+    let server = Server::start(move |request: &Received| {
+        let version = now.load(Ordering::SeqCst);
+        let tag = format!("\"{version}\"");
+        match request.header("if-none-match") {
+            Some(known) if known == tag => Answer::status(304).header("ETag", &tag),
+            _ => Answer::ok(format!("version {version}\n"))
+                .header("ETag", &tag)
+                .header("Last-Modified", "Wed, 21 Oct 2015 07:28:00 GMT"),
+        }
+    });
+    (server, version)
+}
+
+#[test]
+fn a_file_has_the_mode_time_and_name_that_buildkit_gives_it() {
+    let Some(place) = Place::with_base() else { return };
+    let (server, _) = versioned();
+    let url = server.url("/dir/a%20file.txt?x=1#y");
+    place.built(&format!(
+        "FROM base\nADD {url} /plain\nADD {url} /dir/\nADD --chmod=755 --chown=app:extra {url} /owned\n\
+         ADD {} /dir/\nWORKDIR /dir\nADD {url} .\n",
+        server.url("/")
+    ));
+    let list = place.inside("stat -c '%a %u:%g %Y %n' /plain /owned /dir/*; cat /plain");
+    assert_eq!(
+        list,
+        "600 0:0 1445412480 /plain\n755 1000:1001 1445412480 /owned\n600 0:0 1445412480 /dir/__unnamed__\n\
+         600 0:0 1445412480 /dir/a file.txt\nversion 1\n"
+    );
+    assert_eq!(server.count("/dir/a%20file.txt"), 1, "one file is fetched once a build");
+}
+
+#[test]
+fn an_unchanged_file_is_neither_sent_nor_copied_again() {
+    let Some(place) = Place::with_base() else { return };
+    let (server, version) = versioned();
+    let text = format!("FROM base\nADD {} /f\nRUN cat /f > /g\n", server.url("/f"));
+    place.built(&text);
+    let first = place.id("app");
+    let again = place.built(&text);
+    assert_eq!(again.ran(), Vec::<String>::new(), "{}", again.stderr);
+    assert_eq!(place.id("app"), first);
+    assert_eq!(server.received().len(), 2);
+    version.store(2, Ordering::SeqCst);
+    place.built(&text);
+    assert_eq!(place.inside("cat /g"), "version 2\n");
+    // Back again: everything is known.
+    version.store(1, Ordering::SeqCst);
+    let back = place.built(&text);
+    assert_eq!((back.ran(), place.id("app")), (Vec::new(), first.clone()), "{}", back.stderr);
+    // What is known of the URL without what it gave: it is fetched again, whole.
+    place.ireko(&["cache", "prune", "-f"]).ok();
+    place.ireko(&["rmi", "app"]).ok();
+    place.built(&text);
+    assert_eq!(place.inside("cat /g"), "version 1\n");
+    place.sound();
+}
+
+#[test]
+fn a_checksum_is_kept_and_spares_the_request() {
+    let Some(place) = Place::with_base() else { return };
+    let (server, version) = versioned();
+    let sum = ireko_oci::Digest::of(b"version 1\n");
+    let text = format!("FROM base\nADD --checksum={sum} {} /f\n", server.url("/f"));
+    place.built(&text);
+    place.built(&text);
+    assert_eq!(server.received().len(), 1, "the checksum says which file it is");
+    version.store(2, Ordering::SeqCst);
+    place.built(&text);
+    place.dockerfile(&text);
+    let found = ireko_oci::Digest::of(b"version 2\n").to_string();
+    place.build(&["--no-cache"]).fails(2, &["--checksum", &sum.to_string(), &found, "Dockerfile:2"]);
+    place.sound();
+    let other = "sha512:2d2ee7d8e9a1d8aff6b8bd1aa6ea4ba0d8f8ac0a8a51ea0e9f9c2a2e0a3dc8b63e0c80cc2f5b9f1d\
+                 d1a7d1b53bbd0d1bf20aa7ff3ae7e2b5b9d6b1ab4b5a9d0";
+    place.dockerfile(&text.replace(&sum.to_string(), other));
+    place.build(&[]).fails(2, &["wrong number of digits"]);
+}
+
+#[test]
+fn archives_from_elsewhere_are_unpacked_only_on_demand() {
+    let Some(place) = Place::with_base() else { return };
+    let tar = TarStream::new().file("in/side", b"x").bytes();
+    let server = Server::start(move |_: &Received| Answer::ok(tar.clone()));
+    let url = server.url("/t.tar");
+    std::fs::write(place.context().join("own.tar"), TarStream::new().file("own", b"y").bytes())
+        .expect("a file");
+    place.built(&format!(
+        "FROM base\nADD own.tar {url} /mixed/\nADD --unpack {url} /out/\nADD --unpack=false own.tar /kept/\n"
+    ));
+    let list = place.inside("cd / && find mixed out kept -type f | sort");
+    assert_eq!(list, "kept/own.tar\nmixed/own\nmixed/t.tar\nout/in/side\n");
+}
+
+#[test]
+fn servers_that_fail() {
+    let Some(place) = Place::with_base() else { return };
+    let tried = AtomicUsize::new(0);
+    let server = Server::start(move |request: &Received| match request.path.as_str() {
+        "/gone" => Answer::status(404),
+        "/private" => Answer::status(401),
+        "/loop" => Answer::status(302).header("Location", "/loop"),
+        "/moved" => Answer::status(301).header("Location", "/there"),
+        "/there" => Answer::ok("moved"),
+        "/cut" if tried.fetch_add(1, Ordering::SeqCst) == 0 => Answer::ok("whole").cut_after(2),
+        "/cut" => Answer::ok("whole"),
+        _ => Answer::ok("short").cut_after(2),
+    });
+    place.built(&format!("FROM base\nADD {} {} /d/\n", server.url("/moved"), server.url("/cut")));
+    assert_eq!(place.inside("cat /d/moved /d/cut"), "movedwhole");
+    for (path, code, says) in [
+        ("/gone", 2, &["404", "check the spelling"] as &[&str]),
+        ("/private", 2, &["401", "--secret id=HTTP_AUTH_TOKEN_127.0.0.1"]),
+        ("/loop", 2, &["redirects"]),
+        ("/short", 3, &["broke: "]),
+    ] {
+        let url = server.url(path);
+        place.dockerfile(&format!("FROM base\nRUN true\nADD {url} /x\n"));
+        let said = place.build(&[]).fails(code, &["Dockerfile:3", &format!("cannot fetch `{url}`")]);
+        for text in says {
+            assert!(said.stderr.contains(text), "`{text}` is not in:\n{}", said.stderr);
+        }
+    }
+    place.dockerfile("FROM base\nADD http://127.0.0.1:1/x /x\n");
+    place.build(&[]).fails(3, &["Dockerfile:2", "127.0.0.1:1", "check that the server runs"]);
+    place.sound();
+}
+
+#[test]
+fn logins_come_from_secrets_and_stay_there() {
+    let Some(place) = Place::with_base() else { return };
+    let server = Server::start(|request: &Received| match request.header("authorization") {
+        Some("Bearer s3cr3t-token" | "Basic bWU6czNjcjN0LXRva2Vu") => Answer::ok("private"),
+        _ => Answer::status(401),
+    });
+    let secret = place.path("token");
+    std::fs::write(&secret, "s3cr3t-token\n").expect("a file");
+    let secret = format!("id=HTTP_AUTH_TOKEN_127.0.0.1,src={}", secret.display());
+    place.dockerfile(&format!("FROM base\nADD {} /f\n", server.url("/f")));
+    place.build(&["--secret", &secret]).ok();
+    assert_eq!(place.inside("cat /f"), "private");
+    // A login in the URL itself: the Dockerfile has it, nothing else gets it.
+    let url = server.url("/g").replace("http://", "http://me:s3cr3t-token@");
+    let said = place.built(&format!("FROM base\nADD {url} /f\nRUN true\n"));
+    assert!(!said.stderr.contains("s3cr3t"), "{}", said.stderr);
+    assert!(!place.ireko(&["history", "--no-trunc", "app"]).ok().stdout.contains("s3cr3t"));
+    let found = std::process::Command::new("grep").args(["-rl", "s3cr3t"]).arg(place.store()).output();
+    assert_eq!(String::from_utf8_lossy(&found.expect("grep runs").stdout), "");
+}
+
+#[test]
+fn ctrl_c_leaves_a_stalled_server() {
+    let Some(place) = Place::with_base() else { return };
+    let server = Server::start(|_: &Received| {
+        std::thread::sleep(std::time::Duration::from_secs(50));
+        Answer::ok("late")
+    });
+    place.dockerfile(&format!("FROM base\nADD {} /f\n", server.url("/f")));
+    let mut child = place.command(&["build", "-q", "context"]).spawn().expect("it starts");
+    while server.received().is_empty() {
+        std::thread::yield_now();
+    }
+    let pid = rustix::process::Pid::from_child(&child);
+    let began = std::time::Instant::now();
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("it is there");
+    assert_eq!(child.wait().expect("it ends").code(), Some(130));
+    assert!(began.elapsed().as_secs() < 20);
+    place.sound();
+}
