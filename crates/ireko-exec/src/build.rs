@@ -53,6 +53,8 @@ pub struct Surroundings {
     pub http: ireko_http::Client,
     /// Secrets by id.
     pub secrets: Secrets,
+    /// SSH agents by id.
+    pub agents: crate::ssh::Agents,
     /// How RUN steps are confined on this machine.
     pub sandbox: crate::run::SandboxSettings,
     /// How steps are shown their trees.

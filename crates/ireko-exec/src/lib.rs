@@ -30,6 +30,7 @@ mod secrets;
 mod selection;
 mod snapshotter;
 mod source;
+mod ssh;
 #[cfg(test)]
 mod testing;
 mod tree;
@@ -47,4 +48,5 @@ pub use secrets::{SecretSource, Secrets};
 pub use selection::{Picked, pick_copy, pick_mount};
 pub use snapshotter::Snapshotter;
 pub use source::{Bytes, FileSource, Item, ItemKind};
+pub use ssh::Agents;
 pub use tree::TreeFiles;

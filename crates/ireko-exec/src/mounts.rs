@@ -7,6 +7,7 @@ use crate::perform::Performer;
 use crate::secrets::SecretValue;
 use crate::selection::Picked;
 use crate::snapshotter::Snapshotter;
+use crate::ssh::{Access, Relay};
 use ireko_graph::op::{FilesFrom, Mount as MountOp, MountKind, Run};
 use ireko_layer::{Follow, TreePath};
 use ireko_oci::GuestPath;
@@ -22,6 +23,9 @@ use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+/// Where ssh finds its agent.
+const SSH_VARIABLE: &str = "SSH_AUTH_SOCK";
+
 /// Mounts that are ready, and what has to outlive the step.
 pub(crate) struct Mounted {
     mounts: Vec<Mount>,
@@ -33,6 +37,8 @@ pub(crate) struct Mounted {
     _caches: Vec<CacheMount>,
     /// File systems mounted in this process's own namespace, taken away when the step is over.
     _attached: Vec<mount::Mounted>,
+    /// Sockets of agents, closed when the step is over.
+    _relays: Vec<Relay>,
 }
 
 impl Mounted {
@@ -65,6 +71,8 @@ struct Preparing<'p, 'a> {
     /// Files are shown with their sources' present times.
     fresh: bool,
     scratch: &'p Path,
+    /// The Dockerfile itself says where ssh finds an agent.
+    own_agent: bool,
     /// A file system in memory, for what must never be on disk.
     memory: Option<PathBuf>,
     /// The directories of the cache mounts, by their position.
@@ -98,11 +106,13 @@ pub(crate) fn prepare(
         watched: Vec::new(),
         _caches: Vec::new(),
         _attached: Vec::new(),
+        _relays: Vec::new(),
     };
     let mut preparing = Preparing {
         performer,
         job,
         fresh: freshness::matters(run),
+        own_agent: run.env.iter().any(|(name, _)| name == SSH_VARIABLE),
         scratch,
         memory: None,
         caches: BTreeMap::new(),
@@ -164,9 +174,7 @@ impl Preparing<'_, '_> {
                     .map_err(|error| disk(&file, error))?;
                 self.add(MountSource::Bind(file), &op.target, true);
             }
-            MountKind::Ssh { .. } => {
-                return Err(Fault::failed(Blame::User, "`--mount=type=ssh` is not supported yet"));
-            }
+            MountKind::Ssh { .. } => self.agent(at, op)?,
         }
         Ok(())
     }
@@ -337,6 +345,32 @@ impl Preparing<'_, '_> {
             self.add(MountSource::Bind(path), &op.target, true);
         }
         self.done.secrets.push(value);
+        Ok(())
+    }
+
+    fn agent(&mut self, at: usize, op: &MountOp) -> Result<(), Fault> {
+        let MountKind::Ssh { id, required, mode, uid, gid } = &op.kind else {
+            return Err(Fault::failed(Blame::Bug, "a mount of an agent was expected"));
+        };
+        // ssh looks for the first one, whether it is there or not, unless the Dockerfile says where to look.
+        let told = self.own_agent || self.done.variables.iter().any(|(name, _)| name == SSH_VARIABLE);
+        if !told {
+            self.done.variables.push((SSH_VARIABLE.into(), op.target.as_str().into()));
+        }
+        let Some(agent) = self.performer.surroundings().agents.0.get(id) else {
+            if *required {
+                let message = format!("ssh agent `{id}` is required, and the build has none of that name");
+                return Err(Fault::failed(Blame::User, message).hint(format!("give --ssh {id}")));
+            }
+            return Ok(());
+        };
+        let access = Access { mode: *mode, uid: *uid, gid: *gid };
+        let relay = Relay::start(agent, self.scratch, &format!("ssh-{at}"), &access).map_err(|error| {
+            let message = format!("ssh agent `{id}` cannot be used at `{}`", agent.display());
+            Fault::of(Blame::Environment, &error).named(message).hint("check that the agent runs, and --ssh")
+        })?;
+        self.add(MountSource::Bind(relay.path().to_owned()), &op.target, false);
+        self.done._relays.push(relay);
         Ok(())
     }
 

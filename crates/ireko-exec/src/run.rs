@@ -159,11 +159,21 @@ fn sandbox_of(
         }
     }
     sandbox.mounts = files.mounts();
+    if run.security == Security::Insecure {
+        sandbox.mounts.extend(own_devices());
+    }
     // Parents before what is mounted inside them, whatever the order of the flags.
     let mut mounts = mounted.mounts().to_vec();
     mounts.sort_by(|a, b| a.target.cmp(&b.target));
     sandbox.mounts.extend(mounts);
     Ok(sandbox)
+}
+
+/// Devices of this machine that a step without confinement finds, as BuildKit gives them.
+fn own_devices() -> impl Iterator<Item = sandbox::Mount> {
+    let loops = (0..8).map(|number| format!("/dev/loop{number}"));
+    let all = ["/dev/fuse".to_owned(), "/dev/loop-control".to_owned()].into_iter().chain(loops);
+    all.filter(|device| Path::new(device).exists()).map(|device| sandbox::Mount::bind(&device, &device))
 }
 
 /// The step's variables: the Dockerfile's, then what only this run knows.

@@ -100,6 +100,8 @@ pub struct StepSettings {
     pub shm_size: Option<u64>,
     /// Resource limits: name, soft, hard.
     pub ulimits: Vec<(String, i64, i64)>,
+    /// `RUN --security=insecure` may be used.
+    pub allow_insecure: bool,
 }
 
 impl Default for StepSettings {
@@ -110,6 +112,7 @@ impl Default for StepSettings {
             extra_hosts: Vec::new(),
             shm_size: None,
             ulimits: Vec::new(),
+            allow_insecure: false,
         }
     }
 }

@@ -15,13 +15,16 @@ use ireko_report::Span;
 /// Where secrets are.
 const SECRETS: &str = "/run/secrets";
 
+/// Where sockets of agents are, but for their number.
+const AGENTS: &str = "/run/buildkit/ssh_agent.";
+
 /// Where a script of a heredoc is laid.
 const PIPES: &str = "/dev/pipes";
 
 impl Build<'_> {
     /// RUN.
     pub(crate) fn run(&mut self, state: &mut State, at: &Position<'_>, run: &Run) -> Result<(), Fault> {
-        refuse(at, run)?;
+        self.refuse(at, run)?;
         let (argv, script) = command(state, run);
         if argv.is_empty() {
             let span = at.step.at(at.step.instruction.at.span);
@@ -31,7 +34,7 @@ impl Build<'_> {
         let mut mounts = Vec::from_iter(script);
         let mut reads = Vec::new();
         for word in &run.mounts {
-            let (mount, read) = self.mount(state, at, word, &mut inputs)?;
+            let (mount, read) = self.mount(state, at, (word, &mounts), &mut inputs)?;
             mounts.push(mount);
             reads.extend(read);
         }
@@ -46,7 +49,10 @@ impl Build<'_> {
             cwd: state.cwd.clone(),
             user: state.image.config.user.clone(),
             network: self.network(at, run)?,
-            security: Security::Sandbox,
+            security: match run.security.as_ref().map(|word| word.value.as_str()) {
+                Some("insecure") => Security::Insecure,
+                _ => Security::Sandbox,
+            },
             mounts,
             hostname: settings.hostname.clone().or(sandbox_name),
             extra_hosts: settings.extra_hosts.clone(),
@@ -97,12 +103,35 @@ impl Build<'_> {
         }
     }
 
-    /// One mount, and what it reads of a context.
+    /// Refuses what cannot be done, or was not allowed.
+    fn refuse(&self, at: &Position<'_>, run: &Run) -> Result<(), Fault> {
+        if let Some(device) = run.devices.first() {
+            return Err(unsupported("`RUN --device`", at.step.at(device.span)));
+        }
+        let Some(word) = &run.security else { return Ok(()) };
+        let span = at.step.at(word.span);
+        match word.value.as_str() {
+            "" | "sandbox" => Ok(()),
+            "insecure" if self.input.settings.allow_insecure => Ok(()),
+            "insecure" => {
+                let message = "`RUN --security=insecure` was not allowed: it gives the step every capability";
+                let mut fault = fault("not-allowed", message, span);
+                fault.hint = Some("if that is meant, give `--allow security.insecure`".to_owned());
+                Err(fault)
+            }
+            other => {
+                let message = format!("`{other}` is no security mode: it is sandbox or insecure");
+                Err(fault("bad-security", message, span))
+            }
+        }
+    }
+
+    /// One mount, and what it reads of a context; `before` are those that stand before it.
     fn mount(
         &mut self,
         state: &State,
         at: &Position<'_>,
-        word: &Word,
+        (word, before): (&Word, &[Mount]),
         inputs: &mut Vec<NodeId>,
     ) -> Result<(Mount, Option<(String, String)>), Fault> {
         let span = at.step.at(word.span);
@@ -122,7 +151,13 @@ impl Build<'_> {
             }
             _ => None,
         };
-        let target = state.path(&read.target, span)?;
+        let target = match (read.kind, read.target.as_str()) {
+            (Kind::Ssh, "") => {
+                let path = format!("{AGENTS}{}", before.iter().filter(|mount| is_agent(mount)).count());
+                GuestPath::root().join(&path).map_err(|error| wrong(error.to_string()))?
+            }
+            (_, target) => state.path(target, span)?,
+        };
         let number = |value: Option<u32>, default: u32| value.unwrap_or(default);
         let (uid, gid) = (number(read.uid, 0), number(read.gid, 0));
         let kind = match read.kind {
@@ -149,7 +184,13 @@ impl Build<'_> {
                 let kind = MountKind::Secret { id, required, mode, uid, gid, env, file: file.is_some() };
                 return Ok((Mount { target, kind }, None));
             }
-            Kind::Ssh => return Err(unsupported("a mount of type ssh", span)),
+            Kind::Ssh => MountKind::Ssh {
+                id: read.id.clone().filter(|id| !id.is_empty()).unwrap_or_else(|| "default".to_owned()),
+                required: read.required,
+                mode: number(read.mode, 0o600),
+                uid,
+                gid,
+            },
         };
         if target.is_root() {
             return Err(wrong("its target is `/`".to_owned()));
@@ -187,21 +228,8 @@ impl Build<'_> {
     }
 }
 
-/// Refuses what cannot be done yet.
-fn refuse(at: &Position<'_>, run: &Run) -> Result<(), Fault> {
-    if let Some(device) = run.devices.first() {
-        return Err(unsupported("`RUN --device`", at.step.at(device.span)));
-    }
-    let Some(word) = &run.security else { return Ok(()) };
-    let span = at.step.at(word.span);
-    match word.value.as_str() {
-        "" | "sandbox" => Ok(()),
-        "insecure" => Err(unsupported("`RUN --security=insecure`", span)),
-        other => {
-            let message = format!("`{other}` is no security mode: it is sandbox or insecure");
-            Err(fault("bad-security", message, span))
-        }
-    }
+fn is_agent(mount: &Mount) -> bool {
+    matches!(mount.kind, MountKind::Ssh { .. })
 }
 
 /// What is run, and the script that has to be there for it.

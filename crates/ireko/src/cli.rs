@@ -167,6 +167,12 @@ pub(crate) struct BuildArgs {
     /// A secret for `RUN --mount=type=secret`: `id=NAME[,src=FILE|,env=VARIABLE]`.
     #[arg(long, value_name = "SECRET")]
     pub(crate) secret: Vec<String>,
+    /// An ssh agent for `RUN --mount=type=ssh` and git: `default` (yours), `id=SOCKET` or `id=KEYFILE[,KEYFILE]`.
+    #[arg(long, value_name = "AGENT")]
+    pub(crate) ssh: Vec<String>,
+    /// What the Dockerfile may ask for: `security.insecure` (steps without confinement), `network.host`, `device`.
+    #[arg(long, value_name = "WHAT", value_delimiter = ',')]
+    pub(crate) allow: Vec<String>,
     /// Run every step, whatever the cache holds.
     #[arg(long)]
     pub(crate) no_cache: bool,
@@ -226,8 +232,6 @@ pub(crate) struct BuildArgs {
 /// Flags of `docker buildx build` that are known and do not work yet: each stops the build by name.
 #[derive(Debug, Args)]
 pub(crate) struct LaterArgs {
-    #[arg(long, hide = true, value_name = "ENTITLEMENT")]
-    pub(crate) allow: Vec<String>,
     #[arg(long, hide = true)]
     pub(crate) annotation: Vec<String>,
     #[arg(long, hide = true)]
@@ -272,8 +276,6 @@ pub(crate) struct LaterArgs {
     pub(crate) security_opt: Vec<String>,
     #[arg(long, hide = true)]
     pub(crate) squash: bool,
-    #[arg(long, hide = true)]
-    pub(crate) ssh: Vec<String>,
 }
 
 /// Flags of `run`.

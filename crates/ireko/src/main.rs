@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod advice;
+mod agents;
 mod ahead;
 mod arguments;
 mod bases;

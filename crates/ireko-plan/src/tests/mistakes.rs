@@ -156,16 +156,10 @@ fn what_is_not_done_yet_is_said() {
     check(
         "FROM busybox\nRUN --security=insecure x\n",
         expect![[r#"
-        asked docker.io/library/busybox:latest
-        2: `insecure` `RUN --security=insecure` is not supported yet (not-supported)
-    "#]],
-    );
-    check(
-        "FROM busybox\nRUN --mount=type=ssh x\n",
-        expect![[r#"
-        asked docker.io/library/busybox:latest
-        2: `type=ssh` a mount of type ssh is not supported yet (not-supported)
-    "#]],
+            asked docker.io/library/busybox:latest
+            2: `insecure` `RUN --security=insecure` was not allowed: it gives the step every capability (not-allowed)
+              hint: if that is meant, give `--allow security.insecure`
+        "#]],
     );
     check(
         "FROM busybox\nRUN --device=vendor/gpu x\n",

@@ -1,5 +1,6 @@
 //! `ireko build`: read, parse, settle, solve, assemble, export.
 
+use crate::agents;
 use crate::ahead::Ahead;
 use crate::arguments::{self, Form, Output, SecretSource};
 use crate::cli::{BuildArgs, Global, Progress};
@@ -92,12 +93,14 @@ fn build(
         return Err(Failure::user("the Dockerfile has no stage to build"));
     };
     let place = source.context.place();
+    let agents = agents::start(&wishes.agents, scratch.path())?;
     let mut surroundings = Surroundings {
         store: Arc::clone(&store),
         contexts: contexts(&source, &store, cancel)?,
         bases: Arc::new(crate::bases::Bases(Arc::clone(&images))),
         http,
         secrets: wishes.secrets.clone(),
+        agents: agents.agents.clone(),
         sandbox: SandboxSettings { resolv_conf: crate::bases::resolv_conf() },
         snapshotter: session.snapshotter(&store)?,
         sink: Arc::clone(&sink),
@@ -156,6 +159,7 @@ struct Wishes {
     build_args: Vec<(String, Option<String>)>,
     platform: Platform,
     secrets: Secrets,
+    agents: Vec<agents::Wish>,
     settings: StepSettings,
 }
 
@@ -191,6 +195,11 @@ impl Wishes {
             build_args,
             platform: settle::platform(&args.source.platform, environment)?,
             secrets: secrets(args, environment)?,
+            agents: args
+                .ssh
+                .iter()
+                .map(|text| agents::Wish::parse(text, environment))
+                .collect::<Result<_, _>>()?,
             settings: settings(args)?,
         })
     }
@@ -241,13 +250,13 @@ fn settings(args: &BuildArgs) -> Result<StepSettings, Failure> {
         extra_hosts: args.add_host.iter().map(|text| arguments::host(text)).collect::<Result<_, _>>()?,
         shm_size: args.shm_size.as_ref().map(size).transpose()?,
         ulimits: args.ulimit.iter().map(|text| arguments::ulimit(text)).collect::<Result<_, _>>()?,
+        allow_insecure: agents::allowed(&args.allow)?,
     })
 }
 
 fn refuse_what_does_not_work_yet(args: &BuildArgs) -> Result<(), Failure> {
     let later = &args.later;
     let asked = [
-        ("--allow", !later.allow.is_empty()),
         ("--annotation", !later.annotation.is_empty()),
         ("--attest", !later.attest.is_empty()),
         ("--builder", later.builder.as_deref().is_some_and(|name| name != "default")),
@@ -270,7 +279,6 @@ fn refuse_what_does_not_work_yet(args: &BuildArgs) -> Result<(), Failure> {
         ("--sbom", later.sbom.as_deref().is_some_and(|value| value != "false")),
         ("--security-opt", !later.security_opt.is_empty()),
         ("--squash", later.squash),
-        ("--ssh", !later.ssh.is_empty()),
     ];
     match asked.iter().find(|(_, asked)| *asked) {
         Some((flag, _)) => {

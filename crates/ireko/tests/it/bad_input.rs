@@ -31,7 +31,6 @@ fn mistakes_in_the_dockerfile() {
     check(&place, "FROM base\nCOPY /etc/passwd /\n", 2, &["nothing outside it", "--build-context"]);
     check(&place, "FROM base\nCOPY hidden /\n", 2, &["hidden", "line 1"]);
     check(&place, "FROM nowhere.invalid/base\n", 3, &["nowhere.invalid"]);
-    check(&place, "FROM base\nRUN --mount=type=ssh true\n", 2, &["not supported yet", "Dockerfile:2"]);
 }
 
 #[test]

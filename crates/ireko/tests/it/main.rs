@@ -10,6 +10,7 @@
     reason = "a test program has a clock and an environment, and says why it skips"
 )]
 
+mod agents;
 mod bad_input;
 mod build;
 mod cache;
