@@ -43,6 +43,7 @@ pub use error::{BuildError, StepError};
 pub use files_error::FilesError;
 pub use makedir::make_dir;
 pub use passwd::{User, owner, user, user_in};
+pub use remote::{FetchError, Fetcher, FileFetched};
 pub use run::{ContainerFiles, DEFAULT_PATH, SandboxSettings};
 pub use secrets::{SecretSource, Secrets};
 pub use selection::{Picked, pick_copy, pick_mount};

@@ -1,26 +1,25 @@
 //! What a build names by URL: what it means now, and its bytes.
 
+mod file;
+
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use ireko_graph::op::{self, HttpSource};
 use ireko_graph::{NodeId, Op};
-use ireko_http::{Download, Downloaded, HttpError, Request, Validators};
+use ireko_http::Validators;
 use ireko_layer::{Change, ChangeKind, Data, Meta, Time, TreePath};
-use ireko_oci::{Algorithm, Digest, Fields, SelectionId};
+use ireko_oci::{Digest, Fields, SelectionId};
 use ireko_report::{Blame, Event};
 use ireko_store::Scratch;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256, Sha512};
 
 use crate::error::Fault;
 use crate::job::Job;
 use crate::perform::{Done, Performer};
-use crate::secrets::SecretValue;
+pub use file::{FetchError, Fetcher, FileFetched};
 
 /// What URLs were found to mean in this build, with the files that were fetched to learn it, until their steps want them.
 #[derive(Default)]
@@ -145,153 +144,28 @@ fn fetch(
     source: &HttpSource,
     known: Option<&str>,
 ) -> Result<Option<(FetchedFile, Validators)>, Fault> {
-    let shown = op::shown(&source.url);
-    let failed = |error: HttpError| fault(performer, source, &error).named(format!("cannot fetch `{shown}`"));
-    let request = request(performer, source)?.may_leave_tls(source.checksum.is_some());
     let scratch = performer.scratch()?;
     let path = scratch.path().join("file");
-    let file = File::create_new(&path).map_err(|cause| failed(HttpError::Write { cause }))?;
-    let algorithm = source.checksum.map_or(Algorithm::Sha256, |checksum| checksum.algorithm());
     let tell = |done, total| {
-        performer.emit(Event::Progress {
-            node: Some(node.0),
-            what: format!("fetching {shown}"),
-            done,
-            total,
-        });
+        let what = format!("fetching {}", op::shown(&source.url));
+        performer.emit(Event::Progress { node: Some(node.0), what, done, total });
     };
-    let mut taken = Taken::new(file, algorithm, &tell);
-    let validators =
-        match performer.surroundings().http.download(&request, known, &mut taken).map_err(failed)? {
-            Downloaded::Unchanged => return Ok(None),
-            Downloaded::Whole(validators) => validators,
-        };
-    taken.file.flush().map_err(|cause| failed(HttpError::Write { cause }))?;
-    let (size, digest) = (taken.size, taken.hash.finish());
-    if let Some(checksum) = source.checksum.filter(|checksum| *checksum != digest) {
-        let message =
-            format!("`{shown}` is not what `--checksum` says: it should be {checksum} and is {digest}");
-        let hint =
-            "if the new file is the wanted one, write its checksum; otherwise somebody changed it on the way";
-        return Err(Fault::failed(Blame::User, message).hint(hint));
-    }
-    let modified = validators.modified();
-    Ok(Some((FetchedFile { _scratch: scratch, path, size, digest, modified }, validators)))
+    let surroundings = performer.surroundings();
+    let fetcher = Fetcher { http: &surroundings.http, secrets: &surroundings.secrets, tell: &tell };
+    let fetched = fetcher.file(source, known, &path).map_err(|error| fault(performer, &error))?;
+    Ok(fetched.map(|FileFetched { size, digest, validators }| {
+        let modified = validators.modified();
+        (FetchedFile { _scratch: scratch, path, size, digest, modified }, validators)
+    }))
 }
 
-/// The request, with the login that a secret holds for its host.
-fn request(performer: &Performer<'_>, source: &HttpSource) -> Result<Request, Fault> {
-    let unusable = |error: HttpError| fault(performer, source, &error);
-    let request = Request::get(&source.url).map_err(unusable)?;
-    let host = request.host();
-    let host = host.rsplit_once(':').map_or(host.as_str(), |(name, _)| name);
-    for (prefix, scheme) in [("HTTP_AUTH_HEADER_", ""), ("HTTP_AUTH_TOKEN_", "Bearer ")] {
-        let id = format!("{prefix}{host}");
-        let secret = performer.surroundings().secrets.value(&id).map_err(|(path, error)| {
-            let message = format!("cannot read secret `{id}` from `{}`", path.display());
-            Fault::of(Blame::User, &error).named(message)
-        })?;
-        if let Some(SecretValue(value)) = secret {
-            let value = String::from_utf8_lossy(&value);
-            let wrong =
-                |_| Fault::failed(Blame::User, format!("secret `{id}` is no text that a header can hold"));
-            return request.header("authorization", &format!("{scheme}{}", value.trim())).map_err(wrong);
-        }
-    }
-    Ok(request)
-}
-
-fn fault(performer: &Performer<'_>, source: &HttpSource, error: &HttpError) -> Fault {
+fn fault(performer: &Performer<'_>, error: &FetchError) -> Fault {
     if performer.cancel().is_asked() {
         return Fault::Cancelled;
     }
     let fault = Fault::of(error.blame(), error);
-    let host = Request::get(&source.url).map(|request| request.host()).unwrap_or_default();
-    match error {
-        HttpError::Status { status: 401 | 403, .. } => fault.hint(format!(
-            "if it needs a token, give it as a secret: `--secret id=HTTP_AUTH_TOKEN_{},env=NAME`",
-            host.rsplit_once(':').map_or(host.as_str(), |(name, _)| name)
-        )),
-        error => match error.hint() {
-            Some(hint) => fault.hint(hint),
-            None => fault,
-        },
-    }
-}
-
-enum Hash {
-    Sha256(Sha256),
-    Sha512(Sha512),
-}
-
-impl Hash {
-    fn new(algorithm: Algorithm) -> Self {
-        match algorithm {
-            Algorithm::Sha256 => Self::Sha256(Sha256::new()),
-            Algorithm::Sha512 => Self::Sha512(Sha512::new()),
-        }
-    }
-
-    fn restart(&mut self) {
-        match self {
-            Self::Sha256(hash) => *hash = Sha256::new(),
-            Self::Sha512(hash) => *hash = Sha512::new(),
-        }
-    }
-
-    fn update(&mut self, bytes: &[u8]) {
-        match self {
-            Self::Sha256(hash) => hash.update(bytes),
-            Self::Sha512(hash) => hash.update(bytes),
-        }
-    }
-
-    fn finish(self) -> Digest {
-        match self {
-            Self::Sha256(hash) => Digest::from_sha256(hash.finalize().into()),
-            Self::Sha512(hash) => Digest::from_sha512(hash.finalize().into()),
-        }
-    }
-}
-
-/// Writes and hashes a file as it arrives.
-struct Taken<'a> {
-    file: BufWriter<File>,
-    size: u64,
-    length: Option<u64>,
-    hash: Hash,
-    told: u64,
-    tell: &'a dyn Fn(u64, Option<u64>),
-}
-
-impl<'a> Taken<'a> {
-    fn new(file: File, algorithm: Algorithm, tell: &'a dyn Fn(u64, Option<u64>)) -> Self {
-        let file = BufWriter::new(file);
-        Self { file, size: 0, length: None, hash: Hash::new(algorithm), told: 0, tell }
-    }
-}
-
-/// Progress is told once for so many bytes.
-const TOLD_EVERY: u64 = 4 << 20;
-
-impl Download for Taken<'_> {
-    fn begin(&mut self, length: Option<u64>) -> io::Result<()> {
-        self.file.flush()?;
-        self.file.get_ref().set_len(0)?;
-        io::Seek::rewind(&mut self.file)?;
-        self.hash.restart();
-        (self.size, self.told, self.length) = (0, 0, length);
-        Ok(())
-    }
-
-    fn take(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.file.write_all(bytes)?;
-        self.hash.update(bytes);
-        self.size += bytes.len() as u64;
-        if self.size - self.told >= TOLD_EVERY {
-            self.told = self.size;
-            (self.tell)(self.size, self.length);
-        }
-        Ok(())
+    match error.hint() {
+        Some(hint) => fault.hint(hint),
+        None => fault,
     }
 }

@@ -147,7 +147,12 @@ impl Request {
         Ok(self)
     }
 
-    /// Where it goes.
+    /// The name of the host it goes to.
+    pub fn host_name(&self) -> &str {
+        self.url.host().unwrap_or_default()
+    }
+
+    /// The host it goes to, with its port where one is given.
     pub fn host(&self) -> String {
         host_of(&self.url)
     }

@@ -151,15 +151,38 @@ impl Build<'_> {
                 Ok(State::on(fact.config.clone(), node, epoch))
             }
             Source::Directory(name) => {
-                let about = about(format!("FROM {name}"));
-                let mut state = State::scratch(&self.input.target_platform(), epoch);
-                state.node = Some(self.directory(name, about));
-                // The layer has an entry of its own, so that entries and layers keep in step.
-                state.image.history.push(History { created: epoch, ..History::default() });
-                state.base_history = 1;
-                Ok(state)
+                let node = self.directory(name, about(format!("FROM {name}")));
+                Ok(self.of_files(node, epoch))
+            }
+            Source::Fetched(op, name) => {
+                let node = self.source(op.clone(), about(format!("FROM {name}")), index);
+                Ok(self.of_files(node, epoch))
             }
         }
+    }
+
+    /// A stage on files that no image holds.
+    fn of_files(&self, node: NodeId, epoch: Option<Timestamp>) -> State {
+        let mut state = State::scratch(&self.input.target_platform(), epoch);
+        state.node = Some(node);
+        // The layer has an entry of its own, so that entries and layers keep in step.
+        state.image.history.push(History { created: epoch, ..History::default() });
+        state.base_history = 1;
+        state
+    }
+
+    /// What is fetched.
+    pub(crate) fn source(&mut self, op: Op, about: About, stage: usize) -> NodeId {
+        let no_cache = self.no_cache(stage);
+        self.plan.graph.add(Node { op, base: None, inputs: Vec::new(), about, no_cache })
+    }
+
+    /// Where files come from that come from the main context.
+    pub(crate) fn main_files(&mut self, inputs: &mut Vec<NodeId>, at: &Position<'_>) -> FilesFrom {
+        let Some(op) = &self.input.main else { return FilesFrom::Context(MAIN_CONTEXT.to_owned()) };
+        let about = self.about(at, "fetch context".to_owned());
+        let node = self.source(op.clone(), about, at.stage);
+        FilesFrom::Input(position_of(node, inputs))
     }
 
     /// The node of an image, and what is known of it.
@@ -226,6 +249,10 @@ impl Build<'_> {
         let node = match source {
             Source::Scratch => None,
             Source::Directory(name) => return Ok(FilesFrom::Context(name.clone())),
+            Source::Fetched(op, name) => {
+                let about = self.about(at, format!("fetch {name}"));
+                Some(self.source(op.clone(), about, at.stage))
+            }
             Source::Image(wanted) => {
                 let about =
                     About { text: format!("FROM {}", wanted.display), ..self.about(at, String::new()) };
@@ -243,11 +270,7 @@ impl Build<'_> {
             },
         };
         let Some(node) = node else { return Ok(FilesFrom::Empty) };
-        let position = inputs.iter().position(|input| *input == node);
-        Ok(FilesFrom::Input(position.unwrap_or_else(|| {
-            inputs.push(node);
-            inputs.len() - 1
-        })))
+        Ok(FilesFrom::Input(position_of(node, inputs)))
     }
 
     fn workdir(
@@ -319,4 +342,12 @@ impl Build<'_> {
             self.plan.reads.push(read);
         }
     }
+}
+
+/// Where a node stands among a node's inputs; it becomes one where it is none.
+pub(crate) fn position_of(node: NodeId, inputs: &mut Vec<NodeId>) -> usize {
+    inputs.iter().position(|input| *input == node).unwrap_or_else(|| {
+        inputs.push(node);
+        inputs.len() - 1
+    })
 }

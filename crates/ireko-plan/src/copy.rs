@@ -1,6 +1,6 @@
 //! COPY and ADD.
 
-use crate::build::{Build, MAIN_CONTEXT, Position};
+use crate::build::{Build, Position};
 use crate::fault::{Fault, Of, fault};
 use crate::fetch::{Elsewhere, Fetch, remote};
 use crate::output::ContextRead;
@@ -78,7 +78,7 @@ impl Build<'_> {
         }
         let mut inputs = Vec::new();
         let from = match &copy.from {
-            None => FilesFrom::Context(MAIN_CONTEXT.to_owned()),
+            None => self.main_files(&mut inputs, at),
             Some(word) => {
                 let span = at.step.at(word.span);
                 let source = self.stages.copy_source(&word.value, span)?;

@@ -1,9 +1,9 @@
 //! Sources of ADD that are not on this machine.
 
-use crate::build::{Build, Position};
+use crate::build::{Build, Position, position_of};
 use crate::fault::{Fault, fault, unsupported};
 use ireko_graph::op::{self, CopyItem, HttpSource};
-use ireko_graph::{Node, NodeId, Op};
+use ireko_graph::{NodeId, Op};
 use ireko_report::Span;
 use percent_encoding::percent_decode_str;
 
@@ -51,12 +51,8 @@ impl Build<'_> {
         let checksum = fetch.checksum.as_ref().map(parse).transpose()?;
         let (name, text) = (file_name(source), format!("fetch {}", op::shown(source)));
         let op = Op::Http(HttpSource { url: source.to_owned(), name: name.clone(), checksum });
-        let (about, no_cache) = (self.about(at, text), self.no_cache(at.stage));
-        let node = self.plan.graph.add(Node { op, base: None, inputs: Vec::new(), about, no_cache });
-        let input = inputs.iter().position(|input| *input == node).unwrap_or_else(|| {
-            inputs.push(node);
-            inputs.len() - 1
-        });
+        let node = self.source(op, self.about(at, text), at.stage);
+        let input = position_of(node, inputs);
         Ok(CopyItem::Fetched { input, name, unpack: fetch.unpack })
     }
 }

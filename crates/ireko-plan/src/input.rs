@@ -1,6 +1,7 @@
 //! What the planner is given: the Dockerfile and what was asked for on the command line.
 
 use ireko_dockerfile::Ast;
+use ireko_graph::Op;
 use ireko_graph::op::Network;
 use ireko_oci::{Platform, Reference};
 use std::collections::BTreeMap;
@@ -16,6 +17,8 @@ pub struct PlanInput {
     pub targets: Vec<String>,
     /// Labels put on every output.
     pub labels: Vec<(String, String)>,
+    /// The main context, where it is fetched by the build itself; `None` is the local one.
+    pub main: Option<Op>,
     /// Named contexts beside the main one. A name stands for a stage or an image, and hides it.
     pub contexts: BTreeMap<String, ContextSpec>,
     /// The platform of this machine.
@@ -36,6 +39,7 @@ impl PlanInput {
             build_args: Vec::new(),
             targets: Vec::new(),
             labels: Vec::new(),
+            main: None,
             contexts: BTreeMap::new(),
             platform: Platform::host(),
             target_platform: None,
@@ -64,6 +68,8 @@ impl PlanInput {
 pub enum ContextSpec {
     /// A directory; the performer knows where it is.
     Dir,
+    /// What a source node fetches: the file of a URL, a git repository.
+    Fetched(Op),
     /// An image (`docker-image://…`).
     Image(Reference),
     /// An image in an OCI layout (`oci-layout://…`).

@@ -1,6 +1,6 @@
 //! RUN and its mounts.
 
-use crate::build::{Build, MAIN_CONTEXT, Position};
+use crate::build::{Build, Position};
 use crate::fault::{Fault, fault, unsupported};
 use crate::output::ContextRead;
 use crate::scope::{given, proxies};
@@ -207,7 +207,7 @@ impl Build<'_> {
     ) -> Result<FilesFrom, Fault> {
         match (mount.kind, mount.from.as_str()) {
             (Kind::Tmpfs | Kind::Secret | Kind::Ssh, _) | (Kind::Cache, "") => Ok(FilesFrom::Empty),
-            (Kind::Bind, "") => Ok(FilesFrom::Context(MAIN_CONTEXT.to_owned())),
+            (Kind::Bind, "") => Ok(self.main_files(inputs, at)),
             (Kind::Bind | Kind::Cache, from) => {
                 let source = self.stages.mount_source(from, span)?;
                 self.files_from(&source, inputs, at, span)

@@ -7,6 +7,7 @@ use crate::scope::Scope;
 use crate::trigger::{Step, onbuild_steps, own_steps, parse_triggers};
 use ireko_dockerfile::words::Lexer;
 use ireko_dockerfile::{InstructionKind, Stage, Word};
+use ireko_graph::Op;
 use ireko_oci::{Platform, Reference};
 use ireko_report::Span;
 use std::collections::BTreeMap;
@@ -22,6 +23,8 @@ pub(crate) enum Source {
     Image(Wanted),
     /// A named context that is a directory.
     Directory(String),
+    /// What a source node fetches, and what people call it.
+    Fetched(Op, String),
 }
 
 /// An image, and where it is named.
@@ -193,6 +196,7 @@ impl<'a> Stages<'a> {
         let (own, spec) = self.input.contexts.iter().find(|(own, _)| context_name(own) == wanted)?;
         let image = match spec {
             ContextSpec::Dir => return Some(Source::Directory(own.clone())),
+            ContextSpec::Fetched(op) => return Some(Source::Fetched(op.clone(), own.clone())),
             ContextSpec::Image(reference) if reference.familiar() == "scratch" => {
                 return Some(Source::Scratch);
             }

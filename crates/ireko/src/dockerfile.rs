@@ -2,6 +2,9 @@
 
 use crate::cli::SourceArgs;
 use crate::failure::Failure;
+use ireko_exec::Fetcher;
+use ireko_graph::Op;
+use ireko_graph::op::{HttpSource, shown};
 use ireko_oci::Reference;
 use ireko_plan::ContextSpec;
 use ireko_sys::fsx::open_in_root;
@@ -36,9 +39,9 @@ pub(crate) struct Source {
 pub(crate) enum Context {
     /// A directory.
     Dir(PathBuf),
-    /// A tar that came on standard input, unpacked into this directory of the store.
-    Unpacked(PathBuf),
-    /// Only a Dockerfile came on standard input: this directory of the store is empty.
+    /// A tar from elsewhere, unpacked into this directory of the store, and where it came from.
+    Unpacked(PathBuf, String),
+    /// Only a Dockerfile came: this directory of the store is empty.
     Nothing(PathBuf),
 }
 
@@ -46,7 +49,7 @@ impl Context {
     /// The directory.
     pub(crate) fn dir(&self) -> &Path {
         match self {
-            Self::Dir(dir) | Self::Unpacked(dir) | Self::Nothing(dir) => dir,
+            Self::Dir(dir) | Self::Unpacked(dir, _) | Self::Nothing(dir) => dir,
         }
     }
 
@@ -54,29 +57,29 @@ impl Context {
     pub(crate) fn place(&self) -> String {
         match self {
             Self::Dir(dir) => dir.display().to_string(),
-            Self::Unpacked(_) | Self::Nothing(_) => String::new(),
+            Self::Unpacked(..) | Self::Nothing(_) => String::new(),
         }
     }
 }
 
-/// Reads everything. `scratch` is where a context from standard input may be unpacked.
-pub(crate) fn read(args: &SourceArgs, scratch: &Path) -> Result<Source, Failure> {
+/// Reads everything. `scratch` is where a context that is no directory may be unpacked.
+pub(crate) fn read(args: &SourceArgs, scratch: &Path, fetcher: &Fetcher<'_>) -> Result<Source, Failure> {
     let from_stdin = args.file.as_deref() == Some("-");
     if from_stdin && args.context == "-" {
         return Err(Failure::user("both the Dockerfile and the context are to come from standard input")
             .hint("give one of them as a path"));
     }
-    let (context, piped) = context(&args.context, scratch)?;
-    let (name, text) = match (from_stdin, piped) {
+    let (context, alone) = context(&args.context, scratch, fetcher)?;
+    let (name, text) = match (from_stdin, alone) {
         (true, _) => ("Dockerfile".to_owned(), stdin()?),
         (false, Some(text)) => ("Dockerfile".to_owned(), text),
         (false, None) => dockerfile(args.file.as_deref(), &context)?,
     };
-    let beside = match &context {
-        Context::Dir(_) => PathBuf::from(&name),
-        context => context.dir().join(&name),
+    let ignore = match &context {
+        Context::Dir(_) => ignore_file(&context, (!from_stdin).then_some(Path::new(&name)))?,
+        // What somebody packed holds what it is meant to hold: BuildKit, too, ignores files of directories alone.
+        Context::Unpacked(..) | Context::Nothing(_) => None,
     };
-    let ignore = ignore_file(&context, if from_stdin { None } else { Some(&beside) })?;
     let (named, dirs) = named_contexts(&args.build_context)?;
     Ok(Source { name, text, context, ignore, named, dirs })
 }
@@ -90,10 +93,29 @@ fn stdin() -> Result<Vec<u8>, Failure> {
     Ok(text)
 }
 
-/// The context, and the Dockerfile if standard input held nothing else.
-fn context(text: &str, scratch: &Path) -> Result<(Context, Option<Vec<u8>>), Failure> {
+/// The context, and the Dockerfile if nothing else came where a context was expected.
+fn context(text: &str, scratch: &Path, fetcher: &Fetcher<'_>) -> Result<(Context, Option<Vec<u8>>), Failure> {
     if text == "-" {
-        return piped_context(scratch);
+        let path = scratch.join("packed");
+        let failed = |error: io::Error| {
+            Failure::environment("cannot read the context from standard input").cause(error)
+        };
+        let mut file = fs::File::create_new(&path).map_err(failed)?;
+        io::copy(&mut io::stdin().lock(), &mut file).map_err(failed)?;
+        return packed_context(&path, scratch, "on standard input");
+    }
+    if is_url(text) {
+        let path = scratch.join("packed");
+        let source = HttpSource { url: text.to_owned(), name: String::new(), checksum: None };
+        let fetched = fetcher.file(&source, None, &path);
+        fetched.map_err(|error| {
+            let failure = Failure::of(error.blame(), &error);
+            match error.hint() {
+                Some(hint) => failure.hint(hint),
+                None => failure,
+            }
+        })?;
+        return packed_context(&path, scratch, &format!("at `{}`", shown(text)));
     }
     for scheme in ["http://", "https://", "git://", "git@", "ssh://"] {
         if text.starts_with(scheme) {
@@ -114,21 +136,23 @@ fn context(text: &str, scratch: &Path) -> Result<(Context, Option<Vec<u8>>), Fai
     Ok((Context::Dir(dir), None))
 }
 
-/// Standard input is a tar, plain or compressed, or else the text of a Dockerfile.
-fn piped_context(scratch: &Path) -> Result<(Context, Option<Vec<u8>>), Failure> {
+/// A URL that is no git repository's.
+fn is_url(text: &str) -> bool {
+    let path = text.split(['#', '?']).next().unwrap_or_default();
+    (text.starts_with("http://") || text.starts_with("https://")) && !path.ends_with(".git")
+}
+
+/// What came from elsewhere is a tar, plain or compressed, or else the text of a Dockerfile.
+fn packed_context(path: &Path, scratch: &Path, place: &str) -> Result<(Context, Option<Vec<u8>>), Failure> {
     let failed =
-        |error: io::Error| Failure::environment("cannot read the context from standard input").cause(error);
-    let path = scratch.join("stdin");
-    let mut file = fs::File::create_new(&path).map_err(failed)?;
-    io::copy(&mut io::stdin().lock(), &mut file).map_err(failed)?;
-    file.seek(SeekFrom::Start(0)).map_err(failed)?;
-    let mut file = fs::File::open(&path).map_err(failed)?;
+        |error: io::Error| Failure::environment(format!("cannot read the context {place}")).cause(error);
+    let mut file = fs::File::open(path).map_err(failed)?;
     let dir = scratch.join("context");
     fs::create_dir(&dir).map_err(failed)?;
     let is_archive = ireko_exec::unpack_context(&file, scratch, &dir)
-        .map_err(|error| Failure::user("the context on standard input cannot be unpacked").cause(error))?;
+        .map_err(|error| Failure::user(format!("the context {place} cannot be unpacked")).cause(error))?;
     if is_archive {
-        return Ok((Context::Unpacked(dir), None));
+        return Ok((Context::Unpacked(dir, place.to_owned()), None));
     }
     let mut text = Vec::new();
     file.seek(SeekFrom::Start(0)).map_err(failed)?;
@@ -140,7 +164,7 @@ fn dockerfile(flag: Option<&str>, context: &Context) -> Result<(String, Vec<u8>)
     let dir = context.dir();
     let path = match flag {
         // A path is relative to where the command runs, as Docker's is; inside an unpacked context, to its root.
-        Some(flag) if matches!(context, Context::Unpacked(_)) => dir.join(flag.trim_start_matches('/')),
+        Some(flag) if matches!(context, Context::Unpacked(..)) => dir.join(flag.trim_start_matches('/')),
         Some(flag) => PathBuf::from(flag),
         None => match NAMES.iter().map(|name| dir.join(name)).find(|path| path.symlink_metadata().is_ok()) {
             Some(path) => path,
@@ -153,7 +177,8 @@ fn dockerfile(flag: Option<&str>, context: &Context) -> Result<(String, Vec<u8>)
                 }
                 let place = match context {
                     Context::Dir(dir) => format!("`{}`", dir.display()),
-                    _ => "the context on standard input".to_owned(),
+                    Context::Unpacked(_, place) => format!("the context {place}"),
+                    Context::Nothing(_) => "the context".to_owned(),
                 };
                 let failure = Failure::user(format!("there is no Dockerfile in {place}"));
                 return Err(failure.hint("name it with -f FILE"));
@@ -179,7 +204,7 @@ fn dockerfile(flag: Option<&str>, context: &Context) -> Result<(String, Vec<u8>)
 fn read_own(context: &Context, path: &Path) -> io::Result<Vec<u8>> {
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let fd = match context {
-        Context::Unpacked(dir) => {
+        Context::Unpacked(dir, _) => {
             let root = fs::File::open(dir)?;
             open_in_root(&root, path.strip_prefix(dir).unwrap_or(path), flags, Mode::empty())?
         }
@@ -244,6 +269,11 @@ fn named_contexts(flags: &[String]) -> Result<Named, Failure> {
                 ContextSpec::Image(image)
             }
             Some(("oci-layout", layout)) => layout_spec(layout)?,
+            Some(("http" | "https", _)) if is_url(source) => {
+                // BuildKit's name for it, by which the Dockerfile can copy it.
+                let file = HttpSource { url: source.to_owned(), name: "context".to_owned(), checksum: None };
+                ContextSpec::Fetched(Op::Http(file))
+            }
             Some((scheme, _)) => return Err(Failure::not_yet(format!("a build context from `{scheme}://`"))),
             None => {
                 let dir = fs::canonicalize(source).map_err(|error| {

@@ -6,10 +6,11 @@ use std::path::Path;
 
 use ireko_graph::op::{Copy, CopyItem, FilesFrom, Unpack};
 use ireko_layer::archive::Archive;
-use ireko_layer::{LayerWriter, OverlayAttrs, TreePath};
+use ireko_layer::{LayerWriter, OverlayAttrs, TreePath, View};
 use ireko_oci::GuestPath;
 
 use super::LocalContext;
+use crate::copy::Staged;
 use crate::files_error::FilesError;
 use crate::selection;
 use crate::source::{FileSource, Item};
@@ -96,7 +97,13 @@ pub fn unpack_context(archive: &File, scratch: &Path, into: &Path) -> Result<boo
     let Some(archive) = Archive::open(archive.try_clone().map_err(failed)?, scratch)? else {
         return Ok(false);
     };
-    let mut changes = archive.changes(&TreePath::root())?;
+    // As ADD unpacks: directories may be missing in the archive, and its links lead on.
+    let nothing = View::default();
+    let mut staged = Staged::new(&nothing);
+    for change in archive.changes(&TreePath::root())? {
+        staged.unpack(change)?;
+    }
+    let mut changes = staged.changes();
     for change in &mut changes {
         change.meta.uid = 0;
         change.meta.gid = 0;

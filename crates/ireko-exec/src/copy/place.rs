@@ -5,7 +5,7 @@ use std::path::Path;
 use ireko_dockerfile::chmod::{self, Chmod};
 use ireko_graph::op::Copy;
 use ireko_layer::archive::Archive;
-use ireko_layer::{Change, ChangeKind, Follow, Meta, Time, TreePath, View};
+use ireko_layer::{ChangeKind, Follow, Meta, Time, TreePath, View};
 
 use super::staged::{Put, Staged, There};
 use crate::files_error::FilesError;
@@ -174,34 +174,8 @@ impl<'a> Placing<'a> {
         let dest = self.staged.resolve(&self.dest, Follow::All)?;
         self.staged.make_dirs(&dest, made, root.item.meta.mtime)?;
         for change in archive.changes(&dest)? {
-            self.unpacked(change)?;
+            self.staged.unpack(change)?;
         }
         Ok(true)
-    }
-
-    /// One entry of an archive: it replaces what is there, but for directories, which merge.
-    fn unpacked(&mut self, change: Change) -> Result<(), FilesError> {
-        let path = self.staged.resolve(&change.path, Follow::Parents)?;
-        if let Some(parent) = path.parent() {
-            self.staged.make_dirs(&parent, (0, 0), change.meta.mtime)?;
-        }
-        let there = self.staged.there(&path);
-        match change.kind {
-            ChangeKind::Dir { .. } if there == There::Dir => self.staged.set_dir(&path, change.meta),
-            ChangeKind::Dir { .. } => {
-                self.staged.clear(&path);
-                self.staged.put_new_dir(&path, change.meta);
-            }
-            ChangeKind::HardLink { target } => {
-                self.staged.clear(&path);
-                let target = self.staged.resolve(&target, Follow::Parents)?;
-                self.staged.put(&path, change.meta, ChangeKind::HardLink { target });
-            }
-            kind => {
-                self.staged.clear(&path);
-                self.staged.put(&path, change.meta, kind);
-            }
-        }
-        Ok(())
     }
 }

@@ -166,6 +166,32 @@ impl<'a> Staged<'a> {
         self.puts.remove(path);
     }
 
+    /// One entry of an archive: it replaces what is there, but for directories, which merge.
+    pub(crate) fn unpack(&mut self, change: Change) -> Result<(), FilesError> {
+        let path = self.resolve(&change.path, Follow::Parents)?;
+        if let Some(parent) = path.parent() {
+            self.make_dirs(&parent, (0, 0), change.meta.mtime)?;
+        }
+        let there = self.there(&path);
+        match change.kind {
+            ChangeKind::Dir { .. } if there == There::Dir => self.set_dir(&path, change.meta),
+            ChangeKind::Dir { .. } => {
+                self.clear(&path);
+                self.put_new_dir(&path, change.meta);
+            }
+            ChangeKind::HardLink { target } => {
+                self.clear(&path);
+                let target = self.resolve(&target, Follow::Parents)?;
+                self.put(&path, change.meta, ChangeKind::HardLink { target });
+            }
+            kind => {
+                self.clear(&path);
+                self.put(&path, change.meta, kind);
+            }
+        }
+        Ok(())
+    }
+
     /// Everything put, and directories of the base above it, in order.
     pub(crate) fn finish(self) -> Vec<(TreePath, Put)> {
         let mut all = self.puts;

@@ -14,8 +14,8 @@ use crate::text;
 use clap::ValueEnum;
 use ireko_dockerfile::ignore::Patterns;
 use ireko_exec::{
-    BuildError, Built, BuiltTree, Cancel, LocalContext, Request, SandboxSettings, Secrets, StepError,
-    Surroundings,
+    BuildError, Built, BuiltTree, Cancel, Fetcher, LocalContext, Request, SandboxSettings, Secrets,
+    StepError, Surroundings,
 };
 use ireko_graph::{Graph, NodeId, Op, Policy};
 use ireko_image::{Assembled, Destination, Images, PullPolicy, To};
@@ -76,13 +76,17 @@ fn build(
     writable(args, wishes)?;
     let store = session.store()?;
     let scratch = store.scratch_dir().map_err(store_failure)?;
-    let source = dockerfile::read(&args.source, scratch.path())?;
     let sink = session.sink();
     let pull = if args.pull { PullPolicy::Always } else { PullPolicy::IfMissing };
     let registry = Arc::new(ireko_registry::Registry::new(settle::registry_options(&session.environment)));
     let http = registry.client().clone();
     let aborted = http.clone();
     let _stopping = cancel.on_ask(move || aborted.abort());
+    let tell = |done, total| {
+        sink.emit(Event::Progress { node: None, what: "fetching the context".to_owned(), done, total });
+    };
+    let fetcher = Fetcher { http: &http, secrets: &wishes.secrets, tell: &tell };
+    let source = dockerfile::read(&args.source, scratch.path(), &fetcher)?;
     let images = Arc::new(Images::new(Arc::clone(&store), registry, Arc::clone(&sink), pull));
 
     let ast = settle::parse(&source, &*sink)?;

@@ -10,7 +10,7 @@ use crate::session::Session;
 use crate::settle;
 use crate::text::{bytes, table};
 use crate::{print, print_json};
-use ireko_exec::{Cancel, Listing};
+use ireko_exec::{Cancel, Fetcher, Listing, Secrets};
 use ireko_image::{Images, PullPolicy};
 use ireko_plan::MAIN_CONTEXT;
 use serde_json::json;
@@ -33,12 +33,14 @@ pub(crate) fn run(args: &ContextArgs, global: &Global, environment: Environment)
     let session = Session::enter(global, environment, Progress::Quiet, false)?;
     let store = session.store()?;
     let scratch = store.scratch_dir().map_err(|error| Failure::of(error.blame(), &error))?;
-    let source = dockerfile::read(&args.source, scratch.path())?;
     let sink = session.sink();
-    let ast = settle::parse(&source, &*sink)?;
     let build_args =
         args.source.build_arg.iter().map(|text| arguments::build_arg(text, &session.environment)).collect();
     let registry = Arc::new(ireko_registry::Registry::new(settle::registry_options(&session.environment)));
+    let http = registry.client().clone();
+    let fetcher = Fetcher { http: &http, secrets: &Secrets::default(), tell: &|_, _| {} };
+    let source = dockerfile::read(&args.source, scratch.path(), &fetcher)?;
+    let ast = settle::parse(&source, &*sink)?;
     let images = Images::new(Arc::clone(&store), registry, Arc::clone(&sink), PullPolicy::IfMissing);
     let platform = settle::platform(&args.source.platform, &session.environment)?;
     let input = plan_input_of(ast, &args.source, (platform, build_args), &source);

@@ -178,3 +178,70 @@ fn ctrl_c_leaves_a_stalled_server() {
     assert!(began.elapsed().as_secs() < 20);
     place.sound();
 }
+
+#[test]
+fn a_context_from_a_server() {
+    let Some(place) = Place::with_base() else { return };
+    let files = || {
+        TarStream::new()
+            .file("Dockerfile", "FROM base\nCOPY . /ctx/\n")
+            .file("sub/Other", "FROM base\nCOPY sub/x /x\nRUN --mount=target=/m cp /m/kept /y\n")
+            .file("sub/x", "x")
+            .file("kept", "k")
+            .file(".dockerignore", "kept\n")
+    };
+    let (plain, packed) = (files().bytes(), files().gzip());
+    let server = Server::start(move |request: &Received| match request.path.as_str() {
+        "/plain.tar" => Answer::ok(plain.clone()),
+        "/packed" => Answer::ok(packed.clone()),
+        "/Dockerfile" => Answer::ok("FROM base\nRUN echo alone > /alone\n"),
+        "/page" => Answer::ok("<html>"),
+        _ => Answer::status(404),
+    });
+    let build = |url: &str, more: &[&str]| {
+        let mut all = vec!["build", "--progress=plain", "-t", "app"];
+        all.extend(more);
+        all.push(url);
+        place.ireko(&all)
+    };
+    for path in ["/plain.tar", "/packed"] {
+        build(&server.url(path), &[]).ok();
+        // What somebody packed is all there: no ignore file keeps it out.
+        assert_eq!(
+            place.inside("cd /ctx && find . -type f | sort | tr '\\n' ' '"),
+            "./.dockerignore ./Dockerfile ./kept ./sub/Other ./sub/x "
+        );
+    }
+    build(&server.url("/packed"), &["-f", "sub/Other"]).ok();
+    assert_eq!(place.inside("cat /x /y"), "xk");
+    let again = build(&server.url("/packed"), &["-f", "sub/Other"]).ok();
+    assert_eq!(again.ran(), Vec::<String>::new());
+    build(&server.url("/Dockerfile"), &[]).ok();
+    assert_eq!(place.inside("cat /alone"), "alone\n");
+    let gone = server.url("/gone");
+    build(&gone, &[]).fails(2, &[&format!("cannot fetch `{gone}`"), "404"]);
+    build(&server.url("/page"), &[]).fails(2, &["Dockerfile:1"]);
+    build(&server.url("/packed"), &["-f", "../../../etc/passwd"]).fails(2, &["cannot read Dockerfile"]);
+    let input = files().gzip();
+    place.ireko_fed(&["build", "-q", "-t", "app", "-"], &input).ok();
+    assert_eq!(place.inside("cat /ctx/kept"), "k", "nor does one in a tar on standard input");
+}
+
+#[test]
+fn a_named_context_from_a_server() {
+    let Some(place) = Place::with_base() else { return };
+    let (server, version) = versioned();
+    place.dockerfile(
+        "FROM base\nCOPY --from=files context /a\nRUN --mount=from=files,target=/m cp /m/context /b\n",
+    );
+    let flag = format!("files={}", server.url("/x/y"));
+    place.build(&["--build-context", &flag]).ok();
+    assert_eq!(place.inside("cat /a /b"), "version 1\nversion 1\n");
+    assert_eq!(place.build(&["--build-context", &flag]).ok().ran(), Vec::<String>::new());
+    version.store(2, Ordering::SeqCst);
+    place.build(&["--build-context", &flag]).ok();
+    assert_eq!(place.inside("cat /a /b"), "version 2\nversion 2\n");
+    place.dockerfile("FROM files\n");
+    place.build(&["--build-context", &flag, "-o", "type=local,dest=out"]).ok();
+    assert_eq!(std::fs::read_to_string(place.path("out/context")).expect("a file"), "version 2\n");
+}
