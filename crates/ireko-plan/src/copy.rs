@@ -106,8 +106,8 @@ impl Build<'_> {
             |dest: &str| dest.is_empty() || dest == "." || dest.ends_with('/') || dest.ends_with("/.");
         let op = op::Copy {
             items: files.into_iter().chain(inline).collect(),
+            dest_is_dir: is_dir(&state.written(&words.dest, at.step.at(copy.dest.span))?),
             dest: state.path(&words.dest, at.step.at(copy.dest.span))?,
-            dest_is_dir: is_dir(&words.dest),
             // With `--chmod` the result is the same as without `--link`, but for symlinks on the way.
             link: copy.link && words.chmod.is_none(),
             owner: words.chown,
@@ -116,7 +116,7 @@ impl Build<'_> {
             excludes: words.excludes.clone(),
             unpack,
         };
-        let about = About { args: state.visible_args(), ..self.about(at, text.clone()) };
+        let about = About { args: state.visible_args(), ..self.about(Some(state), at, text.clone()) };
         let line = about.line;
         let no_cache = self.no_cache(at.stage);
         let op = Op::Copy(Box::new(op));

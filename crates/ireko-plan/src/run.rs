@@ -59,11 +59,11 @@ impl Build<'_> {
             shm_size: settings.shm_size,
             ulimits: settings.ulimits.clone(),
             devices: Vec::new(),
-            platform: self.input.target_platform().normalized().to_string(),
+            platform: self.stages.shapes[at.stage].platform.to_string(),
         };
         let (text, args) = (self.run_text(state, at, run), state.visible_args());
         let note = note(&argv, &args);
-        let about = About { args, ..self.about(at, text.clone()) };
+        let about = About { args, ..self.about(Some(state), at, text.clone()) };
         let (line, no_cache) = (about.line, self.no_cache(at.stage));
         let op = Op::Run(Box::new(op));
         let node = self.plan.graph.add(Node { op, base: state.node, inputs, about, no_cache });
