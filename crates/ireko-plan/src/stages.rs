@@ -19,7 +19,7 @@ pub(crate) enum Source {
     /// The empty tree.
     Scratch,
     /// An image.
-    Image(Wanted),
+    Image(Box<Wanted>),
     /// A named context that is a directory.
     Directory(String),
 }
@@ -195,7 +195,12 @@ impl<'a> Stages<'a> {
         };
         let reference: Reference = name.parse().map_err(wrong)?;
         let name = ImageName::Reference(reference.or_latest());
-        Ok(Source::Image(Wanted { name, platform: platform.clone(), display: reference.familiar(), span }))
+        Ok(Source::Image(Box::new(Wanted {
+            name,
+            platform: platform.clone(),
+            display: reference.familiar(),
+            span,
+        })))
     }
 
     /// The named context of this name, or of the image that the name means.
@@ -215,7 +220,12 @@ impl<'a> Stages<'a> {
                 ImageName::Layout { dir: dir.clone(), image: image.clone() }
             }
         };
-        Some(Source::Image(Wanted { name: image, platform: platform.clone(), display: own.clone(), span }))
+        Some(Source::Image(Box::new(Wanted {
+            name: image,
+            platform: platform.clone(),
+            display: own.clone(),
+            span,
+        })))
     }
 
     /// What `--from` of a COPY means: a number is a stage. The parser has seen that it holds no variable.
@@ -398,7 +408,7 @@ impl StageShape {
     fn need(&mut self, source: &Source) {
         match source {
             Source::Stage(index) if !self.needs.contains(index) => self.needs.push(*index),
-            Source::Image(wanted) if !self.images.contains(wanted) => self.images.push(wanted.clone()),
+            Source::Image(wanted) if !self.images.contains(wanted) => self.images.push((**wanted).clone()),
             _ => {}
         }
     }

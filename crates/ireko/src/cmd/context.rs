@@ -40,8 +40,8 @@ pub(crate) fn run(args: &ContextArgs, global: &Global, environment: Environment)
         args.source.build_arg.iter().map(|text| arguments::build_arg(text, &session.environment)).collect();
     let registry = Arc::new(ireko_registry::Registry::new(settle::registry_options(&session.environment)));
     let images = Images::new(Arc::clone(&store), registry, Arc::clone(&sink), PullPolicy::IfMissing);
-    let platform = settle::platform(&args.source.platform, &session.environment)?;
-    let input = plan_input_of(ast, &args.source, (platform, build_args), &source);
+    let platforms = settle::platforms(&args.source.platform, &session.environment)?;
+    let input = plan_input_of(ast, &args.source, (platforms, build_args), &source);
     let plan = settle::settle(&input, &images, &*sink)?.plan;
     let contexts = contexts(&source, &store, &Cancel::default())?;
 
