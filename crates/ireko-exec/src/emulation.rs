@@ -8,6 +8,7 @@
 mod program;
 
 use ireko_oci::Platform;
+use ireko_sys::Error;
 use ireko_sys::sandbox::{self, RootFs, Sandbox};
 use std::ffi::OsString;
 use std::io;
@@ -34,6 +35,8 @@ pub enum NotRun {
     NotFixed(String),
     /// The emulator was started and failed.
     Fails(String),
+    /// Not even a sandbox could be set up, or a program in it started, so nothing is known.
+    Untried(String),
 }
 
 impl NotRun {
@@ -49,6 +52,7 @@ impl NotRun {
                 )
             }
             Self::Fails(how) => format!("their emulator fails ({how})"),
+            Self::Untried(how) => format!("none could be tried ({how})"),
         }
     }
 }
@@ -65,41 +69,45 @@ pub fn is_native(platform: &Platform, host: &Platform) -> bool {
 /// Tries a program of the platform in a sandbox whose root is made in `scratch`.
 ///
 /// # Errors
-/// The scratch directory cannot be written to. What the sandbox itself cannot do says nothing of the platform: a step
-/// will meet it too, and tell it better.
+/// The scratch directory cannot be written to.
 pub fn try_platform(platform: &Platform, scratch: &Path) -> io::Result<Result<(), NotRun>> {
     if platform.os != Platform::HOST_OS {
         return Ok(Err(NotRun::System));
     }
     // Of an architecture without such a program nothing is known, until a step is started.
     let Some(program) = program::program(&platform.architecture) else { return Ok(Ok(())) };
-    let root = scratch.join(format!("platform-{}", platform.architecture));
+    let root = scratch.join(format!(".ireko-{}-{}", platform.architecture, std::process::id()));
     std::fs::create_dir_all(&root)?;
     std::fs::set_permissions(&root, std::fs::Permissions::from_mode(0o755))?;
     std::fs::write(root.join("program"), &program)?;
     std::fs::set_permissions(root.join("program"), std::fs::Permissions::from_mode(0o755))?;
     let outcome = started(&root);
     std::fs::remove_dir_all(&root)?;
-    Ok(outcome.map_err(|how| why(how, &program)))
+    Ok(outcome.map_err(|not| if not == NotRun::NoEmulator { why(&program) } else { not }))
 }
 
-/// How starting it ended: `None` is a program that the kernel did not take.
-fn started(root: &Path) -> Result<(), Option<String>> {
+fn started(root: &Path) -> Result<(), NotRun> {
     let sandbox = Sandbox::new(RootFs::Dir(root.to_owned()), vec![OsString::from("/program")]);
+    let untried = |error: &Error| Err(NotRun::Untried(error.to_string()));
     match sandbox::spawn(&sandbox) {
         Ok(mut running) => match running.wait() {
-            Ok(exit) if !exit.success() => Err(Some(format!("exit code {}", exit.code()))),
-            Ok(_) | Err(_) => Ok(()),
+            Ok(exit) if !exit.success() => Err(NotRun::Fails(format!("exit code {}", exit.code()))),
+            Ok(_) => Ok(()),
+            Err(error) => untried(&error),
         },
-        Err(error) if error.exit_code().is_some() => Err(None),
-        Err(_) => Ok(()),
+        Err(Error::InterpreterNotFound { .. } | Error::ProgramNotFound { .. }) => Err(NotRun::NoEmulator),
+        Err(Error::ProgramNotRunnable { cause, .. }) if is_foreign(&cause) => Err(NotRun::NoEmulator),
+        Err(error) => untried(&error),
     }
 }
 
-fn why(how: Option<String>, program: &[u8]) -> NotRun {
-    if let Some(how) = how {
-        return NotRun::Fails(how);
-    }
+/// The kernel knows no way to run such a program.
+pub(crate) fn is_foreign(cause: &io::Error) -> bool {
+    cause.raw_os_error() == Some(rustix::io::Errno::NOEXEC.raw_os_error())
+}
+
+/// Why the kernel did not start it.
+fn why(program: &[u8]) -> NotRun {
     match handlers().into_iter().find(|handler| handler.takes(program)) {
         None => NotRun::NoEmulator,
         Some(handler) if !handler.enabled => NotRun::Off(handler.name),

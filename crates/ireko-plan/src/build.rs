@@ -227,7 +227,7 @@ impl Build<'_> {
             Source::Image(wanted) => {
                 let text = format!("FROM {}", wanted.display);
                 let platform = self.shown_platform(&wanted.platform, None);
-                let about = About { platform, ..self.about(None, at, text) };
+                let about = About { platform, ..self.about(at, text) };
                 self.image(wanted, about).0
             }
             Source::Stage(stage) => match self.done.get(*stage) {
@@ -267,7 +267,7 @@ impl Build<'_> {
             return Ok(());
         }
         let op = Op::MakeDir(MakeDir { path: state.cwd.clone(), user: state.image.config.user.clone() });
-        let about = About { args: state.visible_args(), ..self.about(Some(state), at, text) };
+        let about = self.about_in(state, at, text);
         let node = Node { op, base: state.node, inputs: Vec::new(), about, no_cache: false };
         state.node = Some(self.plan.graph.add(node));
         state.note_layer(note);
@@ -279,12 +279,18 @@ impl Build<'_> {
         Lexer::new(if step.onbuild { '\\' } else { self.input.ast.escape })
     }
 
+    /// What people are told about the node of an instruction that sees this state.
+    pub(crate) fn about_in(&self, state: &State, at: &Position<'_>, text: String) -> About {
+        let platform = self.shown_platform(&self.stages.shapes[at.stage].platform, Some(state));
+        About { platform, args: state.visible_args(), ..self.about(at, text) }
+    }
+
     /// What people are told about an instruction's node.
-    pub(crate) fn about(&self, state: Option<&State>, at: &Position<'_>, text: String) -> About {
+    pub(crate) fn about(&self, at: &Position<'_>, text: String) -> About {
         let shape = &self.stages.shapes[at.stage];
         About {
             stage: shape.shown.clone(),
-            platform: self.shown_platform(&shape.platform, state),
+            platform: self.shown_platform(&shape.platform, None),
             step: at.number,
             steps: at.total,
             text,

@@ -8,7 +8,7 @@ use crate::state::State;
 use ireko_dockerfile::words::Lexer;
 use ireko_dockerfile::{Add, Copy, Heredoc, Source as Written, Word, chmod};
 use ireko_graph::op::{self, CopyItem, FilesFrom, Unpack};
-use ireko_graph::{About, Node, Op};
+use ireko_graph::{Node, Op};
 use ireko_report::Span;
 
 /// The flags and paths of one instruction, expanded.
@@ -116,7 +116,7 @@ impl Build<'_> {
             excludes: words.excludes.clone(),
             unpack,
         };
-        let about = About { args: state.visible_args(), ..self.about(Some(state), at, text.clone()) };
+        let about = self.about_in(state, at, text.clone());
         let line = about.line;
         let no_cache = self.no_cache(at.stage);
         let op = Op::Copy(Box::new(op));

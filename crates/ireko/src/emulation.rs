@@ -23,7 +23,8 @@ pub(crate) fn check_steps(plan: &Plan, source: &SourceText, scratch: &Path) -> R
         let Ok(platform) = run.platform.parse::<Platform>() else { continue };
         let outcome = outcome(&platform, scratch)?;
         tried.insert(&run.platform, outcome.clone());
-        let Err(why) = outcome else { continue };
+        // A step that cannot be set up tells it better itself.
+        let Some(why) = outcome.err().filter(|why| !matches!(why, NotRun::Untried(_))) else { continue };
         let frame = instruction_frame(source, node.about.line, node.about.end_line.max(node.about.line));
         match &mut failure {
             Some(first) => {
@@ -36,7 +37,7 @@ pub(crate) fn check_steps(plan: &Plan, source: &SourceText, scratch: &Path) -> R
     let Some(mut failure) = failure else { return Ok(()) };
     let missing = tried.iter().filter_map(|(name, outcome)| Some((*name, outcome.as_ref().err()?)));
     let mut missing: Vec<String> = missing
-        .filter(|(_, why)| **why != NotRun::System)
+        .filter(|(_, why)| !matches!(why, NotRun::System | NotRun::Untried(_)))
         .filter_map(|(name, _)| Some(name.parse::<Platform>().ok()?.architecture))
         .collect();
     missing.dedup();
@@ -55,7 +56,7 @@ pub(crate) fn check_steps(plan: &Plan, source: &SourceText, scratch: &Path) -> R
 /// Refuses an image whose programs cannot be run here.
 pub(crate) fn check_image(platform: &Platform, scratch: &Path) -> Result<(), Failure> {
     match outcome(platform, scratch)? {
-        Ok(()) => Ok(()),
+        Ok(()) | Err(NotRun::Untried(_)) => Ok(()),
         Err(why) => Err(of(platform, &why)),
     }
 }
@@ -86,15 +87,14 @@ fn of(platform: &Platform, why: &NotRun) -> Failure {
 /// What makes programs of a platform run, as far as anything does.
 pub(crate) fn fix(platform: &Platform, why: &NotRun) -> Option<String> {
     match why {
-        NotRun::System => None,
+        NotRun::System | NotRun::Untried(_) => None,
         NotRun::NoEmulator | NotRun::Fails(_) => Some(install(&platform.architecture)),
         NotRun::Off(name) => {
             Some(format!("switch it on, as root: `echo 1 >/proc/sys/fs/binfmt_misc/{name}`"))
         }
-        NotRun::NotFixed(_) => Some(format!(
-            "register one that is opened beforehand, as root: {}",
-            install(&platform.architecture)
-        )),
+        NotRun::NotFixed(_) => {
+            Some(format!("register one with the flag F, as root: {}", install(&platform.architecture)))
+        }
     }
 }
 
