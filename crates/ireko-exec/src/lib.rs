@@ -15,6 +15,7 @@ mod build;
 mod cancel;
 mod context;
 mod copy;
+mod emulation;
 mod error;
 mod explain;
 mod files_error;
@@ -39,6 +40,7 @@ pub use build::{BaseError, BaseLayers, Built, BuiltTree, LastLayer, Packing, Req
 pub use cancel::{Cancel, Registered};
 pub use context::{Ignored, Listing, LocalContext, unpack_context};
 pub use copy::{fresh_times, perform_copy};
+pub use emulation::{EMULATED, NotRun, is_native, try_platform};
 pub use error::{BuildError, StepError};
 pub use files_error::FilesError;
 pub use makedir::make_dir;

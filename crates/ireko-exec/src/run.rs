@@ -1,5 +1,6 @@
 //! One RUN step: what it sees, what it says, what it leaves.
 
+use crate::emulation::is_foreign;
 use crate::error::{Failed, Fault};
 use crate::freshness;
 use crate::job::Job;
@@ -103,7 +104,7 @@ pub(crate) fn run_step(
         return Err(Fault::Cancelled);
     }
     let mut log = Log::default();
-    let running = sandbox::spawn(&sandbox).map_err(|error| spawn_fault(&error, &program))?;
+    let running = sandbox::spawn(&sandbox).map_err(|error| spawn_fault(&error, &program, &run.platform))?;
     drop(sandbox);
     let made = running.mount_points.clone();
     let exit = watch(performer, job, running, &mut log, &Mask::new(mounted.secrets()));
@@ -269,7 +270,7 @@ fn readable(open: &[(File, Stream, Mask)]) -> std::io::Result<Vec<bool>> {
     Ok(fds.iter().map(|fd| !fd.revents().is_empty()).collect())
 }
 
-fn spawn_fault(error: &ireko_sys::Error, program: &str) -> Fault {
+fn spawn_fault(error: &ireko_sys::Error, program: &str, platform: &str) -> Fault {
     match error.exit_code() {
         Some(code) => {
             let mut fault = Fault::of(Blame::Step, error);
@@ -278,6 +279,14 @@ fn spawn_fault(error: &ireko_sys::Error, program: &str) -> Fault {
                 let shell = code == 127 && (program.ends_with("/sh") || program.ends_with("bash"));
                 failed.hint =
                     shell.then(|| "the image has no such shell: use the exec form, or SHELL".to_owned());
+                if let ireko_sys::Error::ProgramNotRunnable { cause, .. } = error
+                    && is_foreign(cause)
+                {
+                    failed.hint = Some(format!(
+                        "it is no program of {platform}, or a script without `#!` in its first line; \
+                         `FROM --platform=…` chooses among the images of a base"
+                    ));
+                }
             }
             fault
         }

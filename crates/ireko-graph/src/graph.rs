@@ -27,6 +27,9 @@ pub struct Node {
 pub struct About {
     /// Stage name, or its number.
     pub stage: String,
+    /// The platform it is for, where the build has several: `linux/arm64`, or `linux/amd64->arm64` for a step that
+    /// cross-compiles. Empty otherwise.
+    pub platform: String,
     /// Position of the instruction among those of its stage that make nodes, from 1.
     pub step: u32,
     /// How many such instructions the stage has.
@@ -42,7 +45,8 @@ pub struct About {
 }
 
 impl About {
-    /// The step as people see it: `[app 2/5] RUN make`. A stage without a name needs none where it is alone.
+    /// The step as people see it: `[app 2/5] RUN make`, or `[linux/arm64 app 2/5] RUN make` where there are several
+    /// platforms. A stage without a name needs none where it is alone.
     pub fn display(&self, alone: bool) -> String {
         let is_number = !self.stage.is_empty() && self.stage.bytes().all(|byte| byte.is_ascii_digit());
         let stage = match (is_number, alone) {
@@ -50,7 +54,8 @@ impl About {
             (true, false) => format!("stage-{} ", self.stage),
             (false, _) => format!("{} ", self.stage),
         };
-        format!("[{stage}{}/{}] {}", self.step, self.steps, self.text)
+        let platform = if self.platform.is_empty() { "" } else { &format!("{} ", self.platform) };
+        format!("[{platform}{stage}{}/{}] {}", self.step, self.steps, self.text)
     }
 }
 

@@ -146,6 +146,9 @@ impl Error {
             Self::WrongDigest { .. } => Some("the image is damaged where it lies; fetch or write it again"),
             Self::Platform { .. } => Some("choose one of these with `--platform`, or another image"),
             Self::NoOrigin { .. } => Some("pull, load or build the image again"),
+            Self::Io { cause, .. } if cause.kind() == io::ErrorKind::AlreadyExists => {
+                Some("leave `platform-split=false` out: each platform then has a directory of its own")
+            }
             Self::Io { cause, .. } if cause.kind() == io::ErrorKind::StorageFull => {
                 Some("free some space there, or write elsewhere")
             }
@@ -164,8 +167,8 @@ impl Error {
 
 /// A path that the person named is not what it should be.
 fn is_users(cause: &io::Error) -> bool {
-    use io::ErrorKind::{IsADirectory, NotADirectory, NotFound};
-    matches!(cause.kind(), NotFound | NotADirectory | IsADirectory)
+    use io::ErrorKind::{AlreadyExists, IsADirectory, NotADirectory, NotFound};
+    matches!(cause.kind(), NotFound | NotADirectory | IsADirectory | AlreadyExists)
 }
 
 impl From<ireko_store::Error> for Error {

@@ -60,46 +60,78 @@ pub struct Destination {
     pub to: To,
     /// How; gzip where nothing is said, and compressed layers from elsewhere as they came.
     pub compression: Option<Compression>,
+    /// Whether the files of each platform go into a directory named after it; where nothing is said, when there are
+    /// several. Archives of images know nothing of it.
+    pub split: Option<bool>,
 }
 
 /// What was written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Exported {
-    /// The digest of the manifest, where there is just one.
+    /// The digest of the manifest, or of the index of an image for several platforms, where there is just one image.
     pub manifest: Option<Digest>,
+    /// The index of an image for several platforms.
+    pub index: Option<Vec<u8>>,
     /// How many bytes.
     pub bytes: u64,
 }
 
-/// An image as it is written into an archive.
+/// An image as it is written into an archive: one, or one for each of several platforms.
 struct Unit {
     names: Vec<Reference>,
+    parts: Vec<Part>,
+}
+
+/// The image of one platform.
+struct Part {
     config: ImageConfig,
     config_bytes: Vec<u8>,
     /// A manifest that others wrote and that still holds.
     manifest: Option<Vec<u8>>,
 }
 
-/// Writes one image. Its layers must be in the store: see [`crate::Images::complete`].
+/// Writes an image; several are one image, each for a platform of its own. Their layers must be in the store: see
+/// [`crate::Images::complete`].
 #[expect(clippy::too_many_arguments, reason = "what, as what, where to, by how many, and who is told")]
 pub fn export(
     store: &Arc<Store>,
-    image: &Assembled,
+    images: &[Assembled],
     names: &[Reference],
     destination: &Destination,
     threads: usize,
     sink: &dyn Sink,
 ) -> Result<Exported> {
-    let layers = &image.config.rootfs.diff_ids;
+    if !destination.form.is_archive() {
+        let configs: Vec<&ImageConfig> = images.iter().map(|image| &image.config).collect();
+        return files(store, &configs, destination, sink);
+    }
+    let packer = Packer { store, how: destination.compression, threads, sink };
+    let part = |image: &Assembled| Part {
+        config: image.config.clone(),
+        config_bytes: image.bytes.clone(),
+        manifest: None,
+    };
+    let names = names.iter().map(Reference::or_latest).collect();
+    archive(&packer, vec![Unit { names, parts: images.iter().map(part).collect() }], destination)
+}
+
+/// Writes the files of images, without the images.
+fn files(
+    store: &Arc<Store>,
+    configs: &[&ImageConfig],
+    destination: &Destination,
+    sink: &dyn Sink,
+) -> Result<Exported> {
+    let split = destination.split.unwrap_or(configs.len() > 1);
+    let mut roots = Vec::new();
+    for config in configs {
+        let (layers, platform) = (config.rootfs.diff_ids.as_slice(), config.platform().to_string());
+        let dir = split.then(|| platform.replace('/', "_"));
+        roots.push(flat::Files { layers, platform, dir });
+    }
     match destination.form {
-        Form::Tar => flat::tar(store, layers, &destination.to),
-        Form::Local => flat::local(store, layers, &destination.to, sink),
-        _ => {
-            let packer = Packer { store, how: destination.compression, threads, sink };
-            let (config, config_bytes) = (image.config.clone(), image.bytes.clone());
-            let names = names.iter().map(Reference::or_latest).collect();
-            archive(&packer, vec![Unit { names, config, config_bytes, manifest: None }], destination)
-        }
+        Form::Tar => flat::tar(store, &roots, &destination.to),
+        _ => flat::local(store, &roots, &destination.to, sink),
     }
 }
 
@@ -128,29 +160,37 @@ pub fn save(
     }
     let mut units = Vec::new();
     for (image, names) in images {
-        let gone = ireko_store::Error::BlobGone { digest: image.id };
-        let config_bytes = store.read_blob(&image.id)?.ok_or(gone)?;
-        let config = store.image_config(image)?;
-        let manifest = match destination.compression {
-            None => whole_manifest(store, image)?,
-            Some(_) => None,
-        };
-        units.push(Unit {
-            names: names.iter().map(Reference::or_latest).collect(),
-            config,
-            config_bytes,
-            manifest,
-        });
+        let mut parts = Vec::new();
+        for image in members(store, image)? {
+            let gone = ireko_store::Error::BlobGone { digest: image.id };
+            let config_bytes = store.read_blob(&image.id)?.ok_or(gone)?;
+            let config = store.image_config(&image)?;
+            let manifest = match destination.compression {
+                None => whole_manifest(store, &image)?,
+                Some(_) => None,
+            };
+            parts.push(Part { config, config_bytes, manifest });
+        }
+        units.push(Unit { names: names.iter().map(Reference::or_latest).collect(), parts });
     }
-    if let (Form::Tar | Form::Local, [unit]) = (destination.form, units.as_slice()) {
-        let layers = &unit.config.rootfs.diff_ids;
-        return match destination.form {
-            Form::Tar => flat::tar(store, layers, &destination.to),
-            _ => flat::local(store, layers, &destination.to, sink),
-        };
+    if let (false, [unit]) = (destination.form.is_archive(), units.as_slice()) {
+        let configs: Vec<&ImageConfig> = unit.parts.iter().map(|part| &part.config).collect();
+        return files(store, &configs, &destination, sink);
     }
     let packer = Packer { store, how: destination.compression, threads, sink };
     archive(&packer, units, &destination)
+}
+
+/// The images that an image consists of: for several platforms, or just itself.
+fn members(store: &Store, image: &Image) -> Result<Vec<Image>> {
+    if image.members.is_empty() {
+        return Ok(vec![image.clone()]);
+    }
+    let of = |member: &ireko_store::Member| {
+        let gone = || ireko_store::Error::NoImage { name: member.id.to_string() };
+        Ok(store.image_by_id(&member.id)?.ok_or_else(gone)?)
+    };
+    image.members.iter().map(of).collect()
 }
 
 /// The manifest an image came with, if all its blobs are still here.
@@ -169,7 +209,9 @@ struct Contents {
     layers: BTreeMap<Digest, (u64, Option<Digest>)>,
     entries: Vec<Descriptor>,
     images: Vec<ArchiveImage>,
-    manifests: Vec<Digest>,
+    /// What each image is named by: its manifest or index.
+    tops: Vec<Digest>,
+    indexes: Vec<Digest>,
 }
 
 fn archive(packer: &Packer<'_>, units: Vec<Unit>, destination: &Destination) -> Result<Exported> {
@@ -193,16 +235,60 @@ fn archive(packer: &Packer<'_>, units: Vec<Unit>, destination: &Destination) -> 
         folder.file("oci-layout", 0o444, Content::Bytes(&layout))?;
         folder.file("index.json", 0o644, Content::Bytes(&index.to_json()))?;
     }
-    let manifest = match contents.manifests.as_slice() {
+    let manifest = match contents.tops.as_slice() {
         [one] => Some(*one),
         _ => None,
     };
-    Ok(Exported { manifest, bytes: folder.finish()? })
+    let index = manifest.filter(|top| contents.indexes.contains(top));
+    let index = index.and_then(|top| contents.documents.remove(&top));
+    Ok(Exported { manifest, index, bytes: folder.finish()? })
 }
 
 impl Contents {
     fn add(&mut self, packer: &Packer<'_>, unit: Unit, is_docker: bool) -> Result<()> {
-        let Unit { names, config, config_bytes, manifest } = unit;
+        let Unit { names, parts } = unit;
+        let created = parts.iter().filter_map(|part| part.config.created).max();
+        let mut entries = Vec::new();
+        for part in parts {
+            entries.push(self.part(packer, part, &names, is_docker)?);
+        }
+        let mut entry = match entries.as_slice() {
+            [_] => entries.remove(0),
+            _ => {
+                let bytes = Index::new(MediaType::OCI_INDEX, entries).to_json();
+                let entry = Descriptor::of(MediaType::OCI_INDEX, &bytes);
+                self.indexes.push(entry.digest);
+                self.documents.insert(entry.digest, bytes);
+                entry
+            }
+        };
+        if let Some(created) = created {
+            entry.annotations.insert(annotation::CREATED.to_owned(), created.to_string());
+        }
+        self.tops.push(entry.digest);
+        self.entries.extend(names.iter().map(|name| {
+            let mut entry = entry.clone();
+            entry.annotations.insert(annotation::CONTAINERD_IMAGE_NAME.to_owned(), name.to_string());
+            if let Some(tag) = name.tag() {
+                entry.annotations.insert(annotation::REF_NAME.to_owned(), tag.to_owned());
+            }
+            entry
+        }));
+        if names.is_empty() {
+            self.entries.push(entry);
+        }
+        Ok(())
+    }
+
+    /// Adds the image of one platform; what an index says of it comes back.
+    fn part(
+        &mut self,
+        packer: &Packer<'_>,
+        part: Part,
+        names: &[Reference],
+        is_docker: bool,
+    ) -> Result<Descriptor> {
+        let Part { config, config_bytes, manifest } = part;
         let layers = match &manifest {
             None => packer.all(&config.rootfs.diff_ids)?,
             Some(_) => Vec::new(),
@@ -230,10 +316,6 @@ impl Contents {
         let id = Digest::of(&config_bytes);
         let mut entry = Descriptor::of(kind, &bytes);
         entry.platform = Some(config.platform());
-        if let Some(created) = config.created {
-            entry.annotations.insert(annotation::CREATED.to_owned(), created.to_string());
-        }
-        self.manifests.push(entry.digest);
         self.documents.insert(entry.digest, bytes);
         self.documents.insert(id, config_bytes);
         if is_docker {
@@ -243,18 +325,7 @@ impl Contents {
                 names.iter().filter(|name| name.tag().is_some()).map(Reference::familiar).collect();
             self.images.push(ArchiveImage { config, repo_tags, layers, ..ArchiveImage::default() });
         }
-        self.entries.extend(names.iter().map(|name| {
-            let mut entry = entry.clone();
-            entry.annotations.insert(annotation::CONTAINERD_IMAGE_NAME.to_owned(), name.to_string());
-            if let Some(tag) = name.tag() {
-                entry.annotations.insert(annotation::REF_NAME.to_owned(), tag.to_owned());
-            }
-            entry
-        }));
-        if names.is_empty() {
-            self.entries.push(entry);
-        }
-        Ok(())
+        Ok(entry)
     }
 
     fn write_blobs(&self, store: &Arc<Store>, folder: &mut Folder) -> Result<()> {

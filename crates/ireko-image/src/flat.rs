@@ -99,26 +99,91 @@ impl Root {
     }
 }
 
-/// Writes the root file system as one tar.
-pub(crate) fn tar(store: &Arc<Store>, layers: &[Digest], to: &To) -> Result<Exported> {
-    let mut output = Output::open(to)?;
-    let root = Root::open(store, layers)?;
-    let diff = layers.last().copied().unwrap_or_else(|| Digest::of(b""));
-    let failed = |cause| Error::Layer { deed: "write", diff, cause: Box::new(cause) };
-    let mut writer = LayerWriter::new().sink(&mut output);
-    writer.push_all(root.items().iter().map(|item| root.change(item)).collect()).map_err(failed)?;
-    writer.finish().map_err(failed)?;
-    Ok(Exported { manifest: None, bytes: output.finish()? })
+/// The files of one platform's image, and where among the others they go.
+pub(crate) struct Files<'a> {
+    /// The layers, bottom first.
+    pub(crate) layers: &'a [Digest],
+    /// What they are for.
+    pub(crate) platform: String,
+    /// Their directory; none where they go straight to the destination.
+    pub(crate) dir: Option<String>,
 }
 
-/// Writes the root file system into a directory, over what is there. Files belong to the caller, as with other
-/// builders: who may not give files away could not do it otherwise.
-pub(crate) fn local(store: &Arc<Store>, layers: &[Digest], to: &To, sink: &dyn Sink) -> Result<Exported> {
+/// Opens the root file systems, and makes sure that no two of them have one path to fill.
+fn open(store: &Arc<Store>, files: &[Files<'_>]) -> Result<Vec<Root>> {
+    let roots: Vec<Root> =
+        files.iter().map(|files| Root::open(store, files.layers)).collect::<Result<_>>()?;
+    let mut seen: BTreeMap<TreePath, (&str, bool)> = BTreeMap::new();
+    for (files, root) in files.iter().zip(&roots).filter(|(files, _)| files.dir.is_none()) {
+        for found in root.view.walk(&TreePath::root()) {
+            let (path, is_dir) = (&found.entry.path, found.entry.kind.is_dir());
+            let Some((other, was_dir)) = seen.insert(path.clone(), (&files.platform, is_dir)) else {
+                continue;
+            };
+            if !is_dir || !was_dir {
+                let both = format!("{other} and {} both have it", files.platform);
+                let both = io::Error::new(io::ErrorKind::AlreadyExists, both);
+                return Err(Error::io(
+                    "write the files of several platforms into one:",
+                    path.as_path(),
+                    both,
+                ));
+            }
+        }
+    }
+    Ok(roots)
+}
+
+/// Writes root file systems as one tar.
+pub(crate) fn tar(store: &Arc<Store>, files: &[Files<'_>], to: &To) -> Result<Exported> {
+    let mut output = Output::open(to)?;
+    let roots = open(store, files)?;
+    let diff = files.iter().rev().find_map(|files| files.layers.last().copied());
+    let diff = diff.unwrap_or_else(|| Digest::of(b""));
+    let failed = |cause| Error::Layer { deed: "write", diff, cause: Box::new(cause) };
+    let mut changes = BTreeMap::new();
+    for (files, root) in files.iter().zip(&roots) {
+        let inside = |path: &TreePath| match &files.dir {
+            Some(dir) => TreePath::new(dir)?.join(path.as_bytes()),
+            None => Ok(path.clone()),
+        };
+        if let Some(dir) = &files.dir {
+            let path = TreePath::new(dir).map_err(failed)?;
+            let meta = Meta { mode: 0o755, ..Meta::default() };
+            changes.insert(path.clone(), Change::new(path, meta, ChangeKind::Dir { opaque: false }));
+        }
+        for item in root.items() {
+            let mut change = root.change(&item);
+            change.path = inside(&change.path).map_err(failed)?;
+            if let ChangeKind::HardLink { target } = &mut change.kind {
+                *target = inside(target).map_err(failed)?;
+            }
+            changes.insert(change.path.clone(), change);
+        }
+    }
+    let mut writer = LayerWriter::new().sink(&mut output);
+    writer.push_all(changes.into_values().collect()).map_err(failed)?;
+    writer.finish().map_err(failed)?;
+    Ok(Exported { manifest: None, index: None, bytes: output.finish()? })
+}
+
+/// Writes root file systems into a directory, over what is there. Files belong to the caller, as with other builders:
+/// who may not give files away could not do it otherwise.
+pub(crate) fn local(store: &Arc<Store>, files: &[Files<'_>], to: &To, sink: &dyn Sink) -> Result<Exported> {
     let To::Path(into) = to else {
         return Err(Error::io("create directory", Path::new("-"), io::ErrorKind::InvalidInput));
     };
-    fs::create_dir_all(into).map_err(|cause| Error::io("create directory", into, cause))?;
-    let root = Root::open(store, layers)?;
+    let mut bytes = 0;
+    for (files, root) in files.iter().zip(open(store, files)?) {
+        let into = files.dir.as_ref().map_or_else(|| into.clone(), |dir| into.join(dir));
+        fs::create_dir_all(&into).map_err(|cause| Error::io("create directory", &into, cause))?;
+        bytes += lay(&root, &into, sink)?;
+    }
+    Ok(Exported { manifest: None, index: None, bytes })
+}
+
+/// Makes the files of one root; tells how many bytes they have.
+fn lay(root: &Root, into: &Path, sink: &dyn Sink) -> Result<u64> {
     let items = root.items();
     let mut bytes = 0;
     for item in &items {
@@ -134,7 +199,7 @@ pub(crate) fn local(store: &Arc<Store>, layers: &[Digest], to: &To, sink: &dyn S
         let path = into.join(item.entry.path.as_path());
         dress(&path, &item.entry.meta).map_err(|cause| Error::io("write", &path, cause))?;
     }
-    Ok(Exported { manifest: None, bytes })
+    Ok(bytes)
 }
 
 fn warn_skipped(path: &Path, sink: &dyn Sink) {

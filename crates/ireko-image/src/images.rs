@@ -106,22 +106,25 @@ impl Images {
     /// The store's image of this name, if it is for the platform.
     fn in_store(&self, reference: &Reference, platform: &Platform) -> Result<Option<Image>> {
         let fits = |image: &Image| platform.runnable().iter().any(|it| it.same(&image.platform));
+        let here = |image: Image| Ok(self.store.member(&image, platform)?.filter(fits));
         if let Some(image) = self.store.image(&reference.to_string())? {
-            return Ok(Some(image).filter(fits));
+            return here(image);
         }
         let Some(digest) = reference.digest() else {
             let id = id_in(reference).map(|id| self.store.find_image(&id)).transpose()?;
-            return Ok(id.flatten().filter(fits));
+            return id.flatten().map_or(Ok(None), here);
         };
         let pinned = reference.repository().with_digest(digest).to_string();
         if let Some(image) = self.store.image(&pinned)? {
-            return Ok(Some(image).filter(fits));
+            return here(image);
         }
         let rows = self.store.images()?;
-        Ok(rows
+        let found = rows
             .into_iter()
             .map(|row| row.image)
-            .find(|image| image.manifest == Some(digest) || image.id == digest))
+            .find(|image| image.manifest == Some(digest) || image.id == digest);
+        // A digest says which image is meant, whatever it is for.
+        found.map_or(Ok(None), |image| Ok(self.store.member(&image, platform)?))
     }
 
     fn remote(&self, reference: &Reference, platform: &Platform) -> Result<RemoteImage> {
@@ -135,7 +138,8 @@ impl Images {
         if self.pull == PullPolicy::IfMissing
             && let Ok(Some(image)) = self.store.image(&reference.to_string())
         {
-            let (wanted, available) = (platform.to_string(), vec![image.platform.to_string()]);
+            let available = image.platforms().iter().map(ToString::to_string).collect();
+            let wanted = platform.to_string();
             return Error::Platform { asked, wanted, available };
         }
         let mut near = near_images(reference, self.known_names());

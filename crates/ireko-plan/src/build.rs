@@ -12,7 +12,7 @@ use ireko_dockerfile::InstructionKind;
 use ireko_dockerfile::words::Lexer;
 use ireko_graph::op::{Copy, CopyItem, FilesFrom, ImageSource, MakeDir, Unpack};
 use ireko_graph::{About, Node, NodeId, Op};
-use ireko_oci::{GuestPath, History, Timestamp};
+use ireko_oci::{GuestPath, History, ImageConfig, Platform, Timestamp};
 use ireko_report::Span;
 
 /// The main context's name in the graph: one that no `--build-context` can have.
@@ -60,12 +60,8 @@ impl Build<'_> {
             "/".clone_into(&mut config.config.working_dir);
         }
         config.config.labels.extend(self.input.labels.iter().cloned());
-        if let Some(platform) = &self.input.target_platform {
-            config.os.clone_from(&platform.os);
-            config.architecture.clone_from(&platform.architecture);
-            if !platform.variant.is_empty() {
-                config.variant.clone_from(&platform.variant);
-            }
+        if !self.input.target_platforms.is_empty() {
+            becomes(&mut config, self.stages.target_platform);
         }
         let platform = config.platform();
         config.variant.clone_from(&platform.variant);
@@ -132,6 +128,7 @@ impl Build<'_> {
         let at = &self.input.ast.stages[index].at;
         let about = |text: String| About {
             stage: shape.shown.clone(),
+            platform: self.shown_platform(&shape.platform, None),
             step: 1,
             steps: total,
             text,
@@ -140,7 +137,7 @@ impl Build<'_> {
             args: Vec::new(),
         };
         match &shape.base {
-            Source::Scratch => Ok(State::scratch(&self.input.target_platform(), epoch)),
+            Source::Scratch => Ok(State::scratch(&shape.platform, epoch)),
             Source::Stage(below) => {
                 let state = self.done[*below].clone();
                 Ok(state.expect("a stage stands on an earlier one, which is wanted with it"))
@@ -152,18 +149,18 @@ impl Build<'_> {
             }
             Source::Directory(name) => {
                 let node = self.directory(name, about(format!("FROM {name}")));
-                Ok(self.of_files(node, epoch))
+                Ok(self.of_files(node, index, epoch))
             }
             Source::Fetched(op, name) => {
                 let node = self.source(op.clone(), about(format!("FROM {name}")), index);
-                Ok(self.of_files(node, epoch))
+                Ok(self.of_files(node, index, epoch))
             }
         }
     }
 
     /// A stage on files that no image holds.
-    fn of_files(&self, node: NodeId, epoch: Option<Timestamp>) -> State {
-        let mut state = State::scratch(&self.input.target_platform(), epoch);
+    fn of_files(&self, node: NodeId, stage: usize, epoch: Option<Timestamp>) -> State {
+        let mut state = State::scratch(&self.stages.shapes[stage].platform, epoch);
         state.node = Some(node);
         // The layer has an entry of its own, so that entries and layers keep in step.
         state.image.history.push(History { created: epoch, ..History::default() });
@@ -187,7 +184,7 @@ impl Build<'_> {
 
     /// The node of an image, and what is known of it.
     fn image(&mut self, wanted: &Wanted, about: About) -> (Option<NodeId>, ImageFact) {
-        let fact = self.facts.image(&wanted.name, &self.input.platform).cloned();
+        let fact = self.facts.image(&wanted.name, &wanted.platform).cloned();
         let fact = fact.expect("what the target reaches is known before anything is planned");
         let diff_ids = fact.config.rootfs.diff_ids.clone();
         let op = Op::Image(ImageSource {
@@ -199,6 +196,7 @@ impl Build<'_> {
         let node = (!diff_ids.is_empty()).then(|| self.plan.graph.add(node));
         let used = UsedImage {
             name: wanted.name.clone(),
+            platform: wanted.platform.clone(),
             display: wanted.display.clone(),
             resolved: fact.resolved,
             config: fact.config_digest,
@@ -254,8 +252,9 @@ impl Build<'_> {
                 Some(self.source(op.clone(), about, at.stage))
             }
             Source::Image(wanted) => {
-                let about =
-                    About { text: format!("FROM {}", wanted.display), ..self.about(at, String::new()) };
+                let text = format!("FROM {}", wanted.display);
+                let platform = self.shown_platform(&wanted.platform, None);
+                let about = About { platform, ..self.about(at, text) };
                 self.image(wanted, about).0
             }
             Source::Stage(stage) => match self.done.get(*stage) {
@@ -283,8 +282,7 @@ impl Build<'_> {
         let path = state.expand(self.lexer(at.step), word, span)?;
         let text = self.text(state, at);
         state.cwd = state.path(&path, span)?;
-        // An absolute path stays as it is written, as in Docker's images.
-        let shown = if path.starts_with('/') { path } else { state.cwd.to_string() };
+        let shown = state.shown_dir(&path, &state.cwd);
         state.image.config.working_dir.clone_from(&shown);
         let note = format!("WORKDIR {shown}");
         if state.cwd.is_root() {
@@ -292,7 +290,7 @@ impl Build<'_> {
             return Ok(());
         }
         let op = Op::MakeDir(MakeDir { path: state.cwd.clone(), user: state.image.config.user.clone() });
-        let about = About { args: state.visible_args(), ..self.about(at, text) };
+        let about = self.about_in(state, at, text);
         let node = Node { op, base: state.node, inputs: Vec::new(), about, no_cache: false };
         state.node = Some(self.plan.graph.add(node));
         state.note_layer(note);
@@ -304,16 +302,44 @@ impl Build<'_> {
         Lexer::new(if step.onbuild { '\\' } else { self.input.ast.escape })
     }
 
+    /// What people are told about the node of an instruction that sees this state.
+    pub(crate) fn about_in(&self, state: &State, at: &Position<'_>, text: String) -> About {
+        let platform = self.shown_platform(&self.stages.shapes[at.stage].platform, Some(state));
+        About { platform, args: state.visible_args(), ..self.about(at, text) }
+    }
+
     /// What people are told about an instruction's node.
     pub(crate) fn about(&self, at: &Position<'_>, text: String) -> About {
+        let shape = &self.stages.shapes[at.stage];
         About {
-            stage: self.stages.shapes[at.stage].shown.clone(),
+            stage: shape.shown.clone(),
+            platform: self.shown_platform(&shape.platform, None),
             step: at.number,
             steps: at.total,
             text,
             line: at.step.lines.0,
             end_line: at.step.lines.1,
             args: Vec::new(),
+        }
+    }
+
+    /// The platform as it is shown with a step, where there are several. A step that has another one in its
+    /// variables cross-compiles for that.
+    fn shown_platform(&self, own: &Platform, state: Option<&State>) -> String {
+        if self.input.target_platforms.len() < 2 {
+            return String::new();
+        }
+        let variable = |name: &str| state.and_then(|state| state.env.value(name)).unwrap_or_default();
+        let target = match (variable("TARGETPLATFORM"), variable("TARGETARCH")) {
+            ("", "") => return own.to_string(),
+            ("", architecture) => Platform::new(&own.os, architecture, variable("TARGETVARIANT")),
+            (whole, _) => whole.parse().map(Platform::normalized).unwrap_or_else(|_| own.clone()),
+        };
+        match (target.os == own.os, target.architecture == own.architecture, target.variant.as_str()) {
+            (true, true, _) => own.to_string(),
+            (true, false, "") => format!("{own}->{}", target.architecture),
+            (true, false, variant) => format!("{own}->{}/{variant}", target.architecture),
+            (false, ..) => format!("{own}->{target}"),
         }
     }
 
@@ -350,4 +376,21 @@ pub(crate) fn position_of(node: NodeId, inputs: &mut Vec<NodeId>) -> usize {
         inputs.push(node);
         inputs.len() - 1
     })
+}
+
+/// Makes the config say that it is for a platform. What the platform leaves open stays as the base has it, where that
+/// was for the same system and architecture.
+fn becomes(config: &mut ImageConfig, platform: &Platform) {
+    let alike = (&config.os, &config.architecture) == (&platform.os, &platform.architecture);
+    config.os.clone_from(&platform.os);
+    config.architecture.clone_from(&platform.architecture);
+    if !platform.variant.is_empty() || !alike {
+        config.variant.clone_from(&platform.variant);
+    }
+    if !platform.os_version.is_empty() || !alike {
+        config.os_version.clone_from(&platform.os_version);
+    }
+    if !platform.os_features.is_empty() {
+        config.os_features.clone_from(&platform.os_features);
+    }
 }

@@ -8,7 +8,7 @@ use crate::state::State;
 use ireko_dockerfile::words::Lexer;
 use ireko_dockerfile::{Add, Copy, Heredoc, Source as Written, Word, chmod};
 use ireko_graph::op::{self, CopyItem, FilesFrom, Unpack};
-use ireko_graph::{About, Node, Op};
+use ireko_graph::{Node, Op};
 use ireko_report::Span;
 
 /// The flags and paths of one instruction, expanded.
@@ -106,8 +106,8 @@ impl Build<'_> {
             |dest: &str| dest.is_empty() || dest == "." || dest.ends_with('/') || dest.ends_with("/.");
         let op = op::Copy {
             items: files.into_iter().chain(inline).collect(),
+            dest_is_dir: is_dir(&state.written(&words.dest, at.step.at(copy.dest.span))?),
             dest: state.path(&words.dest, at.step.at(copy.dest.span))?,
-            dest_is_dir: is_dir(&words.dest),
             // With `--chmod` the result is the same as without `--link`, but for symlinks on the way.
             link: copy.link && words.chmod.is_none(),
             owner: words.chown,
@@ -116,7 +116,7 @@ impl Build<'_> {
             excludes: words.excludes.clone(),
             unpack,
         };
-        let about = About { args: state.visible_args(), ..self.about(at, text.clone()) };
+        let about = self.about_in(state, at, text.clone());
         let line = about.line;
         let no_cache = self.no_cache(at.stage);
         let op = Op::Copy(Box::new(op));

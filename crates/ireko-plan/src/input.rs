@@ -23,8 +23,8 @@ pub struct PlanInput {
     pub contexts: BTreeMap<String, ContextSpec>,
     /// The platform of this machine.
     pub platform: Platform,
-    /// The platform asked for (`--platform`), as written; it must be one that this machine runs.
-    pub target_platform: Option<Platform>,
+    /// The platforms asked for (`--platform`), in order; none means this machine's.
+    pub target_platforms: Vec<Platform>,
     /// Which steps must run although their result is known.
     pub no_cache: NoCache,
     /// What every RUN step gets.
@@ -42,24 +42,29 @@ impl PlanInput {
             main: None,
             contexts: BTreeMap::new(),
             platform: Platform::host(),
-            target_platform: None,
+            target_platforms: Vec::new(),
             no_cache: NoCache::None,
             settings: StepSettings::default(),
         }
     }
 
-    /// The platform that is built.
-    pub(crate) fn target_platform(&self) -> Platform {
-        self.target_platform.clone().unwrap_or_else(|| self.platform.clone().normalized())
+    /// The platforms that are built: each once, in the order they were asked for.
+    pub(crate) fn platforms(&self) -> Vec<Platform> {
+        let mut platforms: Vec<Platform> = Vec::new();
+        for platform in self.target_platforms.iter().map(|platform| platform.clone().normalized()) {
+            if !platforms.contains(&platform) {
+                platforms.push(platform);
+            }
+        }
+        if platforms.is_empty() {
+            platforms.push(self.build_platform());
+        }
+        platforms
     }
 
-    /// Whether programs for that platform run here.
-    pub(crate) fn runs(&self, platform: &Platform) -> bool {
-        let host = self.platform.clone().normalized();
-        let plain = |platform: Platform| (platform.os, platform.architecture);
-        // Variants of amd64 are levels of one instruction set; those of arm are not.
-        let alike = plain(platform.clone().normalized()) == plain(host.clone());
-        (alike && host.architecture == "amd64") || host.same(platform)
+    /// The platform of this machine, in the spelling that everything is compared in.
+    pub(crate) fn build_platform(&self) -> Platform {
+        self.platform.clone().normalized()
     }
 }
 

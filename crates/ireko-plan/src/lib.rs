@@ -41,6 +41,7 @@ pub use output::{ContextRead, Output, Plan, Planned, UsedImage};
 
 use build::Build;
 use fault::Fault;
+use ireko_oci::Platform;
 use ireko_report::Diagnostic;
 use stages::Stages;
 use std::collections::BTreeMap;
@@ -52,18 +53,15 @@ pub fn plan(input: &PlanInput, facts: &Facts) -> Planned {
     if let Err(fault) = directive::check(input) {
         return Planned::Broken(vec![*fault]);
     }
-    if let Some(platform) = input.target_platform.as_ref().filter(|platform| !input.runs(platform)) {
-        let host = input.platform.clone().normalized();
-        let message = format!("a platform other than `{host}` (here `{platform}`) is not supported yet");
-        return Planned::Broken(vec![Diagnostic::error("not-supported", message)]);
-    }
     let mut draft = Draft { plan: Plan::default(), needs: BTreeMap::new(), faults: Vec::new() };
     let targets: Vec<Option<&str>> = match input.targets.as_slice() {
         [] => vec![None],
         targets => targets.iter().map(|target| Some(target.as_str())).collect(),
     };
-    for target in targets {
-        if let Err(faults) = draft.target(input, facts, target) {
+    // All of them in one graph: what two platforms have in common is done once.
+    let platforms = input.platforms();
+    for (target, platform) in targets.iter().flat_map(|target| platforms.iter().map(move |it| (target, it))) {
+        if let Err(faults) = draft.target(input, facts, *target, platform) {
             draft.faults.extend(faults.into_iter().map(|fault| *fault));
         }
     }
@@ -82,17 +80,23 @@ pub fn plan(input: &PlanInput, facts: &Facts) -> Planned {
 /// A plan in the making.
 struct Draft {
     plan: Plan,
-    needs: BTreeMap<ImageName, Need>,
+    needs: BTreeMap<(ImageName, Platform), Need>,
     faults: Vec<Diagnostic>,
 }
 
 impl Draft {
-    fn target(&mut self, input: &PlanInput, facts: &Facts, target: Option<&str>) -> Result<(), Vec<Fault>> {
+    fn target(
+        &mut self,
+        input: &PlanInput,
+        facts: &Facts,
+        target: Option<&str>,
+        platform: &Platform,
+    ) -> Result<(), Vec<Fault>> {
         let one = |fault| vec![fault];
         let last = || input.ast.stages.last().and_then(|stage| stage.from.name.as_ref());
         let name = target.or_else(|| last().map(|name| name.value.as_str())).unwrap_or_default();
-        let global = scope::global(input, name).map_err(one)?;
-        let mut stages = Stages::read(input, &global)?;
+        let global = scope::global(input, name, platform).map_err(one)?;
+        let mut stages = Stages::read(input, &global, platform)?;
         let target = stages.target(target).map_err(one)?;
         let reach = stages.reach(target, facts).map_err(one)?;
         if !reach.needs.is_empty() {

@@ -55,6 +55,8 @@ pub struct Output {
 pub struct UsedImage {
     /// How it is found.
     pub name: ImageName,
+    /// The platform it was asked for.
+    pub platform: Platform,
     /// As the Dockerfile names it.
     pub display: String,
     /// The digest its name led to.

@@ -8,7 +8,7 @@ use crate::state::State;
 use ireko_dockerfile::mount::{self, MountKind as Kind, Sharing as Share};
 use ireko_dockerfile::{Run, RunForm, Word};
 use ireko_graph::op::{self, FilesFrom, Mount, MountKind, Network, Security, Sharing};
-use ireko_graph::{About, Node, NodeId, Op};
+use ireko_graph::{Node, NodeId, Op};
 use ireko_oci::GuestPath;
 use ireko_report::Span;
 
@@ -59,11 +59,11 @@ impl Build<'_> {
             shm_size: settings.shm_size,
             ulimits: settings.ulimits.clone(),
             devices: Vec::new(),
-            platform: self.input.target_platform().normalized().to_string(),
+            platform: self.stages.shapes[at.stage].platform.to_string(),
         };
-        let (text, args) = (self.run_text(state, at, run), state.visible_args());
-        let note = note(&argv, &args);
-        let about = About { args, ..self.about(at, text.clone()) };
+        let text = self.run_text(state, at, run);
+        let about = self.about_in(state, at, text.clone());
+        let note = note(&argv, &about.args);
         let (line, no_cache) = (about.line, self.no_cache(at.stage));
         let op = Op::Run(Box::new(op));
         let node = self.plan.graph.add(Node { op, base: state.node, inputs, about, no_cache });

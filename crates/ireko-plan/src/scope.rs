@@ -4,6 +4,7 @@ use crate::fault::{Fault, Of};
 use crate::input::PlanInput;
 use ireko_dockerfile::Ast;
 use ireko_dockerfile::words::{Env, Lexer};
+use ireko_oci::Platform;
 
 /// Variables in the order of their last setting.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -41,11 +42,9 @@ pub(crate) fn given<'a>(input: &'a PlanInput, name: &str) -> Option<&'a str> {
 }
 
 /// What every Dockerfile may use in FROM, and by ARG in a stage: platforms, and the target's name.
-fn predefined(input: &PlanInput, target: &str) -> Vec<(String, String)> {
+fn predefined(input: &PlanInput, target: &str, platform: &Platform) -> Vec<(String, String)> {
     let mut pairs = Vec::new();
-    for (prefix, platform) in
-        [("BUILD", input.platform.clone().normalized()), ("TARGET", input.target_platform())]
-    {
+    for (prefix, platform) in [("BUILD", input.build_platform()), ("TARGET", platform.clone())] {
         pairs.push((format!("{prefix}PLATFORM"), platform.to_string()));
         pairs.push((format!("{prefix}OS"), platform.os));
         pairs.push((format!("{prefix}OSVERSION"), platform.os_version));
@@ -58,9 +57,9 @@ fn predefined(input: &PlanInput, target: &str) -> Vec<(String, String)> {
 }
 
 /// The variables of FROM: the predefined ones, and the ARGs before the first FROM.
-pub(crate) fn global(input: &PlanInput, target: &str) -> Result<Scope, Fault> {
+pub(crate) fn global(input: &PlanInput, target: &str, platform: &Platform) -> Result<Scope, Fault> {
     let mut scope = Scope::default();
-    for (name, value) in predefined(input, target) {
+    for (name, value) in predefined(input, target, platform) {
         scope.set(&name, given(input, &name).unwrap_or(&value));
     }
     let lexer = Lexer::new(input.ast.escape);
@@ -105,7 +104,7 @@ pub(crate) fn unused<'a>(input: &'a PlanInput, ast: &Ast) -> Vec<&'a str> {
         PROXIES.iter().any(|proxy| name.eq_ignore_ascii_case(proxy))
             || name.starts_with("BUILDKIT_")
             || name == "SOURCE_DATE_EPOCH"
-            || predefined(input, "").iter().any(|(own, _)| own == name)
+            || predefined(input, "", &input.platform).iter().any(|(own, _)| own == name)
     };
     let declared = |name: &str| {
         let meta = ast.meta_args.iter().flat_map(|arg| &arg.args);

@@ -1,7 +1,7 @@
 //! Which stage stands on what, which names mean which source, and what the targets reach.
 
 use crate::facts::{Facts, ImageName, Need};
-use crate::fault::{Fault, Of, fault, suggest, suggest_stage, unsupported};
+use crate::fault::{Fault, Of, fault, suggest, suggest_stage};
 use crate::input::{ContextSpec, PlanInput};
 use crate::scope::Scope;
 use crate::trigger::{Step, onbuild_steps, own_steps, parse_triggers};
@@ -20,7 +20,7 @@ pub(crate) enum Source {
     /// The empty tree.
     Scratch,
     /// An image.
-    Image(Wanted),
+    Image(Box<Wanted>),
     /// A named context that is a directory.
     Directory(String),
     /// What a source node fetches, and what people call it.
@@ -32,6 +32,8 @@ pub(crate) enum Source {
 pub(crate) struct Wanted {
     /// How it is found.
     pub(crate) name: ImageName,
+    /// For which platform.
+    pub(crate) platform: Platform,
     /// As the person names it.
     pub(crate) display: String,
     /// Where.
@@ -51,8 +53,9 @@ pub(crate) struct StageShape {
     pub(crate) span: Span,
     /// Its instructions, triggers of its base first.
     pub(crate) steps: Vec<Step>,
-    /// The platform it asks for.
-    platform: Option<(Platform, Span)>,
+    /// What its programs run on. FROM decides it for an image; a stage has that of the stage it stands on, and one
+    /// from nothing that of the build's target.
+    pub(crate) platform: Platform,
     /// Stages it needs.
     needs: Vec<usize>,
     /// Images it needs.
@@ -62,21 +65,27 @@ pub(crate) struct StageShape {
 /// All stages.
 pub(crate) struct Stages<'a> {
     input: &'a PlanInput,
+    /// What is built for.
+    pub(crate) target_platform: &'a Platform,
     /// In order of the text.
     pub(crate) shapes: Vec<StageShape>,
 }
 
 impl<'a> Stages<'a> {
     /// Finds out what each stage stands on. All that is wrong is said at once.
-    pub(crate) fn read(input: &'a PlanInput, global: &Scope) -> Result<Self, Vec<Fault>> {
-        let mut stages = Self { input, shapes: Vec::new() };
+    pub(crate) fn read(
+        input: &'a PlanInput,
+        global: &Scope,
+        target_platform: &'a Platform,
+    ) -> Result<Self, Vec<Fault>> {
+        let mut stages = Self { input, target_platform, shapes: Vec::new() };
         let mut faults = Vec::new();
         for (index, stage) in input.ast.stages.iter().enumerate() {
             match stages.shape(index, stage, global) {
                 Ok(shape) => stages.shapes.push(shape),
                 Err(fault) => {
                     faults.push(fault);
-                    stages.shapes.push(StageShape::broken(index, stage));
+                    stages.shapes.push(StageShape::broken(index, stage, target_platform));
                 }
             }
         }
@@ -106,19 +115,24 @@ impl<'a> Stages<'a> {
             fault.hint.get_or_insert(hint.to_owned());
             return Err(fault);
         }
-        let platform = match from.platform.as_ref().filter(|word| !word.value.is_empty()) {
-            Some(word) => Some((self.platform(word, &expand(word)?.text)?, word.span)),
-            None => None,
+        let asked = match from.platform.as_ref().filter(|word| !word.value.is_empty()) {
+            Some(word) => self.platform(word, &expand(word)?.text)?,
+            None => self.target_platform.clone(),
         };
         let name = from.name.as_ref().map(|name| name.value.as_str());
-        let over = name.and_then(|name| self.context(name, from.base.span));
+        let over = name.and_then(|name| self.context(name, from.base.span, &asked));
         let replaced = over.is_some();
         let base = match over {
             Some(source) => source,
             None => match self.named(&base.text, Some(index)) {
                 Some(earlier) => Source::Stage(earlier),
-                None => self.outside(&base.text, from.base.span)?,
+                None => self.outside(&base.text, from.base.span, &asked)?,
             },
+        };
+        let platform = match &base {
+            Source::Stage(below) => self.shapes[*below].platform.clone(),
+            Source::Scratch => self.target_platform.clone(),
+            Source::Image(_) | Source::Directory(_) | Source::Fetched(..) => asked,
         };
         let mut steps = Vec::new();
         if let (Source::Stage(below), false) = (&base, replaced) {
@@ -127,7 +141,7 @@ impl<'a> Stages<'a> {
         steps.extend(own_steps(stage));
         let shown = name.map_or(index.to_string(), str::to_owned);
         let mut shape =
-            StageShape { shown, replaced, platform, steps, base, ..StageShape::broken(index, stage) };
+            StageShape { shown, replaced, steps, base, ..StageShape::broken(index, stage, &platform) };
         let base = shape.base.clone();
         shape.need(&base);
         Ok(shape)
@@ -169,11 +183,11 @@ impl<'a> Stages<'a> {
     }
 
     /// What a name means that is no stage: nothing, a context, an image.
-    fn outside(&self, name: &str, span: Span) -> Result<Source, Fault> {
+    fn outside(&self, name: &str, span: Span, platform: &Platform) -> Result<Source, Fault> {
         if name == "scratch" {
             return Ok(Source::Scratch);
         }
-        if let Some(source) = self.context(name, span) {
+        if let Some(source) = self.context(name, span, platform) {
             return Ok(source);
         }
         let wrong = |error: ireko_oci::OciError| {
@@ -184,11 +198,16 @@ impl<'a> Stages<'a> {
         };
         let reference: Reference = name.parse().map_err(wrong)?;
         let name = ImageName::Reference(reference.or_latest());
-        Ok(Source::Image(Wanted { name, display: reference.familiar(), span }))
+        Ok(Source::Image(Box::new(Wanted {
+            name,
+            platform: platform.clone(),
+            display: reference.familiar(),
+            span,
+        })))
     }
 
     /// The named context of this name, or of the image that the name means.
-    fn context(&self, name: &str, span: Span) -> Option<Source> {
+    fn context(&self, name: &str, span: Span, platform: &Platform) -> Option<Source> {
         if ["scratch", "context"].iter().any(|own| own.eq_ignore_ascii_case(name)) {
             return None;
         }
@@ -205,7 +224,12 @@ impl<'a> Stages<'a> {
                 ImageName::Layout { dir: dir.clone(), image: image.clone() }
             }
         };
-        Some(Source::Image(Wanted { name: image, display: own.clone(), span }))
+        Some(Source::Image(Box::new(Wanted {
+            name: image,
+            platform: platform.clone(),
+            display: own.clone(),
+            span,
+        })))
     }
 
     /// What `--from` of a COPY means: a number is a stage. The parser has seen that it holds no variable.
@@ -217,11 +241,11 @@ impl<'a> Stages<'a> {
         }
     }
 
-    /// What `from=` of a mount means.
+    /// What `from=` of a mount means. An image is the one for the target, whatever the stage runs on.
     pub(crate) fn mount_source(&self, name: &str, span: Span) -> Result<Source, Fault> {
         match self.named(name, None) {
             Some(stage) => Ok(Source::Stage(stage)),
-            None => self.outside(name, span),
+            None => self.outside(name, span, self.target_platform),
         }
     }
 
@@ -313,17 +337,17 @@ impl<'a> Stages<'a> {
             if std::mem::replace(&mut reach.wanted[index], true) {
                 continue;
             }
-            self.check_platform(index)?;
             if let (Source::Image(wanted), false) =
                 (self.shapes[index].base.clone(), self.shapes[index].replaced)
-                && let Some(fact) = facts.image(&wanted.name, &self.input.platform)
+                && let Some(fact) = facts.image(&wanted.name, &wanted.platform)
             {
                 self.take_triggers(index, &fact.config.config.on_build)?;
             }
             for wanted in &self.shapes[index].images {
-                if facts.image(&wanted.name, &self.input.platform).is_none() {
+                if facts.image(&wanted.name, &wanted.platform).is_none() {
                     let need = self.need(index, wanted);
-                    reach.needs.entry(wanted.name.clone()).or_insert(need);
+                    let key = (wanted.name.clone(), wanted.platform.clone());
+                    reach.needs.entry(key).or_insert(need);
                 }
             }
             todo.extend(&self.shapes[index].needs);
@@ -332,15 +356,6 @@ impl<'a> Stages<'a> {
             return Err(fault);
         }
         Ok(reach)
-    }
-
-    fn check_platform(&self, index: usize) -> Result<(), Fault> {
-        let Some((platform, span)) = &self.shapes[index].platform else { return Ok(()) };
-        if self.input.runs(platform) {
-            return Ok(());
-        }
-        let host = self.input.platform.clone().normalized();
-        Err(unsupported(&format!("a platform other than `{host}` (here `{platform}`)"), *span))
     }
 
     fn take_triggers(&mut self, index: usize, triggers: &[String]) -> Result<(), Fault> {
@@ -362,7 +377,7 @@ impl<'a> Stages<'a> {
         let later = all.iter().skip(seen + 1).find(|stage| name(stage).as_ref() == Some(&wanted.display));
         Need {
             image: wanted.name.clone(),
-            platform: self.input.platform.clone(),
+            platform: wanted.platform.clone(),
             display: wanted.display.clone(),
             span: Some(wanted.span),
             stages: all[..seen].iter().filter_map(name).collect(),
@@ -377,18 +392,18 @@ pub(crate) struct Reach {
     /// By stage.
     pub(crate) wanted: Vec<bool>,
     /// What is not known yet.
-    pub(crate) needs: BTreeMap<ImageName, Need>,
+    pub(crate) needs: BTreeMap<(ImageName, Platform), Need>,
 }
 
 impl StageShape {
-    fn broken(index: usize, stage: &Stage) -> Self {
+    fn broken(index: usize, stage: &Stage, platform: &Platform) -> Self {
         Self {
             shown: index.to_string(),
             base: Source::Scratch,
             replaced: false,
             span: stage.from.base.span,
             steps: Vec::new(),
-            platform: None,
+            platform: platform.clone(),
             needs: Vec::new(),
             images: Vec::new(),
         }
@@ -397,7 +412,7 @@ impl StageShape {
     fn need(&mut self, source: &Source) {
         match source {
             Source::Stage(index) if !self.needs.contains(index) => self.needs.push(*index),
-            Source::Image(wanted) if !self.images.contains(wanted) => self.images.push(wanted.clone()),
+            Source::Image(wanted) if !self.images.contains(wanted) => self.images.push((**wanted).clone()),
             _ => {}
         }
     }

@@ -11,6 +11,9 @@ use ireko_report::Span;
 /// Where programs are looked for, when an image does not say.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
+/// The system whose images are made without running anything of theirs.
+const WINDOWS: &str = "windows";
+
 /// What history entries are marked with, so that readers know their form.
 const COMMENT: &str = "buildkit.dockerfile.v0";
 
@@ -62,7 +65,9 @@ impl State {
         let config = &mut self.image.config;
         config.on_build = Vec::new();
         self.cmd_said = false;
-        if config.env_get("PATH").is_none() {
+        // Windows has a path of its own.
+        let is_windows = self.image.os == WINDOWS;
+        if config.env_get("PATH").is_none() && !is_windows {
             config.env.push(format!("PATH={DEFAULT_PATH}"));
         }
         for pair in &config.env {
@@ -70,7 +75,12 @@ impl State {
             self.env.set(name, value);
         }
         // A relative directory in an image's config is relative to the root.
-        self.cwd = GuestPath::root().join(&config.working_dir).unwrap_or_else(|_| GuestPath::root());
+        let dir = if is_windows { of_windows(&config.working_dir) } else { Ok(config.working_dir.clone()) };
+        let cwd = dir.ok().and_then(|dir| GuestPath::root().join(&dir).ok());
+        self.cwd = cwd.unwrap_or_else(GuestPath::root);
+        if is_windows && !config.working_dir.is_empty() {
+            config.working_dir = self.cwd.as_str().replace('/', "\\");
+        }
     }
 
     /// A word with its variables and quotes resolved.
@@ -80,7 +90,26 @@ impl State {
 
     /// A path in the image that stands at `span`, relative to the working directory.
     pub(crate) fn path(&self, text: &str, span: Span) -> Result<GuestPath, Fault> {
-        self.cwd.join(text).map_err(|error| fault("bad-path", error.to_string(), span))
+        let text = self.written(text, span)?;
+        self.cwd.join(&text).map_err(|error| fault("bad-path", error.to_string(), span))
+    }
+
+    /// A path as it was written, with slashes only: one of Windows may have a drive and backslashes.
+    pub(crate) fn written(&self, text: &str, span: Span) -> Result<String, Fault> {
+        match self.image.os == WINDOWS {
+            true => of_windows(text).map_err(|why| fault("bad-path", why, span)),
+            false => Ok(text.to_owned()),
+        }
+    }
+
+    /// A directory as the config of the image names it.
+    pub(crate) fn shown_dir(&self, written: &str, dir: &GuestPath) -> String {
+        match (self.image.os == WINDOWS, written.starts_with('/')) {
+            (true, _) => dir.as_str().replace('/', "\\"),
+            // An absolute path stays as it is written, as in Docker's images.
+            (false, true) => written.to_owned(),
+            (false, false) => dir.to_string(),
+        }
     }
 
     /// Notes an instruction that made no layer.
@@ -106,8 +135,11 @@ impl State {
     /// Words for the shell of the stage.
     pub(crate) fn with_shell(&self, line: &str) -> Vec<String> {
         let shell = &self.image.config.shell;
-        let mut words =
-            if shell.is_empty() { vec!["/bin/sh".to_owned(), "-c".to_owned()] } else { shell.clone() };
+        let usual: &[&str] = if self.image.os == WINDOWS { &["cmd", "/S", "/C"] } else { &["/bin/sh", "-c"] };
+        let mut words = match shell.is_empty() {
+            true => usual.iter().map(|word| (*word).to_owned()).collect(),
+            false => shell.clone(),
+        };
         words.push(line.to_owned());
         words
     }
@@ -139,4 +171,18 @@ fn plain(mut image: ImageConfig) -> ImageConfig {
         entry.extra.clear();
     }
     image
+}
+
+/// A path of Windows without its drive, which can only be the system's, and with slashes.
+fn of_windows(text: &str) -> Result<String, String> {
+    let slashes = text.replace('\\', "/");
+    if slashes.starts_with("//") {
+        return Err(format!("`{text}` is a path of a network share, which an image does not hold"));
+    }
+    match slashes.split_once(':') {
+        None => Ok(slashes),
+        Some((_, "")) => Err(format!("`{text}` names a drive and no path on it")),
+        Some(("c" | "C", path)) => Ok(path.to_owned()),
+        Some(_) => Err(format!("`{text}` is not on the drive `C:`, which is all of an image")),
+    }
 }

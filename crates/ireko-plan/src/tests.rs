@@ -7,11 +7,14 @@ use ireko_oci::{Digest, History, ImageConfig, Platform};
 
 mod laws;
 mod mistakes;
+mod platforms;
 
 /// A base image by its name: `busybox` sets PATH and a command, `trigger` has ONBUILD triggers, `bare` says nothing.
-fn image(name: &str) -> ImageFact {
-    let mut config = ImageConfig::for_platform(&Platform::new("linux", "amd64", ""));
-    let layer = Digest::of(name.as_bytes());
+fn image_for(name: &str, platform: &Platform) -> ImageFact {
+    let mut config = ImageConfig::for_platform(platform);
+    // `alike` has the same files on every platform.
+    let layer = if name == "alike" { name.to_owned() } else { format!("{name} {platform}") };
+    let layer = Digest::of(layer.as_bytes());
     if name != "hollow" {
         config.rootfs.diff_ids = vec![layer];
         config.history = vec![History { created_by: format!("ADD {name}.tar /"), ..History::default() }];
@@ -47,8 +50,10 @@ fn settle(input: &PlanInput) -> (Planned, Vec<String>) {
     loop {
         let Planned::Needs(needs) = plan(input, &facts) else { return (plan(input, &facts), asked) };
         for need in &needs {
-            asked.push(need.image.to_string());
-            facts.answer(need, image(&need.display));
+            let platform = &need.platform;
+            let of = if *platform == input.platform { String::new() } else { format!(" for {platform}") };
+            asked.push(format!("{}{of}", need.image));
+            facts.answer(need, image_for(&need.display, platform));
         }
     }
 }
@@ -540,7 +545,8 @@ fn steps_say_where_they_stand() {
     let (Planned::Ready(plan), _) = settle(&input) else { panic!("it plans") };
     let mut out = String::new();
     for node in &plan.graph.nodes {
-        let About { stage, step, steps, text, line, end_line, args } = &node.about;
+        let About { stage, platform, step, steps, text, line, end_line, args } = &node.about;
+        assert_eq!(platform, "", "there is only one");
         out.push_str(&format!("[{stage} {step}/{steps}] {text} ({line}-{end_line}) {args:?}\n"));
     }
     expect![[r#"
@@ -580,7 +586,7 @@ fn an_image_without_layers_is_an_empty_tree() {
 fn a_platform_with_a_variant_is_passed_on() {
     check_with(
         "FROM scratch\nARG TARGETPLATFORM\nARG BUILDPLATFORM\n",
-        |input| input.target_platform = Some(Platform::new("linux", "amd64", "v2")),
+        |input| input.target_platforms = vec![Platform::new("linux", "amd64", "v2")],
         expect![[r#"
             0 = -
                 ARG TARGETPLATFORM=linux/amd64/v2

@@ -313,8 +313,26 @@ impl Check<'_> {
         Ok(())
     }
 
+    /// An image for several platforms is well where its members are, each of which is looked at by itself.
+    fn members(&mut self, image: &Image) -> Result<()> {
+        let subject = format!("image {}", image.id.short());
+        if !self.store.has_blob(&image.id) {
+            self.problem(subject.clone(), "its list of images is not in the store".to_owned(), Fate::Left);
+        }
+        for member in &image.members {
+            if self.store.image_by_id(&member.id)?.is_none() {
+                let problem = format!("its image for {} is not in the store", member.platform);
+                self.problem(subject.clone(), problem, Fate::Left);
+            }
+        }
+        Ok(())
+    }
+
     fn image(&mut self, image: &Image) -> Result<()> {
         let subject = format!("image {}", image.id.short());
+        if !image.members.is_empty() {
+            return self.members(image);
+        }
         let config = disk::read(&self.store.layout.blob(&image.id))?;
         match config {
             None => self.problem(subject.clone(), "its config is not in the store".to_owned(), Fate::Left),

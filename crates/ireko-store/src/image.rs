@@ -1,12 +1,15 @@
 //! Images: names that point at ids, and what each id has.
 //!
+//! An image for several platforms is an image too: its id is the digest of the list of its members' configs, its layers
+//! are theirs together, and each member is an image of its own besides, mostly without a name.
+//!
 //! A name is a file in `images/names`, an image a file in `images/ids`; both are small, so a list is a few reads. Names
 //! are canonical references as `ireko-oci` writes them; the store only compares them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
-use ireko_oci::{Digest, ImageConfig, Manifest, Platform, Timestamp};
+use ireko_oci::{Descriptor, Digest, ImageConfig, Index, Manifest, MediaType, Platform, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::disk::{self, Hold, Lock};
@@ -19,9 +22,9 @@ use crate::store::Store;
 /// An image of the store.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Image {
-    /// The digest of its config.
+    /// The digest of its config; of the list of its members where there are any.
     pub id: Digest,
-    /// The digest of its manifest, where one was written.
+    /// The digest of its manifest or index, where one was written.
     pub manifest: Option<Digest>,
     /// Its layers, bottom first.
     pub diff_ids: Vec<Digest>,
@@ -33,6 +36,29 @@ pub struct Image {
     pub labels: BTreeMap<String, String>,
     /// Bytes of its layers' tars together.
     pub size: u64,
+    /// The images it consists of, one for each platform, in order; none where it is one image. What is said of
+    /// platform, time and labels is then the first one's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub members: Vec<Member>,
+}
+
+/// One platform's image of an image for several.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Member {
+    /// Its id.
+    pub id: Digest,
+    /// What it runs on.
+    pub platform: Platform,
+}
+
+impl Image {
+    /// The platforms it is for, in order.
+    pub fn platforms(&self) -> Vec<Platform> {
+        match self.members.as_slice() {
+            [] => vec![self.platform.clone()],
+            members => members.iter().map(|member| member.platform.clone()).collect(),
+        }
+    }
 }
 
 /// An image to be kept.
@@ -51,6 +77,15 @@ pub struct ImageRow {
     pub image: Image,
     /// Its names, sorted.
     pub names: Vec<String>,
+    /// It is a member of an image for several platforms.
+    pub is_member: bool,
+}
+
+impl ImageRow {
+    /// Somebody can ask for it: by a name of its own, or of the image it is a member of.
+    pub(crate) fn is_named(&self) -> bool {
+        self.is_member || !self.names.is_empty()
+    }
 }
 
 /// What removing an image came to.
@@ -95,7 +130,50 @@ impl Store {
             created: config.created,
             diff_ids,
             size,
+            members: Vec::new(),
         };
+        self.write_image(names, image)
+    }
+
+    /// Keeps images as one image for all their platforms, under these names. They must be in the store already.
+    /// `manifest` is the index that was written of it, where there is one.
+    pub fn put_index(&self, names: &[String], members: &[Image], manifest: Option<&[u8]>) -> Result<Image> {
+        let Some(first) = members.first() else {
+            return Err(Error::NoImage { name: "an image for no platform".to_owned() });
+        };
+        let mut diff_ids: Vec<Digest> = Vec::new();
+        let (mut list, mut size) = (Vec::new(), 0);
+        for member in members {
+            self.hold(&Object::Blob(member.id))?;
+            for diff in &member.diff_ids {
+                if !diff_ids.contains(diff) {
+                    self.hold(&Object::Layer(*diff))?;
+                    size += self.layer_file(diff).map_or(0, |file| file.tar_size);
+                    diff_ids.push(*diff);
+                }
+            }
+            let bytes = self.blob_size(&member.id).unwrap_or_default();
+            let mut entry = Descriptor::new(MediaType::OCI_CONFIG, member.id, bytes);
+            entry.platform = Some(member.platform.clone());
+            list.push(entry);
+        }
+        let image = Image {
+            id: self.put_blob(&Index::new(MediaType::OCI_INDEX, list).to_json())?,
+            manifest: manifest.map(|bytes| self.put_blob(bytes)).transpose()?,
+            platform: first.platform.clone(),
+            labels: first.labels.clone(),
+            created: members.iter().filter_map(|member| member.created).max(),
+            diff_ids,
+            size,
+            members: members
+                .iter()
+                .map(|member| Member { id: member.id, platform: member.platform.clone() })
+                .collect(),
+        };
+        self.write_image(names, image)
+    }
+
+    fn write_image(&self, names: &[String], image: Image) -> Result<Image> {
         let _lock = self.lock_images()?;
         let path = self.layout.image_id(&image.id);
         let known = self.read_json::<Image>(IMAGE, &path);
@@ -168,10 +246,12 @@ impl Store {
             names.entry(file.id).or_default().push(file.name);
         }
         let mut rows = Vec::new();
-        for image in self.all_images()? {
+        let images = self.all_images()?;
+        let members = members_of(&images);
+        for image in images {
             let mut names = names.remove(&image.id).unwrap_or_default();
             names.sort_unstable();
-            rows.push(ImageRow { image, names });
+            rows.push(ImageRow { is_member: members.contains(&image.id), image, names });
         }
         rows.sort_by(|left, right| {
             let key = |row: &ImageRow| (row.names.is_empty(), row.names.clone(), row.image.id);
@@ -196,6 +276,21 @@ impl Store {
     pub fn image_config(&self, image: &Image) -> Result<ImageConfig> {
         let bytes = self.read_blob(&image.id)?.ok_or(Error::BlobGone { digest: image.id })?;
         ImageConfig::parse(&bytes).map_err(|cause| Error::Document { what: "config", cause: Box::new(cause) })
+    }
+
+    /// The image of an image that runs on a platform, or comes nearest to it: itself where it is one image, whatever
+    /// that is for. Nothing where it has none for the platform.
+    pub fn member(&self, image: &Image, platform: &Platform) -> Result<Option<Image>> {
+        if image.members.is_empty() {
+            return Ok(Some(image.clone()));
+        }
+        let best = platform
+            .runnable()
+            .into_iter()
+            .find_map(|runnable| image.members.iter().find(|member| member.platform.same(&runnable)));
+        let Some(member) = best else { return Ok(None) };
+        let gone = || Error::NoImage { name: member.id.to_string() };
+        self.image_by_id(&member.id)?.ok_or_else(gone).map(Some)
     }
 
     /// The manifest of an image, where one was written and is still there.
@@ -276,16 +371,39 @@ impl Store {
                 self.remove_name(&name)?;
                 removed.untagged.push(name);
             }
-            let path = self.layout.image_id(id);
-            fs::remove_file(&path).map_err(|cause| Error::io("remove", &path, cause))?;
-            removed.deleted.push(*id);
-            let mut loose: BTreeSet<Object> = image.diff_ids.iter().copied().map(Object::Layer).collect();
-            loose.extend([Some(image.id), image.manifest].into_iter().flatten().map(Object::Blob));
-            drop(image);
+            // A member goes with the image it is a member of.
+            if members_of(&self.all_images()?).contains(id) {
+                return Ok(removed);
+            }
+            let mut loose = BTreeSet::new();
+            self.drop_image(&image, &mut removed, &mut loose)?;
+            let others = members_of(&self.all_images()?);
+            for member in image.members.iter().filter(|member| !others.contains(&member.id)) {
+                if let Some(member) = self.image_by_id(&member.id)?.filter(|member| member.id != *id)
+                    && self.names_of(&member.id)?.is_empty()
+                {
+                    self.drop_image(&member, &mut removed, &mut loose)?;
+                }
+            }
             removed.freed = self.drop_unneeded(loose, &mut removed.deleted)?;
         }
         Ok(removed)
     }
+
+    /// Removes what is written of an image; what it needed is loose then.
+    fn drop_image(&self, image: &Image, removed: &mut Removed, loose: &mut BTreeSet<Object>) -> Result<()> {
+        let path = self.layout.image_id(&image.id);
+        fs::remove_file(&path).map_err(|cause| Error::io("remove", &path, cause))?;
+        removed.deleted.push(image.id);
+        loose.extend(image.diff_ids.iter().copied().map(Object::Layer));
+        loose.extend([Some(image.id), image.manifest].into_iter().flatten().map(Object::Blob));
+        Ok(())
+    }
+}
+
+/// The images that are members of others.
+fn members_of(images: &[Image]) -> BTreeSet<Digest> {
+    images.iter().flat_map(|image| &image.members).map(|member| member.id).collect()
 }
 
 #[cfg(test)]

@@ -40,7 +40,7 @@ mod verify;
 pub use blob::BlobDraft;
 pub use error::{Error, Result};
 pub use fsck::{Fate, FsckReport, Problem};
-pub use image::{Image, ImageRow, NewImage, Removed};
+pub use image::{Image, ImageRow, Member, NewImage, Removed};
 pub use layer::{BlobForm, LayerInfo, NewForms, TarDraft};
 pub use lease::Object;
 pub use mount::{CacheMount, MountRequest, Sharing};

@@ -112,7 +112,7 @@ impl Store {
 
     /// Layers of tagged images that are only unpacked get a tar, before unpacked directories go.
     fn pack_tagged(&self, pruned: &mut Pruned) -> Result<()> {
-        for row in self.images()?.iter().filter(|row| !row.names.is_empty()) {
+        for row in self.images()?.iter().filter(|row| row.is_named()) {
             for diff in &row.image.diff_ids {
                 if !self.hold(&Object::Layer(*diff))? {
                     continue;
@@ -243,14 +243,19 @@ impl<'a> Sweep<'a> {
 
     /// Tagged images keep what they need; others go when they were not used lately.
     fn images(&mut self) -> Result<()> {
-        for row in self.store.images()? {
+        let mut rows = self.store.images()?;
+        // Whole images first: as long as one is there, its members are.
+        rows.sort_by_key(|row| row.image.members.is_empty());
+        let mut members = BTreeSet::new();
+        for row in rows {
             let path = self.store.layout.image_id(&row.image.id);
-            let held = self.held.contains(&Object::Blob(row.image.id));
+            let held = self.held.contains(&Object::Blob(row.image.id)) || members.contains(&row.image.id);
             if row.names.is_empty() && !held && disk::modified(&path) <= self.cutoff {
                 let bytes = disk::bytes_of(&path);
                 self.note(UsageKind::Image, row.image.id.short(), bytes);
                 self.unlink(&path, bytes)?;
             } else {
+                members.extend(row.image.members.iter().map(|member| member.id));
                 self.keep(&row.image);
             }
         }

@@ -82,7 +82,7 @@ impl Store {
             lease::held_by_the_living(&self.layout, None)?
         };
         let mut needed = BTreeSet::new();
-        for row in self.images()?.iter().filter(|row| !row.names.is_empty()) {
+        for row in self.images()?.iter().filter(|row| row.is_named()) {
             needed.extend(row.image.diff_ids.iter().copied().map(Object::Layer));
             needed.extend([Some(row.image.id), row.image.manifest].into_iter().flatten().map(Object::Blob));
             for diff in &row.image.diff_ids {

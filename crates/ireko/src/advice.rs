@@ -36,7 +36,7 @@ const COMMANDS: [(&str, &str); 24] = [
     ("wait", NO_CONTAINERS),
 ];
 
-const FLAGS: [(&str, &str); 25] = [
+const FLAGS: [(&str, &str); 24] = [
     ("--add-host", "not supported yet by `run`; mount a file with `-v ./hosts:/etc/hosts`"),
     ("--cap-add", CAPABILITIES),
     ("--cap-drop", CAPABILITIES),
@@ -54,7 +54,6 @@ const FLAGS: [(&str, &str); 25] = [
     ("--memory", LIMITS),
     ("--mount", "use `-v PATH:PATH[:ro]` or `--tmpfs PATH`"),
     ("--pids-limit", LIMITS),
-    ("--platform", "not supported yet: images of this machine's platform run"),
     ("--privileged", CAPABILITIES),
     ("--publish-all", "name the ports: `-p 8000:8000`"),
     ("--pull", "`ireko pull` fetches an image"),

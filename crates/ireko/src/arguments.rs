@@ -19,6 +19,8 @@ pub(crate) struct Output {
     pub(crate) compression: Option<Squeeze>,
     /// Names in the archive; the build's own tags when empty.
     pub(crate) names: Vec<Reference>,
+    /// Whether each platform's files have a directory of their own; where it was not said, when there are several.
+    pub(crate) split: Option<bool>,
 }
 
 /// The form of a result.
@@ -116,7 +118,12 @@ impl Output {
         if needs_dest && dest.is_none() {
             return Err(Failure::user(format!("`-o {text}` needs dest=DIR")));
         }
+        let split = match form {
+            Form::Tar | Form::Local => values.remove("platform-split"),
+            _ => None,
+        };
         let output = Self {
+            split: split.map(|split| flag(&split)).transpose()?,
             compression: squeeze(&mut values)?,
             names: names(&mut values)?,
             ..Self::plain(form, dest)
@@ -156,7 +163,7 @@ impl Output {
     }
 
     fn plain(form: Form, dest: Option<PathBuf>) -> Self {
-        Self { form, dest, compression: None, names: Vec::new() }
+        Self { form, dest, compression: None, names: Vec::new(), split: None }
     }
 }
 

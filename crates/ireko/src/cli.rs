@@ -145,7 +145,8 @@ pub(crate) struct SourceArgs {
     /// The stage to build (default: the last).
     #[arg(long, value_name = "STAGE")]
     pub(crate) target: Option<String>,
-    /// The platform to build for; only this machine's own works yet (default: $DOCKER_DEFAULT_PLATFORM, or this machine's).
+    /// The platforms to build for, `linux/arm64`; several, with commas or by more flags, make one image for all of them
+    /// (default: $DOCKER_DEFAULT_PLATFORM, or this machine's).
     #[arg(long, value_name = "PLATFORM", value_delimiter = ',')]
     pub(crate) platform: Vec<String>,
 }
@@ -158,7 +159,7 @@ pub(crate) struct BuildArgs {
     /// Name of the image, `name[:tag]`; may be given more than once.
     #[arg(short = 't', long = "tag", value_name = "NAME")]
     pub(crate) tag: Vec<String>,
-    /// Where the result goes: `type=oci|docker|tar|local,dest=PATH[,tar=false]`; may be given more than once.
+    /// Where the result goes: `type=oci|docker|tar|local,dest=PATH[,tar=false][,platform-split=false]`; may be given more than once.
     #[arg(short = 'o', long = "output", value_name = "DESTINATION")]
     pub(crate) output: Vec<String>,
     /// A label of the image.
@@ -332,6 +333,9 @@ pub(crate) struct RunArgs {
     /// No writes to the root file system.
     #[arg(long)]
     pub(crate) read_only: bool,
+    /// Which image of one for several platforms (default: $DOCKER_DEFAULT_PLATFORM, or this machine's).
+    #[arg(long, value_name = "PLATFORM")]
+    pub(crate) platform: Option<String>,
     /// The image, by name or id.
     pub(crate) image: String,
     /// Arguments in place of the image's CMD.
@@ -372,6 +376,9 @@ pub(crate) struct InspectArgs {
     /// Images, by name or id.
     #[arg(required = true)]
     pub(crate) images: Vec<String>,
+    /// Which image of one for several platforms (default: this machine's, else the first).
+    #[arg(long, value_name = "PLATFORM")]
+    pub(crate) platform: Option<String>,
     /// How it is printed: only `json` there is.
     #[arg(long, value_parser = ["json"], default_value = "json")]
     pub(crate) format: String,
@@ -382,6 +389,9 @@ pub(crate) struct InspectArgs {
 pub(crate) struct HistoryArgs {
     /// The image, by name or id.
     pub(crate) image: String,
+    /// Which image of one for several platforms (default: this machine's, else the first).
+    #[arg(long, value_name = "PLATFORM")]
+    pub(crate) platform: Option<String>,
     /// Print whole texts.
     #[arg(long)]
     pub(crate) no_trunc: bool,
@@ -442,6 +452,9 @@ pub(crate) struct SaveArgs {
     /// `docker` or `oci`.
     #[arg(long, default_value = "docker")]
     pub(crate) r#type: String,
+    /// Of images for several platforms only this one; `--type oci` holds all of them otherwise.
+    #[arg(long, value_name = "PLATFORM")]
+    pub(crate) platform: Option<String>,
     /// How it is told what was written; `json` takes `-o`, since standard output holds the archive otherwise.
     #[arg(long, value_enum, default_value = "table")]
     pub(crate) format: Format,

@@ -8,15 +8,26 @@ use ireko_image::{Images, Source as ImagePlace};
 use ireko_oci::{Digest, Platform};
 use ireko_plan::{Facts, ImageFact, ImageName, Need, Plan, PlanInput, Planned};
 use ireko_report::{Blame, Diagnostic, Event, Sink, SourceText, is_misspelt, nearest_names};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 /// A plan and what was learnt on the way to it.
 pub(crate) struct Settled {
     /// The plan.
     pub(crate) plan: Plan,
-    /// The images it stands on: as named, and their digests.
-    pub(crate) bases: Vec<(String, Digest)>,
+    /// The images it stands on.
+    pub(crate) bases: Vec<Base>,
+}
+
+/// An image that a build stands on.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Base {
+    /// As the Dockerfile names it.
+    pub(crate) name: String,
+    /// For which platform it was asked.
+    pub(crate) platform: Platform,
+    /// The digest its name led to.
+    pub(crate) digest: Digest,
 }
 
 /// Parses the Dockerfile; a mistake in it is a failure that shows where.
@@ -43,7 +54,7 @@ fn warn(sink: &dyn Sink, mut diagnostic: Diagnostic, source: &SourceText) {
 /// Plans until nothing is missing.
 pub(crate) fn settle(input: &PlanInput, images: &Images, sink: &dyn Sink) -> Result<Settled, Failure> {
     let mut facts = Facts::default();
-    let mut bases: BTreeMap<String, Digest> = BTreeMap::new();
+    let mut bases: BTreeSet<Base> = BTreeSet::new();
     let mut origins = BTreeMap::new();
     let plan = loop {
         match ireko_plan::plan(input, &facts) {
@@ -52,7 +63,11 @@ pub(crate) fn settle(input: &PlanInput, images: &Images, sink: &dyn Sink) -> Res
             Planned::Needs(needs) => {
                 for need in needs {
                     let resolved = resolve(&need, images, input)?;
-                    bases.insert(need.display.clone(), resolved.digest);
+                    bases.insert(Base {
+                        name: need.display.clone(),
+                        platform: need.platform.clone(),
+                        digest: resolved.digest,
+                    });
                     origins.insert(
                         resolved.config_digest,
                         (need.display.clone(), resolved.from, resolved.digest),
@@ -165,21 +180,36 @@ pub(crate) fn platform_named(
     if text == "local" {
         return Ok(None);
     }
-    let platform = text.parse().map_err(|error: ireko_oci::OciError| {
-        Failure::user(format!("`{from}` is no platform")).cause(error).hint("platforms look like linux/amd64")
-    })?;
-    Ok(Some((platform, from)))
+    Ok(Some((parsed(text, &from)?, from)))
 }
 
-/// The platform that was asked for, which is this machine's own in all that works yet.
-pub(crate) fn platform(wanted: &[String], environment: &Environment) -> Result<Platform, Failure> {
-    let host = Platform::host();
-    if let [_, _, ..] = wanted {
-        return Err(Failure::not_yet(format!("`--platform {}`: more than one platform", wanted.join(","))));
+/// One platform by a flag that has no variable beside it.
+pub(crate) fn named_platform(text: &str) -> Result<Platform, Failure> {
+    if text == "local" { Ok(Platform::host()) } else { parsed(text, &format!("--platform {text}")) }
+}
+
+fn parsed(text: &str, from: &str) -> Result<Platform, Failure> {
+    text.trim().parse().map(Platform::normalized).map_err(|error: ireko_oci::OciError| {
+        Failure::user(format!("`{from}` is no platform"))
+            .cause(error)
+            .hint("platforms look like linux/amd64 or linux/arm/v7; several are separated by commas")
+    })
+}
+
+/// The platforms that were asked for, each once; none where nobody asked, and then it is this machine's.
+pub(crate) fn platforms(wanted: &[String], environment: &Environment) -> Result<Vec<Platform>, Failure> {
+    let variable = environment.get(DEFAULT_PLATFORM).unwrap_or_default();
+    let asked: Vec<(&str, String)> = match wanted {
+        [] if variable.is_empty() => Vec::new(),
+        [] => variable.split(',').map(|text| (text, format!("{DEFAULT_PLATFORM}={variable}"))).collect(),
+        wanted => wanted.iter().map(|text| (text.as_str(), format!("--platform {text}"))).collect(),
+    };
+    let mut platforms = Vec::new();
+    for (text, from) in asked {
+        let platform = if text == "local" { Platform::host() } else { parsed(text, &from)? };
+        if !platforms.contains(&platform) {
+            platforms.push(platform);
+        }
     }
-    match platform_named(wanted.first().map(String::as_str), environment)? {
-        None => Ok(host),
-        Some((platform, _)) if platform.same(&host) => Ok(platform),
-        Some((_, from)) => Err(Failure::not_yet(format!("`{from}` on a machine of {host}"))),
-    }
+    Ok(platforms)
 }

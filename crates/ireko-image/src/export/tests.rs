@@ -13,12 +13,16 @@ fn assembled(world: &World) -> Assembled {
     crate::testing::unchanged(config)
 }
 
+fn one(made: &Assembled) -> &[Assembled] {
+    std::slice::from_ref(made)
+}
+
 fn names() -> Vec<Reference> {
     vec!["app:1".parse().unwrap(), "example.org/app".parse().unwrap()]
 }
 
 fn to(world: &World, form: Form, name: &str, compression: Option<Compression>) -> Destination {
-    Destination { form, to: To::Path(world.path(name)), compression }
+    Destination { form, to: To::Path(world.path(name)), compression, split: None }
 }
 
 #[test]
@@ -31,9 +35,9 @@ fn every_form_loads_again() {
         for how in [None, Some(gzip), Some(zstd), Some(Compression::None)] {
             let name = format!("{form:?}-{how:?}");
             let destination = to(&world, form, &name, how);
-            let first = export(&world.store, &made, &names(), &destination, 2, &Null).unwrap();
+            let first = export(&world.store, one(&made), &names(), &destination, 2, &Null).unwrap();
             let bytes = std::fs::read(world.path(&name)).unwrap_or_default();
-            let again = export(&world.store, &made, &names(), &destination, 1, &Null).unwrap();
+            let again = export(&world.store, one(&made), &names(), &destination, 1, &Null).unwrap();
             assert_eq!(first.manifest, again.manifest, "{name}");
             assert_eq!(bytes, std::fs::read(world.path(&name)).unwrap_or_default(), "{name}");
             if !bytes.is_empty() {
@@ -54,16 +58,16 @@ fn compressed_layers_are_reused_and_made_once() {
     let made = assembled(&world);
     let (base, _, _) = image().parts();
     let destination = to(&world, Form::OciDir, "as-they-came", None);
-    export(&world.store, &made, &names(), &destination, 2, &Null).unwrap();
+    export(&world.store, one(&made), &names(), &destination, 2, &Null).unwrap();
     for layer in &base.layers {
         assert!(world.path("as-they-came").join(blob_path(&layer.digest)).exists(), "the base's own blob");
     }
     let compressed = |events: &std::sync::Mutex<Vec<ireko_report::Event>>| events.lock().unwrap().len();
     let seen = std::sync::Mutex::new(Vec::new());
     let zstd = to(&world, Form::OciTar, "z.tar", Some(Compression::Zstd { level: 3 }));
-    export(&world.store, &made, &[], &zstd, 2, &seen).unwrap();
+    export(&world.store, one(&made), &[], &zstd, 2, &seen).unwrap();
     assert_eq!(compressed(&seen), 2);
-    export(&world.store, &made, &[], &zstd, 2, &seen).unwrap();
+    export(&world.store, one(&made), &[], &zstd, 2, &seen).unwrap();
     assert_eq!(compressed(&seen), 2, "nothing is compressed twice");
     assert!(world.store.fsck(false).unwrap().is_clean());
 }
@@ -99,7 +103,7 @@ fn a_layout_written_into_again_keeps_other_names() {
     let made = assembled(&world);
     let destination = to(&world, Form::OciDir, "layout", None);
     for name in ["a:1", "b:1", "a:1"] {
-        export(&world.store, &made, &[name.parse().unwrap()], &destination, 1, &Null).unwrap();
+        export(&world.store, one(&made), &[name.parse().unwrap()], &destination, 1, &Null).unwrap();
     }
     let index = Index::parse(&std::fs::read(world.path("layout/index.json")).unwrap()).unwrap();
     let names: Vec<_> =
@@ -111,13 +115,75 @@ fn a_layout_written_into_again_keeps_other_names() {
 fn a_missing_layer_and_a_full_disk_are_said() {
     let world = World::new();
     let made = assembled(&world);
-    let full = Destination { form: Form::OciTar, to: To::Path("/dev/full".into()), compression: None };
-    let error = export(&world.store, &made, &[], &full, 1, &Null).unwrap_err();
+    let place = To::Path("/dev/full".into());
+    let full = Destination { form: Form::OciTar, to: place, compression: None, split: None };
+    let error = export(&world.store, one(&made), &[], &full, 1, &Null).unwrap_err();
     assert!(said(&error).starts_with("cannot write `/dev/full`: "), "{}", said(&error));
     assert_eq!(error.blame(), ireko_report::Blame::Environment);
     let other = World::new();
     let destination = to(&other, Form::OciTar, "app.tar", None);
-    let error = export(&other.store, &made, &[], &destination, 1, &Null).unwrap_err();
+    let error = export(&other.store, one(&made), &[], &destination, 1, &Null).unwrap_err();
     assert!(matches!(error, Error::NoOrigin { .. }), "{error}");
     assert!(!other.path("app.tar").exists());
+}
+
+/// The same files for two platforms, each with a config of its own.
+fn for_two(world: &World) -> Vec<Assembled> {
+    let base = assembled(world).config;
+    let of = |platform: &str| {
+        let platform: ireko_oci::Platform = platform.parse().unwrap();
+        let mut config = base.clone();
+        (config.os, config.architecture, config.variant) =
+            (platform.os, platform.architecture, platform.variant);
+        crate::testing::unchanged(config)
+    };
+    vec![of("linux/arm/v6"), of("linux/amd64")]
+}
+
+#[test]
+fn several_platforms_are_one_index() {
+    let world = World::new();
+    let both = for_two(&world);
+    for form in [Form::OciTar, Form::OciDir] {
+        let name = format!("{form:?}");
+        let written =
+            export(&world.store, &both, &names(), &to(&world, form, &name, None), 2, &Null).unwrap();
+        let bytes = written.index.unwrap();
+        assert_eq!(written.manifest, Some(Digest::of(&bytes)));
+        let index = Index::parse(&bytes).unwrap();
+        let platforms: Vec<String> = index.platforms().iter().map(ToString::to_string).collect();
+        assert_eq!(platforms, ["linux/arm/v6", "linux/amd64"]);
+        let loaded = World::new().images().load(LoadFrom::Path(&world.path(&name))).unwrap();
+        assert_eq!(loaded.len(), 1);
+        assert_eq!(loaded[0].names, ["docker.io/library/app:1", "example.org/app:latest"]);
+        assert_eq!(loaded[0].image.id, both[1].id, "the one that runs here");
+    }
+    let top = Index::parse(&std::fs::read(world.path("OciDir/index.json")).unwrap()).unwrap();
+    assert_eq!(top.manifests.len(), 2);
+    assert!(top.manifests.iter().all(|entry| entry.media_type == MediaType::OCI_INDEX), "{top:?}");
+}
+
+#[test]
+fn an_index_of_the_store_is_saved_as_it_was_exported() {
+    let world = World::new();
+    let both = for_two(&world);
+    let exported = export(&world.store, &both, &names(), &to(&world, Form::OciTar, "a", None), 2, &Null);
+    let exported = exported.unwrap();
+    let members: Vec<Image> = both.iter().map(|one| crate::keep(&world.store, one, &[]).unwrap()).collect();
+    let tags = ["docker.io/library/app:1".to_owned()];
+    let whole = world.store.put_index(&tags, &members, exported.index.as_deref()).unwrap();
+    assert_eq!(whole.manifest, exported.manifest);
+    let saved =
+        save(&world.store, &[(whole, names())], &to(&world, Form::OciTar, "b", None), 2, &Null).unwrap();
+    assert_eq!(saved, exported);
+    assert_eq!(std::fs::read(world.path("a")).unwrap(), std::fs::read(world.path("b")).unwrap());
+
+    let find = |platform: &str| {
+        let source = crate::Source::Reference("app:1".parse().unwrap());
+        world.images().resolve(&source, &platform.parse().unwrap())
+    };
+    assert_eq!(find("linux/arm/v7").unwrap().config_digest, both[0].id);
+    assert_eq!(find("linux/amd64").unwrap().config_digest, both[1].id);
+    let error = said(&find("linux/s390x").unwrap_err());
+    assert_eq!(error, "`app:1` has no image for linux/s390x; it has linux/arm/v6, linux/amd64");
 }

@@ -133,19 +133,6 @@ fn what_is_not_done_yet_is_said() {
         1: `skip=Some;error=true` failing a build on checks (`error=true`) is not supported yet (not-supported)
     "#]],
     );
-    check_with(
-        "FROM busybox\n",
-        |input| input.target_platform = Some(Platform::new("linux", "riscv64", "")),
-        expect![[r#"
-            a platform other than `linux/amd64` (here `linux/riscv64`) is not supported yet (not-supported)
-        "#]],
-    );
-    check(
-        "FROM --platform=linux/arm64 busybox\n",
-        expect![[r#"
-        1: `linux/arm64` a platform other than `linux/amd64` (here `linux/arm64`) is not supported yet (not-supported)
-    "#]],
-    );
     check(
         "FROM busybox\nADD git@example.com:a/b /x\n",
         expect![[r#"

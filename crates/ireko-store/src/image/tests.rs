@@ -114,6 +114,80 @@ fn after_pruning_all_a_tagged_image_is_packed_and_whole() {
     assert!(store.fsck(false).unwrap().is_clean());
 }
 
+/// An image for a platform with one layer.
+fn put_for(store: &Store, platform: &str, names: &[&str], diff: Digest) -> Image {
+    let mut config = ImageConfig::for_platform(&platform.parse().unwrap());
+    config.rootfs.diff_ids = vec![diff];
+    let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+    store.put_image(&names, &NewImage { config: &config.to_json(), manifest: None }).unwrap()
+}
+
+#[test]
+fn an_image_for_several_platforms_is_one_with_its_members() {
+    let home = testing::home();
+    let store = testing::store(home.path());
+    let layers: Vec<Digest> = ["1", "2", "3"]
+        .iter()
+        .map(|text| testing::put(&store, &[("f", text)], Forms::Snapshot).1.diff)
+        .collect();
+    let intel = put_for(&store, "linux/amd64", &[], layers[0]);
+    let arm = put_for(&store, "linux/arm64", &["arm:1"], layers[1]);
+    let whole = store.put_index(&[APP.to_owned()], &[intel.clone(), arm.clone()], None).unwrap();
+    assert_eq!(store.put_index(&[], &[intel.clone(), arm.clone()], None).unwrap(), whole, "the same again");
+    assert_eq!(store.image(APP).unwrap().as_ref(), Some(&whole));
+    assert_eq!(whole.diff_ids, layers[..2]);
+    let platforms: Vec<String> = whole.platforms().iter().map(ToString::to_string).collect();
+    assert_eq!(platforms, ["linux/amd64", "linux/arm64"]);
+    let member = |platform: &str| store.member(&whole, &platform.parse().unwrap()).unwrap();
+    assert_eq!(member("linux/arm64/v8").as_ref(), Some(&arm));
+    assert_eq!(member("linux/amd64/v3").as_ref(), Some(&intel));
+    assert_eq!(member("linux/s390x"), None);
+    assert_eq!(store.member(&arm, &"linux/s390x".parse().unwrap()).unwrap().as_ref(), Some(&arm));
+
+    // A member stays with the whole, whatever is pruned or removed.
+    drop(store);
+    let store = testing::store(home.path());
+    store.prune(&PrunePlan { all: true, ..PrunePlan::default() }).unwrap();
+    store.remove_image(&intel.id, true).unwrap();
+    assert_eq!(member_ids(&store), [intel.id, arm.id].into());
+    assert!(store.fsck(false).unwrap().is_clean());
+    assert_eq!(store.layer(&layers[2]).unwrap(), None);
+    assert!(store.presence(&layers[0]).unwrap() && store.presence(&layers[1]).unwrap());
+
+    drop(store);
+    let store = testing::store(home.path());
+    let removed = store.remove_named(APP).unwrap();
+    assert_eq!(removed.untagged, [APP]);
+    assert!(removed.deleted.contains(&whole.id) && removed.deleted.contains(&intel.id), "{removed:?}");
+    assert!(!removed.deleted.contains(&arm.id), "it has a name of its own");
+    assert!(!store.has_blob(&whole.id) && !store.has_blob(&intel.id));
+    assert_eq!(store.layer(&layers[0]).unwrap(), None);
+    assert_eq!(store.image("arm:1").unwrap(), Some(arm));
+    assert!(store.fsck(false).unwrap().is_clean());
+}
+
+fn member_ids(store: &Store) -> BTreeSet<Digest> {
+    store.images().unwrap().iter().filter(|row| row.is_member).map(|row| row.image.id).collect()
+}
+
+#[test]
+fn a_whole_without_a_name_ages_with_its_members() {
+    let home = testing::home();
+    let store = testing::store(home.path());
+    let layer = testing::put(&store, &[("f", "1")], Forms::Tar).1.diff;
+    let intel = put_for(&store, "linux/amd64", &[], layer);
+    let whole = store.put_index(&[], std::slice::from_ref(&intel), None).unwrap();
+    std::fs::remove_file(store.layout.image_id(&intel.id)).unwrap();
+    assert_eq!(store.fsck(false).unwrap().problems.len(), 1);
+    assert!(store.member(&whole, &Platform::host()).is_err());
+    put_for(&store, "linux/amd64", &[], layer);
+    drop(store);
+    let store = testing::store(home.path());
+    store.prune(&PrunePlan { all: true, ..PrunePlan::default() }).unwrap();
+    assert_eq!(store.images().unwrap(), []);
+    assert!(store.put_index(&[], &[], None).is_err());
+}
+
 proptest! {
     #[test]
     fn any_bytes_are_no_image(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {

@@ -4,10 +4,11 @@ use super::*;
 
 fn output(text: &str) -> String {
     match Output::parse(text) {
-        Ok(Output { form, dest, compression, names }) => {
+        Ok(Output { form, dest, compression, names, split }) => {
             let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+            let split = split.map_or(String::new(), |split| format!(" split {split}"));
             format!(
-                "{form:?} {:?} {:?} {names:?}",
+                "{form:?} {:?} {:?} {names:?}{split}",
                 dest.unwrap_or_default(),
                 compression.map(|it| (it.kind, it.level))
             )
@@ -29,6 +30,9 @@ fn outputs() {
             "type=docker,dest=-,\"name=a,b:1\"",
             "DockerTar \"\" None [\"docker.io/library/a:latest\", \"docker.io/library/b:1\"]",
         ),
+        ("type=local,dest=a,platform-split=false", "Local \"a\" None [] split false"),
+        ("type=tar,platform-split=1", "Tar \"\" None [] split true"),
+        ("type=oci,dest=a,platform-split=false", "`platform-split` in `-o` is not supported yet"),
         ("type=local", "`-o type=local` needs dest=DIR"),
         ("type=local,dest=", "`-o type=local,dest=` needs dest=DIR"),
         ("", "an `-o` is empty"),

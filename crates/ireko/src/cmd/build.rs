@@ -4,7 +4,9 @@ use crate::agents;
 use crate::ahead::Ahead;
 use crate::arguments::{self, Form, Output, SecretSource};
 use crate::cli::{BuildArgs, Global, Progress};
+use crate::deliver;
 use crate::dockerfile::{self, Source};
+use crate::emulation;
 use crate::environment::Environment;
 use crate::failure::{Failure, instruction_frame};
 use crate::places;
@@ -18,16 +20,14 @@ use ireko_exec::{
     StepError, Surroundings,
 };
 use ireko_graph::{Graph, NodeId, Op, Policy};
-use ireko_image::{Assembled, Destination, Images, PullPolicy, To};
+use ireko_image::{Assembled, Destination, Images, PullPolicy};
 use ireko_layer::Time;
 use ireko_oci::{Digest, Platform, Reference, Timestamp};
 use ireko_plan::{MAIN_CONTEXT, NoCache, Plan, PlanInput, StepSettings};
 use ireko_report::{Event, Sink};
 use ireko_store::Store;
-use serde_json::json;
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -44,10 +44,9 @@ pub(crate) fn run(args: &BuildArgs, global: &Global, environment: Environment) -
     let success = outcome.is_ok();
     session.screen.emit(Event::BuildFinished { success, elapsed_ms: began.elapsed().as_millis() as u64 });
     session.screen.close();
-    let image = outcome?;
     // What already carries an archive is not to carry the id as well.
-    if args.quiet && !wishes.outputs.iter().any(Output::is_stdout) {
-        crate::print(&format!("{}\n", image.id));
+    if let Some(id) = outcome?.filter(|_| args.quiet && !wishes.outputs.iter().any(Output::is_stdout)) {
+        crate::print(&format!("{id}\n"));
     }
     Ok(())
 }
@@ -72,7 +71,7 @@ fn build(
     wishes: &Wishes,
     session: &Session,
     cancel: &Cancel,
-) -> Result<Assembled, Failure> {
+) -> Result<Option<Digest>, Failure> {
     writable(args, wishes)?;
     let store = session.store()?;
     let scratch = store.scratch_dir().map_err(store_failure)?;
@@ -92,10 +91,9 @@ fn build(
     let ast = settle::parse(&source, &*sink)?;
     let input = plan_input(ast, args, wishes, &source);
     let Settled { plan, bases } = settle::settle(&input, &images, &*sink)?;
+    emulation::check_steps(&plan, &input.ast.source, scratch.path())?;
     let graph = Arc::new(plan.graph.clone());
-    let Some(output) = plan.outputs.last() else {
-        return Err(Failure::user("the Dockerfile has no stage to build"));
-    };
+    let wanted: Vec<NodeId> = plan.outputs.iter().filter_map(|output| output.node).collect();
     let place = source.context.place();
     let agents = agents::start(&wishes.agents, scratch.path())?;
     let mut surroundings = Surroundings {
@@ -112,28 +110,33 @@ fn build(
         project: format!("{place}\0{}", source.name),
         packing: None,
     };
-    let destinations: Vec<Destination> = wishes.outputs.iter().filter_map(destination_of).collect();
+    let destinations: Vec<Destination> = wishes.outputs.iter().filter_map(deliver::destination_of).collect();
     let ahead = Ahead::start(&store, &destinations).map(|(ahead, packing)| {
         surroundings.packing = Some(Box::new(packing));
         ahead
     });
-    let trees = solve(&graph, output.node, args, &surroundings)
+    let trees = solve(&graph, wanted, args, &surroundings)
         .map_err(|error| build_failure(error, &graph, &input, session))?;
     drop(surroundings);
     if let Some(ahead) = ahead {
         ahead.finish();
     }
-    let layers = output.node.and_then(|node| trees.get(&node)).map(layers_of).unwrap_or_default();
-    let image = ireko_image::assemble(output.config.clone(), &layers, output.epoch);
+    let made: Vec<Assembled> = plan.outputs.iter().map(|output| assemble(output, &trees)).collect();
     if !destinations.is_empty() {
-        fetch_shipped(&plan, &image, &images)?;
+        made.iter().try_for_each(|image| fetch_shipped(&plan, image, &images))?;
     }
-    let exported = export(&store, &image, wishes, cancel, &*sink)?;
+    let delivered = deliver::deliver(&store, &made, wishes, cancel, &*sink)?;
     for warning in store.warnings() {
         session.screen.note(&format!("warning: {warning}"));
     }
-    report(args, wishes, &image, &exported, &bases)?;
-    Ok(image)
+    deliver::report(args, wishes, &delivered, &bases)?;
+    Ok(delivered.id)
+}
+
+/// The image of an output whose tree is built.
+fn assemble(output: &ireko_plan::Output, trees: &Built) -> Assembled {
+    let layers = output.node.and_then(|node| trees.get(&node)).map(layers_of).unwrap_or_default();
+    ireko_image::assemble(output.config.clone(), &layers, output.epoch)
 }
 
 /// Brings the layers of base images that the image carries and no step needed: its destinations want them whole.
@@ -156,12 +159,12 @@ fn layers_of(built: &BuiltTree) -> Vec<(Digest, Option<Timestamp>)> {
 }
 
 /// What was typed, read before anything is touched.
-struct Wishes {
-    tags: Vec<Reference>,
-    outputs: Vec<Output>,
+pub(crate) struct Wishes {
+    pub(crate) tags: Vec<Reference>,
+    pub(crate) outputs: Vec<Output>,
     labels: Vec<(String, String)>,
     build_args: Vec<(String, Option<String>)>,
-    platform: Platform,
+    platforms: Vec<Platform>,
     secrets: Secrets,
     agents: Vec<agents::Wish>,
     settings: StepSettings,
@@ -169,7 +172,7 @@ struct Wishes {
 
 impl Wishes {
     /// The image stays in the store: under its names, or because it goes nowhere else.
-    fn wants_store(&self) -> bool {
+    pub(crate) fn wants_store(&self) -> bool {
         !self.tags.is_empty() || self.outputs.iter().all(|output| output.form == Form::Store)
     }
 
@@ -183,6 +186,8 @@ impl Wishes {
         if to_stdout > 1 {
             return Err(Failure::user("two outputs are to go to standard output").hint("give them dest=PATH"));
         }
+        let platforms = settle::platforms(&args.source.platform, environment)?;
+        refuse_docker_archives(&outputs, &platforms)?;
         // Proxies of this process are its own: steps get those that are given as build arguments.
         let mut build_args: Vec<(String, Option<String>)> =
             args.source.build_arg.iter().map(|text| arguments::build_arg(text, environment)).collect();
@@ -197,7 +202,7 @@ impl Wishes {
             outputs,
             labels: args.label.iter().map(|text| arguments::label(text)).collect(),
             build_args,
-            platform: settle::platform(&args.source.platform, environment)?,
+            platforms,
             secrets: secrets(args, environment)?,
             agents: args
                 .ssh
@@ -207,6 +212,21 @@ impl Wishes {
             settings: settings(args)?,
         })
     }
+}
+
+/// Docker's archive names one image where an index would be needed.
+fn refuse_docker_archives(outputs: &[Output], platforms: &[Platform]) -> Result<(), Failure> {
+    let is_docker = |output: &Output| matches!(output.form, Form::DockerTar | Form::DockerDir);
+    if platforms.len() < 2 || !outputs.iter().any(is_docker) {
+        return Ok(());
+    }
+    let list: Vec<String> = platforms.iter().map(ToString::to_string).collect();
+    let message = format!(
+        "`type=docker` in `-o` holds an image for one platform, and this build is for {}: {}",
+        list.len(),
+        list.join(", ")
+    );
+    Err(Failure::user(message).hint("use type=oci, which holds an index, or build one platform at a time"))
 }
 
 fn secrets(args: &BuildArgs, environment: &Environment) -> Result<Secrets, Failure> {
@@ -302,11 +322,11 @@ fn refuse_what_does_not_work_yet(args: &BuildArgs) -> Result<(), Failure> {
 pub(crate) fn plan_input_of(
     ast: ireko_dockerfile::Ast,
     args: &crate::cli::SourceArgs,
-    (platform, build_args): (Platform, Vec<(String, Option<String>)>),
+    (platforms, build_args): (Vec<Platform>, Vec<(String, Option<String>)>),
     source: &Source,
 ) -> PlanInput {
     let mut input = PlanInput::new(ast);
-    input.platform = platform;
+    input.target_platforms = platforms;
     input.build_args = build_args;
     input.targets = args.target.iter().filter(|target| !target.is_empty()).cloned().collect();
     input.contexts.clone_from(&source.named);
@@ -314,7 +334,7 @@ pub(crate) fn plan_input_of(
 }
 
 fn plan_input(ast: ireko_dockerfile::Ast, args: &BuildArgs, wishes: &Wishes, source: &Source) -> PlanInput {
-    let given = (wishes.platform.clone(), wishes.build_args.clone());
+    let given = (wishes.platforms.clone(), wishes.build_args.clone());
     let mut input = plan_input_of(ast, &args.source, given, source);
     input.labels.clone_from(&wishes.labels);
     input.settings = wishes.settings.clone();
@@ -358,7 +378,7 @@ pub(crate) fn contexts(
 
 fn solve(
     graph: &Arc<Graph>,
-    output: Option<NodeId>,
+    outputs: Vec<NodeId>,
     args: &BuildArgs,
     surroundings: &Surroundings,
 ) -> Result<Built, BuildError> {
@@ -368,8 +388,7 @@ fn solve(
         cutoff: args.cache_cutoff != "off",
         class: "full".to_owned(),
     };
-    let request =
-        Request { graph: Arc::clone(graph), outputs: output.into_iter().collect(), policy, export: true };
+    let request = Request { graph: Arc::clone(graph), outputs, policy, export: true };
     ireko_exec::build(&request, surroundings)
 }
 
@@ -405,73 +424,6 @@ fn step_failure(step: StepError, graph: &Graph, input: &PlanInput, session: &Ses
     failure
 }
 
-/// What was written where.
-struct Written {
-    destination: String,
-    manifest: Option<Digest>,
-}
-
-fn export(
-    store: &Arc<Store>,
-    image: &Assembled,
-    wishes: &Wishes,
-    cancel: &Cancel,
-    sink: &dyn Sink,
-) -> Result<Vec<Written>, Failure> {
-    let failed = |error: ireko_image::Error| Failure::of(error.blame(), &error);
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    if wishes.wants_store() {
-        ireko_image::keep(store, image, &wishes.tags).map_err(failed)?;
-        let destination = match wishes.tags.as_slice() {
-            [] => "to the store".to_owned(),
-            tags => tags.iter().map(Reference::familiar).collect::<Vec<_>>().join(", "),
-        };
-        let image = Some(image.id.to_string());
-        sink.emit(Event::Exported { destination, image, manifest: None, bytes: 0 });
-    }
-    let mut written = Vec::new();
-    for output in &wishes.outputs {
-        if cancel.is_asked() {
-            return Err(Failure::interrupted());
-        }
-        let Some(destination) = destination_of(output) else { continue };
-        let names = if output.names.is_empty() { &wishes.tags } else { &output.names };
-        let done = ireko_image::export(store, image, names, &destination, threads, sink).map_err(failed)?;
-        let place = output.dest.as_deref().map_or("-".to_owned(), |dest| dest.display().to_string());
-        sink.emit(Event::Exported {
-            destination: place.clone(),
-            image: Some(image.id.to_string()),
-            manifest: done.manifest.map(|digest| digest.to_string()),
-            bytes: done.bytes,
-        });
-        written.push(Written { destination: place, manifest: done.manifest });
-    }
-    Ok(written)
-}
-
-fn destination_of(output: &Output) -> Option<Destination> {
-    let form = match output.form {
-        Form::OciTar => ireko_image::Form::OciTar,
-        Form::OciDir => ireko_image::Form::OciDir,
-        Form::DockerTar => ireko_image::Form::DockerTar,
-        Form::DockerDir => ireko_image::Form::DockerDir,
-        Form::Tar => ireko_image::Form::Tar,
-        Form::Local => ireko_image::Form::Local,
-        Form::Store => return None,
-    };
-    let to = output.dest.clone().map_or(To::Stdout, To::Path);
-    let compression = output.compression.map(|squeeze| {
-        let level =
-            |default: u8| squeeze.level.map_or(default, |level| u8::try_from(level).unwrap_or(u8::MAX));
-        match squeeze.kind {
-            ireko_oci::Compression::Gzip => ireko_layer::Compression::Gzip { level: level(6) },
-            ireko_oci::Compression::Zstd => ireko_layer::Compression::Zstd { level: level(3) },
-            ireko_oci::Compression::None => ireko_layer::Compression::None,
-        }
-    });
-    Some(Destination { form, to, compression })
-}
-
 /// Tries every place that the result is to go to.
 fn writable(args: &BuildArgs, wishes: &Wishes) -> Result<(), Failure> {
     wishes.outputs.iter().try_for_each(Output::writable)?;
@@ -481,40 +433,6 @@ fn writable(args: &BuildArgs, wishes: &Wishes) -> Result<(), Failure> {
         }
     }
     Ok(())
-}
-
-/// The files that scripts read afterwards.
-fn report(
-    args: &BuildArgs,
-    wishes: &Wishes,
-    image: &Assembled,
-    written: &[Written],
-    bases: &[(String, Digest)],
-) -> Result<(), Failure> {
-    if let Some(path) = &args.iidfile {
-        write_file("--iidfile", path, image.id.to_string().as_bytes())?;
-    }
-    let Some(path) = &args.metadata_file else { return Ok(()) };
-    let manifest = written.iter().find_map(|written| written.manifest);
-    let names: Vec<String> = wishes.tags.iter().map(ToString::to_string).collect();
-    let mut metadata = json!({
-        "containerimage.config.digest": image.id.to_string(),
-        "ireko.outputs": written.iter().map(|written| json!({"dest": written.destination, "manifest": written.manifest.map(|digest| digest.to_string())})).collect::<Vec<_>>(),
-        "ireko.bases": bases.iter().map(|(name, digest)| json!({"name": name, "digest": digest.to_string()})).collect::<Vec<_>>(),
-    });
-    if let Some(manifest) = manifest {
-        metadata["containerimage.digest"] = json!(manifest.to_string());
-    }
-    if !names.is_empty() {
-        metadata["image.name"] = json!(names.join(","));
-    }
-    let text = serde_json::to_vec_pretty(&metadata)
-        .map_err(|error| Failure::environment("cannot write metadata").cause(error))?;
-    write_file("--metadata-file", path, &text)
-}
-
-fn write_file(flag: &str, path: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    fs::write(path, bytes).map_err(|error| places::refused(flag, path, &error))
 }
 
 fn store_failure(error: ireko_store::Error) -> Failure {

@@ -42,8 +42,8 @@ pub(crate) fn run(args: &ContextArgs, global: &Global, environment: Environment)
     let source = dockerfile::read(&args.source, scratch.path(), &fetcher)?;
     let ast = settle::parse(&source, &*sink)?;
     let images = Images::new(Arc::clone(&store), registry, Arc::clone(&sink), PullPolicy::IfMissing);
-    let platform = settle::platform(&args.source.platform, &session.environment)?;
-    let input = plan_input_of(ast, &args.source, (platform, build_args), &source);
+    let platforms = settle::platforms(&args.source.platform, &session.environment)?;
+    let input = plan_input_of(ast, &args.source, (platforms, build_args), &source);
     let plan = settle::settle(&input, &images, &*sink)?.plan;
     let contexts = contexts(&source, &store, &Cancel::default())?;
 

@@ -4,6 +4,8 @@ use crate::cli::{DoctorArgs, Format, Global};
 use crate::environment::Environment;
 use crate::failure::Failure;
 use crate::{print, print_json};
+use ireko_exec::NotRun;
+use ireko_oci::Platform;
 use ireko_sys::cgroup;
 use ireko_sys::userns::{self, Level};
 use serde_json::json;
@@ -37,6 +39,7 @@ pub(crate) fn run(args: &DoctorArgs, global: &Global, environment: &Environment)
     if works && store_works {
         // The last to be asked, since this process becomes what a step's would be.
         findings.push(overlay(&home));
+        findings.push(platforms(existing(&home)));
     }
     match args.format {
         Format::Table => print(&table(&findings, level)),
@@ -105,6 +108,39 @@ fn overlay(home: &Path) -> Finding {
     let fix = "none is needed: each step works on a copy of its tree, which is slower. A store on a local file system \
         (ext4, xfs, btrfs) needs no copies: IREKO_HOME or --home";
     Finding { what, problem: Some(problem), fix: Some(fix.to_owned()) }
+}
+
+/// Which other platforms' programs run here. Without any, this machine's own do.
+fn platforms(scratch: &Path) -> Finding {
+    let host = Platform::host();
+    let (mut run, mut others) = (Vec::new(), Vec::new());
+    for architecture in ireko_exec::EMULATED {
+        let platform = Platform::new(&host.os, architecture, "");
+        if ireko_exec::is_native(&platform, &host) {
+            continue;
+        }
+        match crate::emulation::outcome(&platform, scratch) {
+            Ok(Ok(())) => run.push(platform.to_string()),
+            Ok(Err(why)) => others.push((platform, why)),
+            Err(failure) => return of_platforms(&run, Some(failure.message)),
+        }
+    }
+    let mut finding = of_platforms(&run, None);
+    let broken = others.iter().find(|(_, why)| *why != NotRun::NoEmulator);
+    if let Some((platform, why)) = broken.or(others.first()).filter(|_| run.is_empty() || broken.is_some()) {
+        finding.problem = Some(match why {
+            NotRun::NoEmulator => "no emulator is registered".to_owned(),
+            why => format!("{platform} does not: {}", why.reason()),
+        });
+        let fix = crate::emulation::fix(platform, why);
+        finding.fix = fix.map(|fix| format!("none is needed for {host}. {fix}"));
+    }
+    finding
+}
+
+fn of_platforms(run: &[String], problem: Option<String>) -> Finding {
+    let list = if run.is_empty() { String::new() } else { format!(": {}", run.join(", ")) };
+    Finding { what: format!("programs of other platforms{list}"), problem, fix: None }
 }
 
 /// Whether steps and containers get control groups of their own. They do without where not.

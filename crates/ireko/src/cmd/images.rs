@@ -7,8 +7,8 @@ use crate::failure::Failure;
 use crate::session::Session;
 use crate::text::{ago, bytes, table};
 use crate::{eprint, print, print_json};
-use ireko_oci::{ImageConfig, Reference, Timestamp};
-use ireko_store::{Image, Removed, Store};
+use ireko_oci::{ImageConfig, Platform, Reference, Timestamp};
+use ireko_store::{Image, ImageRow, Member, Removed, Store};
 use serde_json::{Value, json};
 
 pub(crate) mod list;
@@ -33,6 +33,11 @@ pub(crate) fn find(store: &Store, name: &str) -> Result<Image, Failure> {
         return Ok(image);
     }
     let rows = store.images().map_err(failed)?;
+    // What a build prints of an image for several platforms is the digest of the index it wrote.
+    let written = |row: &&ImageRow| row.image.manifest.is_some_and(|digest| digest.to_string() == name);
+    if let Some(row) = rows.iter().find(written) {
+        return Ok(row.image.clone());
+    }
     let known = rows.iter().flat_map(|row| &row.names).filter_map(|name| name.parse::<Reference>().ok());
     let asked = name.to_ascii_lowercase().parse::<Reference>();
     let near = asked.map(|asked| ireko_image::near_images(&asked, known)).unwrap_or_default();
@@ -41,6 +46,35 @@ pub(crate) fn find(store: &Store, name: &str) -> Result<Image, Failure> {
         Some(near) => failure.hint(format!("did you mean `{near}`?")),
         None => failure.hint("`ireko images` lists what is there; `ireko pull` fetches from a registry"),
     })
+}
+
+/// The image of this name or id for a platform: of one for several the one that was asked for. Where nobody asked it is
+/// this machine's; an image for one platform is then taken as it is.
+pub(crate) fn find_for(store: &Store, name: &str, platform: Option<&Platform>) -> Result<Image, Failure> {
+    let image = find(store, name)?;
+    let host = Platform::host();
+    let member = store.member(&image, platform.unwrap_or(&host)).map_err(failed)?;
+    let fits = |image: &Image| {
+        platform.is_none_or(|platform| platform.runnable().iter().any(|it| it.same(&image.platform)))
+    };
+    member.filter(fits).ok_or_else(|| {
+        let has: Vec<String> = image.platforms().iter().map(ToString::to_string).collect();
+        let wanted = platform.unwrap_or(&host);
+        Failure::user(format!("image `{name}` is not for {wanted}, it is for {}", has.join(", ")))
+            .hint("choose one of these with `--platform`, or build it for the other")
+    })
+}
+
+/// The same for who only looks: where this machine's is not there, the first.
+fn find_to_show(store: &Store, name: &str, platform: Option<&str>) -> Result<(Image, Image), Failure> {
+    let whole = find(store, name)?;
+    let asked = platform.map(crate::settle::named_platform).transpose()?;
+    if asked.is_none() && store.member(&whole, &Platform::host()).map_err(failed)?.is_none() {
+        let first = find_for(store, name, whole.platforms().first())?;
+        return Ok((whole, first));
+    }
+    let image = find_for(store, name, asked.as_ref())?;
+    Ok((whole, image))
 }
 
 /// A stored name as people write it.
@@ -63,14 +97,14 @@ pub(crate) fn inspect(args: &InspectArgs, global: &Global, environment: Environm
     let rows = store.images().map_err(failed)?;
     let mut out = Vec::new();
     for name in &args.images {
-        let image = find(&store, name)?;
+        let (whole, image) = find_to_show(&store, name, args.platform.as_deref())?;
         let config = config(&store, &image)?;
-        let row = rows.iter().find(|row| row.image.id == image.id);
+        let row = rows.iter().find(|row| row.image.id == whole.id);
         let names: Vec<String> =
             row.map(|row| row.names.iter().map(|name| familiar(name)).collect()).unwrap_or_default();
         let layers: Vec<String> = config.rootfs.diff_ids.iter().map(ToString::to_string).collect();
         let document = serde_json::from_slice::<Value>(&config.to_json()).unwrap_or(Value::Null);
-        out.push(json!({
+        let mut shown = json!({
             "Id": image.id.to_string(),
             "RepoTags": names,
             "Created": config.created.map(|created| created.to_string()),
@@ -82,7 +116,17 @@ pub(crate) fn inspect(args: &InspectArgs, global: &Global, environment: Environm
             "Config": document.get("config").cloned().unwrap_or(Value::Null),
             "RootFS": {"Type": "layers", "Layers": layers},
             "Manifest": image.manifest.map(|digest| digest.to_string()),
-        }));
+        });
+        if !whole.members.is_empty() {
+            let member =
+                |one: &Member| json!({"Id": one.id.to_string(), "Platform": one.platform.to_string()});
+            shown["Index"] = json!({
+                "Id": whole.id.to_string(),
+                "Digest": whole.manifest.map(|digest| digest.to_string()),
+                "Images": whole.members.iter().map(member).collect::<Vec<Value>>(),
+            });
+        }
+        out.push(shown);
     }
     print_json(&Value::Array(out));
     Ok(())
@@ -91,7 +135,7 @@ pub(crate) fn inspect(args: &InspectArgs, global: &Global, environment: Environm
 /// `ireko history`, newest first.
 pub(crate) fn history(args: &HistoryArgs, global: &Global, environment: Environment) -> Result<(), Failure> {
     let store = open(global, environment)?;
-    let image = find(&store, &args.image)?;
+    let (_, image) = find_to_show(&store, &args.image, args.platform.as_deref())?;
     let config = config(&store, &image)?;
     let mut layers = config.rootfs.diff_ids.iter();
     let mut rows = Vec::new();
@@ -161,8 +205,15 @@ pub(crate) fn remove(args: &RmiArgs, global: &Global, environment: Environment) 
 fn remove_one(store: &Store, name: &str, force: bool) -> Result<Removed, Failure> {
     let image = find(store, name)?;
     let rows = store.images().map_err(failed)?;
-    let names =
-        rows.into_iter().find(|row| row.image.id == image.id).map(|row| row.names).unwrap_or_default();
+    let has = |row: &&ImageRow| row.image.members.iter().any(|member| member.id == image.id);
+    let whole = rows.iter().find(has).map(|row| (row.image.id, row.names.clone()));
+    let row = rows.iter().find(|row| row.image.id == image.id);
+    let names = row.map(|row| row.names.clone()).unwrap_or_default();
+    if let (Some((whole, tags)), []) = (whole, names.as_slice()) {
+        let whole = tags.first().map_or_else(|| whole.short(), |tag| familiar(tag));
+        let message = format!("image `{name}` is the {} image of `{whole}`", image.platform);
+        return Err(Failure::user(message).hint(format!("`ireko rmi {whole}` removes the whole")));
+    }
     let canonical =
         arguments::tag(name).ok().map(|name| name.to_string()).filter(|name| names.contains(name));
     match canonical {

@@ -6,14 +6,15 @@ mod terminal;
 mod tmpfs;
 
 use crate::cli::{Global, Progress, RunArgs};
-use crate::cmd::images::find;
+use crate::cmd::images::find_for;
 use crate::environment::Environment;
 use crate::failure::Failure;
 use crate::session::Session;
+use crate::settle;
 use crate::text;
 use ireko_exec::{ContainerFiles, DEFAULT_PATH, SandboxSettings, Snapshotter};
 use ireko_layer::{OverlayAttrs, SnapshotStack, TreePath, View};
-use ireko_oci::{ContainerConfig, GuestPath};
+use ireko_oci::{ContainerConfig, GuestPath, Platform};
 use ireko_report::Blame;
 use ireko_store::{Image, Store};
 use ireko_sys::mount::{Overlay, Upper};
@@ -49,10 +50,11 @@ fn start(args: &RunArgs, global: &Global, environment: Environment) -> Result<u8
     let published = args.publish.iter().map(|text| Published::parse(text)).collect::<Result<Vec<_>, _>>()?;
     let network = network(args, &published)?;
     let shm_size = args.shm_size.as_deref().map(|text| text::memory("--shm-size ", text)).transpose()?;
+    let platform = settle::platform_named(args.platform.as_deref(), &environment)?;
     let progress = if global.verbose { Progress::Plain } else { Progress::Quiet };
     let session = Session::enter(global, environment, progress, false)?;
     let store = session.store()?;
-    let image = find(&store, &args.image)?;
+    let image = image_of(&store, args, platform)?;
     crate::cmd::transfer::complete(&session, &store, &image)?;
     let config = store.image_config(&image).map_err(store_failure)?.config;
     let view = store.view(&image.diff_ids).map_err(store_failure)?;
@@ -82,10 +84,28 @@ fn start(args: &RunArgs, global: &Global, environment: Environment) -> Result<u8
     let listeners = published.iter().map(Published::listen).collect::<Result<Vec<_>, _>>()?;
     // A signal that comes as soon as the program speaks must find its way already.
     let signals = terminal::listen()?;
-    let running = sandbox::spawn(&sandbox).map_err(|error| spawn_failure(&error))?;
+    let running = sandbox::spawn(&sandbox).map_err(|error| {
+        // That a program cannot be started may be for its platform, which is the better word then.
+        let foreign = error
+            .exit_code()
+            .and_then(|_| crate::emulation::check_image(&image.platform, scratch.path()).err());
+        foreign.unwrap_or_else(|| spawn_failure(&error))
+    })?;
     drop(sandbox);
     ports::forward(listeners, running.pid())?;
     terminal::attend(running, signals, args.interactive)
+}
+
+/// The image to start: of one for several platforms the one that was asked for, else this machine's. A variable that
+/// names a platform only chooses; a flag must be met.
+fn image_of(store: &Store, args: &RunArgs, platform: Option<(Platform, String)>) -> Result<Image, Failure> {
+    match platform {
+        Some((platform, _)) => match find_for(store, &args.image, Some(&platform)) {
+            Err(_) if args.platform.is_none() => find_for(store, &args.image, None),
+            found => found,
+        },
+        None => find_for(store, &args.image, args.platform.as_ref().map(|_| Platform::host()).as_ref()),
+    }
 }
 
 fn network(args: &RunArgs, published: &[Published]) -> Result<Network, Failure> {

@@ -2,7 +2,7 @@
 
 use crate::arguments;
 use crate::cli::{Format, Global, LoadArgs, Progress, PullArgs, SaveArgs};
-use crate::cmd::images::find;
+use crate::cmd::images::{find, find_for};
 use crate::environment::Environment;
 use crate::failure::Failure;
 use crate::places::{self, Written};
@@ -28,15 +28,29 @@ fn images(session: &Session, pull: PullPolicy) -> Result<Images, Failure> {
     Ok(Images::new(session.store()?, registry, session.sink(), pull))
 }
 
-/// Fetches the layers of an image that no build needed yet.
+/// Fetches the layers of an image that no build needed yet; of an image for several platforms those of all.
 pub(crate) fn complete(session: &Session, store: &Arc<Store>, image: &Image) -> Result<(), Failure> {
-    let missing = store.hold_image(image).map_err(|error| Failure::of(error.blame(), &error))?;
-    if missing.is_empty() {
-        return Ok(());
+    let broken = |error: ireko_store::Error| Failure::of(error.blame(), &error);
+    let mut members = Vec::new();
+    for member in &image.members {
+        members.extend(store.image_by_id(&member.id).map_err(broken)?);
     }
-    let registry = Arc::new(ireko_registry::Registry::new(settle::registry_options(&session.environment)));
-    let images = Images::new(Arc::clone(store), registry, session.sink(), PullPolicy::IfMissing);
-    images.complete(image).map_err(failed)
+    if members.is_empty() {
+        members.push(image.clone());
+    }
+    let mut images = None;
+    for image in members {
+        if store.hold_image(&image).map_err(broken)?.is_empty() {
+            continue;
+        }
+        let reach = || {
+            let options = settle::registry_options(&session.environment);
+            let registry = Arc::new(ireko_registry::Registry::new(options));
+            Images::new(Arc::clone(store), registry, session.sink(), PullPolicy::IfMissing)
+        };
+        images.get_or_insert_with(reach).complete(&image).map_err(failed)?;
+    }
+    Ok(())
 }
 
 /// `ireko load`.
@@ -96,9 +110,19 @@ pub(crate) fn save(args: &SaveArgs, global: &Global, environment: Environment) -
         places::check("-o", path, Written::Whole)?;
     }
     let store = session.store()?;
+    let platform = args.platform.as_deref().map(settle::named_platform).transpose()?;
     let mut chosen: Vec<(Image, Vec<Reference>)> = Vec::new();
     for name in &args.images {
-        let image = find(&store, name)?;
+        let image = match &platform {
+            Some(platform) => find_for(&store, name, Some(platform))?,
+            None => find(&store, name)?,
+        };
+        if form == Form::DockerTar && !image.members.is_empty() {
+            let platforms: Vec<String> = image.platforms().iter().map(ToString::to_string).collect();
+            let message =
+                format!("a docker archive holds one platform, and `{name}` is for {}", platforms.join(", "));
+            return Err(Failure::user(message).hint("use `--type oci`, or choose one with `--platform`"));
+        }
         let names = saved_name(&store, name, &image)?;
         // An image with several names is one entry of the archive, as in Docker's.
         match chosen.iter_mut().find(|(other, _)| other.id == image.id) {
@@ -114,7 +138,7 @@ pub(crate) fn save(args: &SaveArgs, global: &Global, environment: Environment) -
         names.dedup();
     }
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let destination = ireko_image::Destination { form, to, compression: None };
+    let destination = ireko_image::Destination { form, to, compression: None, split: None };
     let written =
         ireko_image::save(&store, &chosen, &destination, threads, &*session.sink()).map_err(failed)?;
     if args.format == Format::Json {
@@ -129,7 +153,8 @@ pub(crate) fn save(args: &SaveArgs, global: &Global, environment: Environment) -
 fn saved_name(store: &Store, asked: &str, image: &Image) -> Result<Option<Reference>, Failure> {
     let Ok(name) = arguments::tag(asked) else { return Ok(None) };
     let named = store.image(&name.to_string()).map_err(|error| Failure::of(error.blame(), &error))?;
-    Ok(named.filter(|named| named.id == image.id).map(|_| name))
+    let is = |named: &Image| named.id == image.id || named.members.iter().any(|member| member.id == image.id);
+    Ok(named.filter(is).map(|_| name))
 }
 
 /// `ireko pull`.

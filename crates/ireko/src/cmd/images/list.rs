@@ -79,6 +79,8 @@ impl Wanted {
         };
         let (before, since) = (created(&self.before)?, created(&self.since)?);
         let mut rows = store.images().map_err(failed)?;
+        // Of an image for several platforms the whole is listed.
+        rows.retain(|row| !row.is_member || !row.names.is_empty());
         rows.retain(|row| {
             let Image { created, labels, .. } = &row.image;
             let labelled = |(name, value): &(String, Option<String>)| {
@@ -158,6 +160,7 @@ fn image_json(row: &ImageRow) -> Value {
         "digest": row.image.manifest.map(|digest| digest.to_string()),
         "created": row.image.created.map(|created| created.to_string()),
         "size": row.image.size,
+        "platforms": row.image.platforms().iter().map(ToString::to_string).collect::<Vec<_>>(),
         "labels": row.image.labels,
     })
 }

@@ -1,0 +1,188 @@
+//! What a build made, brought to where it was asked for: the store, archives, directories, and the files for scripts.
+
+use crate::arguments::{Form, Output};
+use crate::cli::BuildArgs;
+use crate::cmd::build::Wishes;
+use crate::failure::Failure;
+use crate::places;
+use crate::settle::Base;
+use ireko_exec::Cancel;
+use ireko_image::{Assembled, Destination, To};
+use ireko_oci::{Digest, Reference};
+use ireko_report::{Event, Sink};
+use ireko_store::{Image, Store};
+use serde_json::{Value, json};
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+/// What was made and where it is now.
+pub(crate) struct Delivered {
+    /// The image id: the config's digest. Of an image for several platforms the digest of the index, where one was
+    /// written, else what the store knows it by; nothing where there are only files.
+    pub(crate) id: Option<Digest>,
+    /// The images, each with its platform.
+    members: Vec<(String, Digest)>,
+    written: Vec<Written>,
+}
+
+/// What was written where.
+struct Written {
+    destination: String,
+    manifest: Option<Digest>,
+}
+
+/// Keeps the images of a build, one for each platform, and writes them to its destinations.
+pub(crate) fn deliver(
+    store: &Arc<Store>,
+    images: &[Assembled],
+    wishes: &Wishes,
+    cancel: &Cancel,
+    sink: &dyn Sink,
+) -> Result<Delivered, Failure> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let kept = if wishes.wants_store() { keep(store, images, &wishes.tags, sink)? } else { None };
+    let mut id = match images {
+        [image] => Some(image.id),
+        _ => kept.as_ref().map(|(whole, _)| whole.id),
+    };
+    let (mut written, mut index) = (Vec::new(), None);
+    for output in &wishes.outputs {
+        if cancel.is_asked() {
+            return Err(Failure::interrupted());
+        }
+        let Some(destination) = destination_of(output) else { continue };
+        let names = if output.names.is_empty() { &wishes.tags } else { &output.names };
+        let done = ireko_image::export(store, images, names, &destination, threads, sink).map_err(failed)?;
+        let place = output.dest.as_deref().map_or("-".to_owned(), |dest| dest.display().to_string());
+        index = index.or(done.index);
+        sink.emit(Event::Exported {
+            destination: place.clone(),
+            image: id.or(done.manifest).map(|id| id.to_string()),
+            manifest: done.manifest.map(|digest| digest.to_string()),
+            bytes: done.bytes,
+        });
+        written.push(Written { destination: place, manifest: done.manifest });
+    }
+    if let Some(index) = index {
+        id = Some(Digest::of(&index));
+        if let Some((_, members)) = &kept {
+            let names: Vec<String> = wishes.tags.iter().map(ToString::to_string).collect();
+            store.put_index(&names, members, Some(&index)).map_err(store_failure)?;
+        }
+    }
+    let members = images.iter().map(|image| (image.config.platform().to_string(), image.id)).collect();
+    Ok(Delivered { id, members, written })
+}
+
+/// Keeps the images under their names: one as it is, several as one with its members.
+fn keep(
+    store: &Arc<Store>,
+    images: &[Assembled],
+    tags: &[Reference],
+    sink: &dyn Sink,
+) -> Result<Option<(Image, Vec<Image>)>, Failure> {
+    let destination = match tags {
+        [] => "to the store".to_owned(),
+        tags => tags.iter().map(Reference::familiar).collect::<Vec<_>>().join(", "),
+    };
+    let (id, kept) = match images {
+        [image] => (ireko_image::keep(store, image, tags).map_err(failed)?.id, None),
+        _ => {
+            let keep = |image| ireko_image::keep(store, image, &[]).map_err(failed);
+            let members: Vec<Image> = images.iter().map(keep).collect::<Result<_, _>>()?;
+            let names: Vec<String> = tags.iter().map(ToString::to_string).collect();
+            let whole = store.put_index(&names, &members, None).map_err(store_failure)?;
+            (whole.id, Some((whole, members)))
+        }
+    };
+    sink.emit(Event::Exported { destination, image: Some(id.to_string()), manifest: None, bytes: 0 });
+    Ok(kept)
+}
+
+/// What an `-o` means to the writer of images; nothing where it means the store.
+pub(crate) fn destination_of(output: &Output) -> Option<Destination> {
+    let form = match output.form {
+        Form::OciTar => ireko_image::Form::OciTar,
+        Form::OciDir => ireko_image::Form::OciDir,
+        Form::DockerTar => ireko_image::Form::DockerTar,
+        Form::DockerDir => ireko_image::Form::DockerDir,
+        Form::Tar => ireko_image::Form::Tar,
+        Form::Local => ireko_image::Form::Local,
+        Form::Store => return None,
+    };
+    let to = output.dest.clone().map_or(To::Stdout, To::Path);
+    let compression = output.compression.map(|squeeze| {
+        let level =
+            |default: u8| squeeze.level.map_or(default, |level| u8::try_from(level).unwrap_or(u8::MAX));
+        match squeeze.kind {
+            ireko_oci::Compression::Gzip => ireko_layer::Compression::Gzip { level: level(6) },
+            ireko_oci::Compression::Zstd => ireko_layer::Compression::Zstd { level: level(3) },
+            ireko_oci::Compression::None => ireko_layer::Compression::None,
+        }
+    });
+    Some(Destination { form, to, compression, split: output.split })
+}
+
+/// The files that scripts read afterwards.
+pub(crate) fn report(
+    args: &BuildArgs,
+    wishes: &Wishes,
+    delivered: &Delivered,
+    bases: &[Base],
+) -> Result<(), Failure> {
+    if let Some(path) = &args.iidfile {
+        let id = delivered.id.map_or(String::new(), |id| id.to_string());
+        write_file("--iidfile", path, id.as_bytes())?;
+    }
+    let Some(path) = &args.metadata_file else { return Ok(()) };
+    let output = |written: &Written| {
+        let manifest = written.manifest.map(|digest| digest.to_string());
+        json!({"dest": written.destination, "manifest": manifest})
+    };
+    let base = |base: &Base| {
+        let mut row = json!({"name": base.name, "digest": base.digest.to_string()});
+        if delivered.members.len() > 1 {
+            row["platform"] = json!(base.platform.to_string());
+        }
+        row
+    };
+    let mut metadata = json!({
+        "ireko.outputs": delivered.written.iter().map(output).collect::<Vec<Value>>(),
+        "ireko.bases": bases.iter().map(base).collect::<Vec<Value>>(),
+    });
+    match delivered.members.as_slice() {
+        [(_, id)] => metadata["containerimage.config.digest"] = json!(id.to_string()),
+        several => {
+            let row =
+                |(platform, id): &(String, Digest)| json!({"platform": platform, "config": id.to_string()});
+            metadata["ireko.platforms"] = several.iter().map(row).collect();
+        }
+    }
+    if let Some(manifest) = delivered.written.iter().find_map(|written| written.manifest) {
+        metadata["containerimage.digest"] = json!(manifest.to_string());
+    }
+    if !wishes.tags.is_empty() {
+        let names: Vec<String> = wishes.tags.iter().map(ToString::to_string).collect();
+        metadata["image.name"] = json!(names.join(","));
+    }
+    let text = serde_json::to_vec_pretty(&metadata)
+        .map_err(|error| Failure::environment("cannot write metadata").cause(error))?;
+    write_file("--metadata-file", path, &text)
+}
+
+fn write_file(flag: &str, path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    fs::write(path, bytes).map_err(|error| places::refused(flag, path, &error))
+}
+
+fn failed(error: ireko_image::Error) -> Failure {
+    let failure = Failure::of(error.blame(), &error);
+    match error.hint() {
+        Some(hint) => failure.hint(hint),
+        None => failure,
+    }
+}
+
+fn store_failure(error: ireko_store::Error) -> Failure {
+    Failure::of(error.blame(), &error)
+}
