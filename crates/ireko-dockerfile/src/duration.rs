@@ -2,6 +2,10 @@
 
 /// The duration in nanoseconds.
 pub fn parse(text: &str) -> Result<i64, String> {
+    with_units(text, "ns, us, ms, s, m, h", &scale_of)
+}
+
+fn with_units(text: &str, units: &str, scale_of: &dyn Fn(&str) -> Option<i128>) -> Result<i64, String> {
     let wrong = |why: &str| format!("invalid duration `{text}`: {why}");
     let (negative, mut rest) = match text.strip_prefix('-') {
         Some(rest) => (true, rest),
@@ -20,8 +24,8 @@ pub fn parse(text: &str) -> Result<i64, String> {
         let unit_len = after.find(|ch: char| ch.is_ascii_digit() || ch == '.').unwrap_or(after.len());
         let (unit, next) = after.split_at(unit_len);
         let scale = scale_of(unit).ok_or_else(|| match unit {
-            "" => wrong("a unit is missing (ns, us, ms, s, m, h)"),
-            _ => wrong(&format!("unknown unit `{unit}` (ns, us, ms, s, m, h)")),
+            "" => wrong(&format!("a unit is missing ({units})")),
+            _ => wrong(&format!("unknown unit `{unit}` ({units})")),
         })?;
         let part = scaled(number, scale).ok_or_else(|| wrong("it is no number with a unit"))?;
         total += part;
@@ -32,6 +36,17 @@ pub fn parse(text: &str) -> Result<i64, String> {
     }
     let signed = if negative { -total } else { total };
     i64::try_from(signed).map_err(|_| wrong("it is too long"))
+}
+
+/// A lifetime in whole seconds: a duration that may also be given in days and weeks (`1d12h`, `2w`).
+pub fn lifetime(text: &str) -> Result<u64, String> {
+    let nanoseconds = with_units(text, "s, m, h, d, w", &|unit| match unit {
+        "d" => Some(24 * 3_600_000_000_000),
+        "w" => Some(7 * 24 * 3_600_000_000_000),
+        unit => scale_of(unit),
+    })?;
+    u64::try_from(nanoseconds / 1_000_000_000)
+        .map_err(|_| format!("invalid lifetime `{text}`: it is negative"))
 }
 
 fn scale_of(unit: &str) -> Option<i128> {
@@ -79,6 +94,12 @@ mod tests {
         }
         for text in ["", "-", "5", "s", "1x", "1.2.3s", ".s", "999999999h", "1s ", "1 s"] {
             assert!(parse(text).is_err(), "{text}");
+        }
+        for (text, seconds) in [("1d12h", 129_600), ("2w", 1_209_600), ("0", 0), ("1.5s", 1)] {
+            assert_eq!(lifetime(text), Ok(seconds), "{text}");
+        }
+        for text in ["", "-1h", "1y", "d", "1"] {
+            assert!(lifetime(text).is_err(), "{text}");
         }
         assert_eq!(parse("5").unwrap_err(), "invalid duration `5`: a unit is missing (ns, us, ms, s, m, h)");
     }

@@ -8,7 +8,7 @@ use crate::freshness::copies_below;
 use crate::job::Job;
 use crate::perform::{Done, Performer};
 use crate::secrets::Secrets;
-use ireko_graph::{Command, Event as Answer, Graph, Machine, NodeId, Op, Policy, Tree};
+use ireko_graph::{Command, Event as Answer, Graph, Machine, NodeId, Op, Policy, Reuse, Tree};
 use ireko_layer::Time;
 use ireko_oci::{Digest, Key};
 use ireko_report::{Blame, Event, MissReason, Sink, StepEnd};
@@ -133,6 +133,7 @@ pub fn build(request: &Request, surroundings: &Surroundings) -> Result<Built, Bu
         errors: &driver,
         began: BTreeMap::new(),
         misses: BTreeMap::new(),
+        expired: BTreeMap::new(),
         made: BTreeMap::new(),
         shipped: shipped(request),
         crew: Crew::new(),
@@ -184,6 +185,8 @@ struct Driver<'a> {
     errors: &'a Mutex<Vec<StepError>>,
     began: BTreeMap<NodeId, Instant>,
     misses: BTreeMap<NodeId, MissReason>,
+    /// Nodes whose remembered results are too old to count.
+    expired: BTreeMap<NodeId, MissReason>,
     /// When the result of each node was made, in this build or before.
     made: BTreeMap<NodeId, Time>,
     /// Nodes whose layers the outputs carry.
@@ -380,6 +383,13 @@ impl<'a> Driver<'a> {
     fn look_up(&mut self, node: NodeId, key: Key) -> Answer {
         let store = &self.surroundings.store;
         let Some(record) = store.record(key) else { return Answer::Missed(node) };
+        if let Reuse::Within(allowed_s) = self.request.graph.node(node).reuse {
+            let age_s = u64::try_from(store.now().secs - record.at.secs).unwrap_or_default();
+            if age_s >= allowed_s {
+                self.expired.insert(node, MissReason::Expired { age_s, allowed_s });
+                return Answer::Missed(node);
+            }
+        }
         // Only the explanation of a later miss would suffer.
         let _ = store.remember(&self.slot(node), key);
         self.made.insert(node, record.at);
@@ -400,6 +410,10 @@ impl<'a> Driver<'a> {
 
     /// Finds out, and says, why a step has to run.
     fn miss(&mut self, node: NodeId) {
+        if let Some(expired) = self.expired.remove(&node) {
+            self.misses.insert(node, expired);
+            return;
+        }
         let Some(declared) = self.machine.declared(node) else { return };
         let files = self.performer.files_of(node);
         let (store, graph) = (&self.surroundings.store, &self.request.graph);

@@ -1,6 +1,6 @@
 //! Why a step missed the cache: its declared inputs beside those of the nearest earlier record, in the user's words.
 
-use ireko_graph::{Declared, Graph, Node, Op};
+use ireko_graph::{Declared, Graph, Node, Op, Reuse};
 use ireko_oci::{Fields, Hash};
 use ireko_report::MissReason;
 use ireko_store::{InputFile, Inputs};
@@ -55,7 +55,7 @@ pub(crate) fn miss(
     before: Option<&Inputs>,
     now: &Inputs,
 ) -> (MissReason, Vec<String>) {
-    if node.no_cache {
+    if node.reuse == Reuse::Never {
         return (MissReason::NotAsked, Vec::new());
     }
     let Some(before) = before else { return (MissReason::NeverBuilt, Vec::new()) };
@@ -171,7 +171,7 @@ mod tests {
         let about =
             About { stage: "app".into(), step: 2, steps: 3, text: text.into(), args, ..About::default() };
         let op = Op::MakeDir(MakeDir { path: GuestPath::root(), user: String::new() });
-        Node { op, base: None, inputs: Vec::new(), about, no_cache: false }
+        Node { op, base: None, inputs: Vec::new(), about, reuse: Reuse::Always }
     }
 
     fn file(path: &str, print: u8) -> InputFile {

@@ -18,8 +18,20 @@ pub struct Node {
     pub inputs: Vec<NodeId>,
     /// What people are told about it.
     pub about: About,
-    /// Never answer this node from the cache (`--no-cache`, `--no-cache-filter`).
-    pub no_cache: bool,
+    /// Whether an earlier result may stand for it.
+    pub reuse: Reuse,
+}
+
+/// Whether an earlier result may stand for a node. Never part of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Reuse {
+    /// It may.
+    #[default]
+    Always,
+    /// It may, if it was made at most so many seconds ago (`--cache-ttl`).
+    Within(u64),
+    /// The cache is not asked (`--no-cache`, `--no-cache-filter`).
+    Never,
 }
 
 /// What people are told about a node. Never part of a key.
@@ -101,10 +113,7 @@ impl Graph {
     /// Adds a node, or finds the equal one that is there: two stages that begin alike share their work.
     pub fn add(&mut self, node: Node) -> NodeId {
         let same = |old: &Node| {
-            old.op == node.op
-                && old.base == node.base
-                && old.inputs == node.inputs
-                && old.no_cache == node.no_cache
+            old.op == node.op && old.base == node.base && old.inputs == node.inputs && old.reuse == node.reuse
         };
         if let Some(at) = self.nodes.iter().position(same) {
             return NodeId(at as u32);

@@ -14,7 +14,7 @@ mod graph;
 mod key;
 mod machine;
 
-pub use graph::{About, Graph, Node, NodeId, Selection};
+pub use graph::{About, Graph, Node, NodeId, Reuse, Selection};
 pub use key::Declared;
 pub use machine::{Command, Event, Layer, Machine, Policy, Tree};
 pub use op::Op;

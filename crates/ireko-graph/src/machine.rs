@@ -2,7 +2,7 @@
 //!
 //! Feed it [`Event`]s, perform the [`Command`]s it gives. It holds no thread, clock or file.
 
-use crate::graph::{Graph, NodeId};
+use crate::graph::{Graph, NodeId, Reuse};
 use crate::key::Declared;
 use crate::op::Op;
 use ireko_oci::{ContentId, Digest, Key, SelectionId, TreeId};
@@ -446,7 +446,7 @@ impl Machine {
         self.slot(id).key = Some(key);
         if self.running.contains_key(&key) {
             self.slot(id).state = State::Twin;
-        } else if node.no_cache || self.slots[id.0 as usize].retracted {
+        } else if node.reuse == Reuse::Never || self.slots[id.0 as usize].retracted {
             self.slot(id).state = State::Due;
         } else {
             self.slot(id).state = State::LookingUp;

@@ -11,7 +11,7 @@ use crate::trigger::Step;
 use ireko_dockerfile::InstructionKind;
 use ireko_dockerfile::words::Lexer;
 use ireko_graph::op::{Copy, CopyItem, FilesFrom, ImageSource, MakeDir, Unpack};
-use ireko_graph::{About, Node, NodeId, Op};
+use ireko_graph::{About, Node, NodeId, Op, Reuse};
 use ireko_oci::{GuestPath, History, ImageConfig, Platform, Timestamp};
 use ireko_report::Span;
 
@@ -170,8 +170,8 @@ impl Build<'_> {
 
     /// What is fetched.
     pub(crate) fn source(&mut self, op: Op, about: About, stage: usize) -> NodeId {
-        let no_cache = self.no_cache(stage);
-        self.plan.graph.add(Node { op, base: None, inputs: Vec::new(), about, no_cache })
+        let reuse = self.reuse(stage);
+        self.plan.graph.add(Node { op, base: None, inputs: Vec::new(), about, reuse })
     }
 
     /// Where files come from that come from the main context.
@@ -192,7 +192,7 @@ impl Build<'_> {
             config: fact.config_digest,
             diff_ids: diff_ids.clone(),
         });
-        let node = Node { op, base: None, inputs: Vec::new(), about, no_cache: false };
+        let node = Node { op, base: None, inputs: Vec::new(), about, reuse: Reuse::Always };
         let node = (!diff_ids.is_empty()).then(|| self.plan.graph.add(node));
         let used = UsedImage {
             name: wanted.name.clone(),
@@ -224,7 +224,8 @@ impl Build<'_> {
         };
         let (line, text) = (about.line, about.text.clone());
         let op = Op::Copy(Box::new(copy));
-        let node = self.plan.graph.add(Node { op, base: None, inputs: Vec::new(), about, no_cache: false });
+        let node =
+            self.plan.graph.add(Node { op, base: None, inputs: Vec::new(), about, reuse: Reuse::Always });
         self.read(ContextRead {
             context: name.to_owned(),
             node,
@@ -291,7 +292,7 @@ impl Build<'_> {
         }
         let op = Op::MakeDir(MakeDir { path: state.cwd.clone(), user: state.image.config.user.clone() });
         let about = self.about_in(state, at, text);
-        let node = Node { op, base: state.node, inputs: Vec::new(), about, no_cache: false };
+        let node = Node { op, base: state.node, inputs: Vec::new(), about, reuse: Reuse::Always };
         state.node = Some(self.plan.graph.add(node));
         state.note_layer(note);
         Ok(())
@@ -353,13 +354,27 @@ impl Build<'_> {
         format!("{prefix}{} {rest}", keyword.to_ascii_uppercase()).trim_end().to_owned()
     }
 
-    /// Whether steps of this stage must run.
-    pub(crate) fn no_cache(&self, stage: usize) -> bool {
-        match &self.input.no_cache {
+    /// Whether earlier results may stand for steps of this stage.
+    pub(crate) fn reuse(&self, stage: usize) -> Reuse {
+        let never = match &self.input.no_cache {
             NoCache::None => false,
             NoCache::All => true,
             NoCache::Stages(stages) => stages.iter().any(|name| self.input.ast.stage(name) == Some(stage)),
+        };
+        if never { Reuse::Never } else { Reuse::Always }
+    }
+
+    /// The same for a command: what it finds outside may have become something else since. The comment above it wins
+    /// over the build's own limit.
+    pub(crate) fn reuse_of_command(&self, at: &Position<'_>) -> Result<Reuse, Fault> {
+        if self.reuse(at.stage) == Reuse::Never {
+            return Ok(Reuse::Never);
         }
+        let lifetime = match own_lifetime(at)? {
+            Some(own) => Some(own),
+            None => self.input.cache_ttl,
+        };
+        Ok(lifetime.map_or(Reuse::Always, Reuse::Within))
     }
 
     /// Remembers what is read of a context.
@@ -393,4 +408,26 @@ fn becomes(config: &mut ImageConfig, platform: &Platform) {
     if !platform.os_features.is_empty() {
         config.os_features.clone_from(&platform.os_features);
     }
+}
+
+/// What stands in a comment for ireko alone.
+const OWN_COMMENT: &str = "ireko:cache-ttl=";
+
+/// The lifetime that the comment above an instruction gives its result, in seconds.
+fn own_lifetime(at: &Position<'_>) -> Result<Option<u64>, Fault> {
+    let instruction = &at.step.instruction;
+    let Some(text) = instruction
+        .at
+        .comments
+        .iter()
+        .rev()
+        .find_map(|comment| comment.trim().strip_prefix(OWN_COMMENT).map(str::trim))
+    else {
+        return Ok(None);
+    };
+    let wrong = |why: String| {
+        let message = format!("`# {OWN_COMMENT}{text}` above this instruction: {why}");
+        fault("bad-lifetime", message, at.step.at(instruction.at.span))
+    };
+    ireko_dockerfile::duration::lifetime(text).map(Some).map_err(wrong)
 }

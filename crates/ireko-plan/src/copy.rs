@@ -118,9 +118,9 @@ impl Build<'_> {
         };
         let about = self.about_in(state, at, text.clone());
         let line = about.line;
-        let no_cache = self.no_cache(at.stage);
+        let reuse = self.reuse(at.stage);
         let op = Op::Copy(Box::new(op));
-        let node = self.plan.graph.add(Node { op, base: state.node, inputs, about, no_cache });
+        let node = self.plan.graph.add(Node { op, base: state.node, inputs, about, reuse });
         if let (FilesFrom::Context(context), false) = (from, patterns.is_empty()) {
             self.read(ContextRead { context, node, line, text, patterns, excludes: words.excludes });
         }

@@ -27,6 +27,9 @@ pub struct PlanInput {
     pub target_platforms: Vec<Platform>,
     /// Which steps must run although their result is known.
     pub no_cache: NoCache,
+    /// Seconds after which the remembered result of a command counts no longer; a comment above the command may say
+    /// otherwise.
+    pub cache_ttl: Option<u64>,
     /// What every RUN step gets.
     pub settings: StepSettings,
 }
@@ -44,6 +47,7 @@ impl PlanInput {
             platform: Platform::host(),
             target_platforms: Vec::new(),
             no_cache: NoCache::None,
+            cache_ttl: None,
             settings: StepSettings::default(),
         }
     }

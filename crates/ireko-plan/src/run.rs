@@ -64,9 +64,9 @@ impl Build<'_> {
         let text = self.run_text(state, at, run);
         let about = self.about_in(state, at, text.clone());
         let note = note(&argv, &about.args);
-        let (line, no_cache) = (about.line, self.no_cache(at.stage));
+        let (line, reuse) = (about.line, self.reuse_of_command(at)?);
         let op = Op::Run(Box::new(op));
-        let node = self.plan.graph.add(Node { op, base: state.node, inputs, about, no_cache });
+        let node = self.plan.graph.add(Node { op, base: state.node, inputs, about, reuse });
         for (context, source) in reads {
             let (text, patterns) = (text.clone(), vec![source]);
             self.read(ContextRead { context, node, line, text, patterns, excludes: Vec::new() });

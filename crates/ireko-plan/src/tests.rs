@@ -2,7 +2,7 @@
 
 use super::*;
 use expect_test::{Expect, expect};
-use ireko_graph::About;
+use ireko_graph::{About, Reuse};
 use ireko_oci::{Digest, History, ImageConfig, Platform};
 
 mod laws;
@@ -532,7 +532,7 @@ fn no_cache_is_for_runs_and_copies_of_the_stages_named() {
     let mut input = input("FROM busybox AS a\nRUN a\nFROM a AS b\nWORKDIR /w\nCOPY x .\nRUN b\n");
     input.no_cache = NoCache::Stages(vec!["B".to_owned()]);
     let (Planned::Ready(plan), _) = settle(&input) else { panic!("it plans") };
-    let marks: Vec<bool> = plan.graph.nodes.iter().map(|node| node.no_cache).collect();
+    let marks: Vec<bool> = plan.graph.nodes.iter().map(|node| node.reuse == Reuse::Never).collect();
     assert_eq!(marks, [false, false, false, true, true]);
 }
 

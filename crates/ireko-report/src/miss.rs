@@ -65,6 +65,13 @@ pub enum MissReason {
         /// That step, as displayed.
         step: String,
     },
+    /// The result was remembered for longer than it may be (`--cache-ttl`).
+    Expired {
+        /// How old it is, in seconds.
+        age_s: u64,
+        /// How old it may be.
+        allowed_s: u64,
+    },
     /// The result was remembered, but its files are gone or damaged.
     ResultGone,
 }
@@ -84,8 +91,21 @@ impl fmt::Display for MissReason {
             Self::SettingChanged { what } => write!(f, "{what} changed"),
             Self::BaseChanged { reference } => write!(f, "base image `{reference}` changed"),
             Self::ParentRebuilt { step } => write!(f, "`{}` gave another result", short(step)),
+            Self::Expired { age_s, allowed_s } => {
+                write!(f, "its result is {} old, and counts for {}", span(*age_s), span(*allowed_s))
+            }
             Self::ResultGone => write!(f, "its result is no longer stored"),
         }
+    }
+}
+
+/// A span of time by its largest unit that is whole, or nearly so: `36 h`, `2 d`.
+fn span(seconds: u64) -> String {
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7_200 => format!("{} min", seconds / 60),
+        7_200..172_800 => format!("{} h", seconds / 3_600),
+        _ => format!("{} d", seconds / 86_400),
     }
 }
 

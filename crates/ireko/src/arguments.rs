@@ -279,6 +279,13 @@ pub(crate) fn host(text: &str) -> Result<(String, String), Failure> {
     Ok((name.to_owned(), address.to_owned()))
 }
 
+/// Reads `--cache-ttl`, in seconds.
+pub(crate) fn lifetime(text: &str) -> Result<u64, Failure> {
+    ireko_dockerfile::duration::lifetime(text).map_err(|why| {
+        Failure::user(format!("`--cache-ttl {text}` is no age: {why}")).hint("write 90m, 24h or 7d")
+    })
+}
+
 /// Limits that `--ulimit` can name.
 const LIMITS: [&str; 15] = [
     "core",

@@ -180,6 +180,9 @@ pub(crate) struct BuildArgs {
     /// Run every step of these stages.
     #[arg(long, value_name = "STAGE", value_delimiter = ',')]
     pub(crate) no_cache_filter: Vec<String>,
+    /// How long a RUN step's remembered result counts: `24h`, `7d`; a comment `# ireko:cache-ttl=…` above the step wins.
+    #[arg(long, value_name = "AGE")]
+    pub(crate) cache_ttl: Option<String>,
     /// Ask the registry for base images even if the store has them.
     #[arg(long)]
     pub(crate) pull: bool,

@@ -1,7 +1,7 @@
 //! Every declared input changes the key, and nothing else does.
 
 use super::*;
-use crate::graph::{About, NodeId};
+use crate::graph::{About, NodeId, Reuse};
 use ireko_oci::{Digest, GuestPath};
 
 fn path(text: &str) -> GuestPath {
@@ -60,7 +60,7 @@ fn copy() -> Copy {
 }
 
 fn node(op: Op) -> Node {
-    Node { op, base: None, inputs: Vec::new(), about: About::default(), no_cache: false }
+    Node { op, base: None, inputs: Vec::new(), about: About::default(), reuse: Reuse::Always }
 }
 
 fn key(op: Op) -> Key {
@@ -204,7 +204,7 @@ fn what_is_for_people_does_not_count() {
     let host = Run { network: Network::Host, ..run() };
     assert_eq!(key(Op::Run(Box::new(host))), plain, "the default network is the host's");
     let about = About { stage: "other".into(), text: "RUN x".into(), line: 7, ..About::default() };
-    let told = Node { about, base: Some(NodeId(3)), no_cache: true, ..node(Op::Run(Box::new(run()))) };
+    let told = Node { about, base: Some(NodeId(3)), reuse: Reuse::Never, ..node(Op::Run(Box::new(run()))) };
     let told = Declared::of(&told, Some(TreeId::empty()), &[SelectionId([1; 32])], "full").key();
     assert_eq!(told, plain);
     let named = FilesFrom::Context("other".into());

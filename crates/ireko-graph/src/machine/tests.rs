@@ -1,7 +1,7 @@
 //! The machine, driven by a seed: random graphs, orders of answers, failures and lost layers.
 
 use super::*;
-use crate::graph::{About, Node};
+use crate::graph::{About, Node, Reuse};
 use crate::op::{Copy, CopyItem, FilesFrom, MakeDir, Unpack};
 use ireko_oci::GuestPath;
 use proptest::prelude::*;
@@ -51,7 +51,13 @@ fn random_graph(dice: &mut Dice) -> Graph {
             _ => copy_op(&at.to_string(), false, inputs.len()),
         };
         let inputs = if matches!(op, Op::MakeDir(_)) { Vec::new() } else { inputs };
-        graph.nodes.push(Node { op, base, inputs, about: About::default(), no_cache: dice.roll(5) == 0 });
+        graph.nodes.push(Node {
+            op,
+            base,
+            inputs,
+            about: About::default(),
+            reuse: if dice.roll(5) == 0 { Reuse::Never } else { Reuse::Always },
+        });
     }
     graph
 }
@@ -148,7 +154,7 @@ proptest! {
         let tree = machine.tree(outputs).cloned();
         world.performed.clear();
         let mut cached = graph.clone();
-        cached.nodes.iter_mut().for_each(|node| node.no_cache = false);
+        cached.nodes.iter_mut().for_each(|node| node.reuse = Reuse::Always);
         let again = drive(&cached, &mut world, &mut dice, None);
         prop_assert!(world.performed.is_empty());
         prop_assert_eq!(again.tree(outputs).cloned(), tree);
@@ -162,7 +168,7 @@ proptest! {
         drive(&graph, &mut world, &mut dice, None);
         world.lost = world.known.values().map(|layer| layer.diff).collect();
         let last = graph.nodes.len() - 1;
-        graph.nodes[last].no_cache = true;
+        graph.nodes[last].reuse = Reuse::Never;
         let machine = drive(&graph, &mut world, &mut dice, None);
         prop_assert!(machine.is_settled());
     }
@@ -183,7 +189,13 @@ fn two_copies() -> Graph {
     let mut graph = Graph::default();
     for (at, base) in [(0, None), (1, Some(NodeId(0)))] {
         let op = copy_op(&at.to_string(), false, 0);
-        graph.nodes.push(Node { op, base, inputs: Vec::new(), about: About::default(), no_cache: false });
+        graph.nodes.push(Node {
+            op,
+            base,
+            inputs: Vec::new(),
+            about: About::default(),
+            reuse: Reuse::Always,
+        });
     }
     graph
 }
@@ -231,7 +243,7 @@ fn more_ways_than_can_be_counted_are_walked_once() {
         let below = at.checked_sub(1).map(NodeId);
         let op = copy_op(&at.to_string(), false, below.iter().count());
         let inputs = below.into_iter().collect();
-        graph.nodes.push(Node { op, base: below, inputs, about: About::default(), no_cache: false });
+        graph.nodes.push(Node { op, base: below, inputs, about: About::default(), reuse: Reuse::Always });
     }
     let mut world = fresh_world();
     let mut machine = drive(&graph, &mut world, &mut Dice(0), None);

@@ -167,6 +167,7 @@ pub(crate) struct Wishes {
     platforms: Vec<Platform>,
     secrets: Secrets,
     agents: Vec<agents::Wish>,
+    cache_ttl: Option<u64>,
     settings: StepSettings,
 }
 
@@ -209,6 +210,7 @@ impl Wishes {
                 .iter()
                 .map(|text| agents::Wish::parse(text, environment))
                 .collect::<Result<_, _>>()?,
+            cache_ttl: args.cache_ttl.as_deref().map(arguments::lifetime).transpose()?,
             settings: settings(args)?,
         })
     }
@@ -338,6 +340,7 @@ fn plan_input(ast: ireko_dockerfile::Ast, args: &BuildArgs, wishes: &Wishes, sou
     let mut input = plan_input_of(ast, &args.source, given, source);
     input.labels.clone_from(&wishes.labels);
     input.settings = wishes.settings.clone();
+    input.cache_ttl = wishes.cache_ttl;
     input.no_cache = match (args.no_cache, args.no_cache_filter.as_slice()) {
         (true, _) => NoCache::All,
         (false, []) => NoCache::None,

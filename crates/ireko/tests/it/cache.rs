@@ -1,6 +1,6 @@
 //! What is built again, what is not, and how a miss is explained.
 
-use crate::support::Place;
+use crate::support::{Place, Said};
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::time::{Duration, SystemTime};
@@ -229,4 +229,47 @@ fn steps_that_share_a_cache_may_mount_into_it() {
         place.ireko(&["cache", "prune", "--all", "-f"]).ok();
     }
     assert_eq!(place.inside("cat /out*"), "0\n1\n2\n3\n");
+}
+
+/// What ran, by the last word of each step.
+fn ran(said: &Said) -> Vec<String> {
+    let words =
+        |line: &String| line.split(':').next().unwrap_or("").split(' ').next_back().unwrap_or("").to_owned();
+    said.ran().iter().map(words).collect()
+}
+
+#[test]
+fn a_result_counts_for_as_long_as_was_said() {
+    let Some(place) = Place::with_base() else { return };
+    place.file("f", "f");
+    place.dockerfile(
+        "FROM base\nCOPY f f\nRUN cat /proc/sys/kernel/random/uuid > /one\n# why it is fetched again\n# ireko:cache-ttl=0\nRUN cat /proc/sys/kernel/random/uuid > /two\n\
+         # ireko:cache-ttl=2w\nRUN cat /one > /three\n# ireko:cache-ttl=1h\nRUN true four\n",
+    );
+    place.build(&[]).ok();
+    assert_eq!(
+        ran(&place.build(&[]).ok()),
+        ["/two", "/three", "four"],
+        "`/two` is never taken from the cache"
+    );
+    place.dockerfile(
+        "FROM base\nCOPY f f\nRUN cat /proc/sys/kernel/random/uuid > /one\n# ireko:cache-ttl=0\nRUN true two\nRUN true three\n",
+    );
+    place.build(&[]).ok();
+    let again = place.build(&[]).ok();
+    assert_eq!(
+        ran(&again),
+        ["two"],
+        "what gives the same result again leaves the rest a hit: {}",
+        again.stderr
+    );
+    assert!(again.stderr.contains("0 s old, and counts for 0 s"), "{}", again.stderr);
+    // The build's own limit is for commands: a copy is as old as its files.
+    assert_eq!(ran(&place.build(&["--cache-ttl", "0"]).ok()), ["/one", "two", "three"]);
+    assert_eq!(ran(&place.build(&["--cache-ttl", "1d12h"]).ok()), ["two"]);
+    std::thread::sleep(Duration::from_millis(1100));
+    assert_eq!(ran(&place.build(&["--cache-ttl", "1s"]).ok()), ["/one", "two", "three"]);
+    place.build(&["--cache-ttl", "soon"]).fails(2, &["--cache-ttl soon", "24h"]);
+    place.dockerfile("FROM base\n# ireko:cache-ttl=soon\nRUN true\n");
+    place.build(&[]).fails(2, &["ireko:cache-ttl=soon", "Dockerfile:3"]);
 }
