@@ -137,6 +137,9 @@ pub struct From {
     pub name: Option<Word>,
     /// Platform; may hold variables.
     pub platform: Option<Word>,
+    /// Stages that must be done before this one begins, names with commas between; may hold variables. Not in BuildKit's
+    /// language.
+    pub after: Vec<Word>,
 }
 
 /// One instruction of a stage.

@@ -93,7 +93,7 @@ impl Tree {
             // What follows a wrong FROM belongs to its stage all the same.
             None if raw.name() == "FROM" => {
                 let base = raw.args.first().cloned().unwrap_or_default();
-                let from = From { base, name: None, platform: None };
+                let from = From { base, name: None, platform: None, after: Vec::new() };
                 self.stages.push(Stage { at, from, instructions: Vec::new() });
             }
             None => {}

@@ -1,5 +1,7 @@
 //! One build: what goes in, what comes out, and the loop between the solver's machine and the performer.
 
+mod crew;
+
 use crate::cancel::Cancel;
 use crate::context::LocalContext;
 use crate::error::{BuildError, Fault, StepError};
@@ -13,12 +15,14 @@ use ireko_layer::Time;
 use ireko_oci::{Digest, Key};
 use ireko_report::{Blame, Event, MissReason, Sink, StepEnd};
 use ireko_store::Store;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread::Scope;
 use std::time::Instant;
+
+use crew::{Crew, STACK, Work};
 
 /// Brings layers of images into the store, when a step or an export needs them.
 pub trait BaseLayers: Send + Sync {
@@ -192,38 +196,6 @@ struct Driver<'a> {
     /// Nodes whose layers the outputs carry.
     shipped: BTreeSet<NodeId>,
     crew: Crew<'a>,
-}
-
-/// Bytes of a worker's stack. Trees are walked by recursion, and a tree may be some two thousand directories deep.
-const STACK: usize = 16 << 20;
-
-/// The workers that read and copy files; commands are counted by the machine.
-struct Crew<'a> {
-    /// How many there may be.
-    size: usize,
-    busy: BTreeSet<NodeId>,
-    waiting: VecDeque<(NodeId, Work<'a>)>,
-}
-
-/// What a worker does; it sends its answer itself.
-type Work<'a> = Box<dyn FnOnce() + Send + 'a>;
-
-impl<'a> Crew<'a> {
-    fn new() -> Self {
-        // More would only take each other's memory and turns at the disk.
-        let size = 2 * std::thread::available_parallelism().map_or(1, usize::from) + 2;
-        Self { size, busy: BTreeSet::new(), waiting: VecDeque::new() }
-    }
-
-    /// The next piece of work, and whose it is, if there is a worker for it.
-    fn next(&mut self) -> Option<(NodeId, Work<'a>)> {
-        if self.busy.len() >= self.size {
-            return None;
-        }
-        let (node, work) = self.waiting.pop_front()?;
-        self.busy.insert(node);
-        Some((node, work))
-    }
 }
 
 impl<'a> Driver<'a> {

@@ -171,7 +171,7 @@ mod tests {
         let about =
             About { stage: "app".into(), step: 2, steps: 3, text: text.into(), args, ..About::default() };
         let op = Op::MakeDir(MakeDir { path: GuestPath::root(), user: String::new() });
-        Node { op, base: None, inputs: Vec::new(), about, reuse: Reuse::Always }
+        Node { op, base: None, inputs: Vec::new(), after: Vec::new(), about, reuse: Reuse::Always }
     }
 
     fn file(path: &str, print: u8) -> InputFile {

@@ -16,6 +16,8 @@ pub struct Node {
     pub base: Option<NodeId>,
     /// Other trees it reads files of, named by [`FilesFrom::Input`](crate::op::FilesFrom::Input).
     pub inputs: Vec<NodeId>,
+    /// Nodes that must be done before it begins, though it reads nothing of them. Never part of a key.
+    pub after: Vec<NodeId>,
     /// What people are told about it.
     pub about: About,
     /// Whether an earlier result may stand for it.
@@ -98,7 +100,7 @@ impl Node {
 
     /// Every node that must be settled before this one can be keyed.
     pub fn needs(&self) -> impl Iterator<Item = NodeId> + '_ {
-        self.base.iter().chain(&self.inputs).copied()
+        self.base.iter().chain(&self.inputs).chain(&self.after).copied()
     }
 }
 
@@ -113,7 +115,11 @@ impl Graph {
     /// Adds a node, or finds the equal one that is there: two stages that begin alike share their work.
     pub fn add(&mut self, node: Node) -> NodeId {
         let same = |old: &Node| {
-            old.op == node.op && old.base == node.base && old.inputs == node.inputs && old.reuse == node.reuse
+            old.op == node.op
+                && old.base == node.base
+                && old.inputs == node.inputs
+                && old.after == node.after
+                && old.reuse == node.reuse
         };
         if let Some(at) = self.nodes.iter().position(same) {
             return NodeId(at as u32);
@@ -155,7 +161,9 @@ impl Graph {
             let node = self.node(id);
             let base = node.base.map_or("-".to_owned(), |base| base.0.to_string());
             let inputs: Vec<String> = node.inputs.iter().map(|input| input.0.to_string()).collect();
-            out.push_str(&format!("{} <- {} [{}] {}\n", id.0, base, inputs.join(","), op_picture(&node.op)));
+            let after: Vec<String> = node.after.iter().map(|before| format!(" after {}", before.0)).collect();
+            let (inputs, op) = (inputs.join(","), op_picture(&node.op));
+            out.push_str(&format!("{} <- {base} [{inputs}] {op}{}\n", id.0, after.concat()));
         }
         out
     }

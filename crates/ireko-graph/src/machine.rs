@@ -432,7 +432,8 @@ impl Machine {
             let slot = &self.slots[need.0 as usize];
             slot.tree.is_some() && slot.state == State::Done
         };
-        (node.op.ignores_base() || node.base.iter().all(settled)) && node.inputs.iter().all(settled)
+        (node.op.ignores_base() || node.base.iter().all(settled))
+            && node.inputs.iter().chain(&node.after).all(settled)
     }
 
     fn ask(&mut self, id: NodeId) {

@@ -68,6 +68,7 @@ impl Build<'_> {
         Ok(Output {
             stage: self.stages.shapes[target].shown.clone(),
             node: state.node,
+            after: state.after,
             config,
             base_history: state.base_history,
             platform,
@@ -105,6 +106,10 @@ impl Build<'_> {
             return Ok(state);
         }
         state.enter();
+        for before in &shape.after {
+            let node = self.done[*before].as_ref().and_then(|done| done.node);
+            state.after.extend(node.filter(|node| !state.after.contains(node)));
+        }
         let mut number = from_image;
         for step in &shape.steps {
             number += u32::from(makes_node(&step));
@@ -171,7 +176,7 @@ impl Build<'_> {
     /// What is fetched.
     pub(crate) fn source(&mut self, op: Op, about: About, stage: usize) -> NodeId {
         let reuse = self.reuse(stage);
-        self.plan.graph.add(Node { op, base: None, inputs: Vec::new(), about, reuse })
+        self.plan.graph.add(Node { op, base: None, inputs: Vec::new(), after: Vec::new(), about, reuse })
     }
 
     /// Where files come from that come from the main context.
@@ -192,7 +197,8 @@ impl Build<'_> {
             config: fact.config_digest,
             diff_ids: diff_ids.clone(),
         });
-        let node = Node { op, base: None, inputs: Vec::new(), about, reuse: Reuse::Always };
+        let node =
+            Node { op, base: None, inputs: Vec::new(), after: Vec::new(), about, reuse: Reuse::Always };
         let node = (!diff_ids.is_empty()).then(|| self.plan.graph.add(node));
         let used = UsedImage {
             name: wanted.name.clone(),
@@ -224,8 +230,14 @@ impl Build<'_> {
         };
         let (line, text) = (about.line, about.text.clone());
         let op = Op::Copy(Box::new(copy));
-        let node =
-            self.plan.graph.add(Node { op, base: None, inputs: Vec::new(), about, reuse: Reuse::Always });
+        let node = self.plan.graph.add(Node {
+            op,
+            base: None,
+            inputs: Vec::new(),
+            after: Vec::new(),
+            about,
+            reuse: Reuse::Always,
+        });
         self.read(ContextRead {
             context: name.to_owned(),
             node,
@@ -292,7 +304,14 @@ impl Build<'_> {
         }
         let op = Op::MakeDir(MakeDir { path: state.cwd.clone(), user: state.image.config.user.clone() });
         let about = self.about_in(state, at, text);
-        let node = Node { op, base: state.node, inputs: Vec::new(), about, reuse: Reuse::Always };
+        let node = Node {
+            op,
+            base: state.node,
+            inputs: Vec::new(),
+            after: state.after.clone(),
+            about,
+            reuse: Reuse::Always,
+        };
         state.node = Some(self.plan.graph.add(node));
         state.note_layer(note);
         Ok(())

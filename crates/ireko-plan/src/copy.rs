@@ -81,7 +81,7 @@ impl Build<'_> {
             None => self.main_files(&mut inputs, at),
             Some(word) => {
                 let span = at.step.at(word.span);
-                let source = self.stages.copy_source(&word.value, span)?;
+                let source = self.stages.copy_source(at.step.named_by(word), span)?;
                 self.files_from(&source, &mut inputs, at, span)?
             }
         };
@@ -120,7 +120,14 @@ impl Build<'_> {
         let line = about.line;
         let reuse = self.reuse(at.stage);
         let op = Op::Copy(Box::new(op));
-        let node = self.plan.graph.add(Node { op, base: state.node, inputs, about, reuse });
+        let node = self.plan.graph.add(Node {
+            op,
+            base: state.node,
+            inputs,
+            after: state.after.clone(),
+            about,
+            reuse,
+        });
         if let (FilesFrom::Context(context), false) = (from, patterns.is_empty()) {
             self.read(ContextRead { context, node, line, text, patterns, excludes: words.excludes });
         }

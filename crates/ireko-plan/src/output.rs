@@ -38,6 +38,8 @@ pub struct Output {
     pub stage: String,
     /// The node whose tree is the image's root file system; `None` is the empty tree.
     pub node: Option<NodeId>,
+    /// Nodes that must be done too, though the image has nothing of them (`FROM --after`).
+    pub after: Vec<NodeId>,
     /// The config, whole but for the layers that the build will make: `rootfs.diff_ids` are the base image's,
     /// `created` is missing, and so it is in new history entries (unless there is an epoch). An entry of the
     /// history that is not `empty_layer` stands for one layer, in order, base layers included.

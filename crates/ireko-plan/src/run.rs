@@ -66,7 +66,14 @@ impl Build<'_> {
         let note = note(&argv, &about.args);
         let (line, reuse) = (about.line, self.reuse_of_command(at)?);
         let op = Op::Run(Box::new(op));
-        let node = self.plan.graph.add(Node { op, base: state.node, inputs, about, reuse });
+        let node = self.plan.graph.add(Node {
+            op,
+            base: state.node,
+            inputs,
+            after: state.after.clone(),
+            about,
+            reuse,
+        });
         for (context, source) in reads {
             let (text, patterns) = (text.clone(), vec![source]);
             self.read(ContextRead { context, node, line, text, patterns, excludes: Vec::new() });

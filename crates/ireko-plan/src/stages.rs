@@ -3,7 +3,7 @@
 use crate::facts::{Facts, ImageName, Need};
 use crate::fault::{Fault, Of, fault, suggest, suggest_stage};
 use crate::input::{ContextSpec, PlanInput};
-use crate::scope::Scope;
+use crate::scope::{Scope, given};
 use crate::trigger::{Step, onbuild_steps, own_steps, parse_triggers};
 use ireko_dockerfile::words::Lexer;
 use ireko_dockerfile::{InstructionKind, Stage, Word};
@@ -56,6 +56,10 @@ pub(crate) struct StageShape {
     /// What its programs run on. FROM decides it for an image; a stage has that of the stage it stands on, and one
     /// from nothing that of the build's target.
     pub(crate) platform: Platform,
+    /// Stages that must be done before it begins.
+    pub(crate) after: Vec<usize>,
+    /// Variables of the Dockerfile at its end, as far as they are known without its base image.
+    known: Scope,
     /// Stages it needs.
     needs: Vec<usize>,
     /// Images it needs.
@@ -65,6 +69,8 @@ pub(crate) struct StageShape {
 /// All stages.
 pub(crate) struct Stages<'a> {
     input: &'a PlanInput,
+    /// Variables of FROM.
+    global: &'a Scope,
     /// What is built for.
     pub(crate) target_platform: &'a Platform,
     /// In order of the text.
@@ -75,13 +81,13 @@ impl<'a> Stages<'a> {
     /// Finds out what each stage stands on. All that is wrong is said at once.
     pub(crate) fn read(
         input: &'a PlanInput,
-        global: &Scope,
+        global: &'a Scope,
         target_platform: &'a Platform,
     ) -> Result<Self, Vec<Fault>> {
-        let mut stages = Self { input, target_platform, shapes: Vec::new() };
+        let mut stages = Self { input, global, target_platform, shapes: Vec::new() };
         let mut faults = Vec::new();
         for (index, stage) in input.ast.stages.iter().enumerate() {
-            match stages.shape(index, stage, global) {
+            match stages.shape(index, stage) {
                 Ok(shape) => stages.shapes.push(shape),
                 Err(fault) => {
                     faults.push(fault);
@@ -90,9 +96,12 @@ impl<'a> Stages<'a> {
             }
         }
         for index in 0..stages.shapes.len() {
-            let steps = std::mem::take(&mut stages.shapes[index].steps);
-            let needed = if stages.shapes[index].replaced { Ok(()) } else { stages.link(index, &steps) };
-            faults.extend(needed.err());
+            let mut steps = std::mem::take(&mut stages.shapes[index].steps);
+            if !stages.shapes[index].replaced {
+                let linked =
+                    stages.resolve_froms(index, &mut steps).and_then(|()| stages.link(index, &steps));
+                faults.extend(linked.err());
+            }
             stages.shapes[index].steps = steps;
         }
         if faults.is_empty() {
@@ -101,10 +110,10 @@ impl<'a> Stages<'a> {
         if faults.is_empty() { Ok(stages) } else { Err(faults) }
     }
 
-    fn shape(&self, index: usize, stage: &Stage, global: &Scope) -> Result<StageShape, Fault> {
+    fn shape(&self, index: usize, stage: &Stage) -> Result<StageShape, Fault> {
         let lexer = Lexer::new(self.input.ast.escape);
         let from = &stage.from;
-        let expand = |word: &Word| lexer.word(&word.value, global).of(word.span);
+        let expand = |word: &Word| lexer.word(&word.value, self.global).of(word.span);
         let base = expand(&from.base)?;
         if base.text.is_empty() {
             let message = format!("the base name `{}` is empty after expansion", from.base.value);
@@ -144,7 +153,24 @@ impl<'a> Stages<'a> {
             StageShape { shown, replaced, steps, base, ..StageShape::broken(index, stage, &platform) };
         let base = shape.base.clone();
         shape.need(&base);
+        for word in &from.after {
+            for name in expand(word)?.text.split(',').map(str::trim).filter(|name| !name.is_empty()) {
+                let before = self.before(name, index, word.span)?;
+                shape.need(&Source::Stage(before));
+                shape.after.push(before);
+            }
+        }
         Ok(shape)
+    }
+
+    /// The stage that `--after` names: one above.
+    fn before(&self, name: &str, index: usize, span: Span) -> Result<usize, Fault> {
+        let by_number = || name.parse().ok().filter(|number| *number < index);
+        self.named(name, Some(index)).or_else(by_number).ok_or_else(|| {
+            let message = format!("`--after={name}` names no stage above this one");
+            let above = self.input.ast.stages[..index].iter().filter_map(|stage| stage.from.name.as_ref());
+            suggest_stage(fault("unknown-stage", message, span), name, above.map(|name| name.value.as_str()))
+        })
     }
 
     fn platform(&self, word: &Word, text: &str) -> Result<Platform, Fault> {
@@ -232,7 +258,7 @@ impl<'a> Stages<'a> {
         })))
     }
 
-    /// What `--from` of a COPY means: a number is a stage. The parser has seen that it holds no variable.
+    /// What `--from` of a COPY means, variables resolved: a number is a stage.
     pub(crate) fn copy_source(&self, name: &str, span: Span) -> Result<Source, Fault> {
         match name.parse::<usize>() {
             Ok(number) if number < self.input.ast.stages.len() => Ok(Source::Stage(number)),
@@ -254,7 +280,7 @@ impl<'a> Stages<'a> {
         match &step.instruction.kind {
             InstructionKind::Copy(copy) => {
                 let from = copy.from.iter();
-                from.map(|from| self.copy_source(&from.value, step.at(from.span))).collect()
+                from.map(|from| self.copy_source(step.named_by(from), step.at(from.span))).collect()
             }
             InstructionKind::Run(run) => {
                 let mut sources = Vec::new();
@@ -267,6 +293,52 @@ impl<'a> Stages<'a> {
             }
             _ => Ok(Vec::new()),
         }
+    }
+
+    /// Resolves variables in `--from` of copies. What a file comes from must be known before any image is, so only ARG and
+    /// ENV of the Dockerfile count.
+    fn resolve_froms(&mut self, index: usize, steps: &mut [Step]) -> Result<(), Fault> {
+        let mut known = match &self.shapes[index].base {
+            Source::Stage(below) => self.shapes[*below].known.clone(),
+            _ => Scope::default(),
+        };
+        for step in steps {
+            let lexer = Lexer::new(if step.onbuild { '\\' } else { self.input.ast.escape });
+            // What is wrong in these two is told when they are planned.
+            let value = |known: &Scope, word: &Word| {
+                lexer.word(&word.value, known).of(word.span).map(|found| found.text)
+            };
+            match &step.instruction.kind {
+                InstructionKind::Arg(args) => {
+                    for arg in args {
+                        let own = arg.value.as_ref().and_then(|word| value(&known, word).ok());
+                        let given = given(self.input, &arg.name.value).map(str::to_owned);
+                        let outer = || self.global.value(&arg.name.value).map(str::to_owned);
+                        if let Some(value) = given.or(own).or_else(outer) {
+                            known.set(&arg.name.value, &value);
+                        }
+                    }
+                }
+                InstructionKind::Env(pairs) => {
+                    let before = known.clone();
+                    for pair in pairs {
+                        if let Ok(value) = value(&before, &pair.value) {
+                            known.set(&pair.name.value, &value);
+                        }
+                    }
+                }
+                InstructionKind::Copy(copy) => {
+                    if let Some(word) =
+                        copy.from.as_ref().filter(|word| word.value.contains(['$', '"', '\'', '\\']))
+                    {
+                        step.from = Some(from_of_copy(lexer, word, step.at(word.span), &known)?);
+                    }
+                }
+                _ => {}
+            }
+        }
+        self.shapes[index].known = known;
+        Ok(())
     }
 
     fn link(&mut self, index: usize, steps: &[Step]) -> Result<(), Fault> {
@@ -363,6 +435,7 @@ impl<'a> Stages<'a> {
             return Ok(());
         }
         let mut steps = parse_triggers(triggers, &self.input.ast.stages[index])?;
+        self.resolve_froms(index, &mut steps)?;
         self.link(index, &steps)?;
         steps.append(&mut self.shapes[index].steps);
         self.shapes[index].steps = steps;
@@ -404,6 +477,8 @@ impl StageShape {
             span: stage.from.base.span,
             steps: Vec::new(),
             platform: platform.clone(),
+            after: Vec::new(),
+            known: Scope::default(),
             needs: Vec::new(),
             images: Vec::new(),
         }
@@ -422,6 +497,22 @@ impl StageShape {
 fn context_name(name: &str) -> String {
     let familiar = name.parse::<Reference>().map_or(name.to_ascii_lowercase(), |name| name.familiar());
     familiar.strip_suffix(":latest").map_or(familiar.clone(), str::to_owned)
+}
+
+/// `--from` of a COPY with its variables resolved.
+fn from_of_copy(lexer: Lexer, word: &Word, span: Span, known: &Scope) -> Result<String, Fault> {
+    let found = lexer.word(&word.value, known).of(span)?;
+    let names = known.pairs().iter().map(|(name, _)| name.as_str());
+    let unset = found.unset.iter().next();
+    let message = match unset {
+        Some(name) => format!("`--from={}` needs the variable `{name}`, which is not set here", word.value),
+        None if found.text.is_empty() => format!("`--from={}` is empty after expansion", word.value),
+        None => return Ok(found.text),
+    };
+    let mut fault = suggest(fault("copy-from", message, span), unset.map_or("", String::as_str), names);
+    let hint = "what it names must be known before any image is: ARG and ENV of the Dockerfile count, those of a base image do not";
+    fault.hint.get_or_insert(hint.to_owned());
+    Err(fault)
 }
 
 /// The value of `from=` in a mount. The parser has seen that it holds no variable.

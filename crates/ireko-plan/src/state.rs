@@ -22,6 +22,8 @@ const COMMENT: &str = "buildkit.dockerfile.v0";
 pub(crate) struct State {
     /// The tree; `None` is empty.
     pub(crate) node: Option<NodeId>,
+    /// Nodes of stages that must be done before the next step begins.
+    pub(crate) after: Vec<NodeId>,
     /// The image as it would be now.
     pub(crate) image: ImageConfig,
     /// Environment of the next step: the image's and the build arguments in scope.
@@ -50,6 +52,7 @@ impl State {
     pub(crate) fn on(image: ImageConfig, node: Option<NodeId>, epoch: Option<Timestamp>) -> Self {
         Self {
             node,
+            after: Vec::new(),
             base_history: image.history.len(),
             image: plain(image),
             env: Scope::default(),

@@ -613,3 +613,78 @@ fn what_is_fetched_is_a_node_of_its_own() {
         "#]],
     );
 }
+
+#[test]
+fn a_copy_may_name_its_stage_by_variables_of_the_dockerfile() {
+    check(
+        "ARG SRC=a\nARG OTHER=b\nFROM scratch AS a\nFROM scratch AS b\nWORKDIR /w\nFROM scratch AS one\nARG OTHER\nENV E=$OTHER\n\
+         FROM one\nARG SRC\nCOPY --from=$SRC /x /\nCOPY --from=\"${E}\" /y /\nARG SRC=b\nCOPY --from=${SRC} /z /\n",
+        expect![[r#"
+            0 <- - [] mkdir /w user=""
+            1 <- - [] copy [Files { from: Empty, pattern: "/x" }] -> / dir=true link=false
+            2 <- 1 [0] copy [Files { from: Input(0), pattern: "/y" }] -> / dir=true link=false
+            3 <- 2 [0] copy [Files { from: Input(0), pattern: "/z" }] -> / dir=true link=false
+            3 = 3
+                ARG OTHER=b
+                ENV E=b
+                ARG SRC=a
+              + COPY /x / # buildkit
+              + COPY /y / # buildkit
+                ARG SRC=b
+              + COPY /z / # buildkit
+              {"architecture":"amd64","config":{"Env":["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin","E=b"],"WorkingDir":"/"},"os":"linux","rootfs":{"type":"layers","diff_ids":[]}}
+        "#]],
+    );
+    check(
+        "FROM scratch AS a\nFROM scratch\nCOPY --from=$A /x /\n",
+        expect![[r#"
+            3: `$A` `--from=$A` needs the variable `A`, which is not set here (copy-from)
+              hint: what it names must be known before any image is: ARG and ENV of the Dockerfile count, those of a base image do not
+        "#]],
+    );
+    check(
+        "ARG A\nFROM scratch AS a\nFROM scratch\nARG A\nARG AB=\nCOPY --from=$AB /x /\n",
+        expect![[r#"
+            6: `$AB` `--from=$AB` is empty after expansion (copy-from)
+              hint: what it names must be known before any image is: ARG and ENV of the Dockerfile count, those of a base image do not
+        "#]],
+    );
+}
+
+#[test]
+fn a_stage_may_wait_for_others() {
+    check(
+        "FROM scratch AS test\nWORKDIR /t\nFROM scratch AS base\nWORKDIR /b\nFROM --after=test base AS app\nWORKDIR /a\nFROM app\nCMD [\"x\"]\n",
+        expect![[r#"
+            0 <- - [] mkdir /t user=""
+            1 <- - [] mkdir /b user=""
+            2 <- 1 [] mkdir /a user="" after 0
+            3 = 2
+              + WORKDIR /b
+              + WORKDIR /a
+                CMD ["x"]
+              {"architecture":"amd64","config":{"Env":["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],"Cmd":["x"],"WorkingDir":"/a","ArgsEscaped":true},"os":"linux","rootfs":{"type":"layers","diff_ids":[]}}
+        "#]],
+    );
+    check(
+        "ARG A=one,0\nFROM scratch AS one\nFROM scratch AS two\nWORKDIR /t\nFROM --after=$A --after=two scratch\n",
+        expect![[r#"
+        0 <- - [] mkdir /t user=""
+        2 = -
+          {"architecture":"amd64","config":{"Env":["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],"WorkingDir":"/"},"os":"linux","rootfs":{"type":"layers","diff_ids":[]}}
+    "#]],
+    );
+    check(
+        "FROM --after=late scratch\nFROM scratch AS late\n",
+        expect![[r#"
+        1: `late` `--after=late` names no stage above this one (unknown-stage)
+    "#]],
+    );
+    check(
+        "FROM scratch AS test\nFROM --after=tset scratch\n",
+        expect![[r#"
+        2: `tset` `--after=tset` names no stage above this one (unknown-stage)
+          hint: did you mean `test`?
+    "#]],
+    );
+}

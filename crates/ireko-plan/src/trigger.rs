@@ -1,7 +1,7 @@
 //! Instructions to run in a stage: its own, and the ONBUILD triggers of its base.
 
 use crate::fault::{Fault, fault};
-use ireko_dockerfile::{Instruction, InstructionKind, Stage};
+use ireko_dockerfile::{Instruction, InstructionKind, Stage, Word};
 use ireko_report::Span;
 
 /// An instruction that runs in a stage.
@@ -15,9 +15,16 @@ pub(crate) struct Step {
     pub(crate) span: Span,
     /// Its lines; for a trigger, FROM's.
     pub(crate) lines: (u32, u32),
+    /// `--from` of a COPY with its variables resolved, where it holds any.
+    pub(crate) from: Option<String>,
 }
 
 impl Step {
+    /// What `--from` of a COPY names.
+    pub(crate) fn named_by<'a>(&'a self, word: &'a Word) -> &'a str {
+        self.from.as_deref().unwrap_or(&word.value)
+    }
+
     /// The place of a part of the instruction, or of FROM for a trigger, whose text is elsewhere.
     pub(crate) fn at(&self, part: Span) -> Span {
         if self.onbuild { self.span } else { part }
@@ -31,6 +38,7 @@ pub(crate) fn own_steps(stage: &Stage) -> impl Iterator<Item = Step> + '_ {
         onbuild: false,
         span: instruction.at.span,
         lines: (*instruction.at.lines.start(), *instruction.at.lines.end()),
+        from: None,
     })
 }
 
@@ -64,5 +72,5 @@ fn parse_trigger(trigger: &str, stage: &Stage) -> Result<Step, Fault> {
         return Err(wrong("it is not a single instruction"));
     };
     let lines = (*stage.at.lines.start(), *stage.at.lines.end());
-    Ok(Step { instruction, onbuild: true, span, lines })
+    Ok(Step { instruction, onbuild: true, span, lines, from: None })
 }

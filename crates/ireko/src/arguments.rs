@@ -17,6 +17,8 @@ pub(crate) struct Output {
     pub(crate) dest: Option<PathBuf>,
     /// How layers are compressed, where it was said.
     pub(crate) compression: Option<Squeeze>,
+    /// The stage whose result it is, where that was said.
+    pub(crate) target: Option<String>,
     /// Names in the archive; the build's own tags when empty.
     pub(crate) names: Vec<Reference>,
     /// Whether each platform's files have a directory of their own; where it was not said, when there are several.
@@ -124,6 +126,7 @@ impl Output {
         };
         let output = Self {
             split: split.map(|split| flag(&split)).transpose()?,
+            target: values.remove("target").filter(|target| !target.is_empty()),
             compression: squeeze(&mut values)?,
             names: names(&mut values)?,
             ..Self::plain(form, dest)
@@ -163,7 +166,7 @@ impl Output {
     }
 
     fn plain(form: Form, dest: Option<PathBuf>) -> Self {
-        Self { form, dest, compression: None, names: Vec::new(), split: None }
+        Self { form, dest, target: None, compression: None, names: Vec::new(), split: None }
     }
 }
 
@@ -198,6 +201,25 @@ fn flag(text: &str) -> Result<bool, Failure> {
         "true" | "1" => Ok(true),
         "false" | "0" => Ok(false),
         other => Err(Failure::user(format!("`{other}` is neither true nor false"))),
+    }
+}
+
+/// A name for the image of one target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Tag {
+    /// The stage, where it was said.
+    pub(crate) target: Option<String>,
+    /// The name.
+    pub(crate) name: Reference,
+}
+
+impl Tag {
+    /// Reads one `-t`: `name`, or `stage=name`.
+    pub(crate) fn parse(text: &str) -> Result<Self, Failure> {
+        match text.split_once('=') {
+            Some((target, name)) => Ok(Self { target: Some(target.to_owned()), name: tag(name)? }),
+            None => Ok(Self { target: None, name: tag(text)? }),
+        }
     }
 }
 

@@ -142,9 +142,9 @@ pub(crate) struct SourceArgs {
     /// A build argument; `NAME` alone takes the value of the environment.
     #[arg(long, value_name = "NAME[=VALUE]")]
     pub(crate) build_arg: Vec<String>,
-    /// The stage to build (default: the last).
-    #[arg(long, value_name = "STAGE")]
-    pub(crate) target: Option<String>,
+    /// The stage to build (default: the last); several, `a,b` or given again, are built together.
+    #[arg(long, value_name = "STAGE", value_delimiter = ',')]
+    pub(crate) target: Vec<String>,
     /// The platforms to build for, `linux/arm64`; several, with commas or by more flags, make one image for all of them
     /// (default: $DOCKER_DEFAULT_PLATFORM, or this machine's).
     #[arg(long, value_name = "PLATFORM", value_delimiter = ',')]
@@ -156,10 +156,10 @@ pub(crate) struct SourceArgs {
 pub(crate) struct BuildArgs {
     #[command(flatten)]
     pub(crate) source: SourceArgs,
-    /// Name of the image, `name[:tag]`; may be given more than once.
+    /// Name of the image, `name[:tag]`, more than one allowed; of several targets it is the last one's, `STAGE=name` another's.
     #[arg(short = 't', long = "tag", value_name = "NAME")]
     pub(crate) tag: Vec<String>,
-    /// Where the result goes: `type=oci|docker|tar|local,dest=PATH[,tar=false][,platform-split=false]`; may be given more than once.
+    /// Where the result goes: `type=oci|docker|tar|local,dest=PATH[,tar=false][,platform-split=false]`, more than one allowed; `target=STAGE` where there are several targets.
     #[arg(short = 'o', long = "output", value_name = "DESTINATION")]
     pub(crate) output: Vec<String>,
     /// A label of the image.

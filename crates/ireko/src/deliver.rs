@@ -1,8 +1,7 @@
 //! What a build made, brought to where it was asked for: the store, archives, directories, and the files for scripts.
 
-use crate::arguments::{Form, Output};
+use crate::arguments::{Form, Output, Tag};
 use crate::cli::BuildArgs;
-use crate::cmd::build::Wishes;
 use crate::failure::Failure;
 use crate::places;
 use crate::settle::Base;
@@ -15,6 +14,59 @@ use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
+
+/// What is done with the images of one target.
+pub(crate) struct Share {
+    /// The target; none where none was named.
+    target: Option<String>,
+    /// Names in the store.
+    tags: Vec<Reference>,
+    /// Where else they go.
+    outputs: Vec<Output>,
+    /// Without names and destinations it stays in the store; of others such a one is only built.
+    is_last: bool,
+}
+
+impl Share {
+    /// The image stays in the store: under its names, or because it goes nowhere else.
+    fn wants_store(&self) -> bool {
+        let nowhere_else = self.outputs.iter().all(|output| output.form == Form::Store);
+        !self.tags.is_empty() || nowhere_else && (self.is_last || !self.outputs.is_empty())
+    }
+}
+
+/// Which names and destinations are whose: those that name no target are the last one's.
+pub(crate) fn shares(targets: &[String], tags: &[Tag], outputs: &[Output]) -> Result<Vec<Share>, Failure> {
+    let known = |wanted: &str| targets.iter().any(|target| target.eq_ignore_ascii_case(wanted));
+    let asked = tags.iter().map(|tag| ("-t", &tag.target)).chain(outputs.iter().map(|it| ("-o", &it.target)));
+    for (flag, wanted) in asked {
+        if let Some(wanted) = wanted.as_ref().filter(|wanted| !known(wanted)) {
+            let failure = Failure::user(format!(
+                "`{flag}` names the stage `{wanted}`, which is no target of this build"
+            ));
+            return Err(failure.hint(format!("add it: --target {wanted}")));
+        }
+    }
+    let share = |target: Option<&String>, is_last: bool| {
+        let own = |wanted: &Option<String>| match (wanted, target) {
+            (None, _) => is_last,
+            (Some(wanted), Some(target)) => wanted.eq_ignore_ascii_case(target),
+            (Some(_), None) => false,
+        };
+        Share {
+            target: target.cloned(),
+            tags: tags.iter().filter(|tag| own(&tag.target)).map(|tag| tag.name.clone()).collect(),
+            outputs: outputs.iter().filter(|output| own(&output.target)).cloned().collect(),
+            is_last,
+        }
+    };
+    Ok(match targets {
+        [] => vec![share(None, true)],
+        [others @ .., last] => {
+            others.iter().map(|it| share(Some(it), false)).chain([share(Some(last), true)]).collect()
+        }
+    })
+}
 
 /// What was made and where it is now.
 pub(crate) struct Delivered {
@@ -36,23 +88,23 @@ struct Written {
 pub(crate) fn deliver(
     store: &Arc<Store>,
     images: &[Assembled],
-    wishes: &Wishes,
+    share: &Share,
     cancel: &Cancel,
     sink: &dyn Sink,
 ) -> Result<Delivered, Failure> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let kept = if wishes.wants_store() { keep(store, images, &wishes.tags, sink)? } else { None };
+    let kept = if share.wants_store() { keep(store, images, &share.tags, sink)? } else { None };
     let mut id = match images {
         [image] => Some(image.id),
         _ => kept.as_ref().map(|(whole, _)| whole.id),
     };
     let (mut written, mut index) = (Vec::new(), None);
-    for output in &wishes.outputs {
+    for output in &share.outputs {
         if cancel.is_asked() {
             return Err(Failure::interrupted());
         }
         let Some(destination) = destination_of(output) else { continue };
-        let names = if output.names.is_empty() { &wishes.tags } else { &output.names };
+        let names = if output.names.is_empty() { &share.tags } else { &output.names };
         let done = ireko_image::export(store, images, names, &destination, threads, sink).map_err(failed)?;
         let place = output.dest.as_deref().map_or("-".to_owned(), |dest| dest.display().to_string());
         index = index.or(done.index);
@@ -67,7 +119,7 @@ pub(crate) fn deliver(
     if let Some(index) = index {
         id = Some(Digest::of(&index));
         if let Some((_, members)) = &kept {
-            let names: Vec<String> = wishes.tags.iter().map(ToString::to_string).collect();
+            let names: Vec<String> = share.tags.iter().map(ToString::to_string).collect();
             store.put_index(&names, members, Some(&index)).map_err(store_failure)?;
         }
     }
@@ -124,32 +176,49 @@ pub(crate) fn destination_of(output: &Output) -> Option<Destination> {
     Some(Destination { form, to, compression, split: output.split })
 }
 
-/// The files that scripts read afterwards.
+/// The files that scripts read afterwards: of the last target, and of several the others in a list.
 pub(crate) fn report(
     args: &BuildArgs,
-    wishes: &Wishes,
-    delivered: &Delivered,
+    shares: &[Share],
+    delivered: &[Delivered],
     bases: &[Base],
 ) -> Result<(), Failure> {
+    let (Some(share), Some(last)) = (shares.last(), delivered.last()) else { return Ok(()) };
     if let Some(path) = &args.iidfile {
-        let id = delivered.id.map_or(String::new(), |id| id.to_string());
+        let id = last.id.map_or(String::new(), |id| id.to_string());
         write_file("--iidfile", path, id.as_bytes())?;
     }
     let Some(path) = &args.metadata_file else { return Ok(()) };
-    let output = |written: &Written| {
-        let manifest = written.manifest.map(|digest| digest.to_string());
-        json!({"dest": written.destination, "manifest": manifest})
-    };
     let base = |base: &Base| {
         let mut row = json!({"name": base.name, "digest": base.digest.to_string()});
-        if delivered.members.len() > 1 {
+        if last.members.len() > 1 {
             row["platform"] = json!(base.platform.to_string());
         }
         row
     };
+    let mut metadata = metadata(share, last);
+    metadata["ireko.bases"] = bases.iter().map(base).collect();
+    if shares.len() > 1 {
+        let one = |(share, delivered): (&Share, &Delivered)| {
+            let mut row = self::metadata(share, delivered);
+            row["target"] = json!(share.target);
+            row
+        };
+        metadata["ireko.targets"] = shares.iter().zip(delivered).map(one).collect();
+    }
+    let text = serde_json::to_vec_pretty(&metadata)
+        .map_err(|error| Failure::environment("cannot write metadata").cause(error))?;
+    write_file("--metadata-file", path, &text)
+}
+
+/// What is told of one target.
+fn metadata(share: &Share, delivered: &Delivered) -> Value {
+    let output = |written: &Written| {
+        let manifest = written.manifest.map(|digest| digest.to_string());
+        json!({"dest": written.destination, "manifest": manifest})
+    };
     let mut metadata = json!({
         "ireko.outputs": delivered.written.iter().map(output).collect::<Vec<Value>>(),
-        "ireko.bases": bases.iter().map(base).collect::<Vec<Value>>(),
     });
     match delivered.members.as_slice() {
         [(_, id)] => metadata["containerimage.config.digest"] = json!(id.to_string()),
@@ -162,13 +231,11 @@ pub(crate) fn report(
     if let Some(manifest) = delivered.written.iter().find_map(|written| written.manifest) {
         metadata["containerimage.digest"] = json!(manifest.to_string());
     }
-    if !wishes.tags.is_empty() {
-        let names: Vec<String> = wishes.tags.iter().map(ToString::to_string).collect();
+    if !share.tags.is_empty() {
+        let names: Vec<String> = share.tags.iter().map(ToString::to_string).collect();
         metadata["image.name"] = json!(names.join(","));
     }
-    let text = serde_json::to_vec_pretty(&metadata)
-        .map_err(|error| Failure::environment("cannot write metadata").cause(error))?;
-    write_file("--metadata-file", path, &text)
+    metadata
 }
 
 fn write_file(flag: &str, path: &Path, bytes: &[u8]) -> Result<(), Failure> {

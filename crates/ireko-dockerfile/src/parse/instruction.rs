@@ -151,7 +151,7 @@ impl Cx<'_> {
     }
 
     fn from(&mut self) -> Option<From> {
-        let platform = self.flags(&[("platform", Takes::One)]).one("platform");
+        let flags = self.flags(&[("platform", Takes::One), ("after", Takes::Many)]);
         let (base, name) = match self.raw.args.as_slice() {
             [base] => (base, None),
             [base, word, name] if word.value.eq_ignore_ascii_case("as") => (base, Some(name)),
@@ -161,7 +161,8 @@ impl Cx<'_> {
             None => None,
             Some(name) => Some(self.stage_name(name)?),
         };
-        Some(From { base: base.clone(), name, platform })
+        let (platform, after) = (flags.one("platform"), flags.many("after"));
+        Some(From { base: base.clone(), name, platform, after })
     }
 
     fn stage_name(&mut self, name: &Word) -> Option<Word> {
@@ -315,14 +316,6 @@ impl Cx<'_> {
             ("exclude", Takes::Many),
         ];
         let flags = self.flags(&known);
-        if let Some(from) = flags.one("from").filter(|from| has_variable(&from.value)) {
-            let message = "variable expansion is not supported for --from, define a new stage with FROM using ARG from global scope as a workaround";
-            let hint = format!(
-                "write ARG before the first FROM, then FROM {} AS NAME, then --from=NAME",
-                from.value
-            );
-            self.diagnostics.push(Diagnostic::error("copy-from", message).at(from.span).with_hint(hint));
-        }
         self.copy(&flags)
     }
 
@@ -428,9 +421,4 @@ impl Cx<'_> {
             Ok(retries) => u32::try_from(retries).ok(),
         }
     }
-}
-
-/// Whether a `$` stands before something.
-fn has_variable(text: &str) -> bool {
-    text.find('$').is_some_and(|at| at + 1 < text.len())
 }

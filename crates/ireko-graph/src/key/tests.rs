@@ -60,7 +60,14 @@ fn copy() -> Copy {
 }
 
 fn node(op: Op) -> Node {
-    Node { op, base: None, inputs: Vec::new(), about: About::default(), reuse: Reuse::Always }
+    Node {
+        op,
+        base: None,
+        inputs: Vec::new(),
+        after: Vec::new(),
+        about: About::default(),
+        reuse: Reuse::Always,
+    }
 }
 
 fn key(op: Op) -> Key {

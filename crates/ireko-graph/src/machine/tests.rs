@@ -55,6 +55,7 @@ fn random_graph(dice: &mut Dice) -> Graph {
             op,
             base,
             inputs,
+            after: (0..dice.roll(2)).filter_map(|_| pick(dice)).collect(),
             about: About::default(),
             reuse: if dice.roll(5) == 0 { Reuse::Never } else { Reuse::Always },
         });
@@ -87,7 +88,9 @@ impl World {
                 None => Event::Missed(*node),
             },
             Command::Perform(node, key) => {
-                for need in graph.node(*node).needs() {
+                let asked = graph.node(*node);
+                // Of what only comes before it, nothing is read.
+                for need in asked.base.iter().chain(&asked.inputs).copied() {
                     let lost = |layer: &Layer| self.lost.contains(&layer.diff);
                     if machine.layer(need).is_some_and(lost) {
                         return Event::InputGone { node: *node, input: need };
@@ -112,6 +115,9 @@ fn drive(graph: &Graph, world: &mut World, dice: &mut Dice, fail_at: Option<usiz
     loop {
         while let Some(command) = machine.next_command() {
             assert!(machine.failed().is_empty(), "nothing begins after a failure");
+            let (Command::Select(node) | Command::LookUp(node, _) | Command::Perform(node, _)) = &command;
+            let before = &graph.node(*node).after;
+            assert!(before.iter().all(|before| machine.tree(*before).is_some()), "a node waits for others");
             out.push(command);
         }
         if out.is_empty() {
@@ -193,6 +199,7 @@ fn two_copies() -> Graph {
             op,
             base,
             inputs: Vec::new(),
+            after: Vec::new(),
             about: About::default(),
             reuse: Reuse::Always,
         });
@@ -243,7 +250,14 @@ fn more_ways_than_can_be_counted_are_walked_once() {
         let below = at.checked_sub(1).map(NodeId);
         let op = copy_op(&at.to_string(), false, below.iter().count());
         let inputs = below.into_iter().collect();
-        graph.nodes.push(Node { op, base: below, inputs, about: About::default(), reuse: Reuse::Always });
+        graph.nodes.push(Node {
+            op,
+            base: below,
+            inputs,
+            after: Vec::new(),
+            about: About::default(),
+            reuse: Reuse::Always,
+        });
     }
     let mut world = fresh_world();
     let mut machine = drive(&graph, &mut world, &mut Dice(0), None);

@@ -4,7 +4,7 @@ use super::*;
 
 fn output(text: &str) -> String {
     match Output::parse(text) {
-        Ok(Output { form, dest, compression, names, split }) => {
+        Ok(Output { form, dest, compression, names, split, target: _ }) => {
             let names: Vec<String> = names.iter().map(ToString::to_string).collect();
             let split = split.map_or(String::new(), |split| format!(" split {split}"));
             format!(

@@ -2,7 +2,7 @@
 
 use crate::agents;
 use crate::ahead::Ahead;
-use crate::arguments::{self, Form, Output, SecretSource};
+use crate::arguments::{self, Form, Output, SecretSource, Tag};
 use crate::cli::{BuildArgs, Global, Progress};
 use crate::deliver;
 use crate::dockerfile::{self, Source};
@@ -73,6 +73,7 @@ fn build(
     cancel: &Cancel,
 ) -> Result<Option<Digest>, Failure> {
     writable(args, wishes)?;
+    let shares = deliver::shares(&targets(&args.source), &wishes.tags, &wishes.outputs)?;
     let store = session.store()?;
     let scratch = store.scratch_dir().map_err(store_failure)?;
     let sink = session.sink();
@@ -93,7 +94,8 @@ fn build(
     let Settled { plan, bases } = settle::settle(&input, &images, &*sink)?;
     emulation::check_steps(&plan, &input.ast.source, scratch.path())?;
     let graph = Arc::new(plan.graph.clone());
-    let wanted: Vec<NodeId> = plan.outputs.iter().filter_map(|output| output.node).collect();
+    let wanted = plan.outputs.iter().flat_map(|output| output.node.iter().chain(&output.after));
+    let wanted: Vec<NodeId> = wanted.copied().collect();
     let place = source.context.place();
     let agents = agents::start(&wishes.agents, scratch.path())?;
     let mut surroundings = Surroundings {
@@ -125,12 +127,15 @@ fn build(
     if !destinations.is_empty() {
         made.iter().try_for_each(|image| fetch_shipped(&plan, image, &images))?;
     }
-    let delivered = deliver::deliver(&store, &made, wishes, cancel, &*sink)?;
+    let mut delivered = Vec::new();
+    for (share, images) in shares.iter().zip(made.chunks(made.len() / shares.len())) {
+        delivered.push(deliver::deliver(&store, images, share, cancel, &*sink)?);
+    }
     for warning in store.warnings() {
         session.screen.note(&format!("warning: {warning}"));
     }
-    deliver::report(args, wishes, &delivered, &bases)?;
-    Ok(delivered.id)
+    deliver::report(args, &shares, &delivered, &bases)?;
+    Ok(delivered.last().and_then(|last| last.id))
 }
 
 /// The image of an output whose tree is built.
@@ -159,9 +164,9 @@ fn layers_of(built: &BuiltTree) -> Vec<(Digest, Option<Timestamp>)> {
 }
 
 /// What was typed, read before anything is touched.
-pub(crate) struct Wishes {
-    pub(crate) tags: Vec<Reference>,
-    pub(crate) outputs: Vec<Output>,
+struct Wishes {
+    tags: Vec<Tag>,
+    outputs: Vec<Output>,
     labels: Vec<(String, String)>,
     build_args: Vec<(String, Option<String>)>,
     platforms: Vec<Platform>,
@@ -172,17 +177,13 @@ pub(crate) struct Wishes {
 }
 
 impl Wishes {
-    /// The image stays in the store: under its names, or because it goes nowhere else.
-    pub(crate) fn wants_store(&self) -> bool {
-        !self.tags.is_empty() || self.outputs.iter().all(|output| output.form == Form::Store)
-    }
-
     fn read(args: &BuildArgs, environment: &Environment) -> Result<Self, Failure> {
-        let mut tags: Vec<Reference> =
-            args.tag.iter().map(|name| arguments::tag(name)).collect::<Result<_, _>>()?;
+        let mut tags = args.tag.iter().map(|text| Tag::parse(text)).collect::<Result<Vec<_>, _>>()?;
         let outputs = args.output.iter().map(|text| Output::parse(text)).collect::<Result<Vec<_>, _>>()?;
-        let in_store = outputs.iter().filter(|output| output.form == Form::Store);
-        tags.extend(in_store.flat_map(|output| output.names.iter().cloned()));
+        for output in outputs.iter().filter(|output| output.form == Form::Store) {
+            let named = |name: &Reference| Tag { target: output.target.clone(), name: name.clone() };
+            tags.extend(output.names.iter().map(named));
+        }
         let to_stdout = outputs.iter().filter(|output| output.is_stdout()).count();
         if to_stdout > 1 {
             return Err(Failure::user("two outputs are to go to standard output").hint("give them dest=PATH"));
@@ -330,9 +331,20 @@ pub(crate) fn plan_input_of(
     let mut input = PlanInput::new(ast);
     input.target_platforms = platforms;
     input.build_args = build_args;
-    input.targets = args.target.iter().filter(|target| !target.is_empty()).cloned().collect();
+    input.targets = targets(args);
     input.contexts.clone_from(&source.named);
     input
+}
+
+/// The stages to build, each once.
+fn targets(args: &crate::cli::SourceArgs) -> Vec<String> {
+    let mut targets: Vec<String> = Vec::new();
+    for target in args.target.iter().filter(|target| !target.is_empty()) {
+        if !targets.iter().any(|known| known.eq_ignore_ascii_case(target)) {
+            targets.push(target.clone());
+        }
+    }
+    targets
 }
 
 fn plan_input(ast: ireko_dockerfile::Ast, args: &BuildArgs, wishes: &Wishes, source: &Source) -> PlanInput {

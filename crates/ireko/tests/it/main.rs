@@ -12,6 +12,7 @@
 
 mod agents;
 mod bad_input;
+mod beyond;
 mod build;
 mod cache;
 mod care;
