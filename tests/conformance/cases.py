@@ -19,7 +19,8 @@ import time
 # Which program answers which table; the others belong to crates that do not exist yet.
 TABLES = {
     "expose": "dockerfile", "ignorefile": "dockerfile", "instruction": "dockerfile", "json_exec": "dockerfile",
-    "lex": "dockerfile", "match": "dockerfile", "parse": "dockerfile", "words": "dockerfile", "imageref": "oci",
+    "lex": "dockerfile", "match": "dockerfile", "parse": "dockerfile", "words": "dockerfile", "gitref": "dockerfile",
+    "imageref": "oci",
 }
 
 

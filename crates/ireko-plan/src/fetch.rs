@@ -2,6 +2,7 @@
 
 use crate::build::{Build, Position, position_of};
 use crate::fault::{Fault, fault, unsupported};
+use ireko_dockerfile::gitref;
 use ireko_graph::op::{self, CopyItem, HttpSource};
 use ireko_graph::{NodeId, Op};
 use ireko_report::Span;
@@ -91,20 +92,14 @@ impl Remote {
 
 /// Whether a source is a URL or a git repository.
 pub(crate) fn remote(source: &str) -> Option<Remote> {
-    if ["git://", "ssh://"].iter().any(|scheme| source.starts_with(scheme)) {
-        return Some(Remote::Git);
+    match gitref::parse(source) {
+        // What may as well be a path is one.
+        Ok(found) if found.like_local => None,
+        Ok(_) | Err(gitref::Refusal::Wrong(_)) => Some(Remote::Git),
+        Err(gitref::Refusal::NotGit) => {
+            ["http://", "https://"].iter().any(|scheme| source.starts_with(scheme)).then_some(Remote::Url)
+        }
     }
-    if ["http://", "https://"].iter().any(|scheme| source.starts_with(scheme)) {
-        let path = source.split(['#', '?']).next().unwrap_or(source);
-        return Some(if path.ends_with(".git") { Remote::Git } else { Remote::Url });
-    }
-    // `user@host:path`, the form of scp.
-    let (user, rest) = source.split_once('@')?;
-    let (host, _) = rest.split_once(':')?;
-    let word = |text: &str, more: &str| {
-        !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || more.contains(c))
-    };
-    (word(user, "-_") && word(host, "-.")).then_some(Remote::Git)
 }
 
 #[cfg(test)]
