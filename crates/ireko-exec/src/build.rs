@@ -51,6 +51,8 @@ pub struct Surroundings {
     pub bases: Arc<dyn BaseLayers>,
     /// Fetches what the build names by URL. Whoever asks to stop tells it too.
     pub http: ireko_http::Client,
+    /// Reads what the build names as a git repository.
+    pub git: crate::repository::GitSettings,
     /// Secrets by id.
     pub secrets: Secrets,
     /// SSH agents by id.

@@ -21,6 +21,11 @@ impl Address {
         (Self(format!("{scheme}://{host}{path}")), Some(credentials))
     }
 
+    /// The address in a URL.
+    pub fn of(url: &str) -> Self {
+        Self::parse(url).0
+    }
+
     /// The host, with its port.
     pub fn host(&self) -> &str {
         let authority = match self.0.split_once("://") {

@@ -1,7 +1,7 @@
 //! Running `git`: alone with what it is given, watched, and ended with all it started.
 
 use std::ffi::{OsStr, OsString};
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -110,6 +110,7 @@ pub(crate) struct Run<'a> {
     config: Vec<(String, String)>,
     deed: &'static str,
     asks_network: bool,
+    input: Option<Vec<u8>>,
 }
 
 /// Programs that a configuration or an attribute could name stay unused, and nothing happens behind our back.
@@ -152,7 +153,7 @@ impl<'a> Run<'a> {
             .env("GIT_ALLOW_PROTOCOL", "")
             .current_dir("/");
         let config = CONFIG.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-        Self { git, command, config, deed, asks_network: false }
+        Self { git, command, config, deed, asks_network: false, input: None }
     }
 
     /// Allows the network, with what the session has.
@@ -200,6 +201,12 @@ impl<'a> Run<'a> {
         self
     }
 
+    /// Lets it read this; no more than a pipe holds.
+    pub(crate) fn input(mut self, bytes: impl Into<Vec<u8>>) -> Self {
+        self.input = Some(bytes.into());
+        self
+    }
+
     /// Runs it; what it wrote is the result. An exit code that is not zero is [`Trouble::Exit`].
     pub(crate) fn run(mut self, session: &Session, watch: Watch<'_>) -> Result<Vec<u8>, Trouble> {
         if (watch.cancelled)() {
@@ -210,11 +217,15 @@ impl<'a> Run<'a> {
             self.command.env(format!("GIT_CONFIG_KEY_{at}"), key);
             self.command.env(format!("GIT_CONFIG_VALUE_{at}"), value);
         }
-        self.command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        self.command.stdin(if self.input.is_some() { Stdio::piped() } else { Stdio::null() });
+        self.command.stdout(Stdio::piped()).stderr(Stdio::piped());
         // A group of its own: the terminal's Ctrl-C reaches us alone, and helpers end with it.
         let child = self.command.process_group(0).spawn().map_err(Trouble::Start)?;
         let limit = self.asks_network.then(|| self.git.patience() * 2);
         let mut running = Running { child, reaped: false };
+        if let (Some(mut pipe), Some(input)) = (running.child.stdin.take(), &self.input) {
+            pipe.write_all(input).map_err(Trouble::Read)?;
+        }
         running.watch(session, watch, limit)
     }
 

@@ -26,6 +26,7 @@ mod checkout;
 mod command;
 mod error;
 mod fetch;
+mod file;
 mod resolve;
 mod said;
 mod submodule;
@@ -40,6 +41,7 @@ pub use checkout::{Checkout, Mtime};
 pub use command::{Git, Options, PASSED, Watch};
 pub use error::GitError;
 pub use fetch::Fetched;
+pub use file::Found;
 pub use resolve::{Resolved, Want};
 
 use std::path::{Path, PathBuf};

@@ -1,6 +1,8 @@
 //! What a reference means now: which commit.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+
+use ireko_report::nearest_names;
 
 use crate::Repository;
 use crate::command::{KnownHosts, Run};
@@ -181,33 +183,23 @@ impl Refs {
         Some(Resolved { commit: Some(commit), object, name: Some(name) })
     }
 
-    /// Names that may have been meant.
+    /// Names that may have been meant, else the first ones.
     fn similar(&self, wanted: &str) -> Vec<String> {
-        let plain = |name: &str| {
-            let name = ["refs/heads/", "refs/tags/", "refs/"]
-                .iter()
-                .find_map(|place| name.strip_prefix(place))
-                .unwrap_or(name);
-            name.to_lowercase()
+        const MOST: usize = 4;
+        let short = |name: &'_ str| -> String {
+            let place = ["refs/heads/", "refs/tags/"].into_iter().find_map(|place| name.strip_prefix(place));
+            place.unwrap_or(name).to_owned()
         };
-        let target = plain(wanted);
-        let mut names: Vec<(usize, String)> = Vec::new();
-        for name in self.ids.keys().filter(|name| !name.ends_with("^{}") && *name != "HEAD") {
-            let short =
-                name.strip_prefix("refs/heads/").or_else(|| name.strip_prefix("refs/tags/")).unwrap_or(name);
-            let near = plain(short);
-            let part = near.contains(&target) || target.contains(&near);
-            names.push((if part { 1 } else { distance(&near, &target) }, short.to_owned()));
-        }
-        names.sort();
-        names.dedup_by(|a, b| a.1 == b.1);
-        let alike: Vec<String> = names
-            .iter()
-            .filter(|(far, _)| *far <= 1 + target.len() / 4)
-            .map(|(_, name)| name.clone())
-            .collect();
-        let list = if alike.is_empty() { names.into_iter().map(|(_, name)| name).collect() } else { alike };
-        list.into_iter().take(4).collect()
+        let names = self.ids.keys().filter(|name| !name.ends_with("^{}") && *name != "HEAD");
+        let names: BTreeSet<String> = names.map(|name| short(name)).collect();
+        let wanted = short(wanted);
+        let mut near = nearest_names(&wanted, names.iter().map(String::as_str));
+        // A version with a digit more or less.
+        let begins = |name: &&str| name.starts_with(&wanted) || wanted.starts_with(name);
+        let versions: Vec<&str> = names.iter().map(String::as_str).filter(begins).collect();
+        near.extend(versions.into_iter().filter(|name| !near.contains(name)).collect::<Vec<_>>());
+        let near: Vec<String> = near.into_iter().take(MOST).map(str::to_owned).collect();
+        if near.is_empty() { names.into_iter().take(MOST).collect() } else { near }
     }
 }
 
@@ -220,24 +212,6 @@ fn find(refs: &Refs, reference: &str) -> Option<Resolved> {
     }
     let below = |place: &str| format!("{place}{}", reference.strip_prefix(place).unwrap_or(reference));
     ["refs/", "refs/heads/", "refs/tags/"].into_iter().find_map(|place| refs.named(below(place)))
-}
-
-/// How many letters have to change.
-fn distance(a: &str, b: &str) -> usize {
-    const LONGEST: usize = 64;
-    let (a, b): (Vec<char>, Vec<char>) =
-        (a.chars().take(LONGEST).collect(), b.chars().take(LONGEST).collect());
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.iter().enumerate() {
-        let mut corner = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let changed = corner + usize::from(x != y);
-            corner = row[j + 1];
-            row[j + 1] = changed.min(row[j] + 1).min(corner + 1);
-        }
-    }
-    row[b.len()]
 }
 
 #[cfg(test)]
@@ -285,7 +259,6 @@ ref: refs/heads/main\tHEAD
         assert_eq!(refs.similar("mian"), ["main"]);
         assert_eq!(refs.similar("v1.0"), ["v1"]);
         assert_eq!(refs.similar("refs/heads/Light"), ["light"]);
-        assert_eq!(refs.similar("something-else"), ["main", "light", "refs/pull/1/head", "v1"]);
-        assert_eq!(distance("kitten", "sitting"), 3);
+        assert_eq!(refs.similar("something-else"), ["light", "main", "refs/pull/1/head", "v1"]);
     }
 }
