@@ -33,7 +33,11 @@ pub struct GitSettings {
     pub known_hosts: Option<Vec<u8>>,
 }
 
+/// Hears how many bytes have come.
+pub(crate) type Tell<'a> = &'a (dyn Fn(u64) + Sync);
+
 /// What is needed to read a repository.
+#[derive(Clone, Copy)]
 pub struct Repositories<'a> {
     /// How git is run.
     pub settings: &'a GitSettings,
@@ -121,12 +125,13 @@ impl Repositories<'_> {
         &self,
         source: &GitSource,
         resolved: &Resolved,
-        dest: &Path,
-        scratch: &Path,
+        (dest, scratch): (&Path, &Path),
+        tell: Tell<'_>,
     ) -> Result<(), RepositoryError> {
         let (mount, auth) = (self.mount(&source.remote)?, self.auth(&source.remote)?);
-        let asked = || self.cancel.is_asked();
-        let watch = Watch { cancelled: &asked, said: &|_| {} };
+        let (asked, said) =
+            (|| self.cancel.is_asked(), |line: &str| received(line).into_iter().for_each(tell));
+        let watch = Watch { cancelled: &asked, said: &said };
         let repository = self.settings.git.repository(&source.remote, auth, mount.dir(), watch);
         let fetched = repository.fetch(resolved)?;
         let what = Checkout {
@@ -147,11 +152,13 @@ impl Repositories<'_> {
         source: &GitSource,
         names: &[&str],
         scratch: &Path,
+        tell: Tell<'_>,
     ) -> Result<Opened, RepositoryError> {
         let resolved = self.resolve(source)?;
         let (mount, auth) = (self.mount(&source.remote)?, self.auth(&source.remote)?);
-        let asked = || self.cancel.is_asked();
-        let watch = Watch { cancelled: &asked, said: &|_| {} };
+        let (asked, said) =
+            (|| self.cancel.is_asked(), |line: &str| received(line).into_iter().for_each(tell));
+        let watch = Watch { cancelled: &asked, said: &said };
         let repository = self.settings.git.repository(&source.remote, auth, mount.dir(), watch);
         let fetched = repository.fetch(&resolved)?;
         let mut opened = Opened { source: pinned(source, &resolved), time: fetched.time(), file: None };
@@ -187,7 +194,7 @@ impl Repositories<'_> {
         let failed = |cause| GitError::Io { deed: "create directory", path: dest.to_owned(), cause };
         std::fs::create_dir(dest).map_err(failed)?;
         let resolved = self.resolve(source)?;
-        self.write(source, &resolved, dest, scratch)
+        self.write(source, &resolved, (dest, scratch), &|_| {})
     }
 
     fn mount(&self, url: &str) -> Result<CacheMount, RepositoryError> {
@@ -219,6 +226,21 @@ impl Repositories<'_> {
         let agent_socket = self.agents.0.get("default").cloned();
         Ok(Auth { ssh: SshAuth { agent_socket, known_hosts: self.settings.known_hosts.clone() }, ..auth })
     }
+}
+
+/// How much has come, as git says it: `Receiving objects:  42% (420/1000), 12.34 MiB | 5.00 MiB/s`.
+fn received(line: &str) -> Option<u64> {
+    let (_, amount) = line.strip_prefix("Receiving objects:")?.split_once("), ")?;
+    let mut words = amount.split(' ');
+    let (number, unit) = (words.next()?.parse::<f64>().ok()?, words.next()?);
+    let scale = match unit.trim_end_matches(',') {
+        "bytes" => 1.0,
+        "KiB" => 1024.0,
+        "MiB" => 1048576.0,
+        "GiB" => 1073741824.0,
+        _ => return None,
+    };
+    Some((number * scale) as u64)
 }
 
 /// The first of these files below a directory; what leads out of it is none.
@@ -289,15 +311,18 @@ impl Meanings {
             self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).get(&job.node).cloned();
         let resolved = resolved
             .ok_or_else(|| Fault::failed(Blame::Bug, "a repository is read that nobody asked about"))?;
-        let what = format!("fetching {}", op::shown(&source.remote));
-        performer.emit(Event::Progress { node: Some(job.node.0), what, done: 0, total: None });
+        let tell = |done| {
+            let what = format!("fetching {}", op::shown(&source.remote));
+            performer.emit(Event::Progress { node: Some(job.node.0), what, done, total: None });
+        };
         let scratch = performer.scratch()?;
         // Times of the checkout are those of a step's own making, and count for nothing.
         let started = clock_of(scratch.path())?;
         let dest = scratch.path().join("files");
         std::fs::create_dir(&dest).map_err(|error| Fault::of(Blame::Environment, &error))?;
+        tell(0);
         repositories(performer)
-            .write(source, &resolved, &dest, scratch.path())
+            .write(source, &resolved, (&dest, scratch.path()), &tell)
             .map_err(|error| fault(performer, source, &error))?;
         let options = ScanOptions { started, attrs: performer.store().written_as().attrs, skip: Vec::new() };
         let scan = scan_upper(&dest, &View::default(), &options)?;
@@ -325,5 +350,24 @@ fn fault(performer: &Performer<'_>, source: &GitSource, error: &RepositoryError)
     match error.hint() {
         Some(hint) => fault.hint(hint),
         None => fault,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_git_says_of_its_progress() {
+        let cases = [
+            ("Receiving objects:  42% (420/1000), 1.50 KiB | 5.00 MiB/s", Some(1536)),
+            ("Receiving objects: 100% (3/3), 230 bytes | 230.00 KiB/s, done.", Some(230)),
+            ("Receiving objects: 100% (3/3), 2.00 MiB, done.", Some(2 << 20)),
+            ("Receiving objects:  42% (420/1000)", None),
+            ("remote: Counting objects: 5, done.", None),
+        ];
+        for (line, bytes) in cases {
+            assert_eq!(received(line), bytes, "{line}");
+        }
     }
 }

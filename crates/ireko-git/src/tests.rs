@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use ireko_testkit::{GitRepo, SshServer, git_daemon, git_over_http, silent_port};
+use ireko_testkit::{GitRepo, SshServer, git_daemon, git_over_http, git_over_old_http, silent_port};
 
-use crate::{Auth, Checkout, Git, GitError, Mtime, Options, Resolved, SshAuth, Want, Watch};
+use crate::{Auth, Checkout, Found, Git, GitError, Mtime, Options, Resolved, SshAuth, Want, Watch};
 
 /// A directory with repositories `app` and `lib`, and room for copies and checkouts.
 struct Fixture {
@@ -146,6 +146,90 @@ fn every_protocol_gives_every_commit() {
     check_names(&fixture, &http.url("/app/.git"), &Auth::default());
     let daemon = git_daemon(&fixture.repos());
     check_names(&fixture, &format!("git://127.0.0.1:{}/app/.git", daemon.port()), &Auth::default());
+}
+
+#[test]
+fn a_server_that_knows_only_the_first_protocol() {
+    let fixture = Fixture::new();
+    let http = git_over_old_http(&fixture.repos());
+    let url = http.url("/app/.git");
+    check_names(&fixture, &url, &Auth::default());
+    // No ref names this commit any more, but a later one's history has it.
+    let inside = fixture.app.file("a.txt", "inside\n").commit("inside");
+    fixture.app.file("a.txt", "last\n").commit("last");
+    let asked = http.received().len();
+    assert!(fixture.take(&url, &want(&inside), &Checkout::default()).unwrap().contains("inside"));
+    let all = http.lines().split_off(asked);
+    assert_eq!(
+        all.iter().filter(|line| line.starts_with("POST")).count(),
+        1,
+        "one refusal without a transfer: {all:?}"
+    );
+    assert_eq!(all.iter().filter(|line| line.starts_with("GET")).count(), 2, "{all:?}");
+    let nowhere = "1234567890123456789012345678901234567890";
+    let error = fixture.take(&url, &want(nowhere), &Checkout::default()).unwrap_err();
+    assert!(matches!(error, GitError::NoRef { .. }), "{error}");
+}
+
+#[test]
+fn objects_named_by_sha256() {
+    let dir = tempfile::tempdir().unwrap();
+    let place = dir.path().join("repos/app");
+    fs::create_dir_all(&place).unwrap();
+    let made = std::process::Command::new("git")
+        .args(["init", "-q", "-b", "main", "--object-format=sha256"])
+        .arg(&place)
+        .status();
+    assert!(made.unwrap().success());
+    let app = GitRepo::new(&place);
+    let first = app.file("a.txt", "one\n").file("sub/deep/b.txt", "b\n").commit("first");
+    assert_eq!(first.len(), 64);
+    app.git(["branch", "old"]);
+    let second = app.file("a.txt", "two\n").commit("second");
+    let fixture = Fixture { dir, app, first, second };
+    let http = git_over_http(&fixture.repos(), None);
+    let url = http.url("/app/.git");
+    for (reference, content) in
+        [("main", "two"), ("old", "one"), (&fixture.first, "one"), (&fixture.second, "two")]
+    {
+        for keep_git_dir in [false, true] {
+            let what = Checkout { keep_git_dir, ..Checkout::default() };
+            let files = fixture.take(&url, &want(reference), &what).unwrap();
+            assert!(files.contains(content), "{reference}: {files}");
+        }
+    }
+}
+
+#[test]
+fn one_file_without_a_checkout() {
+    let fixture = Fixture::new();
+    std::os::unix::fs::symlink("/etc/passwd", fixture.app.dir().join("out")).unwrap();
+    std::os::unix::fs::symlink("../a.txt", fixture.app.dir().join("sub/up")).unwrap();
+    fixture.app.commit("links");
+    let http = git_over_http(&fixture.repos(), None);
+    let git = Git::new(options());
+    let watch = Watch { cancelled: &|| false, said: &|_| {} };
+    let repository = git.repository(&http.url("/app/.git"), Auth::default(), &fixture.path("store"), watch);
+    let fetched = repository.fetch(&repository.resolve(&want("main")).unwrap()).unwrap();
+    let file = |text: &str| Found::File(text.as_bytes().to_vec());
+    let cases = [
+        ("", "a.txt", file("two\n")),
+        ("", "link", file("two\n")),
+        ("", "/to-sub/deep/b.txt", file("b\n")),
+        ("", "sub/up", file("two\n")),
+        ("sub", "deep/b.txt", file("b\n")),
+        ("sub", "up", Found::Nothing),
+        ("", "../a.txt", file("two\n")),
+        ("", "out", Found::Nothing),
+        ("", "sub", Found::Nothing),
+        ("", "nothing", Found::Nothing),
+        ("nowhere", "a.txt", Found::NoDirectory),
+        ("to-sub", "a.txt", Found::NoDirectory),
+        ("a.txt", "a.txt", Found::NoDirectory),
+    ];
+    for (subdir, path, found) in cases {
+        assert_eq!(fetched.read(subdir, path).unwrap(), found, "{subdir} {path}");
+    }
 }
 
 #[test]

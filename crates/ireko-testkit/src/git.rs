@@ -76,6 +76,16 @@ pub fn git_over_http(root: &Path, wanted: Option<&str>) -> Server {
     })
 }
 
+/// The same by a server that knows only the first version of the protocol, which gives no commit but those of its refs.
+pub fn git_over_old_http(root: &Path) -> Server {
+    let root = root.to_owned();
+    Server::start(move |request| {
+        let mut request = request.clone();
+        request.headers.remove("git-protocol");
+        backend(&root, &request)
+    })
+}
+
 fn backend(root: &Path, request: &Received) -> Answer {
     let mut command = Command::new("git");
     command

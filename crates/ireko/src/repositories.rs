@@ -87,11 +87,14 @@ impl Elsewhere<'_> {
         source.keep_git_dir |= keep;
         source.commit_times |= given("SOURCE_DATE_EPOCH").is_some() && found.mtime.is_none();
         let place = place(found);
-        let what = format!("fetching {place}");
-        self.sink.emit(Event::Progress { node: None, what, done: 0, total: None });
+        let tell = |done| {
+            let what = format!("fetching {place}");
+            self.sink.emit(Event::Progress { node: None, what, done, total: None });
+        };
+        tell(0);
         let dir = self.scratch.join("repository");
         let failed = |error: RepositoryError| failure(&place, &error);
-        let opened = self.repositories.open(&source, names, self.scratch).map_err(failed)?;
+        let opened = self.repositories.open(&source, names, self.scratch, &tell).map_err(failed)?;
         let source = match self.with_files {
             true => {
                 self.repositories.write_context(&opened.source, &dir, self.scratch).map_err(failed)?;

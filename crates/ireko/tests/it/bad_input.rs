@@ -117,7 +117,6 @@ fn mistakes_on_the_command_line() {
     place
         .ireko(&["build", "http://me:word@127.0.0.1:1/x.git"])
         .fails(3, &["cannot fetch context `http://xxxxx:xxxxx@127.0.0.1:1/x.git`", "cannot reach"]);
-    place.ireko(&["build", "https://example.com/x.tar"]).fails(2, &["https://example.com/x.tar", "`.git`"]);
     place
         .ireko(&["build", "-o", "type=oci,dest=nowhere/app.tar", "context"])
         .fails(2, &["nowhere/app.tar", "no directory `nowhere`"]);
