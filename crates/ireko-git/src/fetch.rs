@@ -164,14 +164,19 @@ impl Repository<'_> {
     fn bring(&self, place: &Place, resolved: &Resolved) -> Result<(), GitError> {
         let existed = place.copy.join("HEAD").exists();
         self.make(place, resolved.object.len())?;
-        match self.bring_once(place, resolved) {
+        let brought = match self.bring_once(place, resolved) {
             Err(GitError::Failed { .. }) if existed => {
                 clear(&place.copy)?;
                 self.make(place, resolved.object.len())?;
                 self.bring_once(place, resolved)
             }
             other => other,
+        };
+        if brought.is_err() {
+            // Half a pack is no use to anybody, and may be what filled the disk. The first failure is what counts.
+            let _what_failed_is_told = sweep(&place.copy);
         }
+        brought
     }
 
     fn make(&self, place: &Place, format: usize) -> Result<(), GitError> {
@@ -247,7 +252,7 @@ impl Repository<'_> {
         let place = self.place(40)?;
         let _lock = self.lock(&place, LockKind::Exclusive)?;
         self.make(&place, 40)?;
-        self.everything(&place, &[HEADS, TAGS])?;
+        self.everything(&place, &[HEADS, TAGS]).inspect_err(|_| drop(sweep(&place.copy)))?;
         let run = self.bare(&place, "look into the copy of");
         let commit = format!("{digits}^{{commit}}");
         let deed = run.deed();
