@@ -7,7 +7,7 @@ packages=(
     bash ca-certificates coreutils curl git gcc g++ make libc6-dev python3 xz-utils zstd pigz  # build and archives
     docker.io buildah podman skopeo umoci docker-registry                                       # peers and readers
     mmdebstrap uidmap passt busybox-static golang-go qemu-user-static                           # bases and users
-    openssh-client                                                                              # agents
+    openssh-client openssh-server                                                               # agents, git over ssh
     attr libcap2-bin acl iproute2 procps util-linux e2fsprogs                                   # fixtures
 )
 user=ireko-test

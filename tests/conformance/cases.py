@@ -8,18 +8,23 @@ What the runner leaves out is judged here too: a case without a recorded result 
 whether the image can be read and its digests agree. Names of such cases are counted in a family of their own,
 `unrecorded:FAMILY`."""
 import argparse
+import functools
+import http.server
 import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+import tarfile
+import threading
 import time
 
 # Which program answers which table; the others belong to crates that do not exist yet.
 TABLES = {
     "expose": "dockerfile", "ignorefile": "dockerfile", "instruction": "dockerfile", "json_exec": "dockerfile",
-    "lex": "dockerfile", "match": "dockerfile", "parse": "dockerfile", "words": "dockerfile", "imageref": "oci",
+    "lex": "dockerfile", "match": "dockerfile", "parse": "dockerfile", "words": "dockerfile", "gitref": "dockerfile",
+    "imageref": "oci",
 }
 
 
@@ -34,6 +39,41 @@ def with_parents_of_links(run):
         put_tree(case, source, into, meta)
 
     run.put_tree = put
+
+
+def serve_submodules(cases, work):
+    """The repositories of some cases have a submodule whose server is long gone; its commits lie in them."""
+    gone = {}
+    for case in cases:
+        for name in (case.get("git") or {}).values():
+            with tarfile.open(os.path.join(case["_dir"], name)) as tar:
+                if "./.gitmodules" not in tar.getnames():
+                    continue
+                text = tar.extractfile("./.gitmodules").read().decode()
+                path, url = (re.search(r"^\s*%s = (.*)$" % key, text, re.M).group(1) for key in ("path", "url"))
+                port, place = re.fullmatch(r"http://127\.0\.0\.1:(\d+)(/.*)", url).groups()
+                if port in gone:
+                    continue
+                root = gone[port] = os.path.join(work, "submodules-" + port)
+                prefix = "./.git/modules/%s/" % path
+                for member in tar.getmembers():
+                    if member.isfile() and member.name.startswith(prefix):
+                        out = root + place + "/" + member.name[len(prefix):]
+                        os.makedirs(os.path.dirname(out), exist_ok=True)
+                        with open(out, "wb") as file:
+                            file.write(tar.extractfile(member).read())
+                # What a server without a program of git's needs.
+                subprocess.run(["git", "--git-dir=" + root + place, "-c", "core.bare=true", "update-server-info"], check=True,
+                               env={"PATH": os.environ["PATH"], "GIT_WORK_TREE": root})
+    for port, root in gone.items():
+        handler = functools.partial(QuietHandler, directory=root)
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", int(port)), handler)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+
+
+class QuietHandler(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *arguments):
+        pass
 
 
 def judge_unrecorded(run, case, built):
@@ -69,7 +109,10 @@ def run_cases(run, options):
         shutil.rmtree(work, ignore_errors=True)
         return {"name": name, "status": status, "hard": hard, "soft": [], "secs": built["secs"]}
 
-    return run.pool(options, run.load_cases("dev", options.k), one)
+    cases = run.load_cases("dev", options.k)
+    os.makedirs(options.work, exist_ok=True)
+    serve_submodules(cases, options.work)
+    return run.pool(options, cases, one)
 
 
 def ask(command, rows):

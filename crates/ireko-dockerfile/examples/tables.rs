@@ -2,7 +2,7 @@
 
 use ireko_dockerfile::ignore::{self, Patterns};
 use ireko_dockerfile::words::Lexer;
-use ireko_dockerfile::{Dump, InstructionKind as Kind, dump, expose, parse, string_array};
+use ireko_dockerfile::{Dump, InstructionKind as Kind, dump, expose, gitref, parse, string_array};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::{BufRead, Write};
@@ -36,6 +36,7 @@ fn answer(row: &Value) -> Result<Value, String> {
             Ok(json!({ "items": items.into_iter().map(|item| item.value).collect::<Vec<_>>() }))
         }
         "instruction" => instruction(row, &text("line")),
+        "gitref" => git_reference(&text("ref")),
         "parse" => dump(text("dockerfile").as_bytes()).map(shown).map_err(|error| error.message),
         other => Err(format!("no table `{other}`")),
     }
@@ -69,6 +70,20 @@ fn matched(row: &Value, path: &str) -> Result<Value, String> {
     let patterns = Patterns::new(list.iter().filter_map(Value::as_str)).map_err(|error| error.to_string())?;
     let path = path.strip_suffix('/').filter(|path| !path.is_empty()).unwrap_or(path);
     Ok(json!({ "match": path != "." && patterns.matches(path) }))
+}
+
+fn git_reference(text: &str) -> Result<Value, String> {
+    let found = gitref::parse(text).map_err(|refusal| format!("{refusal:?}"))?;
+    Ok(json!({
+        "is_git": true,
+        "remote": found.remote,
+        "short_name": found.short_name,
+        "ref": found.reference,
+        "checksum": found.checksum,
+        "subdir": found.subdir,
+        "keep_git_dir": found.keep_git_dir,
+        "submodules": found.submodules,
+    }))
 }
 
 fn instruction(row: &Value, line: &str) -> Result<Value, String> {

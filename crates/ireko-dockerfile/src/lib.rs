@@ -6,7 +6,7 @@
 //! The Ast holds words as they are written, variables unexpanded and quotes in place. Whoever
 //! knows the variables' values expands them with [`words`], then hands the result to the small
 //! parsers: [`mount`] for `RUN --mount`, [`expose`] for port specs, [`chmod`] and [`owner`] for
-//! COPY's flags. [`ignore`] and [`glob`] match paths.
+//! COPY's flags, [`gitref`] for git repositories. [`ignore`] and [`glob`] match paths.
 //!
 //! Read first: [`Ast`], [`InstructionKind`], [`words::Lexer`].
 //!
@@ -23,6 +23,7 @@ pub mod chmod;
 pub mod device;
 pub mod duration;
 pub mod expose;
+pub mod gitref;
 pub mod glob;
 pub mod ignore;
 mod json;

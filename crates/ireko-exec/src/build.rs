@@ -8,6 +8,7 @@ use crate::error::{BuildError, Fault, StepError};
 use crate::explain;
 use crate::freshness::copies_below;
 use crate::job::Job;
+use crate::packing::Packing;
 use crate::perform::{Done, Performer};
 use crate::secrets::Secrets;
 use ireko_graph::{Command, Event as Answer, Graph, Machine, NodeId, Op, Policy, Reuse, Tree};
@@ -16,7 +17,6 @@ use ireko_oci::{Digest, Key};
 use ireko_report::{Blame, Event, MissReason, Sink, StepEnd};
 use ireko_store::Store;
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Write;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread::Scope;
@@ -55,6 +55,8 @@ pub struct Surroundings {
     pub bases: Arc<dyn BaseLayers>,
     /// Fetches what the build names by URL. Whoever asks to stop tells it too.
     pub http: ireko_http::Client,
+    /// Reads what the build names as a git repository.
+    pub git: crate::repository::GitSettings,
     /// Secrets by id.
     pub secrets: Secrets,
     /// SSH agents by id.
@@ -71,22 +73,6 @@ pub struct Surroundings {
     pub project: String,
     /// Compresses layers of the outputs meanwhile, where somebody will want them so.
     pub packing: Option<Box<dyn Packing>>,
-}
-
-/// What compresses layers for a build's destinations while the build runs. It fails in silence: what is missing at the
-/// end is made then, and what fails then is told.
-pub trait Packing: Send + Sync {
-    /// A layer of an output is decided; returns at once.
-    fn decided(&self, diff: Digest);
-
-    /// What is given the tar of an output's last layer while it is written, when no step is left to run meanwhile.
-    fn last_layer(&self) -> Vec<Box<dyn LastLayer + '_>>;
-}
-
-/// Takes the tar of a layer that is being written.
-pub trait LastLayer: Write + Send {
-    /// The layer is in the store now.
-    fn keep(self: Box<Self>, diff: &Digest);
 }
 
 /// What is built, and how.

@@ -1,6 +1,6 @@
 //! What runs one node on this machine: selections, copies, directories and commands, each ending in a layer.
 
-use crate::build::{LastLayer, Surroundings};
+use crate::build::Surroundings;
 use crate::cancel::Cancel;
 use crate::context::LocalContext;
 use crate::copy::perform_copy;
@@ -8,6 +8,7 @@ use crate::error::Fault;
 use crate::freshness::{Shown, Times};
 use crate::job::Job;
 use crate::makedir::make_dir;
+use crate::packing::LastLayer;
 use crate::remote;
 use crate::run::{self, SandboxSettings, Step};
 use crate::selection::{self, Picked};

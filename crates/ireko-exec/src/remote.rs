@@ -19,11 +19,15 @@ use serde::{Deserialize, Serialize};
 use crate::error::Fault;
 use crate::job::Job;
 use crate::perform::{Done, Performer};
+use crate::repository::Meanings;
 pub use file::{FetchError, Fetcher, FileFetched};
 
 /// What URLs were found to mean in this build, with the files that were fetched to learn it, until their steps want them.
 #[derive(Default)]
-pub(crate) struct Fetched(Mutex<BTreeMap<NodeId, Found>>);
+pub(crate) struct Fetched {
+    files: Mutex<BTreeMap<NodeId, Found>>,
+    repositories: Meanings,
+}
 
 struct Found {
     digest: Digest,
@@ -56,8 +60,10 @@ impl Fetched {
         node: NodeId,
         op: &Op,
     ) -> Result<SelectionId, Fault> {
-        let Op::Http(source) = op else {
-            return Err(Fault::failed(Blame::Bug, "a source is asked of what is none"));
+        let source = match op {
+            Op::Http(source) => source,
+            Op::Git(source) => return self.repositories.resolve(performer, node, source),
+            _ => return Err(Fault::failed(Blame::Bug, "a source is asked of what is none")),
         };
         let found = match source.checksum {
             Some(digest) => Found { digest, file: None },
@@ -76,8 +82,10 @@ impl Fetched {
         job: &Job,
         began: Instant,
     ) -> Result<Done, Fault> {
-        let Op::Http(source) = &performer.graph().node(job.node).op else {
-            return Err(Fault::failed(Blame::Bug, "a source is asked of what is none"));
+        let source = match &performer.graph().node(job.node).op {
+            Op::Http(source) => source,
+            Op::Git(source) => return self.repositories.perform(performer, (job, source), began),
+            _ => return Err(Fault::failed(Blame::Bug, "a source is asked of what is none")),
         };
         let (_file, change) = self.file(performer, job.node, source)?;
         performer.write(job, vec![change], Some(began))
@@ -110,7 +118,7 @@ impl Fetched {
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<NodeId, Found>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.files.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

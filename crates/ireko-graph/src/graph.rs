@@ -1,6 +1,6 @@
 //! The build graph: nodes are operations, edges are "needs the file system of".
 
-use crate::op::{self, Op};
+use crate::op::{self, GitSource, Op};
 use ireko_oci::GuestPath;
 
 /// Position of a node in its graph.
@@ -185,7 +185,19 @@ fn op_picture(op: &Op) -> String {
         Op::MakeDir(dir) => format!("mkdir {} user={:?}", dir.path, dir.user),
         Op::Http(source) => format!("http {} as {}", op::shown(&source.url), source.name),
         Op::Git(source) => {
-            format!("git {} {:?} dir={:?}", op::shown(&source.remote), source.reference, source.subdir)
+            let GitSource { remote, reference, checksum, subdir, .. } = &**source;
+            let mut text = format!("git {} {reference:?}", op::shown(remote));
+            let checksum = checksum.as_ref().map(|checksum| format!("is {checksum}"));
+            let flags = [
+                checksum,
+                (!subdir.is_empty()).then(|| format!("dir {subdir}")),
+                source.keep_git_dir.then(|| "with .git".to_owned()),
+                (!source.submodules).then(|| "without submodules".to_owned()),
+                source.commit_times.then(|| "dated".to_owned()),
+                source.by_commit.then(|| "by commit".to_owned()),
+            ];
+            flags.iter().flatten().for_each(|flag| text.push_str(&format!(", {flag}")));
+            text
         }
     }
 }

@@ -101,11 +101,21 @@ impl Declared {
     }
 
     fn git(&mut self, source: &GitSource) {
-        let GitSource { remote, reference: _, checksum: _, subdir, keep_git_dir, submodules } = source;
+        let GitSource {
+            remote,
+            reference: _,
+            checksum: _,
+            subdir,
+            keep_git_dir,
+            submodules,
+            commit_times,
+            by_commit: _,
+        } = source;
         self.text("op", "git/1");
         self.text("directory", subdir);
         self.flag("keeps .git", *keep_git_dir);
         self.flag("submodules", *submodules);
+        self.flag("times of the commit", *commit_times);
         // The kept directory names the repository.
         if *keep_git_dir {
             self.text("repository", &crate::op::shown(remote));

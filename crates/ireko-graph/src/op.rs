@@ -45,13 +45,21 @@ pub struct GitSource {
     pub keep_git_dir: bool,
     /// Submodules are fetched too.
     pub submodules: bool,
+    /// Files have the time of the commit, not that of their writing.
+    pub commit_times: bool,
+    /// The checksum is fetched without asking what the reference means.
+    pub by_commit: bool,
 }
 
-/// A URL without the login in it, for messages.
+/// A URL without the login in it, for messages. The user of `ssh` is none: everybody is called `git` there.
 pub fn shown(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     match rest[..end].rsplit_once('@') {
+        Some((user, host)) if scheme.eq_ignore_ascii_case("ssh") => {
+            let name = user.split(':').next().unwrap_or_default();
+            format!("{scheme}://{name}@{host}{}", &rest[end..])
+        }
         Some((_, host)) => format!("{scheme}://{host}{}", &rest[end..]),
         None => url.to_owned(),
     }

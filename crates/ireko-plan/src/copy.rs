@@ -59,7 +59,7 @@ impl Build<'_> {
                 _ => return wrong("`--checksum` is for one source, and there are several"),
             }
         }
-        let fetch = Fetch { checksum, unpack: add.unpack.unwrap_or(false) };
+        let fetch = Fetch { checksum, unpack: add.unpack.unwrap_or(false), keep_git_dir: add.keep_git_dir };
         let unpack = if add.unpack.unwrap_or(true) { Unpack::Local } else { Unpack::Never };
         self.transfer(state, at, &add.copy, Request { keyword: "ADD", words, unpack, fetch })
     }

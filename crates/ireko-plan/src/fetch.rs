@@ -1,8 +1,9 @@
 //! Sources of ADD that are not on this machine.
 
 use crate::build::{Build, Position, position_of};
-use crate::fault::{Fault, fault, unsupported};
-use ireko_graph::op::{self, CopyItem, HttpSource};
+use crate::fault::{Fault, fault};
+use ireko_dockerfile::gitref::{self, GitRef, Mtime};
+use ireko_graph::op::{self, CopyItem, GitSource, HttpSource};
 use ireko_graph::{NodeId, Op};
 use ireko_report::Span;
 use percent_encoding::percent_decode_str;
@@ -24,6 +25,8 @@ pub(crate) struct Fetch {
     pub(crate) checksum: Option<(String, Span)>,
     /// `--unpack` was said: archives from elsewhere are unpacked too.
     pub(crate) unpack: bool,
+    /// `--keep-git-dir`, where it is said.
+    pub(crate) keep_git_dir: Option<bool>,
 }
 
 impl Build<'_> {
@@ -36,9 +39,13 @@ impl Build<'_> {
         inputs: &mut Vec<NodeId>,
     ) -> Result<CopyItem, Fault> {
         let Elsewhere { source, span, kind } = *from;
-        let Remote::Url = kind else {
-            return Err(unsupported(&format!("ADD of a git repository (`{}`)", op::shown(source)), span));
-        };
+        if kind == Remote::Git {
+            let (text, op) =
+                (format!("fetch {}", op::shown(source)), Op::Git(Box::new(git(source, span, fetch)?)));
+            let node = self.source(op, self.about(at, text), at.stage);
+            let input = position_of(node, inputs);
+            return Ok(CopyItem::Fetched { input, name: String::new(), unpack: false });
+        }
         let parse = |(text, span): &(String, Span)| {
             let wrong = |error: ireko_oci::OciError| {
                 let message = format!("`--checksum={text}` is no digest: {error}");
@@ -54,6 +61,55 @@ impl Build<'_> {
         let node = self.source(op, self.about(at, text), at.stage);
         let input = position_of(node, inputs);
         Ok(CopyItem::Fetched { input, name, unpack: fetch.unpack })
+    }
+}
+
+/// What is fetched of a repository: what its reference says, and what the flags do.
+fn git(source: &str, span: Span, fetch: &Fetch) -> Result<GitSource, Fault> {
+    let wrong = |why: String| {
+        let message = format!("cannot use git reference `{}`: {why}", op::shown(source));
+        fault("bad-git-ref", message, span)
+    };
+    let found = match gitref::parse(source) {
+        Ok(found) => found,
+        Err(gitref::Refusal::Wrong(why)) => return Err(wrong(why)),
+        Err(gitref::Refusal::NotGit) => return Err(wrong("it is none".to_owned())),
+    };
+    let keep_git_dir = match (fetch.keep_git_dir, found.keep_git_dir) {
+        (Some(flag), Some(query)) if flag != query => {
+            return Err(wrong(format!("it says `keep-git-dir={query}`, and the flag says `{flag}`")));
+        }
+        (flag, query) => query.or(flag).unwrap_or(false),
+    };
+    let mut checksum = found.checksum.clone();
+    if let Some((flag, span)) = &fetch.checksum {
+        if !flag.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            let message = format!("`--checksum={flag}` is no commit of a git repository");
+            let mut fault = fault("bad-checksum", message, *span);
+            fault.hint =
+                Some("write the commit's hexadecimal digits, as `git rev-parse` shows them".to_owned());
+            return Err(fault);
+        }
+        if !checksum.is_empty() && checksum != *flag {
+            let message = format!("`--checksum={flag}` and `checksum={checksum}` of the reference differ");
+            return Err(fault("bad-checksum", message, *span));
+        }
+        checksum.clone_from(flag);
+    }
+    Ok(source_of(&found, checksum, keep_git_dir))
+}
+
+/// A reference as the graph has it.
+pub fn source_of(found: &GitRef, checksum: String, keep_git_dir: bool) -> GitSource {
+    GitSource {
+        remote: found.url(),
+        reference: found.reference.clone(),
+        checksum: Some(checksum).filter(|checksum| !checksum.is_empty()),
+        subdir: found.subdir.clone(),
+        keep_git_dir,
+        submodules: found.submodules.unwrap_or(true),
+        commit_times: found.mtime == Some(Mtime::Commit),
+        by_commit: found.fetch_by_commit,
     }
 }
 
@@ -91,20 +147,14 @@ impl Remote {
 
 /// Whether a source is a URL or a git repository.
 pub(crate) fn remote(source: &str) -> Option<Remote> {
-    if ["git://", "ssh://"].iter().any(|scheme| source.starts_with(scheme)) {
-        return Some(Remote::Git);
+    match gitref::parse(source) {
+        // What may as well be a path is one.
+        Ok(found) if found.like_local => None,
+        Ok(_) | Err(gitref::Refusal::Wrong(_)) => Some(Remote::Git),
+        Err(gitref::Refusal::NotGit) => {
+            ["http://", "https://"].iter().any(|scheme| source.starts_with(scheme)).then_some(Remote::Url)
+        }
     }
-    if ["http://", "https://"].iter().any(|scheme| source.starts_with(scheme)) {
-        let path = source.split(['#', '?']).next().unwrap_or(source);
-        return Some(if path.ends_with(".git") { Remote::Git } else { Remote::Url });
-    }
-    // `user@host:path`, the form of scp.
-    let (user, rest) = source.split_once('@')?;
-    let (host, _) = rest.split_once(':')?;
-    let word = |text: &str, more: &str| {
-        !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || more.contains(c))
-    };
-    (word(user, "-_") && word(host, "-.")).then_some(Remote::Git)
 }
 
 #[cfg(test)]

@@ -36,6 +36,7 @@ mod trigger;
 
 pub use build::MAIN_CONTEXT;
 pub use facts::{Facts, ImageFact, ImageName, Need};
+pub use fetch::source_of as git_source;
 pub use input::{ContextSpec, NoCache, PlanInput, StepSettings};
 pub use output::{ContextRead, Output, Plan, Planned, UsedImage};
 

@@ -597,6 +597,29 @@ fn a_platform_with_a_variant_is_passed_on() {
 }
 
 #[test]
+fn a_repository_is_a_node_of_its_own() {
+    check(
+        "FROM scratch\nADD https://me:pass@h/r.git#main:dir git@h:r /d/\n\
+         ADD --keep-git-dir --checksum=aa --link https://h/r.git?submodules=0&mtime=commit /e\n\
+         ADD https://h/r.git?fetch-by-commit&checksum=bb&ref=x github.com/a/b /f\n",
+        expect![[r#"
+            0 <- - [] git https://h/r.git "main", dir dir
+            1 <- - [] git git@h:r ""
+            2 <- - [0,1] copy [Fetched { input: 0, name: "", unpack: false }, Fetched { input: 1, name: "", unpack: false }] -> /d dir=true link=false
+            3 <- - [] git https://h/r.git "", is aa, with .git, without submodules, dated
+            4 <- 2 [3] copy [Fetched { input: 0, name: "", unpack: false }] -> /e dir=false link=true
+            5 <- - [] git https://h/r.git "x", is bb, by commit
+            6 <- 4 [5] copy [Fetched { input: 0, name: "", unpack: false }, Files { from: Context(""), pattern: "github.com/a/b" }] -> /f dir=false link=false
+            0 = 6
+              + ADD https://h/r.git#main:dir git@h:r /d/ # buildkit
+              + ADD https://h/r.git?submodules=0&mtime=commit /e # buildkit
+              + ADD https://h/r.git?fetch-by-commit&checksum=bb&ref=x github.com/a/b /f # buildkit
+              {"architecture":"amd64","config":{"Env":["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],"WorkingDir":"/"},"os":"linux","rootfs":{"type":"layers","diff_ids":[]}}
+        "#]],
+    );
+}
+
+#[test]
 fn what_is_fetched_is_a_node_of_its_own() {
     check(
         "FROM scratch\nADD https://me:pass@h/a%20b?x=/y#z https://h/ /d/\nADD --unpack https://h/a/t.tgz /d/\n",

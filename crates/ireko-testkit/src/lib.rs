@@ -16,12 +16,14 @@
 
 mod archive;
 mod flat;
+mod git;
 mod image;
 mod registry;
 mod server;
 
 pub use archive::TarStream;
 pub use flat::FlatImage;
+pub use git::{Daemon, GitRepo, SshServer, git_daemon, git_over_http, git_over_old_http, silent_port};
 pub use image::TestImage;
 pub use registry::{Fault, TestRegistry};
 pub use server::{Answer, Received, Server};

@@ -130,13 +130,13 @@ pub(crate) enum Format {
 /// Flags that `build` and `context` share: what is built.
 #[derive(Debug, Args)]
 pub(crate) struct SourceArgs {
-    /// The context: a directory, the URL of a tar, or `-` for a tar (or a Dockerfile alone) on standard input.
+    /// The context: a directory, a git repository, the URL of a tar, or `-` for a tar (or a Dockerfile alone) on standard input.
     #[arg(value_name = "CONTEXT", default_value = ".")]
     pub(crate) context: String,
     /// The Dockerfile (default: `Dockerfile` in the context); `-` reads it from standard input.
     #[arg(short = 'f', long = "file", value_name = "FILE")]
     pub(crate) file: Option<String>,
-    /// Another context by name: `name=path`, `name=https://…`, `name=docker-image://ref` or `name=oci-layout://dir[:tag]`.
+    /// Another context by name: `name=path`, `name=https://…` (a file, or a git repository), `name=docker-image://ref` or `name=oci-layout://dir[:tag]`.
     #[arg(long, value_name = "NAME=SOURCE")]
     pub(crate) build_context: Vec<String>,
     /// A build argument; `NAME` alone takes the value of the environment.

@@ -84,8 +84,21 @@ struct Written {
     manifest: Option<Digest>,
 }
 
-/// Keeps the images of a build, one for each platform, and writes them to its destinations.
+/// Brings the images of a build, one target's after the other, to where they are wanted.
 pub(crate) fn deliver(
+    store: &Arc<Store>,
+    images: &[Assembled],
+    shares: &[Share],
+    cancel: &Cancel,
+    sink: &dyn Sink,
+) -> Result<Vec<Delivered>, Failure> {
+    let each = images.len() / shares.len();
+    let of = |(share, images): (&Share, &[Assembled])| one(store, images, share, cancel, sink);
+    shares.iter().zip(images.chunks(each)).map(of).collect()
+}
+
+/// Keeps the images of one target, one for each platform, and writes them to its destinations.
+fn one(
     store: &Arc<Store>,
     images: &[Assembled],
     share: &Share,

@@ -2,11 +2,14 @@
 
 use crate::cli::SourceArgs;
 use crate::failure::Failure;
+use crate::repositories::{self, Elsewhere, Repository};
+use ireko_dockerfile::gitref::GitRef;
 use ireko_exec::Fetcher;
 use ireko_graph::Op;
 use ireko_graph::op::{HttpSource, shown};
 use ireko_oci::Reference;
 use ireko_plan::ContextSpec;
+use ireko_report::Event;
 use ireko_sys::fsx::open_in_root;
 use rustix::fs::{Mode, OFlags};
 use std::collections::BTreeMap;
@@ -43,6 +46,8 @@ pub(crate) enum Context {
     Unpacked(PathBuf, String),
     /// Only a Dockerfile came: this directory of the store is empty.
     Nothing(PathBuf),
+    /// A git repository.
+    Repository(Repository),
 }
 
 impl Context {
@@ -50,6 +55,7 @@ impl Context {
     pub(crate) fn dir(&self) -> &Path {
         match self {
             Self::Dir(dir) | Self::Unpacked(dir, _) | Self::Nothing(dir) => dir,
+            Self::Repository(found) => &found.dir,
         }
     }
 
@@ -58,18 +64,38 @@ impl Context {
         match self {
             Self::Dir(dir) => dir.display().to_string(),
             Self::Unpacked(..) | Self::Nothing(_) => String::new(),
+            Self::Repository(found) => found.place.clone(),
+        }
+    }
+
+    /// When the context was made, as far as it knows: in seconds since 1970.
+    pub(crate) fn time(&self) -> Option<i64> {
+        match self {
+            Self::Repository(found) => Some(found.time),
+            Self::Dir(_) | Self::Unpacked(..) | Self::Nothing(_) => None,
+        }
+    }
+
+    /// What fetches its files, where they are not in the directory.
+    pub(crate) fn source(&self) -> Option<Op> {
+        match self {
+            Self::Repository(found) => found.source.clone(),
+            Self::Dir(_) | Self::Unpacked(..) | Self::Nothing(_) => None,
         }
     }
 }
 
-/// Reads everything. `scratch` is where a context that is no directory may be unpacked.
-pub(crate) fn read(args: &SourceArgs, scratch: &Path, fetcher: &Fetcher<'_>) -> Result<Source, Failure> {
+/// Reads everything, fetches what is elsewhere.
+pub(crate) fn read(args: &SourceArgs, elsewhere: &Elsewhere<'_>) -> Result<Source, Failure> {
     let from_stdin = args.file.as_deref() == Some("-");
     if from_stdin && args.context == "-" {
         return Err(Failure::user("both the Dockerfile and the context are to come from standard input")
             .hint("give one of them as a path"));
     }
-    let (context, alone) = context(&args.context, scratch, fetcher)?;
+    if let Some(found) = repositories::reference(&args.context)? {
+        return repository(args, &found, elsewhere);
+    }
+    let (context, alone) = context(&args.context, elsewhere)?;
     let (name, text) = match (from_stdin, alone) {
         (true, _) => ("Dockerfile".to_owned(), stdin()?),
         (false, Some(text)) => ("Dockerfile".to_owned(), text),
@@ -78,10 +104,38 @@ pub(crate) fn read(args: &SourceArgs, scratch: &Path, fetcher: &Fetcher<'_>) -> 
     let ignore = match &context {
         Context::Dir(_) => ignore_file(&context, (!from_stdin).then_some(Path::new(&name)))?,
         // What somebody packed holds what it is meant to hold: BuildKit, too, ignores files of directories alone.
-        Context::Unpacked(..) | Context::Nothing(_) => None,
+        Context::Unpacked(..) | Context::Nothing(_) | Context::Repository(_) => None,
     };
     let (named, dirs) = named_contexts(&args.build_context)?;
     Ok(Source { name, text, context, ignore, named, dirs })
+}
+
+/// A context that is a git repository: the Dockerfile is a file of it, but for standard input and absolute paths.
+fn repository(args: &SourceArgs, found: &GitRef, elsewhere: &Elsewhere<'_>) -> Result<Source, Failure> {
+    let flag = args.file.as_deref();
+    let names = match flag {
+        None => NAMES.to_vec(),
+        Some(flag) if flag == "-" || flag.starts_with('/') => Vec::new(),
+        Some(flag) => vec![flag],
+    };
+    let (repository, file) = elsewhere.main(found, &names)?;
+    let unreadable = |flag: &str| Failure::user(format!("cannot read Dockerfile `{flag}`"));
+    let (name, text) = match (flag, file) {
+        (Some("-"), _) => ("Dockerfile".to_owned(), stdin()?),
+        (Some(flag), _) if flag.starts_with('/') => {
+            (flag.to_owned(), fs::read(flag).map_err(|error| unreadable(flag).cause(error))?)
+        }
+        (_, Some(file)) => file,
+        (Some(flag), None) => {
+            return Err(unreadable(flag).cause(format!("there is no such file in `{}`", repository.place)));
+        }
+        (None, None) => {
+            let failure = Failure::user(format!("there is no Dockerfile in `{}`", repository.place));
+            return Err(failure.hint("name it with -f FILE"));
+        }
+    };
+    let (named, dirs) = named_contexts(&args.build_context)?;
+    Ok(Source { name, text, context: Context::Repository(repository), ignore: None, named, dirs })
 }
 
 fn stdin() -> Result<Vec<u8>, Failure> {
@@ -94,7 +148,8 @@ fn stdin() -> Result<Vec<u8>, Failure> {
 }
 
 /// The context, and the Dockerfile if nothing else came where a context was expected.
-fn context(text: &str, scratch: &Path, fetcher: &Fetcher<'_>) -> Result<(Context, Option<Vec<u8>>), Failure> {
+fn context(text: &str, elsewhere: &Elsewhere<'_>) -> Result<(Context, Option<Vec<u8>>), Failure> {
+    let scratch = elsewhere.scratch;
     if text == "-" {
         let path = scratch.join("packed");
         let failed = |error: io::Error| {
@@ -107,6 +162,12 @@ fn context(text: &str, scratch: &Path, fetcher: &Fetcher<'_>) -> Result<(Context
     if is_url(text) {
         let path = scratch.join("packed");
         let source = HttpSource { url: text.to_owned(), name: String::new(), checksum: None };
+        let tell = |done, total| {
+            let what = "fetching the context".to_owned();
+            elsewhere.sink.emit(Event::Progress { node: None, what, done, total });
+        };
+        let secrets = elsewhere.repositories.secrets;
+        let fetcher = Fetcher { http: elsewhere.http, secrets, tell: &tell };
         let fetched = fetcher.file(&source, None, &path);
         fetched.map_err(|error| {
             let failure = Failure::of(error.blame(), &error);
@@ -116,12 +177,6 @@ fn context(text: &str, scratch: &Path, fetcher: &Fetcher<'_>) -> Result<(Context
             }
         })?;
         return packed_context(&path, scratch, &format!("at `{}`", shown(text)));
-    }
-    for scheme in ["http://", "https://", "git://", "git@", "ssh://"] {
-        if text.starts_with(scheme) {
-            return Err(Failure::not_yet(format!("a context from `{scheme}`, as `{text}`"))
-                .hint("fetch it first (`git clone`, `curl`) and give the directory, or `-` with the tar on standard input"));
-        }
     }
     let dir = PathBuf::from(text);
     let metadata = fs::metadata(&dir)
@@ -178,7 +233,7 @@ fn dockerfile(flag: Option<&str>, context: &Context) -> Result<(String, Vec<u8>)
                 let place = match context {
                     Context::Dir(dir) => format!("`{}`", dir.display()),
                     Context::Unpacked(_, place) => format!("the context {place}"),
-                    Context::Nothing(_) => "the context".to_owned(),
+                    Context::Nothing(_) | Context::Repository(_) => "the context".to_owned(),
                 };
                 let failure = Failure::user(format!("there is no Dockerfile in {place}"));
                 return Err(failure.hint("name it with -f FILE"));
@@ -208,7 +263,9 @@ fn read_own(context: &Context, path: &Path) -> io::Result<Vec<u8>> {
             let root = fs::File::open(dir)?;
             open_in_root(&root, path.strip_prefix(dir).unwrap_or(path), flags, Mode::empty())?
         }
-        Context::Dir(_) | Context::Nothing(_) => rustix::fs::open(path, flags, Mode::empty())?,
+        Context::Dir(_) | Context::Nothing(_) | Context::Repository(_) => {
+            rustix::fs::open(path, flags, Mode::empty())?
+        }
     };
     let mut file = fs::File::from(fd);
     let kind = file.metadata()?.file_type();
@@ -262,6 +319,9 @@ fn named_contexts(flags: &[String]) -> Result<Named, Failure> {
         }
         // Docker normalises a context's name as an image's: `app` and `app:latest` override the same FROM.
         let spec = match source.split_once("://") {
+            _ if let Some(found) = repositories::reference(source)? => {
+                ContextSpec::Fetched(repositories::named(&found))
+            }
             Some(("docker-image", image)) => {
                 let image: Reference = image.parse().map_err(|error: ireko_oci::OciError| {
                     Failure::user(format!("`{image}` in `--build-context {flag}` is no image")).cause(error)

@@ -166,8 +166,35 @@ pub(crate) fn frame(diagnostic: &Diagnostic, source: &SourceText) -> Vec<String>
     lines
 }
 
+/// A line without the logins of URLs in it, as long as it was: marks below it still point at the same place.
+fn without_logins(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find("://") {
+        let is_ssh = rest[..at].to_ascii_lowercase().ends_with("ssh");
+        let (head, tail) = rest.split_at(at + 3);
+        out.push_str(head);
+        let end = tail.find(|c: char| matches!(c, '/' | '?' | '#' | '"' | '\'') || c.is_whitespace());
+        let (authority, after) = tail.split_at(end.unwrap_or(tail.len()));
+        rest = after;
+        let Some((user, host)) = authority.rsplit_once('@') else {
+            out.push_str(authority);
+            continue;
+        };
+        // The user of ssh is no secret.
+        let shown = if is_ssh { user.find(':').unwrap_or(user.len()) } else { 0 };
+        out.push_str(&user[..shown]);
+        out.extend(user[shown..].chars().map(|c| if c == ':' { c } else { 'x' }));
+        out.push('@');
+        out.push_str(host);
+    }
+    out.push_str(rest);
+    out
+}
+
 /// As much of a line as can be shown around one of its characters, and where that is then.
 fn around(text: &str, at: usize) -> (String, usize) {
+    let text = &without_logins(text);
     let count = text.chars().count();
     if count <= LINE {
         return (text.to_owned(), at);
@@ -197,6 +224,18 @@ pub(crate) fn instruction_frame(source: &SourceText, first: u32, last: u32) -> V
 mod tests {
     use super::*;
     use ireko_report::Span;
+
+    #[test]
+    fn logins_are_not_shown() {
+        let cases = [
+            ("ADD https://me:wörd@h/a.git http://x@y /", "ADD https://xx:xxxx@h/a.git http://x@y /"),
+            ("ADD ssh://git:word@h/a ssh://git@h/b /", "ADD ssh://git:xxxx@h/a ssh://git@h/b /"),
+            ("RUN curl https://h/a@b", "RUN curl https://h/a@b"),
+        ];
+        for (line, shown) in cases {
+            assert_eq!(without_logins(line), shown);
+        }
+    }
 
     #[test]
     fn long_texts_are_clipped_around_what_matters() {

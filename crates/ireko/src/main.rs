@@ -14,6 +14,7 @@ mod emulation;
 mod environment;
 mod failure;
 mod places;
+mod repositories;
 mod session;
 mod settle;
 mod signals;

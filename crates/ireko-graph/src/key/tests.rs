@@ -173,10 +173,13 @@ fn a_source_is_what_it_gives() {
         subdir: String::new(),
         keep_git_dir: false,
         submodules: true,
+        commit_times: false,
+        by_commit: false,
     };
     let changes: &[Change<GitSource>] = &[
         |git| git.subdir = "d".into(),
         |git| git.submodules = false,
+        |git| git.commit_times = true,
         |git| git.keep_git_dir = true,
         |git| (git.keep_git_dir, git.remote) = (true, "https://h/other.git".into()),
     ];

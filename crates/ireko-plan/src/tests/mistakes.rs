@@ -134,13 +134,6 @@ fn what_is_not_done_yet_is_said() {
     "#]],
     );
     check(
-        "FROM busybox\nADD git@example.com:a/b /x\n",
-        expect![[r#"
-        asked docker.io/library/busybox:latest
-        2: `git@example.com:a/b` ADD of a git repository (`git@example.com:a/b`) is not supported yet (not-supported)
-    "#]],
-    );
-    check(
         "FROM busybox\nRUN --security=insecure x\n",
         expect![[r#"
             asked docker.io/library/busybox:latest
@@ -284,4 +277,57 @@ fn checksums_are_for_one_source_from_elsewhere() {
           hint: ADD can
     "#]],
     );
+}
+
+#[test]
+fn git_references_that_cannot_be_meant() {
+    let cases = [
+        (
+            "ADD https://me:pass@h/r.git?brunch=x /x",
+            expect![[r#"
+            2: `https://me:pass@h/r.git?brunch=x` cannot use git reference `https://h/r.git?brunch=x`: unexpected query "brunch" (bad-git-ref)
+        "#]],
+        ),
+        (
+            "ADD https://h/r.git?tag=a&branch=b /x",
+            expect![[r#"
+            2: `https://h/r.git?tag=a&branch=b` cannot use git reference `https://h/r.git?tag=a&branch=b`: branch conflicts with tag (bad-git-ref)
+        "#]],
+        ),
+        (
+            "ADD --keep-git-dir=false https://h/r.git?keep-git-dir=true /x",
+            expect![[r#"
+            2: `https://h/r.git?keep-git-dir=true` cannot use git reference `https://h/r.git?keep-git-dir=true`: it says `keep-git-dir=true`, and the flag says `false` (bad-git-ref)
+        "#]],
+        ),
+        (
+            "ADD --checksum=aa https://h/r.git?checksum=bb /x",
+            expect![[r#"
+            2: `aa` `--checksum=aa` and `checksum=bb` of the reference differ (bad-checksum)
+        "#]],
+        ),
+        (
+            "ADD --checksum=sha256:aa https://h/r.git /x",
+            expect![[r#"
+            2: `sha256:aa` `--checksum=sha256:aa` is no commit of a git repository (bad-checksum)
+              hint: write the commit's hexadecimal digits, as `git rev-parse` shows them
+        "#]],
+        ),
+        (
+            "ADD ssh://git:word@h:r/x /x",
+            expect![[r#"
+            2: `ssh://git:word@h:r/x` cannot use git reference `ssh://git@h:r/x`: `ssh://git:xxxxx@h:r/x` is no URL: `r` is no port (bad-git-ref)
+        "#]],
+        ),
+        (
+            "COPY https://me:pass@h/r.git /x",
+            expect![[r#"
+            2: `https://me:pass@h/r.git` COPY cannot fetch `https://h/r.git`, which is a git repository (remote-copy)
+              hint: ADD can
+        "#]],
+        ),
+    ];
+    for (line, expect) in cases {
+        check(&format!("FROM scratch\n{line}\n"), expect);
+    }
 }

@@ -10,13 +10,14 @@ use crate::emulation;
 use crate::environment::Environment;
 use crate::failure::{Failure, instruction_frame};
 use crate::places;
+use crate::repositories::{self, Elsewhere};
 use crate::session::Session;
 use crate::settle::{self, Settled};
 use crate::text;
 use clap::ValueEnum;
 use ireko_dockerfile::ignore::Patterns;
 use ireko_exec::{
-    BuildError, Built, BuiltTree, Cancel, Fetcher, LocalContext, Request, SandboxSettings, Secrets,
+    BuildError, Built, BuiltTree, Cancel, LocalContext, Repositories, Request, SandboxSettings, Secrets,
     StepError, Surroundings,
 };
 use ireko_graph::{Graph, NodeId, Op, Policy};
@@ -77,16 +78,28 @@ fn build(
     let store = session.store()?;
     let scratch = store.scratch_dir().map_err(store_failure)?;
     let sink = session.sink();
+    let agents = agents::start(&wishes.agents, scratch.path())?;
+    let git = repositories::settings(&session.environment);
     let pull = if args.pull { PullPolicy::Always } else { PullPolicy::IfMissing };
     let registry = Arc::new(ireko_registry::Registry::new(settle::registry_options(&session.environment)));
     let http = registry.client().clone();
     let aborted = http.clone();
     let _stopping = cancel.on_ask(move || aborted.abort());
-    let tell = |done, total| {
-        sink.emit(Event::Progress { node: None, what: "fetching the context".to_owned(), done, total });
+    let elsewhere = Elsewhere {
+        repositories: Repositories {
+            settings: &git,
+            store: &store,
+            secrets: &wishes.secrets,
+            agents: &agents.agents,
+            cancel,
+        },
+        scratch: scratch.path(),
+        build_args: &wishes.build_args,
+        http: &http,
+        with_files: false,
+        sink: &*sink,
     };
-    let fetcher = Fetcher { http: &http, secrets: &wishes.secrets, tell: &tell };
-    let source = dockerfile::read(&args.source, scratch.path(), &fetcher)?;
+    let source = dockerfile::read(&args.source, &elsewhere)?;
     let images = Arc::new(Images::new(Arc::clone(&store), registry, Arc::clone(&sink), pull));
 
     let ast = settle::parse(&source, &*sink)?;
@@ -94,15 +107,13 @@ fn build(
     let Settled { plan, bases } = settle::settle(&input, &images, &*sink)?;
     emulation::check_steps(&plan, &input.ast.source, scratch.path())?;
     let graph = Arc::new(plan.graph.clone());
-    let wanted = plan.outputs.iter().flat_map(|output| output.node.iter().chain(&output.after));
-    let wanted: Vec<NodeId> = wanted.copied().collect();
     let place = source.context.place();
-    let agents = agents::start(&wishes.agents, scratch.path())?;
     let mut surroundings = Surroundings {
         store: Arc::clone(&store),
         contexts: contexts(&source, &store, cancel)?,
         bases: Arc::new(crate::bases::Bases(Arc::clone(&images))),
         http,
+        git,
         secrets: wishes.secrets.clone(),
         agents: agents.agents.clone(),
         sandbox: SandboxSettings { resolv_conf: crate::bases::resolv_conf() },
@@ -117,7 +128,7 @@ fn build(
         surroundings.packing = Some(Box::new(packing));
         ahead
     });
-    let trees = solve(&graph, wanted, args, &surroundings)
+    let trees = solve(&graph, wanted(&plan), args, &surroundings)
         .map_err(|error| build_failure(error, &graph, &input, session))?;
     drop(surroundings);
     if let Some(ahead) = ahead {
@@ -127,15 +138,17 @@ fn build(
     if !destinations.is_empty() {
         made.iter().try_for_each(|image| fetch_shipped(&plan, image, &images))?;
     }
-    let mut delivered = Vec::new();
-    for (share, images) in shares.iter().zip(made.chunks(made.len() / shares.len())) {
-        delivered.push(deliver::deliver(&store, images, share, cancel, &*sink)?);
-    }
+    let delivered = deliver::deliver(&store, &made, &shares, cancel, &*sink)?;
     for warning in store.warnings() {
         session.screen.note(&format!("warning: {warning}"));
     }
     deliver::report(args, &shares, &delivered, &bases)?;
     Ok(delivered.last().and_then(|last| last.id))
+}
+
+/// The nodes whose trees are wanted, and those that only have to be done.
+fn wanted(plan: &Plan) -> Vec<NodeId> {
+    plan.outputs.iter().flat_map(|output| output.node.iter().chain(&output.after)).copied().collect()
 }
 
 /// The image of an output whose tree is built.
@@ -331,8 +344,16 @@ pub(crate) fn plan_input_of(
     let mut input = PlanInput::new(ast);
     input.target_platforms = platforms;
     input.build_args = build_args;
+    if let Some(time) = source.context.time() {
+        // The date of the context, where it has one.
+        let asked = |(name, value): &&mut (String, Option<String>)| {
+            name == "SOURCE_DATE_EPOCH" && value.as_deref() == Some("context")
+        };
+        input.build_args.iter_mut().filter(asked).for_each(|(_, value)| *value = Some(time.to_string()));
+    }
     input.targets = targets(args);
     input.contexts.clone_from(&source.named);
+    input.main = source.context.source();
     input
 }
 

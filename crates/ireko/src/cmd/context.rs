@@ -6,11 +6,12 @@ use crate::cmd::build::{contexts, plan_input_of};
 use crate::dockerfile;
 use crate::environment::Environment;
 use crate::failure::Failure;
+use crate::repositories::{self, Elsewhere};
 use crate::session::Session;
 use crate::settle;
 use crate::text::{bytes, table};
 use crate::{print, print_json};
-use ireko_exec::{Cancel, Fetcher, Listing, Secrets};
+use ireko_exec::{Agents, Cancel, Listing, Repositories, Secrets};
 use ireko_image::{Images, PullPolicy};
 use ireko_plan::MAIN_CONTEXT;
 use serde_json::json;
@@ -34,12 +35,26 @@ pub(crate) fn run(args: &ContextArgs, global: &Global, environment: Environment)
     let store = session.store()?;
     let scratch = store.scratch_dir().map_err(|error| Failure::of(error.blame(), &error))?;
     let sink = session.sink();
-    let build_args =
+    let build_args: Vec<_> =
         args.source.build_arg.iter().map(|text| arguments::build_arg(text, &session.environment)).collect();
+    let git = repositories::settings(&session.environment);
     let registry = Arc::new(ireko_registry::Registry::new(settle::registry_options(&session.environment)));
     let http = registry.client().clone();
-    let fetcher = Fetcher { http: &http, secrets: &Secrets::default(), tell: &|_, _| {} };
-    let source = dockerfile::read(&args.source, scratch.path(), &fetcher)?;
+    let elsewhere = Elsewhere {
+        repositories: Repositories {
+            settings: &git,
+            store: &store,
+            secrets: &Secrets::default(),
+            agents: &Agents::default(),
+            cancel: &Cancel::default(),
+        },
+        scratch: scratch.path(),
+        build_args: &build_args,
+        http: &http,
+        with_files: true,
+        sink: &*sink,
+    };
+    let source = dockerfile::read(&args.source, &elsewhere)?;
     let ast = settle::parse(&source, &*sink)?;
     let images = Images::new(Arc::clone(&store), registry, Arc::clone(&sink), PullPolicy::IfMissing);
     let platforms = settle::platforms(&args.source.platform, &session.environment)?;

@@ -115,8 +115,8 @@ fn mistakes_on_the_command_line() {
     place.ireko(&["build", "--push", "context"]).fails(2, &["--push", "not supported yet", "type=oci"]);
     place.ireko(&["build", "--load", "context"]).fails(2, &["--load", "docker load"]);
     place
-        .ireko(&["build", "https://example.com/x.git"])
-        .fails(2, &["https://example.com/x.git", "git clone"]);
+        .ireko(&["build", "http://me:word@127.0.0.1:1/x.git"])
+        .fails(3, &["cannot fetch context `http://xxxxx:xxxxx@127.0.0.1:1/x.git`", "cannot reach"]);
     place
         .ireko(&["build", "-o", "type=oci,dest=nowhere/app.tar", "context"])
         .fails(2, &["nowhere/app.tar", "no directory `nowhere`"]);

@@ -25,6 +25,7 @@ mod groups;
 mod images;
 mod peers;
 mod probe;
+mod repositories;
 mod retracted;
 mod revert;
 mod same;
