@@ -23,6 +23,7 @@ mod fetch;
 mod groups;
 mod images;
 mod peers;
+mod platforms;
 mod probe;
 mod retracted;
 mod revert;
