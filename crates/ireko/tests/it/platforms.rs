@@ -95,6 +95,9 @@ fn several_platforms_are_one_image() {
         );
     }
     assert_eq!(place.ireko(&["run", "app"]).ok().stdout, "x86_64\nx86_64 for amd64\nx86_64\n");
+    let mut command = place.command(&["run", "app", "cat", "/own"]);
+    let said = Said::of(command.env("DOCKER_DEFAULT_PLATFORM", "linux/arm64").output().expect("it starts"));
+    assert_eq!(said.ok().stdout, "aarch64\n");
     place.sound();
 }
 
@@ -151,6 +154,14 @@ fn the_store_knows_an_image_of_several_platforms_as_one() {
     assert_eq!(place.ireko(&["run", "--platform=arm64", "twin", "cat", "/m"]).ok().stdout, "aarch64\n");
     place.ireko(&["rmi", "twin"]).ok();
     place.ireko(&["inspect", &other_id]).fails(2, &["there is no image"]);
+    place.ireko(&["load", "--platform=linux/arm64", "-i", "app.tar"]).ok();
+    assert_eq!(place.ireko(&["run", "app", "cat", "/m"]).ok().stdout, "aarch64\n");
+    place.ireko(&["load", "-i", "app.tar"]).ok();
+    assert_eq!(place.ireko(&["run", "app", "cat", "/m"]).ok().stdout, "x86_64\n");
+    let none = ["load", "--platform=s390x", "-i", "app.tar"];
+    place
+        .ireko(&none)
+        .fails(2, &["has no image for linux/s390x", "linux/amd64, linux/arm64", "`--platform`"]);
     place.ireko(&["load", "-i", "arm.tar"]).ok();
     assert_eq!(place.ireko(&["run", "app", "cat", "/m"]).ok().stdout, "aarch64\n");
     place.sound();
@@ -208,6 +219,12 @@ fn platforms_share_files_but_never_the_results_of_commands() {
         said.stderr
     );
     assert_eq!(place.build(&["--platform", BOTH]).ok().ran(), Vec::<String>::new());
+    // Each finds its own earlier self.
+    place.dockerfile("FROM alike\nCOPY Dockerfile /copied\nRUN echo twice a platform\n");
+    let said = place.build(&["--platform", BOTH]).ok();
+    let explained =
+        said.ran().iter().filter(|line| line.contains("RUN") && !line.contains("never built")).count();
+    assert_eq!(explained, 2, "{}", said.stderr);
 }
 
 /// Runs ireko where the kernel knows no emulator, or only those that `register` writes down. Needs Linux 6.7.
