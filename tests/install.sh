@@ -6,7 +6,7 @@ set -euo pipefail
 packages=(
     bash ca-certificates coreutils curl git gcc g++ make libc6-dev python3 xz-utils zstd pigz  # build and archives
     docker.io buildah podman skopeo umoci docker-registry                                       # peers and readers
-    mmdebstrap uidmap passt busybox-static golang-go qemu-user-static                           # bases and users
+    mmdebstrap uidmap passt busybox-static golang-go qemu-user-static binfmt-support             # bases and users
     openssh-client openssh-server                                                               # agents, git over ssh
     attr libcap2-bin acl iproute2 procps util-linux e2fsprogs                                   # fixtures
 )
@@ -33,6 +33,24 @@ if [ ${#missing[@]} -gt 0 ]; then
     fi
     apt-get update -q
     DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "${missing[@]}"
+fi
+
+# Programs of a second platform: the emulator is registered, which reaches the whole machine, and a busybox for it lies
+# where the tests look. Only this one, so that tests have platforms without an emulator too.
+if [ ! -e /proc/sys/fs/binfmt_misc/qemu-aarch64 ]; then
+    update-binfmts --enable qemu-aarch64 || echo "no emulator for arm64: tests of a second platform will fail" >&2
+fi
+foreign=/usr/local/lib/ireko-tests/busybox-arm64
+if [ ! -x "$foreign" ]; then
+    lists=$(mktemp -d)
+    # With lists of its own, so that the machine's are left alone.
+    private=(-q -o APT::Architecture=arm64 -o APT::Architectures=arm64 -o Dir::State::status=/dev/null
+        -o Dir::State::lists="$lists/lists" -o Dir::Cache="$lists/cache" -o APT::Sandbox::User=root)
+    mkdir -p "$lists/lists/partial" "$lists/cache/archives/partial"
+    apt-get "${private[@]}" update
+    (cd "$lists" && apt-get "${private[@]}" download busybox-static && dpkg-deb -x busybox-static_*.deb root)
+    install -D -m 755 "$(find "$lists/root" -path '*bin/busybox' -type f | head -1)" "$foreign"
+    rm -rf "$lists"
 fi
 
 # The ordinary user, with subordinate ids that overlap nobody's.

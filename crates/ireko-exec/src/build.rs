@@ -492,7 +492,7 @@ fn announce(request: &Request, surroundings: &Surroundings) {
             node: id.0,
             stage: about.stage.clone(),
             display,
-            platform: None,
+            platform: Some(about.platform.clone()).filter(|platform| !platform.is_empty()),
         });
     }
 }

@@ -59,11 +59,8 @@ impl NotRun {
 
 /// Whether this machine's processor runs programs of that platform as its own, without asking anybody.
 pub fn is_native(platform: &Platform, host: &Platform) -> bool {
-    let (platform, host) = (platform.clone().normalized(), host.clone().normalized());
-    let alike = platform.os == host.os && platform.architecture == host.architecture;
-    // Their variants are levels of one instruction set; those of arm are not.
-    let is_one_set = matches!(host.architecture.as_str(), "amd64" | "arm64");
-    alike && (is_one_set || host.runnable().iter().any(|own| own.variant == platform.variant))
+    let is_own = |own: &Platform| own.architecture == host.architecture && own.same(platform);
+    platform.is_level_of(host) || host.runnable().iter().any(is_own)
 }
 
 /// Tries a program of the platform in a sandbox whose root is made in `scratch`.

@@ -18,6 +18,10 @@ pub(crate) fn slot(project: &str, node: &Node) -> Vec<u8> {
     fields.add("project", project.as_bytes());
     fields.add("stage", node.about.stage.as_bytes());
     fields.number("step", u64::from(node.about.step));
+    // Of several platforms in one build each has a step of its own there.
+    if !node.about.platform.is_empty() {
+        fields.add("platform", node.about.platform.as_bytes());
+    }
     fields.hash().to_vec()
 }
 

@@ -38,15 +38,19 @@ const CHUNK: usize = 256 << 10;
 const CHUNKS_AHEAD: usize = 4;
 
 impl Images {
-    /// Takes every image of an archive or layout into the store.
+    /// Takes every image of an archive or layout into the store; of an image for several platforms that of this machine.
     pub fn load(&self, from: LoadFrom<'_>) -> Result<Vec<Loaded>> {
+        self.load_for(from, &Platform::host())
+    }
+
+    /// The same for another platform.
+    pub fn load_for(&self, from: LoadFrom<'_>, platform: &Platform) -> Result<Vec<Loaded>> {
         let files = match from {
             LoadFrom::Path(path) if path.is_dir() => Files::dir(path)?,
             LoadFrom::Path(path) => open(&self.store, path)?,
             LoadFrom::Stream(stream) => piped(&self.store, stream)?,
         };
-        let platform = Platform::host();
-        let images = Reader { store: &self.store, files: &files, platform: &platform }.all()?;
+        let images = Reader { store: &self.store, files: &files, platform }.all()?;
         let loaded = images.iter().map(|image| self.load_one(&files, image)).collect::<Result<_>>()?;
         self.store.sync()?;
         Ok(loaded)

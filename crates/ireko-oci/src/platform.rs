@@ -141,6 +141,14 @@ impl Platform {
         version && (one.os, one.architecture, one.variant) == (two.os, two.architecture, two.variant)
     }
 
+    /// Whether programs of both are of one instruction set, of which variants are levels: those of `amd64` and `arm64`.
+    /// What is for a higher level may still need a newer machine.
+    pub fn is_level_of(&self, other: &Self) -> bool {
+        let (one, two) = (self.clone().normalized(), other.clone().normalized());
+        (&one.os, &one.architecture) == (&two.os, &two.architecture)
+            && matches!(one.architecture.as_str(), "amd64" | "arm64")
+    }
+
     /// This platform, then those whose images it also runs, best first.
     pub fn runnable(&self) -> Vec<Self> {
         let own = self.clone().normalized();

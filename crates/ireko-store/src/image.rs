@@ -278,16 +278,16 @@ impl Store {
         ImageConfig::parse(&bytes).map_err(|cause| Error::Document { what: "config", cause: Box::new(cause) })
     }
 
-    /// The image of an image that runs on a platform, or comes nearest to it: itself where it is one image, whatever
-    /// that is for. Nothing where it has none for the platform.
+    /// The image of an image for a platform: the best that its machines run, else one of another level of their
+    /// instruction set. Itself where it is one image, whatever that is for; nothing where it has none.
     pub fn member(&self, image: &Image, platform: &Platform) -> Result<Option<Image>> {
         if image.members.is_empty() {
             return Ok(Some(image.clone()));
         }
-        let best = platform
-            .runnable()
-            .into_iter()
-            .find_map(|runnable| image.members.iter().find(|member| member.platform.same(&runnable)));
+        let members = || image.members.iter();
+        let runs = |own: &Platform| members().find(|member| member.platform.same(own));
+        let best = platform.runnable().iter().find_map(runs);
+        let best = best.or_else(|| members().find(|member| member.platform.is_level_of(platform)));
         let Some(member) = best else { return Ok(None) };
         let gone = || Error::NoImage { name: member.id.to_string() };
         self.image_by_id(&member.id)?.ok_or_else(gone).map(Some)

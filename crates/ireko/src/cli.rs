@@ -432,6 +432,9 @@ pub(crate) struct TagArgs {
 /// Flags of `load`.
 #[derive(Debug, Args)]
 pub(crate) struct LoadArgs {
+    /// Which image of one for several platforms (default: this machine's).
+    #[arg(long, value_name = "PLATFORM")]
+    pub(crate) platform: Option<String>,
     /// The archive or layout directory (default: standard input).
     #[arg(short = 'i', long, value_name = "PATH")]
     pub(crate) input: Option<PathBuf>,

@@ -68,10 +68,11 @@ pub(crate) fn settle(input: &PlanInput, images: &Images, sink: &dyn Sink) -> Res
                         platform: need.platform.clone(),
                         digest: resolved.digest,
                     });
-                    origins.insert(
-                        resolved.config_digest,
-                        (need.display.clone(), resolved.from, resolved.digest),
-                    );
+                    let shown = match input.target_platforms.len() {
+                        0 | 1 => need.display.clone(),
+                        _ => format!("{} for {}", need.display, need.platform),
+                    };
+                    origins.insert(resolved.config_digest, (shown, resolved.from, resolved.digest));
                     let fact = ImageFact {
                         config: resolved.config,
                         config_digest: resolved.config_digest,

@@ -87,3 +87,13 @@ proptest! {
         let _ = text.parse::<Platform>();
     }
 }
+
+#[test]
+fn levels_are_of_one_instruction_set() {
+    let is = |one: &str, two: &str| {
+        one.parse::<Platform>().unwrap().is_level_of(&two.parse::<Platform>().unwrap())
+    };
+    assert!(is("linux/amd64/v3", "linux/amd64") && is("linux/arm64/v9", "linux/aarch64"));
+    assert!(!is("linux/arm/v6", "linux/arm/v7") && !is("linux/386", "linux/amd64"));
+    assert!(!is("windows/amd64", "linux/amd64"));
+}

@@ -55,7 +55,10 @@ pub(crate) fn find_for(store: &Store, name: &str, platform: Option<&Platform>) -
     let host = Platform::host();
     let member = store.member(&image, platform.unwrap_or(&host)).map_err(failed)?;
     let fits = |image: &Image| {
-        platform.is_none_or(|platform| platform.runnable().iter().any(|it| it.same(&image.platform)))
+        platform.is_none_or(|platform| {
+            image.platform.is_level_of(platform)
+                || platform.runnable().iter().any(|it| it.same(&image.platform))
+        })
     };
     member.filter(fits).ok_or_else(|| {
         let has: Vec<String> = image.platforms().iter().map(ToString::to_string).collect();
@@ -110,6 +113,7 @@ pub(crate) fn inspect(args: &InspectArgs, global: &Global, environment: Environm
             "Created": config.created.map(|created| created.to_string()),
             "Architecture": config.architecture,
             "Os": config.os,
+            "OsVersion": config.os_version,
             "Variant": config.variant,
             "Author": config.author,
             "Size": image.size,

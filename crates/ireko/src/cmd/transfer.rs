@@ -58,13 +58,15 @@ pub(crate) fn load(args: &LoadArgs, global: &Global, environment: Environment) -
     let progress = if args.quiet { Progress::Quiet } else { Progress::Auto };
     let session = Session::enter(global, environment, progress, false)?;
     let images = images(&session, PullPolicy::IfMissing)?;
+    let platform = args.platform.as_deref().map(settle::named_platform).transpose()?;
+    let platform = platform.unwrap_or_else(Platform::host);
     let loaded = match &args.input {
-        Some(path) => images.load(LoadFrom::Path(path)),
+        Some(path) => images.load_for(LoadFrom::Path(path), &platform),
         None if std::io::stdin().is_terminal() => {
             return Err(Failure::user("there is no archive on standard input")
                 .hint("give -i FILE, or pipe an archive in"));
         }
-        None => images.load(LoadFrom::Stream(&mut std::io::stdin().lock())),
+        None => images.load_for(LoadFrom::Stream(&mut std::io::stdin().lock()), &platform),
     };
     let loaded = loaded.map_err(failed)?;
     session.screen.close();

@@ -24,6 +24,7 @@ mod fetch;
 mod groups;
 mod images;
 mod peers;
+mod platforms;
 mod probe;
 mod repositories;
 mod retracted;

@@ -63,6 +63,9 @@ pub(crate) struct Place {
 /// The ordinary user that root's tests borrow: `tests/install.sh` makes it, with subordinate ids.
 const ORDINARY: &str = "ireko-test";
 
+/// A static busybox of arm64: `tests/install.sh` puts it there.
+const FOREIGN_BUSYBOX: &str = "/usr/local/lib/ireko-tests/busybox-arm64";
+
 impl Place {
     /// An empty one, or `None` with one line why: this machine cannot run it.
     pub(crate) fn new() -> Option<Self> {
@@ -116,6 +119,37 @@ impl Place {
     /// The same for an ordinary user.
     pub(crate) fn ordinary_with_base() -> Option<Self> {
         Self::ordinary()?.and_base()
+    }
+
+    /// One whose image `base` is for this machine and for arm64, whose programs an emulator runs.
+    pub(crate) fn with_bases() -> Option<Self> {
+        Self::new()?.and_bases()
+    }
+
+    /// The same for an ordinary user.
+    pub(crate) fn ordinary_with_bases() -> Option<Self> {
+        Self::ordinary()?.and_bases()
+    }
+
+    fn and_bases(self) -> Option<Self> {
+        let doctor = self.ireko(&["doctor", "--format", "json"]).ok().stdout;
+        if !doctor.contains("linux/arm64") || !Path::new(FOREIGN_BUSYBOX).exists() {
+            eprintln!(
+                "skipped because programs of arm64 do not run here, or there is none (tests/install.sh)"
+            );
+            return None;
+        }
+        let place = self.and_base()?;
+        let dir = place.path("bases");
+        fs::create_dir(&dir).unwrap();
+        fs::copy(FOREIGN_BUSYBOX, dir.join("busybox-arm64")).unwrap();
+        fs::copy(place.path("base/busybox"), dir.join("busybox-amd64")).unwrap();
+        let dockerfile = "FROM scratch\nARG TARGETARCH\nCOPY --chmod=755 busybox-$TARGETARCH /bin/busybox\n\
+            RUN [\"/bin/busybox\", \"--install\", \"-s\", \"/bin\"]\nENV PATH=/bin\nCMD [\"/bin/sh\"]\n";
+        fs::write(dir.join("Dockerfile"), dockerfile).unwrap();
+        let dir = dir.to_str().unwrap();
+        place.ireko(&["build", "-q", "--platform", "linux/amd64,linux/arm64", "-t", "base", dir]).ok();
+        Some(place)
     }
 
     fn and_base(self) -> Option<Self> {

@@ -36,7 +36,7 @@ const OUTPUTS: [&str; 20] = [
 /// What a rootless unpacking can show: everything but owners.
 const UNOWNED: Telling = Telling { owners: false, times: true };
 
-fn json(text: &str) -> Value {
+pub(super) fn json(text: &str) -> Value {
     serde_json::from_str(text).expect("JSON")
 }
 
@@ -124,7 +124,7 @@ fn check_runtime_config(spec: &Value) {
 }
 
 /// Podman or buildah with a store of its own.
-fn with_store(place: &Place, program: &str, args: &[&str]) -> Command {
+pub(super) fn with_store(place: &Place, program: &str, args: &[&str]) -> Command {
     // What hangs is to fail, and conmon finds no directory that is not given whole.
     let mut command = Command::new("timeout");
     command.args(["60", program, "--root"]).arg(place.path("peer/root"));
