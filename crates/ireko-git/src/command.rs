@@ -376,15 +376,29 @@ impl KnownHosts {
     /// Writes them; without any, the file is one that is never written.
     pub(crate) fn write(session: &Session, dir: &Path) -> Result<Self, GitError> {
         let Some(lines) = &session.ssh.known_hosts else { return Ok(Self("/dev/null".into())) };
-        let path = dir.join(format!("known-hosts-{}", crate::fetch::unique()));
+        Self::sweep(dir);
+        let path = dir.join(format!("{KNOWN_HOSTS}{}", crate::fetch::unique()));
         std::fs::write(&path, lines).map_err(|cause| GitError::io("write", &path, cause))?;
         Ok(Self(path))
+    }
+
+    /// Removes what killed processes left: the number in a name is its process.
+    fn sweep(dir: &Path) {
+        for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let owner = name.strip_prefix(KNOWN_HOSTS).and_then(|rest| rest.split('-').next());
+            if owner.is_some_and(|owner| !Path::new("/proc").join(owner).exists()) {
+                let _somebody_else_did = std::fs::remove_file(entry.path());
+            }
+        }
     }
 
     pub(crate) fn path(&self) -> &Path {
         &self.0
     }
 }
+
+const KNOWN_HOSTS: &str = "known-hosts-";
 
 impl Drop for KnownHosts {
     fn drop(&mut self) {

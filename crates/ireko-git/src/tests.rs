@@ -258,7 +258,15 @@ fn over_ssh_with_an_agent_and_known_hosts() {
         ssh: SshAuth { agent_socket: Some(server.agent()), known_hosts: known_hosts.map(String::into_bytes) },
         ..Auth::default()
     };
+    fs::create_dir_all(fixture.path("store")).unwrap();
+    fs::write(fixture.path("store/known-hosts-4194999-0"), "of a process that cannot be").unwrap();
     check_names(&fixture, &url, &auth(Some(server.known_hosts())));
+    let names = || fs::read_dir(fixture.path("store")).unwrap().flatten().map(|entry| entry.file_name());
+    assert!(
+        names().all(|name| !name.to_string_lossy().contains("known-hosts")),
+        "{:?}",
+        names().collect::<Vec<_>>()
+    );
     let again = |auth: Auth| fixture.take_as(&url, auth, &want("main"), &Checkout::default());
     assert_eq!(again(auth(None)).unwrap(), SECOND, "a host that is not known is trusted");
     let own = fs::read_to_string(fixture.path("ssh/client.pub")).unwrap();

@@ -278,7 +278,7 @@ fn destinations_that_refuse_are_the_machines_fault() {
 }
 
 /// Runs a script as root with the store on a file system that only it sees, mounted with these arguments.
-fn in_small_world(place: &Place, mount: &str, script: &str) -> Option<crate::support::Said> {
+pub(crate) fn in_small_world(place: &Place, mount: &str, script: &str) -> Option<crate::support::Said> {
     if !crate::support::is_root() {
         eprintln!("skipped because only root can mount a small file system");
         return None;

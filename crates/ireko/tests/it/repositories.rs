@@ -1,5 +1,6 @@
 //! ADD of git repositories and contexts that are one: what is fetched, what is remembered, and what stays secret.
 
+use crate::bad_input::in_small_world;
 use crate::support::{Place, Said};
 use ireko_testkit::{GitRepo, Server, SshServer, git_over_http, silent_port};
 use std::process::Command;
@@ -213,6 +214,39 @@ fn a_repository_as_the_context() {
     let listed = place.ireko(&["context", "-f", "docker/Dockerfile", &url]).ok();
     assert!(listed.stdout.contains("a.txt"), "{}", listed.stdout);
     place.sound();
+}
+
+#[test]
+fn a_context_inside_a_submodule() {
+    let Some(place) = Place::with_base() else { return };
+    let served = Served::new(&place);
+    let lib = GitRepo::new(&place.path("repos/lib"));
+    let commit = lib.file("docker/Dockerfile", "FROM base\nCOPY . /d\n").commit("lib");
+    let url = served.server.url("/lib/.git");
+    served.repo.file(".gitmodules", &format!("[submodule \"lib\"]\n\tpath = lib\n\turl = {url}\n"));
+    served.repo.git(["update-index", "--add", "--cacheinfo", &format!("160000,{commit},lib")]);
+    std::fs::create_dir(served.repo.dir().join("lib")).expect("a directory");
+    served.repo.commit("with lib");
+    let context = format!("{}#main:lib/docker", served.url());
+    place.ireko(&["build", "-t", "app", &context]).ok();
+    assert_eq!(place.inside("ls /d"), "Dockerfile\n");
+    let without = format!("{}?submodules=0&subdir=lib/docker", served.url());
+    place.ireko(&["build", &without]).fails(2, &["no directory `lib/docker`"]);
+}
+
+#[test]
+fn a_full_disk_leaves_nothing_half_written() {
+    let Some(place) = Place::new() else { return };
+    let served = Served::new(&place);
+    // What cannot be compressed, and does not fit.
+    let random = Command::new("head").args(["-c", "20000000", "/dev/urandom"]).output().expect("head runs");
+    std::fs::write(served.repo.dir().join("big"), random.stdout).expect("a file");
+    served.repo.commit("big");
+    place.dockerfile(&format!("FROM scratch\nADD {} /r\n", served.url()));
+    let script = "$IREKO build context; code=$?; find small -name 'tmp_*' -o -size +1000k; exit $code";
+    let Some(said) = in_small_world(&place, "-t tmpfs -o size=12m,mode=755", script) else { return };
+    let said = said.fails(3, &["cannot write the files of", "storage space", "Dockerfile:2"]);
+    assert_eq!(said.stdout, "");
 }
 
 #[test]
