@@ -11,7 +11,8 @@ use std::path::Path;
 
 /// Refuses a plan with commands that cannot be run here. Stages that run nothing need no emulator.
 pub(crate) fn check_steps(plan: &Plan, source: &SourceText, scratch: &Path) -> Result<(), Failure> {
-    let outputs: Vec<NodeId> = plan.outputs.iter().filter_map(|output| output.node).collect();
+    let wanted = |output: &ireko_plan::Output| output.node.into_iter().chain(output.after.clone());
+    let outputs: Vec<NodeId> = plan.outputs.iter().flat_map(wanted).collect();
     let reached = plan.graph.reachable(&outputs);
     let mut tried: BTreeMap<&str, Result<(), NotRun>> = BTreeMap::new();
     let mut failure: Option<Failure> = None;

@@ -66,6 +66,7 @@ fn emulators_take_them() {
         }
         let path = dir.path().join(architecture);
         std::fs::write(&path, program::program(architecture).unwrap()).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
         let status = std::process::Command::new(&emulator).arg(&path).status().unwrap();
         assert!(status.success(), "{architecture}: {status}");
     }

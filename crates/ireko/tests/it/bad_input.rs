@@ -123,7 +123,7 @@ fn mistakes_on_the_command_line() {
     place.ireko(&["build", "-o", "type=oci,dest=context", "context"]).fails(2, &["is a directory"]);
     place
         .ireko(&["build", "--platform", "linux/riscv64", "context"])
-        .fails(2, &["linux/riscv64", "not supported yet"]);
+        .fails(2, &["`base:latest` has no image for linux/riscv64", "asked for here", "--platform"]);
     place.ireko(&["build", "-f", "none", "context"]).fails(2, &["none"]);
     place.ireko(&["cache", "prune"]).fails(2, &["-f"]);
     place.ireko(&["build", "--home", "/proc/store", "context"]).fails(3, &["/proc"]);

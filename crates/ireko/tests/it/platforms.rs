@@ -202,6 +202,41 @@ fn files_of_several_platforms_lie_apart() {
     assert!(!place.path("x.tar").exists());
 }
 
+#[test]
+fn each_of_several_targets_is_for_all_platforms() {
+    let Some(place) = Place::with_bases() else { return };
+    place.dockerfile("FROM base AS one\nRUN uname -m >/m\nFROM one AS two\nRUN echo two >>/m\n");
+    let flags = [
+        "--target=one",
+        "--target=two",
+        "--platform",
+        BOTH,
+        "-t",
+        "one=first",
+        "-o",
+        "type=local,dest=out,target=one",
+    ];
+    place.ireko(&[&["build", "-q"], &flags[..], &["-t", "second", "context"]].concat()).ok();
+    for (name, platform, says) in [
+        ("first", "linux/amd64", "x86_64\n"),
+        ("first", "linux/arm64", "aarch64\n"),
+        ("second", "linux/amd64", "x86_64\ntwo\n"),
+        ("second", "linux/arm64", "aarch64\ntwo\n"),
+    ] {
+        assert_eq!(
+            place.ireko(&["run", "--platform", platform, name, "cat", "/m"]).ok().stdout,
+            says,
+            "{name}"
+        );
+    }
+    let read = |path: &str| fs::read_to_string(place.path(path)).unwrap_or_default();
+    assert_eq!(
+        (read("out/linux_amd64/m"), read("out/linux_arm64/m")),
+        ("x86_64\n".into(), "aarch64\n".into())
+    );
+    place.sound();
+}
+
 /// Commands of two platforms are two commands, though everything that is declared is equal.
 #[test]
 fn platforms_share_files_but_never_the_results_of_commands() {
@@ -261,6 +296,9 @@ fn without_an_emulator_only_commands_are_refused() {
     ];
     let said = without_emulators(&place, "", &build).expect("it can").fails(3, &says);
     assert!(!said.stderr.contains("[2/3]"), "nothing has begun: {}", said.stderr);
+    place.dockerfile("FROM base AS first\nRUN true\nFROM --after=first scratch\nCOPY Dockerfile /\n");
+    without_emulators(&place, "", &build).expect("it can").fails(3, &["linux/arm64", "Dockerfile:2"]);
+    place.dockerfile("FROM base\nRUN true\nRUN \\\n  false\n");
     let two = ["build", "--platform=arm64,amd64,arm64", "-q", "context"];
     without_emulators(&place, "", &two).expect("it can").fails(3, &["linux/arm64", "Dockerfile:2"]);
     let run = ["run", "--platform=linux/arm64", "app", "true"];
