@@ -60,7 +60,7 @@ build() {
 results=()
 if [ "$mode" = tables ]; then
     run="cargo run --quiet --manifest-path '$root/Cargo.toml' --example tables --package"
-    cases tables --tables "dockerfile=$run ireko-dockerfile" "oci=$run ireko-oci"
+    cases tables --tables "dockerfile=$run ireko-dockerfile" "oci=$run ireko-oci" "lint=$run ireko-lint"
 else
     # Triggers of the set's bases name the registry by this port; where another holds it, those few cases fail.
     port=5001

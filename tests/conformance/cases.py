@@ -24,7 +24,7 @@ import time
 TABLES = {
     "expose": "dockerfile", "ignorefile": "dockerfile", "instruction": "dockerfile", "json_exec": "dockerfile",
     "lex": "dockerfile", "match": "dockerfile", "parse": "dockerfile", "words": "dockerfile", "gitref": "dockerfile",
-    "imageref": "oci",
+    "imageref": "oci", "lint": "lint",
 }
 
 

@@ -107,6 +107,11 @@ impl Patterns {
         self.patterns.is_empty()
     }
 
+    /// Whether a pattern lets in again what others take out.
+    pub fn has_exceptions(&self) -> bool {
+        self.patterns.iter().any(|pattern| pattern.exception)
+    }
+
     /// The root of the tree: never taken out.
     pub fn root(&self) -> State {
         State { matched: vec![false; self.patterns.len()], decided_by: None, excluded: false }
