@@ -117,15 +117,17 @@ pub(crate) fn heads(input: &Input, globals: &Globals, report: &mut Report) -> Re
         let name = stage.from.name.as_ref().map(|name| name.value.to_ascii_lowercase());
         head.replaced = name.as_ref().is_some_and(|name| input.contexts.contains(name));
         head.below = names.get(&head.base.to_ascii_lowercase()).copied().filter(|_| !head.replaced);
+        head.takes.extend(reader.after(stage).iter().filter_map(|name| names.get(name)));
         names.extend(name.map(|name| (name, index)));
         heads.push(head);
     }
     let count = input.ast.stages.len();
+    let mut scopes = Scopes { input, globals, by_stage: Vec::new() };
     for (head, stage) in heads.iter_mut().zip(&input.ast.stages) {
-        let own = stage.instructions.iter().map(|instruction| &instruction.kind).flat_map(sources);
+        let own = scopes.sources(head, stage).into_iter();
         let brought = triggers(input, head);
         let brought = brought.iter().map(|instruction| &instruction.kind).flat_map(sources);
-        head.takes = own.chain(brought).filter_map(|name| numbered(&name, &names, count)).collect();
+        head.takes.extend(own.chain(brought).filter_map(|name| numbered(&name, &names, count)));
         head.takes.dedup();
     }
     Ok(heads)
@@ -164,6 +166,51 @@ pub(crate) fn sources(kind: &InstructionKind) -> Vec<String> {
             froms.filter(|from| !from.is_empty()).collect()
         }
         _ => Vec::new(),
+    }
+}
+
+/// Variables that ARG and ENV of the Dockerfile set, by stage: `COPY --from=$NAME` is resolved by them alone.
+struct Scopes<'a> {
+    input: &'a Input<'a>,
+    globals: &'a Globals<'a>,
+    by_stage: Vec<Vars>,
+}
+
+impl Scopes<'_> {
+    /// What the instructions of the next stage take files from.
+    fn sources(&mut self, head: &Head, stage: &Stage) -> Vec<String> {
+        let lexer = Lexer::new(self.input.ast.escape);
+        let mut vars = head.below.and_then(|below| self.by_stage.get(below).cloned()).unwrap_or_default();
+        let mut names = Vec::new();
+        for instruction in &stage.instructions {
+            let text = |word: &Word, vars: &Vars| lexer.word(&word.value, vars).map(|found| found.text);
+            match &instruction.kind {
+                InstructionKind::Arg(args) => {
+                    for item in args {
+                        let name = item.name.value.as_str();
+                        let own = item.value.as_ref().and_then(|word| text(word, &vars).ok());
+                        let given = self.input.given(name).map(str::to_owned).or(own);
+                        let value = given.or_else(|| self.globals.vars.value(name).map(str::to_owned));
+                        value.iter().for_each(|value| vars.set(name, value));
+                    }
+                }
+                InstructionKind::Env(pairs) => {
+                    let before = vars.clone();
+                    for pair in pairs {
+                        if let (Ok(name), Ok(value)) = (text(&pair.name, &before), text(&pair.value, &before))
+                        {
+                            vars.set(&name, &value);
+                        }
+                    }
+                }
+                InstructionKind::Copy(copy) => {
+                    names.extend(copy.from.iter().filter_map(|word| text(word, &vars).ok()));
+                }
+                kind => names.extend(sources(kind)),
+            }
+        }
+        self.by_stage.push(vars);
+        names
     }
 }
 
@@ -214,6 +261,16 @@ impl Reader<'_> {
             }
         };
         Ok(Head { base: base.text, below: None, platform, replaced: false, used, takes: Vec::new() })
+    }
+
+    /// Stages that come before this one without being below it.
+    fn after(&self, stage: &Stage) -> Vec<String> {
+        let texts =
+            stage.from.after.iter().filter_map(|word| self.lexer.word(&word.value, &self.globals.vars).ok());
+        let names = texts.flat_map(|found| {
+            found.text.split(',').map(|name| name.trim().to_ascii_lowercase()).collect::<Vec<_>>()
+        });
+        names.collect()
     }
 
     fn expand(&self, word: &Word, place: &Place) -> Result<Expanded, Fault> {

@@ -195,6 +195,11 @@ fn stages_that_are_not_reached() {
     // A trigger takes files too.
     let brought = "FROM scratch AS a\nUSER $a\nFROM scratch AS b\nONBUILD COPY --from=a / /\nFROM b\n";
     whole(brought, |input| input.scope = Scope::Last, (&["UndefinedVar"], None, None));
+    // So do `--from` with a variable, and an order without files.
+    let named = "ARG which=a\nFROM scratch AS a\nUSER $a\nFROM scratch AS b\nARG which\nENV w=$which\nCOPY --from=$w / /\n";
+    whole(named, |input| input.scope = Scope::Last, (&["UndefinedVar"], None, None));
+    let after = "FROM scratch AS a\nUSER $a\nFROM --after=a scratch\n";
+    whole(after, |input| input.scope = Scope::Last, (&["UndefinedVar"], None, None));
     whole(
         text,
         |input| input.contexts.extend(["a".to_owned()]),

@@ -1,4 +1,4 @@
-//! `# syntax=` and `# check=`, and the build arguments that stand for them: what they ask for must be what is done.
+//! `# syntax=`, and the build argument that stands for it: what it asks for must be what is done.
 
 use crate::fault::{Fault, unsupported};
 use crate::input::PlanInput;
@@ -7,28 +7,22 @@ use ireko_dockerfile::{Directive, DirectiveKind};
 use ireko_oci::Reference;
 use ireko_report::{Diagnostic, Span};
 
-/// Refuses another language than Dockerfile, and checks that would have to fail the build.
+/// Refuses another language than Dockerfile.
 pub(crate) fn check(input: &PlanInput) -> Result<(), Fault> {
-    if let Some((syntax, span)) = asked(input, DirectiveKind::Syntax, "BUILDKIT_SYNTAX")
+    if let Some((syntax, span)) = asked(input)
         && !is_dockerfile(syntax)
     {
         return Err(refuse(&format!("the front end `{syntax}`"), span));
     }
-    if let Some((checks, span)) = asked(input, DirectiveKind::Check, "BUILDKIT_DOCKERFILE_CHECK") {
-        let has = |wanted: &str| checks.split(';').any(|field| field.trim().eq_ignore_ascii_case(wanted));
-        if has("error=true") && !has("skip=all") {
-            return Err(refuse("failing a build on checks (`error=true`)", span));
-        }
-    }
     Ok(())
 }
 
-/// The value of a directive; the build argument wins.
-fn asked<'a>(input: &'a PlanInput, kind: DirectiveKind, arg: &str) -> Option<(&'a str, Option<Span>)> {
-    if let Some(value) = given(input, arg) {
+/// The language that is asked for; the build argument wins.
+fn asked(input: &PlanInput) -> Option<(&str, Option<Span>)> {
+    if let Some(value) = given(input, "BUILDKIT_SYNTAX") {
         return Some((value, None));
     }
-    let own = |directive: &&Directive| directive.kind == kind;
+    let own = |directive: &&Directive| directive.kind == DirectiveKind::Syntax;
     let directive = input.ast.directives.iter().find(own)?;
     Some((directive.value.value.as_str(), Some(directive.value.span)))
 }

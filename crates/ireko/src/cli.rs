@@ -174,6 +174,12 @@ pub(crate) struct BuildArgs {
     /// What the Dockerfile may ask for: `security.insecure` (steps without confinement), `network.host`, `device`.
     #[arg(long, value_name = "WHAT", value_delimiter = ',')]
     pub(crate) allow: Vec<String>,
+    /// Check the Dockerfile and build nothing; exit code 1 where there are warnings.
+    #[arg(long)]
+    pub(crate) check: bool,
+    /// Build nothing but say: `check`, `outline` (what a target takes) or `targets`; `,format=json` for programs.
+    #[arg(long, value_name = "METHOD")]
+    pub(crate) call: Option<String>,
     /// Run every step, whatever the cache holds.
     #[arg(long)]
     pub(crate) no_cache: bool,
@@ -247,11 +253,7 @@ pub(crate) struct LaterArgs {
     #[arg(long, hide = true)]
     pub(crate) cache_to: Vec<String>,
     #[arg(long, hide = true)]
-    pub(crate) call: Option<String>,
-    #[arg(long, hide = true)]
     pub(crate) cgroup_parent: Option<String>,
-    #[arg(long, hide = true)]
-    pub(crate) check: bool,
     #[arg(long, hide = true)]
     pub(crate) cpu_period: Option<String>,
     #[arg(long, hide = true)]

@@ -63,7 +63,10 @@ fn usage_code(arguments: impl Iterator<Item = std::ffi::OsString>) -> u8 {
 fn dispatch(cli: &Cli, environment: Environment) -> Result<u8, Failure> {
     let global = &cli.global;
     match &cli.command {
-        Command::Build(args) => cmd::build::run(args, global, environment)?,
+        Command::Build(args) => match cmd::check::Call::of(args)? {
+            Some(call) => return cmd::check::run(args, &call, global, environment),
+            None => cmd::build::run(args, global, environment)?,
+        },
         Command::Run(args) => return cmd::run::run(args, global, environment),
         Command::Images(args) => cmd::images::list::run(args, global, environment)?,
         Command::Inspect(args) => cmd::images::inspect(args, global, environment)?,

@@ -5,7 +5,7 @@ use crate::environment::Environment;
 use crate::failure::{Failure, in_source};
 use ireko_dockerfile::Ast;
 use ireko_image::{Images, Source as ImagePlace};
-use ireko_oci::{Digest, Platform};
+use ireko_oci::{Digest, ImageConfig, Platform};
 use ireko_plan::{Facts, ImageFact, ImageName, Need, Plan, PlanInput, Planned};
 use ireko_report::{Blame, Diagnostic, Event, Sink, SourceText, is_misspelt, nearest_names};
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,7 +17,12 @@ pub(crate) struct Settled {
     pub(crate) plan: Plan,
     /// The images it stands on.
     pub(crate) bases: Vec<Base>,
+    /// Their configs, by name and platform.
+    pub(crate) configs: Configs,
 }
+
+/// Configs of images, by the names that the Dockerfile has for them and the platform they were asked for.
+pub(crate) type Configs = BTreeMap<(String, Platform), ImageConfig>;
 
 /// An image that a build stands on.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -30,20 +35,24 @@ pub(crate) struct Base {
     pub(crate) digest: Digest,
 }
 
-/// Parses the Dockerfile; a mistake in it is a failure that shows where.
-pub(crate) fn parse(source: &Source, sink: &dyn Sink) -> Result<Ast, Failure> {
+/// Parses the Dockerfile; a mistake in it is a failure that shows where. What else was found is said, but for what a
+/// rule of the inspection says.
+pub(crate) fn parse(source: &Source, sink: &dyn Sink) -> Result<(Ast, Vec<Diagnostic>), Failure> {
     let (ast, diagnostics) = ireko_dockerfile::parse(&source.name, &source.text);
     if diagnostics.iter().any(Diagnostic::is_error) {
         return Err(in_source(&diagnostics, &ast.source));
     }
-    for diagnostic in diagnostics {
-        warn(sink, diagnostic, &ast.source);
-    }
-    Ok(ast)
+    not_of_a_rule(&diagnostics).for_each(|diagnostic| warn(sink, diagnostic.clone(), &ast.source));
+    Ok((ast, diagnostics))
+}
+
+/// The parser's warnings that are no rule's.
+pub(crate) fn not_of_a_rule(diagnostics: &[Diagnostic]) -> impl Iterator<Item = &Diagnostic> {
+    diagnostics.iter().filter(|found| !found.is_error() && found.code != "no-empty-continuation")
 }
 
 /// Says a warning with its place; who reads the events has no text to look it up in.
-fn warn(sink: &dyn Sink, mut diagnostic: Diagnostic, source: &SourceText) {
+pub(crate) fn warn(sink: &dyn Sink, mut diagnostic: Diagnostic, source: &SourceText) {
     if let Some(span) = diagnostic.span() {
         let at = source.position(span.start);
         diagnostic.notes.insert(0, format!("--> {}:{}:{}", source.name(), at.line, at.column));
@@ -56,6 +65,7 @@ pub(crate) fn settle(input: &PlanInput, images: &Images, sink: &dyn Sink) -> Res
     let mut facts = Facts::default();
     let mut bases: BTreeSet<Base> = BTreeSet::new();
     let mut origins = BTreeMap::new();
+    let mut configs = BTreeMap::new();
     let plan = loop {
         match ireko_plan::plan(input, &facts) {
             Planned::Ready(plan) => break *plan,
@@ -68,17 +78,13 @@ pub(crate) fn settle(input: &PlanInput, images: &Images, sink: &dyn Sink) -> Res
                         platform: need.platform.clone(),
                         digest: resolved.digest,
                     });
+                    configs.insert(key_of(&need), resolved.config.clone());
+                    facts.answer(&need, fact_of(&resolved));
                     let shown = match input.target_platforms.len() {
                         0 | 1 => need.display.clone(),
                         _ => format!("{} for {}", need.display, need.platform),
                     };
                     origins.insert(resolved.config_digest, (shown, resolved.from, resolved.digest));
-                    let fact = ImageFact {
-                        config: resolved.config,
-                        config_digest: resolved.config_digest,
-                        resolved: Some(resolved.digest),
-                    };
-                    facts.answer(&need, fact);
                 }
             }
         }
@@ -97,7 +103,81 @@ pub(crate) fn settle(input: &PlanInput, images: &Images, sink: &dyn Sink) -> Res
     for diagnostic in &plan.warnings {
         warn(sink, diagnostic.clone(), &input.ast.source);
     }
-    Ok(Settled { plan, bases: bases.into_iter().collect() })
+    Ok(Settled { plan, bases: bases.into_iter().collect(), configs })
+}
+
+/// What can be known of the images of a Dockerfile that is only looked at.
+#[derive(Default)]
+pub(crate) struct Known {
+    /// Configs, by name and platform.
+    pub(crate) configs: Configs,
+    /// What a build would fail with.
+    pub(crate) failure: Option<Failure>,
+}
+
+/// Plans the targets, or every stage where none is asked for, each by itself: an image that cannot be had, or
+/// a mistake, leaves the others alone. What works somewhere but not here yet is no mistake.
+pub(crate) fn look(mut input: PlanInput, images: &Images) -> Known {
+    let targets = match std::mem::take(&mut input.targets) {
+        none if none.is_empty() => (0..input.ast.stages.len()).map(|index| index.to_string()).collect(),
+        targets => targets,
+    };
+    let mut known = Known::default();
+    let asked = |need: &Need| (need.image.clone(), need.platform.clone());
+    let mut facts = Facts::default();
+    let mut lost: BTreeSet<(ImageName, Platform)> = BTreeSet::new();
+    let mut faults: Vec<Diagnostic> = Vec::new();
+    for target in targets {
+        input.targets = vec![target];
+        loop {
+            let needs = match ireko_plan::plan(&input, &facts) {
+                Planned::Ready(_) => break,
+                Planned::Broken(found) => {
+                    faults.extend(found.into_iter().filter(|fault| fault.code != "not-supported"));
+                    break;
+                }
+                Planned::Needs(needs) => needs,
+            };
+            for need in needs.iter().filter(|need| !lost.contains(&asked(need))).collect::<Vec<_>>() {
+                match resolve(need, images, &input) {
+                    Ok(resolved) => {
+                        known.configs.insert(key_of(need), resolved.config.clone());
+                        facts.answer(need, fact_of(&resolved));
+                    }
+                    Err(failure) => {
+                        lost.insert(asked(need));
+                        known.failure.get_or_insert(failure);
+                    }
+                }
+            }
+            if needs.iter().any(|need| lost.contains(&asked(need))) {
+                break;
+            }
+        }
+    }
+    // Several stages meet one mistake.
+    let mut seen: Vec<Diagnostic> = Vec::new();
+    for fault in faults.into_iter().filter(Diagnostic::is_error) {
+        if !seen.contains(&fault) {
+            seen.push(fault);
+        }
+    }
+    if !seen.is_empty() {
+        known.failure = Some(in_source(&seen, &input.ast.source));
+    }
+    known
+}
+
+fn key_of(need: &Need) -> (String, Platform) {
+    (need.display.clone(), need.platform.clone().normalized())
+}
+
+fn fact_of(resolved: &ireko_image::Resolved) -> ImageFact {
+    ImageFact {
+        config: resolved.config.clone(),
+        config_digest: resolved.config_digest,
+        resolved: Some(resolved.digest),
+    }
 }
 
 fn resolve(need: &Need, images: &Images, input: &PlanInput) -> Result<ireko_image::Resolved, Failure> {

@@ -128,12 +128,6 @@ fn what_is_not_done_yet_is_said() {
     "#]],
     );
     check(
-        "# check=skip=Some;error=true\nFROM busybox\n",
-        expect![[r#"
-        1: `skip=Some;error=true` failing a build on checks (`error=true`) is not supported yet (not-supported)
-    "#]],
-    );
-    check(
         "FROM busybox\nRUN --security=insecure x\n",
         expect![[r#"
             asked docker.io/library/busybox:latest

@@ -4,6 +4,7 @@ use crate::agents;
 use crate::ahead::Ahead;
 use crate::arguments::{self, Form, Output, SecretSource, Tag};
 use crate::cli::{BuildArgs, Global, Progress};
+use crate::cmd::check::Warned;
 use crate::deliver;
 use crate::dockerfile::{self, Source};
 use crate::emulation;
@@ -25,7 +26,7 @@ use ireko_image::{Assembled, Destination, Images, PullPolicy};
 use ireko_layer::Time;
 use ireko_oci::{Digest, Platform, Reference, Timestamp};
 use ireko_plan::{MAIN_CONTEXT, NoCache, Plan, PlanInput, StepSettings};
-use ireko_report::{Event, Sink};
+use ireko_report::{Diagnostic, Event, Sink};
 use ireko_store::Store;
 use std::collections::BTreeMap;
 use std::fs;
@@ -41,9 +42,11 @@ pub(crate) fn run(args: &BuildArgs, global: &Global, environment: Environment) -
     let global = Global { verbose: global.verbose || args.v, ..global.clone() };
     let session = Session::enter(&global, environment, progress, args.explain)?;
     let cancel = crate::signals::cancel_on_signals()?;
-    let outcome = build(args, &wishes, &session, &cancel);
+    let mut warned = Warned::default();
+    let outcome = build(args, &wishes, (&session, &mut warned), &cancel);
     let success = outcome.is_ok();
     session.screen.emit(Event::BuildFinished { success, elapsed_ms: began.elapsed().as_millis() as u64 });
+    warned.say(&session);
     session.screen.close();
     // What already carries an archive is not to carry the id as well.
     if let Some(id) = outcome?.filter(|_| args.quiet && !wishes.outputs.iter().any(Output::is_stdout)) {
@@ -70,7 +73,7 @@ fn progress(args: &BuildArgs, environment: &Environment) -> Result<Progress, Fai
 fn build(
     args: &BuildArgs,
     wishes: &Wishes,
-    session: &Session,
+    (session, warned): (&Session, &mut Warned),
     cancel: &Cancel,
 ) -> Result<Option<Digest>, Failure> {
     writable(args, wishes)?;
@@ -102,9 +105,9 @@ fn build(
     let source = dockerfile::read(&args.source, &elsewhere)?;
     let images = Arc::new(Images::new(Arc::clone(&store), registry, Arc::clone(&sink), pull));
 
-    let ast = settle::parse(&source, &*sink)?;
+    let (ast, diagnostics) = settle::parse(&source, &*sink)?;
     let input = plan_input(ast, args, wishes, &source);
-    let Settled { plan, bases } = settle::settle(&input, &images, &*sink)?;
+    let Settled { plan, bases, .. } = settled(&input, &images, (&diagnostics, &source), (session, warned))?;
     emulation::check_steps(&plan, &input.ast.source, scratch.path())?;
     let graph = Arc::new(plan.graph.clone());
     let place = source.context.place();
@@ -149,6 +152,18 @@ fn build(
 /// The nodes whose trees are wanted, and those that only have to be done.
 fn wanted(plan: &Plan) -> Vec<NodeId> {
     plan.outputs.iter().flat_map(|output| output.node.iter().chain(&output.after)).copied().collect()
+}
+
+/// The plan of what is to be built, once the rules have been asked.
+fn settled(
+    input: &PlanInput,
+    images: &Images,
+    parsed: (&[Diagnostic], &Source),
+    (session, warned): (&Session, &mut Warned),
+) -> Result<Settled, Failure> {
+    let settled = settle::settle(input, images, &*session.sink())?;
+    warned.inspect(input, parsed, &settled.configs, session)?;
+    Ok(settled)
 }
 
 /// The image of an output whose tree is built.
@@ -245,7 +260,7 @@ fn refuse_docker_archives(outputs: &[Output], platforms: &[Platform]) -> Result<
     Err(Failure::user(message).hint("use type=oci, which holds an index, or build one platform at a time"))
 }
 
-fn secrets(args: &BuildArgs, environment: &Environment) -> Result<Secrets, Failure> {
+pub(crate) fn secrets(args: &BuildArgs, environment: &Environment) -> Result<Secrets, Failure> {
     let mut secrets = BTreeMap::new();
     for text in &args.secret {
         let (id, source) = arguments::secret(text, environment)?;
@@ -302,9 +317,7 @@ fn refuse_what_does_not_work_yet(args: &BuildArgs) -> Result<(), Failure> {
         ("--builder", later.builder.as_deref().is_some_and(|name| name != "default")),
         ("--cache-from", !later.cache_from.is_empty()),
         ("--cache-to", !later.cache_to.is_empty()),
-        ("--call", later.call.as_deref().is_some_and(|call| call != "build")),
         ("--cgroup-parent", later.cgroup_parent.is_some()),
-        ("--check", later.check),
         ("--cpu-period", later.cpu_period.is_some()),
         ("--cpu-quota", later.cpu_quota.is_some()),
         ("--cpu-shares", later.cpu_shares.is_some()),

@@ -2,6 +2,7 @@
 
 pub(crate) mod build;
 pub(crate) mod cache;
+pub(crate) mod check;
 pub(crate) mod context;
 pub(crate) mod doctor;
 pub(crate) mod images;

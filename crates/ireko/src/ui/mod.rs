@@ -86,6 +86,11 @@ impl Screen {
         }
     }
 
+    /// Whether a program reads the events.
+    pub(crate) fn is_json(&self) -> bool {
+        matches!(lock(&self.inner).view, View::Json)
+    }
+
     /// Says one line that is no event.
     pub(crate) fn note(&self, text: &str) {
         let mut inner = lock(&self.inner);

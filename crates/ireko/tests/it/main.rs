@@ -17,6 +17,7 @@ mod build;
 mod cache;
 mod care;
 mod changing;
+mod check;
 mod containers;
 mod crash;
 mod daemons;

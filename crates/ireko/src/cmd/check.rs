@@ -1,0 +1,345 @@
+//! `ireko build --check` and `--call`: what a Dockerfile says, without building it; and the warnings of a build.
+
+mod document;
+mod picture;
+
+use crate::arguments;
+use crate::cli::{BuildArgs, Global, Progress};
+use crate::cmd::build::{plan_input_of, secrets};
+use crate::dockerfile::{self, Source};
+use crate::environment::Environment;
+use crate::failure::{Failure, frame, in_source};
+use crate::print;
+use crate::repositories::{self, Elsewhere};
+use crate::session::Session;
+use crate::settle::{self, Configs};
+use ireko_dockerfile::Ast;
+use ireko_dockerfile::ignore::Patterns;
+use ireko_exec::{Agents, Cancel, Repositories};
+use ireko_image::{Images, PullPolicy};
+use ireko_lint::{Fault, Findings, Input, Outline, Scope, lint, outline, targets};
+use ireko_oci::Platform;
+use ireko_plan::PlanInput;
+use ireko_report::{Diagnostic, SourceText};
+use std::io::IsTerminal;
+use std::sync::Arc;
+
+/// The exit code of a check that has warnings, as for `docker buildx build`.
+const HAS_WARNINGS: u8 = 1;
+
+/// What is asked of a Dockerfile in place of building it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Method {
+    Check,
+    Outline,
+    Targets,
+}
+
+/// `--call`, read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Call {
+    method: Method,
+    json: bool,
+    /// Warnings leave the exit code alone.
+    ignore_status: bool,
+}
+
+impl Call {
+    /// What is asked for; `None` where it is to be built.
+    pub(crate) fn of(args: &BuildArgs) -> Result<Option<Self>, Failure> {
+        match (&args.call, args.check) {
+            (None, false) => Ok(None),
+            (None, true) => Self::parse("check"),
+            (Some(text), false) => Self::parse(text),
+            // `--check --call=format=json` says nothing twice.
+            (Some(text), true) => match Self::parse(text) {
+                Ok(None) => Self::parse("check"),
+                Ok(Some(call)) if call.method == Method::Check => Ok(Some(call)),
+                Ok(Some(_)) => {
+                    Err(Failure::user(format!("`--check` and `--call={text}` ask for two things"))
+                        .hint("leave one of them out"))
+                }
+                Err(failure) => Self::parse(&format!("check,{text}")).map_err(|_| failure),
+            },
+        }
+    }
+
+    fn parse(text: &str) -> Result<Option<Self>, Failure> {
+        let wrong = |why: &str| {
+            Failure::user(format!("`--call={text}`: {why}")).hint(
+                "use check, outline or targets, with `,format=json` for programs and `,ignorestatus=true` for an exit code of 0",
+            )
+        };
+        let mut name = None;
+        let (mut json, mut ignore_status) = (false, false);
+        for field in text.split(',').map(str::trim) {
+            match field.split_once('=') {
+                Some(("format", "json")) => json = true,
+                Some(("format", "text" | "")) => json = false,
+                Some(("format", _)) => return Err(wrong("the format is json or text")),
+                Some(("ignorestatus", "true" | "1")) | None if field.starts_with("ignorestatus") => {
+                    ignore_status = true;
+                }
+                Some(("ignorestatus", "false" | "0")) => ignore_status = false,
+                Some((option, _)) => return Err(wrong(&format!("`{option}` is no option"))),
+                None if name.is_some() => return Err(wrong("it names two methods")),
+                None => name = Some(field),
+            }
+        }
+        let method = match name {
+            Some("check" | "lint") => Method::Check,
+            Some("outline") => Method::Outline,
+            Some("targets") => Method::Targets,
+            Some("build") => return Ok(None),
+            None | Some("") => return Err(wrong("it names no method")),
+            Some(_) => return Err(wrong("there is no such method")),
+        };
+        Ok(Some(Self { method, json, ignore_status }))
+    }
+}
+
+/// Runs the command: nothing is built. Configs of base images are read where a rule needs them.
+pub(crate) fn run(
+    args: &BuildArgs,
+    call: &Call,
+    global: &Global,
+    environment: Environment,
+) -> Result<u8, Failure> {
+    let secrets = secrets(args, &environment)?;
+    let session = Session::enter(global, environment, Progress::Quiet, false)?;
+    let store = session.store()?;
+    let scratch = store.scratch_dir().map_err(|error| Failure::of(error.blame(), &error))?;
+    let sink = session.sink();
+    let build_args: Vec<_> =
+        args.source.build_arg.iter().map(|text| arguments::build_arg(text, &session.environment)).collect();
+    let git = repositories::settings(&session.environment);
+    let registry = Arc::new(ireko_registry::Registry::new(settle::registry_options(&session.environment)));
+    let elsewhere = Elsewhere {
+        repositories: Repositories {
+            settings: &git,
+            store: &store,
+            secrets: &secrets,
+            agents: &Agents::default(),
+            cancel: &Cancel::default(),
+        },
+        scratch: scratch.path(),
+        build_args: &build_args,
+        http: &registry.client().clone(),
+        with_files: false,
+        sink: &*sink,
+    };
+    let source = dockerfile::read(&args.source, &elsewhere)?;
+    let pull = if args.pull { PullPolicy::Always } else { PullPolicy::IfMissing };
+    let images = Images::new(Arc::clone(&store), registry, Arc::clone(&sink), pull);
+    let (ast, diagnostics) = ireko_dockerfile::parse(&source.name, &source.text);
+    let platforms = settle::platforms(&args.source.platform, &session.environment)?;
+    let plan = plan_input_of(ast.clone(), &args.source, (platforms, build_args), &source);
+    let subject = Subject { ast: &ast, diagnostics: &diagnostics, source: &source };
+    match call.method {
+        Method::Targets => {
+            subject.readable()?;
+            let targets = targets(&ast);
+            print(&if call.json { document::targets(&targets, &ast)? } else { picture::targets(&targets) });
+            Ok(0)
+        }
+        Method::Outline => {
+            let outline = subject.outline(&plan)?;
+            print(&if call.json { document::outline(&outline, &ast)? } else { picture::outline(&outline) });
+            Ok(0)
+        }
+        Method::Check => {
+            let colour = session.environment.colour() && std::io::stdout().is_terminal();
+            let warned = subject.check(plan, &images, (call.json, colour))?;
+            Ok(if warned && !call.ignore_status { HAS_WARNINGS } else { 0 })
+        }
+    }
+}
+
+/// Which stages are gone through where no target is given.
+fn scope_of(plan: &PlanInput, all: Scope) -> Scope {
+    match plan.targets.as_slice() {
+        [] => all,
+        targets => Scope::Targets(targets.to_vec()),
+    }
+}
+
+/// A Dockerfile that is looked at.
+struct Subject<'a> {
+    ast: &'a Ast,
+    diagnostics: &'a [Diagnostic],
+    source: &'a Source,
+}
+
+impl<'a> Subject<'a> {
+    /// What the target takes.
+    fn outline(&self, plan: &PlanInput) -> Result<Outline, Failure> {
+        self.readable()?;
+        self.has_targets(plan)?;
+        let platform = platforms_of(plan).swap_remove(0);
+        let input = self.input(plan, platform, &Configs::new(), &scope_of(plan, Scope::Last));
+        outline(&input).map_err(|fault| failure_of(&fault, &self.ast.source))
+    }
+
+    /// Says what the rules find; whether that is anything.
+    fn check(&self, plan: PlanInput, images: &Images, (json, colour): (bool, bool)) -> Result<bool, Failure> {
+        let known = match self.readable() {
+            Ok(()) => settle::look(plan.clone(), images),
+            Err(failure) => settle::Known { failure: Some(failure), ..settle::Known::default() },
+        };
+        let found = self.findings(&plan, &known.configs, &scope_of(&plan, Scope::Everything))?;
+        let failure = self.failure(&found, known.failure);
+        if json {
+            print(&document::findings(&found, failure.as_ref(), self.ast)?);
+        } else {
+            print(&picture::findings(&found, (self.ast, failure.is_some()), colour));
+            self.other_warnings();
+        }
+        failure.map_or(Ok(!found.warnings.is_empty()), Err)
+    }
+
+    /// A mistake in the text is a failure, as for a build.
+    fn readable(&self) -> Result<(), Failure> {
+        match self.diagnostics.iter().any(Diagnostic::is_error) {
+            true => Err(in_source(self.diagnostics, &self.ast.source)),
+            false => Ok(()),
+        }
+    }
+
+    /// The target must be one; the planner says so where it is not.
+    fn has_targets(&self, plan: &PlanInput) -> Result<(), Failure> {
+        match plan.targets.iter().find(|target| self.ast.stage(target).is_none()) {
+            None => Ok(()),
+            Some(_) => match ireko_plan::plan(plan, &ireko_plan::Facts::default()) {
+                ireko_plan::Planned::Broken(faults) => Err(in_source(&faults, &self.ast.source)),
+                _ => Ok(()),
+            },
+        }
+    }
+
+    /// What the rules say, for each platform that is built.
+    fn findings(&self, plan: &PlanInput, bases: &Configs, scope: &Scope) -> Result<Findings, Failure> {
+        let mut all = Findings::default();
+        for platform in platforms_of(plan) {
+            let found = lint(&self.input(plan, platform, bases, scope));
+            all.join(found.map_err(|fault| failure_of(&fault, &self.ast.source))?);
+        }
+        Ok(all)
+    }
+
+    fn input(&self, plan: &PlanInput, platform: Platform, bases: &Configs, scope: &Scope) -> Input<'a> {
+        Input {
+            ast: self.ast,
+            diagnostics: self.diagnostics,
+            build_args: plan.build_args.clone(),
+            scope: scope.clone(),
+            platform: plan.platform.clone(),
+            target_platform: platform,
+            bases: bases.clone(),
+            contexts: self.source.named.keys().map(|name| name.to_ascii_lowercase()).collect(),
+            ignore: self.source.ignore.as_ref().and_then(|(_, text)| Patterns::parse(text).ok()),
+        }
+    }
+
+    /// What the command fails with: what a build would, else what stopped the inspection, else `error=true`.
+    fn failure(&self, found: &Findings, known: Option<Failure>) -> Option<Failure> {
+        let fault = || found.fault.as_ref().map(|fault| failure_of(fault, &self.ast.source));
+        known.or_else(fault).or_else(|| violation(found))
+    }
+
+    /// What else the parser warns of.
+    fn other_warnings(&self) {
+        for warning in settle::not_of_a_rule(self.diagnostics) {
+            let lines =
+                [vec![format!("warning: {}", warning.message)], frame(warning, &self.ast.source)].concat();
+            let hint = warning.hint.iter().map(|hint| format!("hint: {hint}"));
+            crate::eprint(&format!("{}\n", lines.into_iter().chain(hint).collect::<Vec<_>>().join("\n")));
+        }
+    }
+}
+
+/// The platforms that are built.
+fn platforms_of(plan: &PlanInput) -> Vec<Platform> {
+    match plan.target_platforms.as_slice() {
+        [] => vec![plan.platform.clone()],
+        platforms => platforms.to_vec(),
+    }
+}
+
+/// A build's failure where warnings are errors.
+fn violation(found: &Findings) -> Option<Failure> {
+    let message = found.violation()?;
+    Some(Failure::user(message).hint(
+        "`# check=error=true`, or BUILDKIT_DOCKERFILE_CHECK, makes warnings errors; `# check=skip=RULE` above an instruction leaves a rule out there",
+    ))
+}
+
+fn failure_of(fault: &Fault, source: &SourceText) -> Failure {
+    let mut failure = Failure::user(&fault.message);
+    if let Some(span) = fault.span {
+        failure.details = frame(&Diagnostic::error("check", fault.message.clone()).at(span), source);
+    }
+    failure
+}
+
+/// The warnings of a build: told once, at its end.
+#[derive(Debug, Default)]
+pub(crate) struct Warned {
+    lines: Vec<String>,
+}
+
+impl Warned {
+    /// Inspects what is to be built, before anything runs. Programs that read the events get the warnings at once.
+    pub(crate) fn inspect(
+        &mut self,
+        plan: &PlanInput,
+        (diagnostics, source): (&[Diagnostic], &Source),
+        bases: &Configs,
+        session: &Session,
+    ) -> Result<(), Failure> {
+        let subject = Subject { ast: &plan.ast, diagnostics, source };
+        let scope = scope_of(plan, Scope::Last);
+        let text = &plan.ast.source;
+        let found = subject.findings(plan, bases, &scope)?;
+        if session.screen.is_json() {
+            let sink = session.sink();
+            found.warnings.iter().for_each(|warning| settle::warn(&*sink, warning.diagnostic(), text));
+        }
+        self.lines = picture::brief(&found, text, session.verbose);
+        // Whatever else would stop the inspection has stopped the planner before.
+        violation(&found).map_or(Ok(()), Err)
+    }
+
+    /// Says them.
+    pub(crate) fn say(&self, session: &Session) {
+        self.lines.iter().for_each(|line| session.screen.note(line));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn calls_are_read() {
+        for (text, expected) in [
+            ("build", Ok(None)),
+            ("check", Ok(Some((Method::Check, false, false)))),
+            ("lint,format=json", Ok(Some((Method::Check, true, false)))),
+            ("format=json,check,ignorestatus=true", Ok(Some((Method::Check, true, true)))),
+            ("check,ignorestatus", Ok(Some((Method::Check, false, true)))),
+            ("outline,format=text", Ok(Some((Method::Outline, false, false)))),
+            ("targets", Ok(Some((Method::Targets, false, false)))),
+            ("", Err("`--call=`: it names no method")),
+            ("format=json", Err("`--call=format=json`: it names no method")),
+            ("chekc", Err("`--call=chekc`: there is no such method")),
+            ("check,outline", Err("`--call=check,outline`: it names two methods")),
+            ("check,format=xml", Err("`--call=check,format=xml`: the format is json or text")),
+            ("check,fromat=json", Err("`--call=check,fromat=json`: `fromat` is no option")),
+        ] {
+            let seen = Call::parse(text)
+                .map(|call| call.map(|call| (call.method, call.json, call.ignore_status)))
+                .map_err(|failure| failure.message);
+            assert_eq!(seen, expected.map_err(str::to_owned), "{text}");
+        }
+    }
+}
