@@ -128,7 +128,11 @@ pub fn build(request: &Request, surroundings: &Surroundings) -> Result<Built, Bu
         shipped: shipped(request),
         crew: Crew::new(),
     };
-    let outcome = std::thread::scope(|scope| build.run(scope, &answers, &inbox));
+    let outcome = std::thread::scope(|scope| {
+        let outcome = build.run(scope, &answers, &inbox);
+        build.crew.dismiss();
+        outcome
+    });
     performer.save_stat_caches();
     performer.leave_selections();
     outcome
@@ -199,7 +203,7 @@ impl<'a> Driver<'a> {
                 self.dispatch(scope, answers, command);
             }
             while let Some((node, work)) = self.crew.next() {
-                self.spawn(scope, node, work);
+                self.hand_over(scope, node, work);
             }
             if !self.machine.is_idle() {
                 let Ok(report) = inbox.recv() else { return Err(BuildError::Stuck) };
@@ -319,18 +323,43 @@ impl<'a> Driver<'a> {
     where
         'a: 's,
     {
-        if self.surroundings.cancel.is_asked() {
-            self.crew.busy.remove(&node);
-            return self.take(fault_report(node, Fault::Cancelled, self.errors));
+        if self.is_over(node) {
+            return;
         }
         let thread = std::thread::Builder::new().name("worker".to_owned()).stack_size(STACK);
         if let Err(error) = thread.spawn_scoped(scope, work) {
-            let fault = Fault::of(Blame::Environment, &error);
-            let hint =
-                "no thread could be started: the machine has too many, or a limit (`ulimit -u`) is low";
-            self.crew.busy.remove(&node);
-            self.take(fault_report(node, fault.hint(hint), self.errors));
+            self.no_thread(node, &error);
         }
+    }
+
+    /// The same for a worker of the crew.
+    fn hand_over<'s>(&mut self, scope: &'s Scope<'s, 'a>, node: NodeId, work: Work<'a>)
+    where
+        'a: 's,
+    {
+        if self.is_over(node) {
+            return;
+        }
+        if let Err(error) = self.crew.hand_over(scope, work) {
+            self.no_thread(node, &error);
+        }
+    }
+
+    /// Whether nothing begins any more; then the node is told so.
+    fn is_over(&mut self, node: NodeId) -> bool {
+        let over = self.surroundings.cancel.is_asked();
+        if over {
+            self.crew.busy.remove(&node);
+            self.take(fault_report(node, Fault::Cancelled, self.errors));
+        }
+        over
+    }
+
+    fn no_thread(&mut self, node: NodeId, error: &std::io::Error) {
+        let fault = Fault::of(Blame::Environment, error);
+        let hint = "no thread could be started: the machine has too many, or a limit (`ulimit -u`) is low";
+        self.crew.busy.remove(&node);
+        self.take(fault_report(node, fault.hint(hint), self.errors));
     }
 
     fn start(&mut self, node: NodeId) {
