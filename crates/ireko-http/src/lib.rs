@@ -20,7 +20,7 @@ mod error;
 mod login;
 mod redirect;
 
-use std::future::{Future, poll_fn};
+use std::future::{Future, pending, poll_fn};
 use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -385,11 +385,16 @@ type Aborted = watch::Receiver<bool>;
 
 /// What a future yields; nothing once everything is to end.
 async fn unless_aborted<T>(mut aborted: Aborted, work: impl Future<Output = T>) -> Option<T> {
-    let (mut work, mut asked) = (pin!(work), pin!(aborted.wait_for(|asked| *asked)));
+    let asked = async {
+        // A client that is gone asks nothing any more.
+        if aborted.wait_for(|asked| *asked).await.is_err() {
+            pending::<()>().await;
+        }
+    };
+    let (mut work, mut asked) = (pin!(work), pin!(asked));
     poll_fn(move |cx| match work.as_mut().poll(cx) {
         Poll::Ready(value) => Poll::Ready(Some(value)),
-        // A client that is gone asks nothing any more.
-        Poll::Pending => asked.as_mut().poll(cx).map(|_| None),
+        Poll::Pending => asked.as_mut().poll(cx).map(|()| None),
     })
     .await
 }

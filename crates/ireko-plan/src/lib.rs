@@ -35,6 +35,7 @@ mod state;
 mod trigger;
 
 pub use build::MAIN_CONTEXT;
+pub use directive::other_language;
 pub use facts::{Facts, ImageFact, ImageName, Need};
 pub use fetch::source_of as git_source;
 pub use input::{ContextSpec, NoCache, PlanInput, StepSettings};
@@ -51,7 +52,7 @@ use std::collections::BTreeMap;
 ///
 /// What the parser found wrong is not looked at here: an instruction that it could not read is not in the Ast.
 pub fn plan(input: &PlanInput, facts: &Facts) -> Planned {
-    if let Err(fault) = directive::check(input) {
+    if let Err(fault) = directive::check(&input.ast, &input.build_args) {
         return Planned::Broken(vec![*fault]);
     }
     let mut draft = Draft { plan: Plan::default(), needs: BTreeMap::new(), faults: Vec::new() };
@@ -143,7 +144,7 @@ fn warnings(input: &PlanInput, facts: &Facts) -> Vec<Diagnostic> {
         let warning = Box::new(Diagnostic::warning("unknown-stage", message));
         *fault::suggest_stage(warning, name, known.map(|name| name.value.as_str()))
     });
-    unused.chain(strange).collect()
+    directive::newer(&input.ast, &input.build_args).into_iter().chain(unused).chain(strange).collect()
 }
 
 #[cfg(test)]

@@ -37,8 +37,16 @@ pub(crate) struct Base {
 
 /// Parses the Dockerfile; a mistake in it is a failure that shows where. What else was found is said, but for what a
 /// rule of the inspection says.
-pub(crate) fn parse(source: &Source, sink: &dyn Sink) -> Result<(Ast, Vec<Diagnostic>), Failure> {
+pub(crate) fn parse(
+    source: &Source,
+    build_args: &[(String, Option<String>)],
+    sink: &dyn Sink,
+) -> Result<(Ast, Vec<Diagnostic>), Failure> {
     let (ast, diagnostics) = ireko_dockerfile::parse(&source.name, &source.text);
+    // What reads like a mistake may be none in another language.
+    if let Some(other) = ireko_plan::other_language(&ast, build_args) {
+        return Err(in_source(&[other], &ast.source));
+    }
     if diagnostics.iter().any(Diagnostic::is_error) {
         return Err(in_source(&diagnostics, &ast.source));
     }

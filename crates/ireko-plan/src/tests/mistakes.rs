@@ -116,8 +116,9 @@ fn what_is_not_done_yet_is_said() {
     check(
         "# syntax=example.com/other/language\nFROM busybox\n",
         expect![[r#"
-        1: `example.com/other/language` the front end `example.com/other/language` is not supported yet (not-supported)
-    "#]],
+            1: `example.com/other/language` the text asks for the language of `example.com/other/language`, and ireko reads version 1 of Dockerfile's (other-language)
+              hint: if it is a plain Dockerfile all the same, take the line out or give `--build-arg BUILDKIT_SYNTAX=docker/dockerfile:1`
+        "#]],
     );
     check(
         "# syntax=example.com/docker/dockerfile:1\nFROM scratch\nCMD a\n",

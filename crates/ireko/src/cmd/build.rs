@@ -105,7 +105,7 @@ fn build(
     let source = dockerfile::read(&args.source, &elsewhere)?;
     let images = Arc::new(Images::new(Arc::clone(&store), registry, Arc::clone(&sink), pull));
 
-    let (ast, diagnostics) = settle::parse(&source, &*sink)?;
+    let (ast, diagnostics) = settle::parse(&source, &wishes.build_args, &*sink)?;
     let input = plan_input(ast, args, wishes, &source);
     let Settled { plan, bases, .. } = settled(&input, &images, (&diagnostics, &source), (session, warned))?;
     emulation::check_steps(&plan, &input.ast.source, scratch.path())?;

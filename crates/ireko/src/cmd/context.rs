@@ -55,7 +55,7 @@ pub(crate) fn run(args: &ContextArgs, global: &Global, environment: Environment)
         sink: &*sink,
     };
     let source = dockerfile::read(&args.source, &elsewhere)?;
-    let (ast, _) = settle::parse(&source, &*sink)?;
+    let (ast, _) = settle::parse(&source, &build_args, &*sink)?;
     let images = Images::new(Arc::clone(&store), registry, Arc::clone(&sink), PullPolicy::IfMissing);
     let platforms = settle::platforms(&args.source.platform, &session.environment)?;
     let input = plan_input_of(ast, &args.source, (platforms, build_args), &source);
