@@ -1,5 +1,6 @@
 //! Daemons of the tests' own: a Docker engine and a registry.
 
+use crate::containers::free_port;
 use crate::support::{Said, have, is_root};
 use std::fs::{self, File};
 use std::io::Write;
@@ -136,5 +137,74 @@ impl Registry {
     /// Its host and port.
     pub(crate) fn address(&self) -> String {
         format!("localhost:{}", self.port)
+    }
+}
+
+/// An nginx with a directory of its own, on a free port.
+pub(crate) struct Nginx {
+    /// Ends before its files go.
+    daemon: Daemon,
+    dir: TempDir,
+    port: u16,
+}
+
+impl Nginx {
+    /// Starts one; `locations` are lines for its server.
+    pub(crate) fn start(locations: &str) -> Option<Self> {
+        if !have(&["nginx"]) {
+            return None;
+        }
+        let dir = tempfile::Builder::new().prefix("ireko-nginx-").tempdir().expect("a directory");
+        let port = free_port();
+        let at = dir.path().display();
+        let user = if is_root() { "user root;" } else { "" };
+        let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+            .iter()
+            .map(|kind| format!("{kind}_temp_path {at}/{kind};\n"))
+            .collect();
+        let config = format!(
+            "{user}\ndaemon off; worker_processes 1; pid {at}/pid; error_log {at}/error.log;\nevents {{}}\n\
+             http {{\n{temporary}log_format short '$request_method $uri $status $http_range';\naccess_log {at}/access.log short;\n\
+             server {{ listen 127.0.0.1:{port}; root {at}/files; {locations} }}\n}}\n"
+        );
+        fs::create_dir(dir.path().join("files")).expect("a directory");
+        fs::write(dir.path().join("nginx.conf"), config).expect("a file");
+        let log = dir.path().join("said");
+        let mut command = Command::new("nginx");
+        command.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").arg("-e").arg(dir.path().join("error.log"));
+        command.arg("-p").arg(dir.path()).arg("-c").arg(dir.path().join("nginx.conf"));
+        let mut daemon = Daemon::start(&mut command, &log);
+        daemon.ready(&log, || TcpStream::connect(("127.0.0.1", port)).is_ok());
+        Some(Self { daemon, dir, port })
+    }
+
+    /// The URL of a path.
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{}{path}", self.port)
+    }
+
+    /// Writes a file that it serves.
+    pub(crate) fn file(&self, name: &str, bytes: &[u8]) {
+        fs::write(self.dir.path().join("files").join(name), bytes).expect("a file");
+    }
+
+    /// The requests for a path so far: method, status and range of each.
+    pub(crate) fn requests(&self, path: &str) -> Vec<String> {
+        let log = fs::read_to_string(self.dir.path().join("access.log")).unwrap_or_default();
+        let of = |line: &str| {
+            let (method, rest) = line.split_once(' ')?;
+            rest.strip_prefix(path)?.strip_prefix(' ').map(|rest| format!("{method} {rest}"))
+        };
+        log.lines().filter_map(of).collect()
+    }
+
+    /// Ends the process that serves, with all its connections; another takes its place.
+    pub(crate) fn cut(&self) {
+        let children = format!("/proc/{0}/task/{0}/children", self.daemon.0.id());
+        for child in fs::read_to_string(children).unwrap_or_default().split_whitespace() {
+            if let Some(pid) = child.parse().ok().and_then(rustix::process::Pid::from_raw) {
+                rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("a worker");
+            }
+        }
     }
 }

@@ -6,6 +6,7 @@
 
 mod formats;
 mod layers;
+mod nginx;
 mod platforms;
 mod runs;
 mod tree;
