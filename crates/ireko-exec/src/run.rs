@@ -289,6 +289,9 @@ fn spawn_fault(error: &ireko_sys::Error, program: &str, platform: &str) -> Fault
             }
             fault
         }
+        None if error.is_of_the_image() => {
+            Fault::of(Blame::Step, error).hint("WORKDIR, or a link on the way to it, names something else")
+        }
         None => Fault::of(Blame::Environment, error).hint("`ireko doctor` says what works on this machine"),
     }
 }
