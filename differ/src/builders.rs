@@ -102,9 +102,9 @@ impl Engine {
         Ok(())
     }
 
-    fn build(&self, case: &Case, dir: &Path, known: &Known) -> Result<Outcome> {
+    fn build(&self, case: &Case, dir: &Path, fresh: bool, known: &Known) -> Result<Outcome> {
         let mut command = self.docker();
-        command.arg("build").arg("-q");
+        command.arg("build").arg("-q").args(fresh.then_some("--no-cache"));
         let output = flags(&mut command, case, dir).output()?;
         if !output.status.success() {
             return Ok(Outcome::Failed(last(&output)));
@@ -174,11 +174,11 @@ impl Builders {
     }
 
     /// What the engine makes of a case that is written out in `dir`. The engine ends now and then by a fault of its
-    /// own; it is started again, and the case tried again.
-    pub(crate) fn docker(&self, case: &Case, dir: &Path) -> Result<Outcome> {
+    /// own; it is started again, and the case tried again. `fresh`: what it remembers of other cases is not used.
+    pub(crate) fn docker(&self, case: &Case, dir: &Path, fresh: bool) -> Result<Outcome> {
         let engine = self.engine.as_ref().context("no engine was started")?;
         for _ in 0..3 {
-            let outcome = read(engine).build(case, dir, &self.known);
+            let outcome = read(engine).build(case, dir, fresh, &self.known);
             if !is_of_the_engine(&outcome) {
                 return outcome;
             }

@@ -25,6 +25,7 @@ pub(crate) fn apply(theirs: &mut Outcome, ours: &mut Outcome, case: &Case) -> Ve
     let mut used = Vec::new();
     times(theirs);
     times(ours);
+    used.extend(refused(theirs, ours));
     let (Outcome::Built(theirs), Outcome::Built(ours)) = (theirs, ours) else {
         return used;
     };
@@ -45,6 +46,9 @@ pub(crate) fn apply(theirs: &mut Outcome, ours: &mut Outcome, case: &Case) -> Ve
     if mount_points(&mut theirs.tree, &ours.tree, case) {
         used.push("mount-points-left");
     }
+    if pipes(&theirs.tree, &mut ours.tree, case) {
+        used.push("pipes-not-copied");
+    }
     if archives(&mut theirs.tree, &ours.tree, case) {
         used.push("archive-in-set-group-id-directory");
     }
@@ -52,6 +56,30 @@ pub(crate) fn apply(theirs: &mut Outcome, ours: &mut Outcome, case: &Case) -> Ve
         used.push("chmod-and-special-bits");
     }
     used
+}
+
+/// What one of the two refuses by intent: the pair is not compared, for what it would have built is not known.
+fn refused(theirs: &mut Outcome, ours: &mut Outcome) -> Option<&'static str> {
+    let says = |outcome: &Outcome, words: &[&str]| match outcome {
+        Outcome::Failed(said) => words.iter().all(|word| said.contains(word)),
+        Outcome::Built(_) => false,
+    };
+    if says(theirs, &["error from sender", "not a directory"]) {
+        *ours = Outcome::Failed("not compared: they could not send the context".to_owned());
+        return Some("client-that-enters-files");
+    }
+    let built = matches!(theirs, Outcome::Built(_));
+    let rule = if says(ours, &["it leads out of the layer by `..`"]) {
+        "archive-that-leads-out"
+    } else if says(ours, &["cannot use `", "the image has no "]) {
+        "owner-that-is-unknown"
+    } else {
+        return None;
+    };
+    built.then(|| {
+        *theirs = Outcome::Failed("not compared: ireko refuses it".to_owned());
+        rule
+    })
 }
 
 /// When something was made differs always, the comment is the builder's name, and diff IDs stand for bytes with
@@ -275,6 +303,20 @@ fn mount_points(theirs: &mut Tree, ours: &Tree, case: &Case) -> bool {
         }
     }
     changed
+}
+
+/// A named pipe was passed over by COPY from a stage.
+fn pipes(theirs: &Tree, ours: &mut Tree, case: &Case) -> bool {
+    let is_pipe = |entry: &crate::case::Entry| match &entry.kind {
+        Kind::Archive(_, members) => members.iter().any(|member| member.kind == "fifo"),
+        _ => false,
+    };
+    if !case.context.iter().any(is_pipe) || !case.text().contains("--from=") {
+        return false;
+    }
+    let before = ours.len();
+    ours.retain(|path, node| node.kind != b'6' || theirs.contains_key(path));
+    ours.len() != before
 }
 
 /// Directories that an archive made in a directory with the set-group-id bit got the bit from the kernel; today's

@@ -101,11 +101,11 @@ impl Generator {
             let mode = match self.random.below(10) {
                 0..=2 => "755",
                 3 => "0644",
-                4 => "4755",
-                5 => "1777",
+                // With more bits, a later step sees what the engine makes of them.
+                4 => "0755",
+                5 => "0777",
                 6 => "0",
-                7 => "07700",
-                8 if self.risky => self.pick(&["888", "-1", "77777", "1000000", "0o755", ""]),
+                7 => "00700",
                 _ => "640",
             };
             flags += &format!(" --chmod={mode}");

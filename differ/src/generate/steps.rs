@@ -74,12 +74,14 @@ impl Generator {
             }
         }
         let mounts: Vec<String> = mounts.iter().map(|mount| format!("--mount={mount}")).collect();
+        // An image's files could be written to.
+        let of_image = mounts.iter().any(|mount| mount.contains("from="));
         let command = match self.random.below(4) {
             0 => format!(
                 "ls -la /mnt /mnt2 2>/dev/null | grep -v total | sort > /dev/null; ls /mnt > /tmp/seen{number} || true"
             ),
             1 => format!("cat /mnt/* /mnt2 > /tmp/seen{number} 2>/dev/null || true"),
-            2 => format!(
+            3 if !of_image => format!(
                 "echo x > /mnt/written 2>/dev/null && echo yes > /tmp/wrote{number} || echo no > /tmp/wrote{number} || true"
             ),
             _ => format!("stat -c '%a %u:%g %F' /mnt /mnt2 > /tmp/stat{number} 2>/dev/null || true"),

@@ -102,7 +102,7 @@ impl Generator {
             4 => format!("{arg} {name}="),
             5 => format!(
                 "{arg} {}",
-                self.pick(&["TARGETARCH", "TARGETPLATFORM", "BUILDOS", "HTTP_PROXY", "TARGETSTAGE"])
+                self.pick(&["TARGETARCH", "TARGETPLATFORM", "BUILDOS", "HTTP_PROXY", "TARGETOS"])
             ),
             // The engine expands all of them before it sets any, and forgets in the history which were given.
             6 => format!("{arg} B={} T={}", self.word(), self.pick(&["one", "\"two words\"", "'$x'", ""])),
