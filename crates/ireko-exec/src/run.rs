@@ -289,9 +289,8 @@ fn spawn_fault(error: &ireko_sys::Error, program: &str, platform: &str) -> Fault
             }
             fault
         }
-        None if error.is_of_the_image() => {
-            Fault::of(Blame::Step, error).hint("WORKDIR, or a link on the way to it, names something else")
-        }
+        None if error.is_of_the_image() => Fault::of(Blame::Step, error)
+            .hint("something else stands where WORKDIR leads, or a read-only mount covers it"),
         None => Fault::of(Blame::Environment, error).hint("`ireko doctor` says what works on this machine"),
     }
 }

@@ -90,6 +90,8 @@ impl Generator {
                 } else if self.chance(50) && !self.dirs.is_empty() {
                     let dirs = self.dirs.clone();
                     format!("{up}{}", self.of(&dirs))
+                } else if up.is_empty() && !self.risky {
+                    ".".to_owned()
                 } else {
                     self.pick(&["nowhere", "/data/file", "/etc", "../..", "../../outside", ".", "/", "/d"])
                         .to_owned()
@@ -139,9 +141,10 @@ impl Generator {
     }
 
     pub(super) fn ignore(&mut self) -> Vec<String> {
-        if !self.chance(25) {
+        if !self.chance(20) {
             return Vec::new();
         }
+        self.ignores = true;
         let mut lines = Vec::new();
         // An exception for a directory that is not ignored itself has meant two things (`ignore-of-parents`), so
         // those stand below a line that ignores everything.

@@ -48,7 +48,7 @@ impl Generator {
         if self.chance(25) {
             return self.copy_from(&keyword, flags);
         }
-        if self.chance(3) {
+        if self.risky && self.chance(10) {
             flags += " --from=plain";
         }
         let count = if self.chance(25) { 2 + self.random.below(2) } else { 1 };
@@ -152,6 +152,9 @@ impl Generator {
         if self.risky && self.chance(12) {
             return self.pick(&["missing", "miss*ng", "a/b/c/d", "[", "d/nope"]).to_owned();
         }
+        if self.ignores && !self.risky && self.chance(60) {
+            return self.pick(&[".", "./", "*", "[a-z]*", "?*"]).to_owned();
+        }
         let source = match self.random.below(24) {
             0 => ".".to_owned(),
             1 => "*".to_owned(),
@@ -191,7 +194,8 @@ impl Generator {
             0 => format!("{before}?{after}"),
             1 if one.is_alphanumeric() => format!("{before}[{one}]{after}"),
             2 => format!("{before}[a-z]{after}"),
-            3 if one.is_alphanumeric() => format!("{before}{}{}{one}{after}", self.escape, self.escape),
+            // A backslash means something in a pattern only.
+            3 if one.is_alphanumeric() => format!("{before}{0}{0}{one}{after}*", self.escape),
             _ => format!(
                 "{before}*{}",
                 after.split_once('/').map_or(String::new(), |(_, rest)| format!("/{rest}"))
@@ -199,11 +203,17 @@ impl Generator {
         }
     }
 
-    fn destination(&mut self, several: bool) -> String {
+    fn destination(&mut self, several: bool, dirs: bool) -> String {
         let mut destination = self.pick(&DESTINATIONS).to_owned();
         if self.risky && self.chance(8) {
             destination =
                 self.pick(&["/loop/x", "/loop", "/filelink/x", "/data/file/x", "/bin/sh/x/"]).to_owned();
+        }
+        if (several || dirs)
+            && !self.risky
+            && ["/data/file", "/filelink", "/link/new"].contains(&destination.as_str())
+        {
+            destination = "/data/".to_owned();
         }
         if self.chance(8) {
             destination = format!("/v{}/", self.reference());
@@ -218,8 +228,12 @@ impl Generator {
     fn spell(&mut self, keyword: &str, flags: &str, sources: Vec<String>) -> String {
         let odd = sources.iter().any(|source| source.contains([' ', '\n', '"', '\'', '\\', '`', '#']));
         let odd = odd || sources.iter().any(|source| source.contains('$'));
+        let is_dir = |source: &String| {
+            self.dirs.iter().any(|dir| source.contains(dir.as_str())) || source.ends_with(['.', '/'])
+        };
+        let dirs = sources.iter().any(is_dir) || flags.contains("--from");
         let several = sources.len() > 1 || sources.iter().any(|source| source.contains(['*', '?', '[']));
-        let destination = self.destination(several);
+        let destination = self.destination(several, dirs);
         if odd || self.chance(15) {
             // Words are still unquoted after the array was read.
             let plain = |word: &String| {

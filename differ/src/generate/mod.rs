@@ -52,6 +52,8 @@ struct Generator {
     stages: Vec<String>,
     /// Which of them have the files of the plain base.
     full: Vec<bool>,
+    /// There is an ignore file.
+    ignores: bool,
     /// The stage being made has a shell.
     can_run: bool,
     /// Its shell has not been replaced by something odd.
@@ -70,6 +72,7 @@ impl Generator {
             archives: Vec::new(),
             stages: Vec::new(),
             full: Vec::new(),
+            ignores: false,
             can_run: true,
             shell: true,
             serial: 0,
@@ -184,7 +187,7 @@ impl Generator {
 
     /// An instruction over several lines, with comments in it, at places where that means nothing.
     fn folded(&mut self, text: String) -> String {
-        if !self.chance(12) || text.contains('\n') {
+        if !self.chance(12) || text.contains(['\n', '[']) {
             return text;
         }
         let spaces: Vec<usize> = text.match_indices(' ').map(|(at, _)| at).filter(|at| *at > 6).collect();
