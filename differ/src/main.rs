@@ -118,6 +118,8 @@ fn show(seed: u64, write: Option<&Path>) -> Result<bool> {
 struct Tally {
     built: AtomicUsize,
     failed: AtomicUsize,
+    /// Explained, and nothing to compare: one of the two refuses by intent, or saw another context.
+    passed_over: AtomicUsize,
     differed: AtomicUsize,
     /// Differences that were gone when the engine built anew.
     remembered: AtomicUsize,
@@ -182,9 +184,10 @@ fn run(options: &Pairs) -> Result<bool> {
     }
     let errors = lock(&errors).len();
     println!(
-        "{total} pairs ({kept} kept): {} both built, {} both failed, {} differ, {} differed until built anew, {errors} errors; {seconds:.0} s, {:.0} pairs a minute",
+        "{total} pairs ({kept} kept): {} both built, {} both failed, {} not compared, {} differ, {} differed until built anew, {errors} errors; {seconds:.0} s, {:.0} pairs a minute",
         tally.built.load(Ordering::Relaxed),
         tally.failed.load(Ordering::Relaxed),
+        tally.passed_over.load(Ordering::Relaxed),
         tally.differed.load(Ordering::Relaxed),
         tally.remembered.load(Ordering::Relaxed),
         total as f64 * 60.0 / seconds.max(0.001),
@@ -248,7 +251,11 @@ impl Run<'_> {
             *lock(&self.tally.rules).entry(rule).or_default() += 1;
         }
         if compared.found.is_empty() {
-            let count = if compared.failed.is_some() { &self.tally.failed } else { &self.tally.built };
+            let count = match &compared.failed {
+                Some(said) if said.contains(rules::NOT_COMPARED) => &self.tally.passed_over,
+                Some(_) => &self.tally.failed,
+                None => &self.tally.built,
+            };
             count.fetch_add(1, Ordering::Relaxed);
             if let Some(said) = compared.failed.filter(|_| self.options.failures) {
                 println!("{name}: both fail\n{said}");

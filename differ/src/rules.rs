@@ -6,6 +6,8 @@
 use crate::builders::Outcome;
 use crate::case::{Case, Kind};
 use crate::image::Tree;
+use ireko_dockerfile::glob::Glob;
+use ireko_dockerfile::ignore::{self, Patterns};
 use serde_json::Value;
 
 /// A line of the history as both have it; `None` where there is nothing to do.
@@ -20,12 +22,20 @@ const HISTORY: [(&str, Rewrite); 5] = [
     ("history-of-repeated-args", repeated),
 ];
 
+/// What stands for the outcome of a pair that is not compared.
+pub(crate) const NOT_COMPARED: &str = "not compared";
+
 /// Makes the two comparable; the names of the rules that had something to do.
 pub(crate) fn apply(theirs: &mut Outcome, ours: &mut Outcome, case: &Case) -> Vec<&'static str> {
     let mut used = Vec::new();
     times(theirs);
     times(ours);
     used.extend(refused(theirs, ours));
+    if ignores_otherwise(case) {
+        *theirs = Outcome::Failed(NOT_COMPARED.to_owned());
+        *ours = Outcome::Failed(NOT_COMPARED.to_owned());
+        used.push("ignore-of-parents");
+    }
     let (Outcome::Built(theirs), Outcome::Built(ours)) = (theirs, ours) else {
         return used;
     };
@@ -65,8 +75,14 @@ fn refused(theirs: &mut Outcome, ours: &mut Outcome) -> Option<&'static str> {
         Outcome::Built(_) => false,
     };
     if says(theirs, &["error from sender", "not a directory"]) {
-        *ours = Outcome::Failed("not compared: they could not send the context".to_owned());
+        *ours = Outcome::Failed(NOT_COMPARED.to_owned());
         return Some("client-that-enters-files");
+    }
+    if says(theirs, &["when using JSON array syntax, arrays must be comprised of strings only"])
+        && matches!(ours, Outcome::Built(_))
+    {
+        *ours = Outcome::Failed(NOT_COMPARED.to_owned());
+        return Some("array-and-more");
     }
     let built = matches!(theirs, Outcome::Built(_));
     let rule = if says(ours, &["it leads out of the layer by `..`"]) {
@@ -77,9 +93,30 @@ fn refused(theirs: &mut Outcome, ours: &mut Outcome) -> Option<&'static str> {
         return None;
     };
     built.then(|| {
-        *theirs = Outcome::Failed("not compared: ireko refuses it".to_owned());
+        *theirs = Outcome::Failed(NOT_COMPARED.to_owned());
         rule
     })
+}
+
+/// Whether the ignore file has meant another thing: every line was tried on every directory above a path, where
+/// today's lines are tried only where they could change something, and what they did there goes down from there.
+fn ignores_otherwise(case: &Case) -> bool {
+    let lines = ignore::lines(case.ignore.join("\n").as_bytes());
+    let Ok(patterns) = Patterns::new(lines.iter().map(|(_, line)| line.as_str())) else { return false };
+    let globs: Vec<(bool, Glob)> = lines
+        .iter()
+        .filter_map(|(_, line)| match line.strip_prefix('!') {
+            Some(rest) => Some((false, Glob::deep(rest).ok()?)),
+            None => Some((true, Glob::deep(line).ok()?)),
+        })
+        .collect();
+    let once = |path: &str| {
+        let slashes = path.match_indices('/').map(|(at, _)| &path[..at]);
+        let names: Vec<&str> = slashes.chain([path]).collect();
+        let matching = globs.iter().rev().find(|(_, glob)| names.iter().any(|name| glob.matches(name)));
+        matching.is_some_and(|(excludes, _)| *excludes)
+    };
+    case.context.iter().any(|entry| once(&entry.path) != patterns.matches(&entry.path))
 }
 
 /// When something was made differs always, the comment is the builder's name, and diff IDs stand for bytes with
@@ -296,6 +333,15 @@ fn mount_points(theirs: &mut Tree, ours: &Tree, case: &Case) -> bool {
     for place in PLACES {
         let inside = [place, b"/"].concat();
         let empty = !theirs.range(inside.clone()..).next().is_some_and(|(next, _)| next.starts_with(&inside));
+        // What is copied into it afterwards finds it there, and so makes none with its own owner.
+        let gone = case.dockerfile.iter().any(|line| line.contains("rm -rf") || line.contains("mv "));
+        if let (Some(node), Some(other)) = (theirs.get_mut(place), ours.get(place))
+            && (gone && node.kind == b'5' && other.kind == b'5')
+            && ((node.mode, node.owner) == (0o755, (0, 0)) && other.owner != (0, 0))
+        {
+            (node.mode, node.owner) = (other.mode, other.owner);
+            changed = true;
+        }
         let left = theirs.get(place).is_some_and(|node| node.kind == b'5') && !ours.contains_key(place);
         if left && empty {
             theirs.remove(place);
