@@ -98,25 +98,42 @@ fn refused(theirs: &mut Outcome, ours: &mut Outcome) -> Option<&'static str> {
     })
 }
 
-/// Whether the ignore file has meant another thing: every line was tried on every directory above a path, where
-/// today's lines are tried only where they could change something, and what they did there goes down from there.
+/// Whether the ignore file has meant another thing: every line was tried on the directory above a path that is as
+/// deep as the line, where today's lines are tried only where they could change something, and what they did to a
+/// directory goes down from there.
 fn ignores_otherwise(case: &Case) -> bool {
     let lines = ignore::lines(case.ignore.join("\n").as_bytes());
     let Ok(patterns) = Patterns::new(lines.iter().map(|(_, line)| line.as_str())) else { return false };
-    let globs: Vec<(bool, Glob)> = lines
-        .iter()
-        .filter_map(|(_, line)| match line.strip_prefix('!') {
-            Some(rest) => Some((false, Glob::deep(rest).ok()?)),
-            None => Some((true, Glob::deep(line).ok()?)),
-        })
-        .collect();
-    let once = |path: &str| {
-        let slashes = path.match_indices('/').map(|(at, _)| &path[..at]);
-        let names: Vec<&str> = slashes.chain([path]).collect();
-        let matching = globs.iter().rev().find(|(_, glob)| names.iter().any(|name| glob.matches(name)));
-        matching.is_some_and(|(excludes, _)| *excludes)
+    let old: Vec<OldLine<'_>> = lines.iter().filter_map(|(_, line)| OldLine::read(line)).collect();
+    let excluded =
+        |path: &str| old.iter().rev().find(|line| line.matches(path)).is_some_and(|line| !line.exception);
+    let entered = |dir: &str| {
+        let inside = format!("{dir}/");
+        !excluded(dir)
+            || old.iter().any(|line| line.exception && format!("{}/", line.text).starts_with(&inside))
     };
-    case.context.iter().any(|entry| once(&entry.path) != patterns.matches(&entry.path))
+    let sent = |path: &str| path.match_indices('/').all(|(at, _)| entered(&path[..at])) && !excluded(path);
+    case.context.iter().any(|entry| sent(&entry.path) == patterns.matches(&entry.path))
+}
+
+/// A line of an ignore file as it was read.
+struct OldLine<'a> {
+    exception: bool,
+    text: &'a str,
+    glob: Glob,
+}
+
+impl<'a> OldLine<'a> {
+    fn read(line: &'a str) -> Option<Self> {
+        let (exception, text) = line.strip_prefix('!').map_or((false, line), |text| (true, text));
+        Some(Self { exception, text, glob: Glob::deep(text).ok()? })
+    }
+
+    fn matches(&self, path: &str) -> bool {
+        let depth = self.text.split('/').count();
+        let above = path.match_indices('/').nth(depth - 1).map(|(at, _)| &path[..at]);
+        self.glob.matches(path) || above.is_some_and(|above| self.glob.matches(above))
+    }
 }
 
 /// When something was made differs always, the comment is the builder's name, and diff IDs stand for bytes with
@@ -437,6 +454,25 @@ mod tests {
         check(repeated, "RUN |2 A=x A=x /bin/sh -c true", "RUN | A=x /bin/sh -c true");
         check(repeated, "RUN |1 A=x /bin/sh -c true", "RUN | A=x /bin/sh -c true");
         check(repeated, "RUN /bin/sh -c true", "nothing to do");
+    }
+
+    #[test]
+    fn ignore_files_that_meant_another_thing() {
+        let entry = |path: &str| crate::case::Entry {
+            path: path.to_owned(),
+            mode: "644".to_owned(),
+            kind: Kind::File(String::new()),
+        };
+        let says = |lines: &[&str]| {
+            let ignore = lines.iter().map(|line| (*line).to_owned()).collect();
+            ignores_otherwise(&Case { ignore, context: vec![entry("d/a"), entry("b")], ..Case::default() })
+        };
+        for same in [&["*", "!d"][..], &["d"], &["d/*", "!d/a"], &["**/a"], &["*", "!d/*"]] {
+            assert!(!says(same), "{same:?}");
+        }
+        for other in [&["d/a", "!d"][..], &["*", "!d/*", "*"], &["*", "!**/d"], &["**/d", "!d/b"]] {
+            assert!(says(other), "{other:?}");
+        }
     }
 
     #[test]
