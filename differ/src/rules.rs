@@ -342,7 +342,7 @@ fn ignored(theirs: &mut Tree, ours: &Tree, case: &Case) -> bool {
 /// A directory made for a mount stayed in the layer.
 fn mount_points(theirs: &mut Tree, ours: &Tree, case: &Case) -> bool {
     // What the targets of generated mounts lead to.
-    const PLACES: [&[u8]; 4] = [b"mnt", b"tmp", b"data/sub", b"data/empty"];
+    const PLACES: [&[u8]; 6] = [b"mnt", b"tmp", b"data/sub", b"data/empty", b"link/empty", b"link"];
     if !case.text().contains("--mount=") {
         return false;
     }
