@@ -115,6 +115,7 @@ else
     part "tests" run_tests user env
 fi
 part "tests without overlayfs" copies
+[ "$(id -u)" != 0 ] || part "100 pairs beside the Docker engine" bash tests/differ.sh --quick
 if [ -z "$quick" ]; then
     part release release_build
     bases=$CARGO_TARGET_DIR/bases

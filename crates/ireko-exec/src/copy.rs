@@ -18,7 +18,7 @@ use crate::files_error::FilesError;
 use crate::selection::{Pick, PickSource, Picked};
 use crate::source::{ItemKind, Source};
 use place::Placing;
-pub(crate) use staged::Staged;
+pub(crate) use staged::{Made, Staged};
 use staged::{Put, PutKind};
 
 /// What a copy changes, in order. Bytes are read when the changes are written, and must then have the hashes that the

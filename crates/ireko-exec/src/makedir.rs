@@ -3,16 +3,19 @@
 use ireko_graph::op::MakeDir;
 use ireko_layer::{Change, Follow, Time, TreePath, View};
 
-use crate::copy::Staged;
+use crate::copy::{Made, Staged};
 use crate::files_error::FilesError;
 use crate::passwd;
 
 /// What making the directory changes: nothing, if it is there. Its missing parents are made too, with the same owner.
 pub fn make_dir(op: &MakeDir, base: &View, now: Time) -> Result<Vec<Change>, FilesError> {
-    let owner = passwd::owner(&op.user, base.passwd(), base.group())?;
+    let owner = match op.user.as_str() {
+        "" => None,
+        user => Some(passwd::owner(user, base.passwd(), base.group())?),
+    };
     let mut staged = Staged::new(base);
     let path = staged.resolve(&TreePath::from_guest(&op.path), Follow::All)?;
-    staged.make_dirs(&path, owner, now)?;
+    staged.make_dirs(&path, Made::By(owner), now)?;
     Ok(staged.changes())
 }
 

@@ -4,12 +4,13 @@ use crate::error::Fault;
 use crate::freshness::{self, Shown};
 use crate::job::Job;
 use crate::perform::Performer;
+use crate::run::Step;
 use crate::secrets::SecretValue;
 use crate::selection::Picked;
 use crate::snapshotter::Snapshotter;
 use crate::ssh::{Access, Relay};
 use ireko_graph::op::{FilesFrom, Mount as MountOp, MountKind, Run};
-use ireko_layer::{Follow, TreePath};
+use ireko_layer::{Follow, TreePath, View};
 use ireko_oci::GuestPath;
 use ireko_report::Blame;
 use ireko_store::{CacheMount, MountRequest};
@@ -68,6 +69,8 @@ impl Mounted {
 struct Preparing<'p, 'a> {
     performer: &'p Performer<'a>,
     job: &'p Job,
+    /// What the step stands on.
+    below: &'p View,
     /// Files are shown with their sources' present times.
     fresh: bool,
     scratch: &'p Path,
@@ -93,12 +96,8 @@ struct Cache {
 }
 
 /// Makes a step's mounts ready. `scratch` is a directory of the step's own.
-pub(crate) fn prepare(
-    performer: &Performer<'_>,
-    job: &Job,
-    run: &Run,
-    scratch: &Path,
-) -> Result<Mounted, Fault> {
+pub(crate) fn prepare(performer: &Performer<'_>, step: &Step<'_>, scratch: &Path) -> Result<Mounted, Fault> {
+    let Step { job, run, below, .. } = *step;
     let done = Mounted {
         mounts: Vec::new(),
         variables: Vec::new(),
@@ -111,6 +110,7 @@ pub(crate) fn prepare(
     let mut preparing = Preparing {
         performer,
         job,
+        below,
         fresh: freshness::matters(run),
         own_agent: run.env.iter().any(|(name, _)| name == SSH_VARIABLE),
         scratch,
@@ -163,7 +163,7 @@ impl Preparing<'_, '_> {
                 }
             }
             MountKind::Tmpfs { size } => {
-                let mount = MountSource::Tmpfs { size: *size, mode: 0o1777 };
+                let mount = MountSource::Tmpfs { size: *size, mode: self.mode_below(&op.target)? };
                 self.add(mount, &op.target, false);
             }
             MountKind::Secret { .. } => self.secret(at, op)?,
@@ -177,6 +177,13 @@ impl Preparing<'_, '_> {
             MountKind::Ssh { .. } => self.agent(at, op)?,
         }
         Ok(())
+    }
+
+    /// The mode of a file system in memory: that of the directory it covers, else as a temporary directory has it.
+    fn mode_below(&self, target: &GuestPath) -> Result<u32, Fault> {
+        let place = self.below.resolve(&TreePath::from_guest(target), Follow::All)?;
+        let covered = self.below.entry(&place).filter(|entry| entry.kind.is_dir());
+        Ok(covered.map_or(0o1777, |entry| entry.meta.mode))
     }
 
     fn add(&mut self, source: MountSource, target: &GuestPath, read_only: bool) {

@@ -56,8 +56,7 @@ impl ContainerFiles {
             hostname: dir.join("hostname"),
         };
         std::fs::write(&files.resolv_conf, &settings.resolv_conf)?;
-        let mut hosts = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n".to_owned();
-        hosts.push_str(&format!("127.0.0.1\t{name}\n"));
+        let mut hosts = format!("127.0.0.1\tlocalhost {name}\n::1\tlocalhost ip6-localhost ip6-loopback\n");
         for (name, address) in extra {
             hosts.push_str(&format!("{address}\t{name}\n"));
         }
@@ -97,7 +96,7 @@ pub(crate) fn run_step(
 ) -> Result<bool, Fault> {
     let Step { job, run, upper, .. } = *step;
     let scratch = performer.scratch()?;
-    let mounted = mounts::prepare(performer, job, run, scratch.path())?;
+    let mounted = mounts::prepare(performer, step, scratch.path())?;
     let sandbox = sandbox_of(performer, step, root, &mounted, scratch.path())?;
     let program = run.argv.first().cloned().unwrap_or_default();
     if performer.cancel().is_asked() {
@@ -290,6 +289,8 @@ fn spawn_fault(error: &ireko_sys::Error, program: &str, platform: &str) -> Fault
             }
             fault
         }
+        None if error.is_of_the_image() => Fault::of(Blame::Step, error)
+            .hint("something else stands where WORKDIR leads, or a read-only mount covers it"),
         None => Fault::of(Blame::Environment, error).hint("`ireko doctor` says what works on this machine"),
     }
 }

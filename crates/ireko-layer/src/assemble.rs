@@ -305,6 +305,11 @@ impl<F: Clone> Assembly<F> {
                     let (path, meta) = (path.clone(), node.meta.clone());
                     place.special(&crate::Entry { path, meta, kind, dated: false, implied: false })?;
                 }
+                // What an archive says of one name holds for the file, and the last word counts.
+                if let (Whiteouts::Plain, What::File(number)) = (self.whiteouts, &node.what) {
+                    let old = &mut self.files[*number].0;
+                    *old = Meta { xattrs: std::mem::take(&mut old.xattrs), ..meta_of(header) };
+                }
                 self.nodes.insert(path, node);
                 Ok(Todo::Nothing)
             }

@@ -108,6 +108,16 @@ impl Error {
         matches!(self, Self::Path { cause, .. } if cause.kind() == io::ErrorKind::NotFound)
     }
 
+    /// Whether what was asked for is why: the working directory leads to something that is no directory, or is to be
+    /// made where nothing can be.
+    #[must_use]
+    pub fn is_of_the_image(&self) -> bool {
+        let Self::SetUp { deed, cause } = self else { return false };
+        let code = cause.raw_os_error();
+        deed.starts_with("enter working directory")
+            && matches!(code, Some(libc::ENOTDIR | libc::ELOOP | libc::EROFS))
+    }
+
     /// What to do about it, where that is known.
     #[must_use]
     pub fn hint(&self) -> Option<&str> {

@@ -7,7 +7,7 @@ use ireko_graph::op::Copy;
 use ireko_layer::archive::Archive;
 use ireko_layer::{ChangeKind, Follow, Meta, Time, TreePath, View};
 
-use super::staged::{Put, Staged, There};
+use super::staged::{Made, Put, Staged, There};
 use crate::files_error::FilesError;
 use crate::passwd;
 use crate::selection::{Pick, PickSource, Selected};
@@ -58,7 +58,7 @@ impl<'a> Placing<'a> {
         if pick.unpack && root.item.is_file() && self.unpack(pick, root)? {
             return Ok(());
         }
-        let made = self.owner.unwrap_or_default();
+        let made = Made::By(self.owner);
         let time = self.time_of(pick, root);
         let sure = match self.copy.dest_is_dir {
             true => self.dest.clone(),
@@ -170,7 +170,7 @@ impl<'a> Placing<'a> {
             Source::Empty => return Ok(false),
         };
         let Some(archive) = Archive::open(file, scratch)? else { return Ok(false) };
-        let made = self.owner.unwrap_or_default();
+        let made = Made::By(self.owner);
         let dest = self.staged.resolve(&self.dest, Follow::All)?;
         self.staged.make_dirs(&dest, made, root.item.meta.mtime)?;
         for change in archive.changes(&dest)? {

@@ -40,6 +40,29 @@ pub(crate) enum There {
     Other,
 }
 
+/// Who asks for a directory that is not there, and so what it is like.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Made {
+    /// An instruction, with the owner that it names. In a directory with the set-group-id bit the new one has the
+    /// bit too, and its group unless an owner is named, as the kernel does it.
+    By(Option<(u32, u32)>),
+    /// An archive with a member below: root's, whatever is above.
+    ByArchive,
+}
+
+impl Made {
+    fn mode_and_owner(self, above: &Meta) -> (u32, (u32, u32)) {
+        let keeps_group = above.mode & SET_GROUP_ID != 0;
+        match self {
+            Self::By(owner) if keeps_group => (0o755 | SET_GROUP_ID, owner.unwrap_or((0, above.gid))),
+            Self::By(owner) => (0o755, owner.unwrap_or_default()),
+            Self::ByArchive => (0o755, (0, 0)),
+        }
+    }
+}
+
+const SET_GROUP_ID: u32 = 0o2000;
+
 impl<'a> Staged<'a> {
     pub(crate) fn new(base: &'a View) -> Self {
         Self { base, puts: BTreeMap::new(), removed: BTreeSet::new(), fresh: None }
@@ -98,12 +121,7 @@ impl<'a> Staged<'a> {
     }
 
     /// Makes a directory whose path is resolved, and those above it that are missing.
-    pub(crate) fn make_dirs(
-        &mut self,
-        path: &TreePath,
-        owner: (u32, u32),
-        time: Time,
-    ) -> Result<(), FilesError> {
+    pub(crate) fn make_dirs(&mut self, path: &TreePath, made: Made, time: Time) -> Result<(), FilesError> {
         match self.there(path) {
             There::Dir => return Ok(()),
             There::Other => {
@@ -113,9 +131,11 @@ impl<'a> Staged<'a> {
             There::Nothing => {}
         }
         if let Some(parent) = path.parent() {
-            self.make_dirs(&parent, owner, time)?;
+            self.make_dirs(&parent, made, time)?;
         }
-        let meta = Meta { mode: 0o755, uid: owner.0, gid: owner.1, mtime: time, ..Meta::default() };
+        let above = path.parent().and_then(|parent| self.meta(&parent)).unwrap_or_default();
+        let (mode, (uid, gid)) = made.mode_and_owner(&above);
+        let meta = Meta { mode, uid, gid, mtime: time, ..Meta::default() };
         self.put_new_dir(path, meta);
         Ok(())
     }
@@ -170,7 +190,7 @@ impl<'a> Staged<'a> {
     pub(crate) fn unpack(&mut self, change: Change) -> Result<(), FilesError> {
         let path = self.resolve(&change.path, Follow::Parents)?;
         if let Some(parent) = path.parent() {
-            self.make_dirs(&parent, (0, 0), change.meta.mtime)?;
+            self.make_dirs(&parent, Made::ByArchive, change.meta.mtime)?;
         }
         let there = self.there(&path);
         match change.kind {

@@ -72,6 +72,32 @@ fn a_file_into_a_directory_keeps_its_name() {
 }
 
 #[test]
+fn directories_made_in_a_set_group_id_directory_are_of_its_group() {
+    let base = "d 2775 5:6 dir";
+    check(
+        base,
+        "f 640 0:0 a one",
+        "COPY a /dir/x/",
+        expect![[r#"
+        d 2775 5:6 dir
+        d 2755 0:6 dir/x
+        f 640 0:0 dir/x/a one
+    "#]],
+    );
+    check(
+        base,
+        "d 755 0:0 src\nf 640 0:0 src/a one",
+        "COPY --chown=3:4 src /dir/x/y",
+        expect![[r#"
+        d 2775 5:6 dir
+        d 2755 3:4 dir/x
+        d 2755 3:4 dir/x/y
+        f 640 3:4 dir/x/y/a one
+    "#]],
+    );
+}
+
+#[test]
 fn the_content_of_a_directory_is_copied_not_the_directory() {
     let files = "d 700 0:0 src\nd 711 0:0 src/sub\nf 600 0:0 src/sub/a one\nl src/link sub/a";
     check(
@@ -343,13 +369,27 @@ fn wildcards() {
     "#]],
     );
     check("", files, "COPY no* /d/", expect![""]);
+    // That nothing matches is no mistake; that there is nothing to look in, is.
+    check("", files, "COPY nowhere/no* /d/", expect!["`nowhere/no*` is not in the context"]);
     check(
         "",
         files,
-        "COPY [[]x]/y \\[x\\]/y /d/",
+        "COPY [[]x]/y /d/",
         expect![[r#"
         d 755 0:0 d
         f 644 0:0 d/y 5
+    "#]],
+    );
+    // A backslash escapes in a pattern; what is none is the name as it stands.
+    check("", files, "COPY \\[x\\]/y /d/", expect![[r"`\[x\]/y` is not in the context (there is `[x]`)"]]);
+    check(
+        "",
+        "f 644 0:0 a\\b 1\nf 644 0:0 a*b 2",
+        "COPY a\\b a\\*[b] /d/",
+        expect![[r#"
+        d 755 0:0 d
+        f 644 0:0 d/a*b 2
+        f 644 0:0 d/a\b 1
     "#]],
     );
     check("", files, "COPY [ /d/", expect!["cannot use `[`: syntax error in pattern `[`"]);

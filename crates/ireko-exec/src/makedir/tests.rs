@@ -40,6 +40,29 @@ fn missing_directories_belong_to_the_user() {
 }
 
 #[test]
+fn a_set_group_id_directory_passes_bit_and_group_on() {
+    check(
+        "d 2775 5:6 a",
+        "/a/b/c",
+        "",
+        expect![[r#"
+        d 2775 5:6 a
+        d 2755 0:6 a/b
+        d 2755 0:6 a/b/c
+    "#]],
+    );
+    check(
+        "d 2775 5:6 a",
+        "/a/b",
+        "3:4",
+        expect![[r#"
+        d 2775 5:6 a
+        d 2755 3:4 a/b
+    "#]],
+    );
+}
+
+#[test]
 fn what_is_there_stays() {
     check("d 700 5:5 a/b\nl l a", "/l/b", "1", expect![""]);
     check("", "/", "1", expect![""]);

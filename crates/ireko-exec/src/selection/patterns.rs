@@ -9,7 +9,7 @@ use crate::source::Source;
 /// A source as it is looked up.
 #[derive(Debug)]
 pub(super) struct Wanted {
-    /// The names before the first one with a wildcard, backslashes taken off.
+    /// The names before the first one with a wildcard. A backslash there is part of the name: it escapes nothing.
     fixed: TreePath,
     /// The rest.
     wild: Option<Wild>,
@@ -37,8 +37,7 @@ impl Wanted {
         let include = include.map(|include| names(include).join("/"));
         let names = names(place);
         let split = names.iter().position(|name| glob::has_wildcard(name)).unwrap_or(names.len());
-        let fixed: Vec<String> = names[..split].iter().map(|name| literal(name)).collect();
-        let fixed = TreePath::new(fixed.join("/"))?;
+        let fixed = TreePath::new(names[..split].join("/"))?;
         let wild = match &names[split..] {
             [] => None,
             rest => Some(Wild::new(rest)?),
@@ -57,10 +56,14 @@ impl Wanted {
         })
     }
 
-    /// The paths that match, in order. A path without wildcards is its own only match, there or not.
+    /// The paths that match, in order. A path without wildcards is its own only match, there or not; so are the
+    /// names before the first wildcard where they lead nowhere.
     pub(super) fn matches(&self, source: &Source) -> Result<Vec<TreePath>, FilesError> {
         let Some(wild) = &self.wild else { return Ok(vec![self.fixed.clone()]) };
         let place = source.resolve(&self.fixed, Follow::All)?;
+        if !place.is_root() && source.item(&place)?.is_none() {
+            return Ok(vec![self.fixed.clone()]);
+        }
         let mut found = Vec::new();
         wild.search(source, &place, &place, &mut found)?;
         Ok(found)

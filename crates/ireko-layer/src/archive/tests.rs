@@ -132,3 +132,32 @@ fn other_programs_archives() {
         }
     }
 }
+
+/// A member with a mode and an owner; the rest is as [`raw`] has it.
+fn owned(entry: Vec<u8>, mode: &[u8; 4], owner: &[u8; 1]) -> Vec<u8> {
+    let mut block: [u8; 512] = entry[..512].try_into().unwrap();
+    block[103..107].copy_from_slice(mode);
+    block[114] = owner[0];
+    block[122] = owner[0];
+    crate::testing::sealed(block, &entry[512..])
+}
+
+#[test]
+fn what_a_link_says_of_itself_holds_for_the_file() {
+    let entries = [
+        owned(raw(b"a", b'0', b"", b"one"), b"0644", b"1"),
+        owned(raw(b"b", b'1', b"a", b""), b"4755", b"2"),
+        owned(raw(b"c", b'1', b"b", b""), b"0600", b"3"),
+    ];
+    check(
+        &[entries.concat(), vec![0; 1024]].concat(),
+        expect![[r#"
+        app dir 755 0:0 @1000000000
+        app/a file 3 d33f 600 3:3 @10
+        app/b link to app/a 600 3:3 @10
+        app/c link to app/a 600 3:3 @10
+        app/deep dir 755 0:0 @1000000000
+        app/deep/er dir 755 0:0 @1000000000
+    "#]],
+    );
+}

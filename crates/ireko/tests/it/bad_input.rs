@@ -11,6 +11,15 @@ fn check(place: &Place, dockerfile: &str, code: i32, says: &[&str]) {
 }
 
 #[test]
+fn a_working_directory_that_is_a_file_is_the_images_fault() {
+    let Some(place) = Place::with_base() else { return };
+    place.file("Dockerfile", "FROM base\nWORKDIR /d/e\nRUN rm -r /d && touch /d\nRUN true\n");
+    let path = place.context();
+    let said = place.ireko(&["build", path.to_str().expect("a path")]);
+    said.fails(1, &["enter working directory `/d/e`", "Dockerfile:4", "WORKDIR"]);
+}
+
+#[test]
 fn mistakes_in_the_dockerfile() {
     let Some(place) = Place::with_base() else { return };
     place.file(".dockerignore", "hidden\n");

@@ -43,6 +43,26 @@ fn heredocs_mounts_and_networks() {
 }
 
 #[test]
+fn a_tmpfs_has_the_mode_of_what_it_covers() {
+    let Some(place) = Place::with_base() else { return };
+    place.built(
+        "FROM base\nRUN mkdir -m 750 /closed && ln -s closed /link\n\
+         RUN --mount=type=tmpfs,target=/closed stat -c %a /closed >/modes\n\
+         RUN --mount=type=tmpfs,target=/link stat -c %a /closed >>/modes\n\
+         RUN --mount=type=tmpfs,target=/fresh stat -c %a /fresh >>/modes\n",
+    );
+    assert_eq!(place.inside("cat /modes"), "750\n750\n1777\n");
+}
+
+#[test]
+fn the_hosts_of_a_step_are_buildkits() {
+    let Some(place) = Place::with_base() else { return };
+    place.built("FROM base\nRUN cp /etc/hosts /seen\n");
+    let hosts = "127.0.0.1\tlocalhost buildkitsandbox\n::1\tlocalhost ip6-localhost ip6-loopback\n";
+    assert_eq!(place.inside("cat /seen"), hosts);
+}
+
+#[test]
 fn copies_land_where_links_lead() {
     let Some(place) = Place::with_base() else { return };
     place.file("tool", "#!/bin/sh\necho tool\n");

@@ -4,7 +4,7 @@ use crate::containers::free_port;
 use crate::support::{Said, have, is_root};
 use std::fs::{self, File};
 use std::io::Write;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -116,10 +116,7 @@ impl Registry {
             return None;
         }
         let dir = tempfile::Builder::new().prefix("ireko-registry-").tempdir().expect("a directory");
-        let port = TcpListener::bind("127.0.0.1:0")
-            .and_then(|listener| listener.local_addr())
-            .expect("a port")
-            .port();
+        let port = free_port();
         let config = dir.path().join("config.yml");
         let mut file = File::create(&config).expect("a file");
         write!(
