@@ -10,7 +10,8 @@ fuzz_target!(|bytes: &[u8]| {
         let _ = ireko_dockerfile::mount::parse(text, &mut |word| Ok(word.to_owned()));
         let _ = ireko_dockerfile::expose::parse(text);
         let _ = ireko_dockerfile::chmod::parse(text);
-        let _ = ireko_dockerfile::duration::parse(text);
+        let _ = (ireko_dockerfile::duration::parse(text), ireko_dockerfile::duration::lifetime(text));
+        let _ = ireko_dockerfile::device::parse(text);
         let _ = ireko_dockerfile::owner::parse(text);
     }
 });

@@ -204,8 +204,12 @@ fn packed_context(path: &Path, scratch: &Path, place: &str) -> Result<(Context, 
     let mut file = fs::File::open(path).map_err(failed)?;
     let dir = scratch.join("context");
     fs::create_dir(&dir).map_err(failed)?;
-    let is_archive = ireko_exec::unpack_context(&file, scratch, &dir)
-        .map_err(|error| Failure::user(format!("the context {place} cannot be unpacked")).cause(error))?;
+    let is_archive = ireko_exec::unpack_context(&file, scratch, &dir).map_err(|error| {
+        let mut failure = Failure::of(error.blame(), &error);
+        failure.causes.insert(0, failure.message);
+        failure.message = format!("the context {place} cannot be unpacked");
+        failure
+    })?;
     if is_archive {
         return Ok((Context::Unpacked(dir, place.to_owned()), None));
     }

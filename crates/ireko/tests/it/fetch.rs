@@ -1,5 +1,6 @@
 //! ADD of URLs: names, modes, times, revalidation, checksums, what servers do wrong, and logins that stay secret.
 
+use crate::bad_input::in_small_world;
 use crate::support::Place;
 use ireko_testkit::{Answer, Received, Server, TarStream};
 use std::sync::Arc;
@@ -244,4 +245,45 @@ fn a_named_context_from_a_server() {
     place.dockerfile("FROM files\n");
     place.build(&["--build-context", &flag, "-o", "type=local,dest=out"]).ok();
     assert_eq!(std::fs::read_to_string(place.path("out/context")).expect("a file"), "version 2\n");
+}
+
+/// A tar whose only file is this long and all zeroes, packed to a thousandth of it.
+fn bomb(size: usize) -> Vec<u8> {
+    TarStream::new().file("Dockerfile", "FROM base\n").file("zeroes", vec![0; size]).gzip()
+}
+
+#[test]
+fn what_is_fetched_does_not_fit_the_disk() {
+    let Some(place) = Place::with_base() else { return };
+    place.ireko(&["save", "-o", "base.tar", "base"]).ok();
+    let (big, packed) = (vec![b'x'; 40_000_000], bomb(60_000_000));
+    assert!(packed.len() < 1_000_000, "it is small on its way");
+    std::fs::write(place.path("bomb.tar.gz"), &packed).expect("a file");
+    let server = Server::start(move |request: &Received| match request.path.as_str() {
+        "/big" => Answer::ok(big.clone()),
+        _ => Answer::ok(packed.clone()),
+    });
+    place.dockerfile(&format!("FROM base\nADD {} /big\n", server.url("/big")));
+    place.file("Dockerfile.bomb", &format!("FROM base\nADD --unpack {} /x/\n", server.url("/bomb.tar.gz")));
+    place.file("Dockerfile.small", "FROM base\nCOPY Dockerfile.small /x\n");
+    let script = format!(
+        "
+        $IREKO load -i base.tar || exit 91
+        $IREKO build -t app context; echo url: $?
+        $IREKO build -t app -f context/Dockerfile.bomb context; echo unpack: $?
+        $IREKO build -t app {}; echo context: $?
+        $IREKO build -t app - < bomb.tar.gz; echo input: $?
+        $IREKO cache fsck || exit 92
+        ls $IREKO_HOME/tmp/* | grep . && exit 93
+        $IREKO build -t app -f context/Dockerfile.small context || exit 94
+        $IREKO run --rm app cat /x || exit 95",
+        server.url("/bomb.tar.gz")
+    );
+    let Some(said) = in_small_world(&place, "-t tmpfs -o size=24m,mode=755", &script) else { return };
+    let said = said.ok();
+    for what in ["url", "unpack", "context", "input"] {
+        assert!(said.stdout.contains(&format!("{what}: 3\n")), "{what}:\n{}\n{}", said.stdout, said.stderr);
+    }
+    assert!(said.stderr.contains("cannot fetch `"), "{}", said.stderr);
+    assert!(said.stderr.matches("No space left on device").count() >= 4, "{}", said.stderr);
 }
