@@ -18,11 +18,13 @@ mod tests;
 use std::ffi::OsString;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 pub use self::plan::{Facts, entry_steps};
 pub use self::running::{Exit, MountPoint, Proc, Running, remove_mount_points};
 pub use self::spawn::{spawn, spawn_with};
 pub use self::step::Step;
+use crate::cgroup::Limiter;
 pub use crate::mount::Overlay;
 
 /// A command and everything it can see.
@@ -54,6 +56,8 @@ pub struct Sandbox {
     pub shm_size: u64,
     /// Limits that differ from this process's own.
     pub rlimits: Vec<Rlimit>,
+    /// What it may use of the machine; held by control groups of its own.
+    pub limits: Option<Arc<Limiter>>,
 }
 
 impl Sandbox {
@@ -74,6 +78,7 @@ impl Sandbox {
             stdio: Stdio::default(),
             shm_size: 64 << 20,
             rlimits: Vec::new(),
+            limits: None,
         }
     }
 }

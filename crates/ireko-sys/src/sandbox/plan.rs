@@ -124,6 +124,9 @@ pub(super) fn plan(sandbox: &Sandbox, facts: &Facts, descriptors: &Descriptors) 
     plan.push(Deed::DieWithParent);
     plan.push(Deed::Umask(0));
     plan.push(Deed::PrivateMounts);
+    if sandbox.limits.is_some() {
+        plan.push(Deed::JoinGroups);
+    }
     // Not by clone: that would take the parent's group for the root, not the one the child is started in.
     plan.push(Deed::OwnGroups);
     let placed = plan.take_sources(sandbox, facts, descriptors)?;
