@@ -13,6 +13,7 @@ mod dockerfile;
 mod emulation;
 mod environment;
 mod failure;
+mod limits;
 mod places;
 mod repositories;
 mod session;

@@ -120,16 +120,20 @@ impl Refusal {
         const GIVEN: &str = "let systemd give ireko a group of its own: `systemd-run --user --scope -p Delegate=yes ireko …` \
             (as root without --user); where control groups are of version 1, only root can limit";
         match self {
-            Self::Make { cause, .. } | Self::HandDown { cause, .. } | Self::Join { cause, .. } => match cause.kind() {
-                io::ErrorKind::PermissionDenied => Some(GIVEN),
-                io::ErrorKind::ReadOnlyFilesystem => Some("start the outer container with --privileged"),
-                _ => None,
-            },
+            Self::Make { cause, .. } | Self::HandDown { cause, .. } | Self::Join { cause, .. } => {
+                match cause.kind() {
+                    io::ErrorKind::PermissionDenied => Some(GIVEN),
+                    io::ErrorKind::ReadOnlyFilesystem => Some("start the outer container with --privileged"),
+                    _ => None,
+                }
+            }
             Self::NoController { at: Some(_), .. } | Self::Shared { .. } => Some(GIVEN),
             Self::NoController { at: None, .. } => {
                 Some("in a container: start it with its /sys/fs/cgroup (--privileged shows it writable)")
             }
-            Self::NoParent { .. } => Some("make it first, with mkdir as root; ireko removes only what it made itself"),
+            Self::NoParent { .. } => {
+                Some("make it first, with mkdir as root; ireko removes only what it made itself")
+            }
             Self::Value { .. } => None,
         }
     }
@@ -308,11 +312,12 @@ impl Hierarchies {
         let unified = self.dir(Hierarchy::Unified, parent);
         let needed = limits.controllers();
         let mut found: Vec<(Version, PathBuf, Vec<Controller>)> = Vec::new();
-        let mut add = |version, dir: PathBuf, controller: Option<Controller>| {
-            match found.iter_mut().find(|(_, known, _)| *known == dir) {
-                Some((.., controllers)) => controllers.extend(controller),
-                None => found.push((version, dir, controller.into_iter().collect())),
-            }
+        let mut add = |version, dir: PathBuf, controller: Option<Controller>| match found
+            .iter_mut()
+            .find(|(_, known, _)| *known == dir)
+        {
+            Some((.., controllers)) => controllers.extend(controller),
+            None => found.push((version, dir, controller.into_iter().collect())),
         };
         for controller in needed.iter().copied() {
             if let Some(dir) = self.dir(Hierarchy::Of(controller.name()), parent) {
@@ -323,7 +328,13 @@ impl Hierarchies {
                 Some(dir) if !is_group(dir) || has(dir, "cgroup.controllers", controller.name()) => {
                     add(Version::Two, dir.clone(), Some(controller));
                 }
-                at => return Err(Refusal::NoController { flag: limits.flag(controller), controller, at: at.clone() }),
+                at => {
+                    return Err(Refusal::NoController {
+                        flag: limits.flag(controller),
+                        controller,
+                        at: at.clone(),
+                    });
+                }
             }
         }
         if parent.is_some() {
@@ -338,14 +349,23 @@ impl Hierarchies {
             }
         }
         if let (true, Some(parent)) = (found.is_empty(), parent) {
-            let at = unified.unwrap_or_else(|| Path::new("/sys/fs/cgroup").join(parent.trim_start_matches('/')));
+            let at =
+                unified.unwrap_or_else(|| Path::new("/sys/fs/cgroup").join(parent.trim_start_matches('/')));
             return Err(Refusal::NoParent { parent: parent.to_owned(), at });
         }
-        found.into_iter().map(|(version, dir, controllers)| place(limits, version, dir, controllers)).collect()
+        found
+            .into_iter()
+            .map(|(version, dir, controllers)| place(limits, version, dir, controllers))
+            .collect()
     }
 }
 
-fn place(limits: &Limits, version: Version, dir: PathBuf, controllers: Vec<Controller>) -> Result<Place, Refusal> {
+fn place(
+    limits: &Limits,
+    version: Version,
+    dir: PathBuf,
+    controllers: Vec<Controller>,
+) -> Result<Place, Refusal> {
     if let Some(parent) = limits.parent.as_ref().filter(|_| !is_group(&dir)) {
         return Err(Refusal::NoParent { parent: parent.clone(), at: dir });
     }
@@ -358,7 +378,8 @@ fn place(limits: &Limits, version: Version, dir: PathBuf, controllers: Vec<Contr
 
 /// Systemd's short name of a slice: `a-b.slice` is below `a.slice`.
 fn expanded(parent: &str) -> PathBuf {
-    let Some(name) = parent.strip_suffix(".slice").filter(|name| !name.contains('/') && !name.is_empty()) else {
+    let Some(name) = parent.strip_suffix(".slice").filter(|name| !name.contains('/') && !name.is_empty())
+    else {
         return PathBuf::from(parent);
     };
     let mut path = PathBuf::from("/");

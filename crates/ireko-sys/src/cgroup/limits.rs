@@ -176,7 +176,12 @@ impl Limits {
 
 /// The weight of version 2 for shares of version 1, as runc has it: 2 is 1, 1024 is 100 (what everybody has), 262144 is
 /// 10000.
-#[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "within 2 to 262144, where the result is within 1 to 10000")]
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "within 2 to 262144, where the result is within 1 to 10000"
+)]
 fn weight(shares: u64) -> u64 {
     match shares {
         0..=2 => 1,
@@ -252,7 +257,11 @@ mod tests {
     fn swap_follows_memory() {
         let with = |swap| Limits { memory: Some(100), swap, ..Limits::default() };
         check(&with(Swap::AsMuch), Version::Two, &["memory.max=100", "memory.swap.max=100?"]);
-        check(&with(Swap::AsMuch), Version::One, &["memory.limit_in_bytes=100", "memory.memsw.limit_in_bytes=200?"]);
+        check(
+            &with(Swap::AsMuch),
+            Version::One,
+            &["memory.limit_in_bytes=100", "memory.memsw.limit_in_bytes=200?"],
+        );
         check(&with(Swap::Unlimited), Version::Two, &["memory.max=100"]);
         check(&with(Swap::Total(100)), Version::Two, &["memory.max=100", "memory.swap.max=0"]);
     }
@@ -269,7 +278,9 @@ mod tests {
 
     #[test]
     fn shares_become_weights() {
-        for (shares, expected) in [(1, 1), (2, 1), (1024, 100), (2048, 174), (512, 59), (262_144, 10_000), (u64::MAX, 10_000)] {
+        for (shares, expected) in
+            [(1, 1), (2, 1), (1024, 100), (2048, 174), (512, 59), (262_144, 10_000), (u64::MAX, 10_000)]
+        {
             assert_eq!(weight(shares), expected, "{shares}");
         }
     }

@@ -50,7 +50,8 @@ pub fn spawn_with(sandbox: &Sandbox, facts: &Facts) -> Result<Running> {
     let me = rustix::process::pidfd_open(rustix::process::getpid(), rustix::process::PidfdFlags::empty())
         .map_err(|errno| Error::deed("open a handle of this process", errno))?;
     let groups = groups(sandbox, facts)?;
-    let lists = groups.lists().map_err(|cause| Error::deed("open the control groups of the command", cause))?;
+    let lists =
+        groups.lists().map_err(|cause| Error::deed("open the control groups of the command", cause))?;
     let joined: Vec<c_int> = lists.iter().map(AsRawFd::as_raw_fd).collect();
     let mut work = Work {
         steps: &plan.steps,

@@ -228,7 +228,9 @@ fn directory_of(process: &str, controller: &str) -> PathBuf {
     let text = fs::read_to_string(format!("/proc/{process}/cgroup")).expect("a list of groups");
     let line = text.lines().find(|line| line.split(':').nth(1) == Some(controller));
     match line {
-        Some(line) => Path::new("/sys/fs/cgroup").join(controller).join(&line.rsplit(':').next().expect("a path")[1..]),
+        Some(line) => {
+            Path::new("/sys/fs/cgroup").join(controller).join(&line.rsplit(':').next().expect("a path")[1..])
+        }
         None => Path::new("/sys/fs/cgroup").join(&group_of(process)[1..]),
     }
 }

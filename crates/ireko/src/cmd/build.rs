@@ -28,6 +28,7 @@ use ireko_oci::{Digest, Platform, Reference, Timestamp};
 use ireko_plan::{MAIN_CONTEXT, NoCache, Plan, PlanInput, StepSettings};
 use ireko_report::{Diagnostic, Event, Sink};
 use ireko_store::Store;
+use ireko_sys::cgroup::Limits;
 use std::collections::BTreeMap;
 use std::fs;
 use std::sync::Arc;
@@ -77,6 +78,7 @@ fn build(
     cancel: &Cancel,
 ) -> Result<Option<Digest>, Failure> {
     writable(args, wishes)?;
+    let limits = crate::limits::prepare(&wishes.limits)?;
     let shares = deliver::shares(&targets(&args.source), &wishes.tags, &wishes.outputs)?;
     let store = session.store()?;
     let scratch = store.scratch_dir().map_err(store_failure)?;
@@ -119,7 +121,7 @@ fn build(
         git,
         secrets: wishes.secrets.clone(),
         agents: agents.agents.clone(),
-        sandbox: SandboxSettings { resolv_conf: crate::bases::resolv_conf() },
+        sandbox: SandboxSettings { resolv_conf: crate::bases::resolv_conf(), limits },
         snapshotter: session.snapshotter(&store)?,
         sink: Arc::clone(&sink),
         cancel: cancel.clone(),
@@ -201,6 +203,7 @@ struct Wishes {
     secrets: Secrets,
     agents: Vec<agents::Wish>,
     cache_ttl: Option<u64>,
+    limits: Limits,
     settings: StepSettings,
 }
 
@@ -240,6 +243,7 @@ impl Wishes {
                 .map(|text| agents::Wish::parse(text, environment))
                 .collect::<Result<_, _>>()?,
             cache_ttl: args.cache_ttl.as_deref().map(arguments::lifetime).transpose()?,
+            limits: args.limits.read()?,
             settings: settings(args)?,
         })
     }
@@ -317,16 +321,8 @@ fn refuse_what_does_not_work_yet(args: &BuildArgs) -> Result<(), Failure> {
         ("--builder", later.builder.as_deref().is_some_and(|name| name != "default")),
         ("--cache-from", !later.cache_from.is_empty()),
         ("--cache-to", !later.cache_to.is_empty()),
-        ("--cgroup-parent", later.cgroup_parent.is_some()),
-        ("--cpu-period", later.cpu_period.is_some()),
-        ("--cpu-quota", later.cpu_quota.is_some()),
-        ("--cpu-shares", later.cpu_shares.is_some()),
-        ("--cpuset-cpus", later.cpuset_cpus.is_some()),
-        ("--cpuset-mems", later.cpuset_mems.is_some()),
         ("--isolation", later.isolation.as_deref().is_some_and(|kind| kind != "default")),
         ("--load", later.load),
-        ("--memory", later.memory.is_some()),
-        ("--memory-swap", later.memory_swap.is_some()),
         ("--provenance", later.provenance.as_deref().is_some_and(|value| value != "false")),
         ("--push", later.push),
         ("--sbom", later.sbom.as_deref().is_some_and(|value| value != "false")),

@@ -24,6 +24,7 @@ mod daemons;
 mod fetch;
 mod groups;
 mod images;
+mod limits;
 mod peers;
 mod platforms;
 mod probe;
