@@ -155,7 +155,8 @@ fn sandbox_of(
         Security::Sandbox => sandbox::Security::Default,
         Security::Insecure => sandbox::Security::Insecure,
     };
-    sandbox.identity = sandbox::Identity { uid: user.uid, gid: user.gid, groups: user.groups };
+    let groups = user.groups.into_iter().chain(mounted.groups().iter().copied()).collect();
+    sandbox.identity = sandbox::Identity { uid: user.uid, gid: user.gid, groups };
     if let Some(size) = run.shm_size {
         sandbox.shm_size = size;
     }

@@ -240,16 +240,19 @@ pub fn bind(source: &Path, at: &Path, read_only: bool) -> Result<Mounted> {
 
 /// Mounts an empty file system in memory.
 pub fn tmpfs(at: &Path, size: Option<u64>) -> Result<Mounted> {
+    memory(at, size, libc::MS_NOSUID | libc::MS_NODEV)
+}
+
+/// The same for device files, which can be opened there if this process may make any.
+pub fn tmpfs_for_devices(at: &Path) -> Result<Mounted> {
+    memory(at, Some(1 << 20), libc::MS_NOSUID | libc::MS_NOEXEC)
+}
+
+fn memory(at: &Path, size: Option<u64>, flags: libc::c_ulong) -> Result<Mounted> {
     let options = size.map(|size| format!("size={size},mode=755")).unwrap_or("mode=755".to_owned());
     let options = CString::new(options).expect("made of digits and option names");
-    raw::mount(
-        Some(c"tmpfs"),
-        &c_path(at)?,
-        Some(c"tmpfs"),
-        libc::MS_NOSUID | libc::MS_NODEV,
-        Some(&options),
-    )
-    .map_err(|errno| Error::path("mount a tmpfs onto", at, errno))?;
+    raw::mount(Some(c"tmpfs"), &c_path(at)?, Some(c"tmpfs"), flags, Some(&options))
+        .map_err(|errno| Error::path("mount a tmpfs onto", at, errno))?;
     Ok(Mounted { at: at.to_owned() })
 }
 

@@ -101,8 +101,24 @@ pub struct Mount {
     pub source: MountSource,
     /// Whether writes are refused.
     pub read_only: bool,
-    /// Whether set-id programs, device files and execution are refused there.
-    pub hardened: bool,
+    /// Whether set-id programs count as plain ones there.
+    pub no_set_id: bool,
+    /// Whether nothing there can be executed.
+    pub no_execution: bool,
+    /// Whether device files there can be opened.
+    pub devices: Devices,
+}
+
+/// Whether device files of a mount can be opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Devices {
+    /// As elsewhere in the sandbox: only where it is not held.
+    #[default]
+    AsElsewhere,
+    /// Never.
+    Refused,
+    /// Always: it is a device that the command was given.
+    Given,
 }
 
 /// What is mounted.
@@ -140,7 +156,14 @@ impl Mount {
 
     /// A mount of that source, writable.
     pub fn new(source: MountSource, target: impl Into<PathBuf>) -> Self {
-        Self { target: target.into(), source, read_only: false, hardened: false }
+        Self {
+            target: target.into(),
+            source,
+            read_only: false,
+            no_set_id: false,
+            no_execution: false,
+            devices: Devices::AsElsewhere,
+        }
     }
 
     /// The same, refusing writes.
@@ -152,7 +175,7 @@ impl Mount {
     /// The same, refusing set-id programs, device files and execution.
     #[must_use]
     pub fn hardened(self) -> Self {
-        Self { hardened: true, ..self }
+        Self { no_set_id: true, no_execution: true, devices: Devices::Refused, ..self }
     }
 }
 

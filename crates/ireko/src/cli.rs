@@ -1,5 +1,6 @@
 //! What can be typed: commands and their flags, with the words of `--help`.
 
+use crate::devices::DeviceArgs;
 use crate::limits::{LimitArgs, RunLimitArgs};
 use clap::builder::ValueParser;
 use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
@@ -172,8 +173,8 @@ pub(crate) struct BuildArgs {
     /// An ssh agent for `RUN --mount=type=ssh` and git: `default` (yours), `id=SOCKET` or `id=KEYFILE[,KEYFILE]`.
     #[arg(long, value_name = "AGENT")]
     pub(crate) ssh: Vec<String>,
-    /// What the Dockerfile may ask for: `security.insecure` (steps without confinement), `network.host`, `device`.
-    #[arg(long, value_name = "WHAT", value_delimiter = ',')]
+    /// What the Dockerfile may ask for: `security.insecure` (steps without confinement), `network.host`, `device[=NAME[,alias=OTHER]]`.
+    #[arg(long, value_name = "WHAT")]
     pub(crate) allow: Vec<String>,
     /// Check the Dockerfile and build nothing; exit code 1 where there are warnings.
     #[arg(long)]
@@ -207,6 +208,8 @@ pub(crate) struct BuildArgs {
     pub(crate) ulimit: Vec<String>,
     #[command(flatten)]
     pub(crate) limits: LimitArgs,
+    #[command(flatten)]
+    pub(crate) devices: DeviceArgs,
     /// Write the image id to this file.
     #[arg(long, value_name = "FILE")]
     pub(crate) iidfile: Option<PathBuf>,

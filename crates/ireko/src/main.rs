@@ -9,6 +9,7 @@ mod bases;
 mod cli;
 mod cmd;
 mod deliver;
+mod devices;
 mod dockerfile;
 mod emulation;
 mod environment;

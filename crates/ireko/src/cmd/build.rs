@@ -2,10 +2,11 @@
 
 use crate::agents;
 use crate::ahead::Ahead;
-use crate::arguments::{self, Form, Output, SecretSource, Tag};
+use crate::arguments::{self, Allow, Form, Output, SecretSource, Tag};
 use crate::cli::{BuildArgs, Global, Progress};
 use crate::cmd::check::Warned;
 use crate::deliver;
+use crate::devices;
 use crate::dockerfile::{self, Source};
 use crate::emulation;
 use crate::environment::Environment;
@@ -17,6 +18,7 @@ use crate::settle::{self, Settled};
 use crate::text;
 use clap::ValueEnum;
 use ireko_dockerfile::ignore::Patterns;
+use ireko_exec::cdi::Allowed;
 use ireko_exec::{
     BuildError, Built, BuiltTree, Cancel, LocalContext, Repositories, Request, SandboxSettings, Secrets,
     StepError, Surroundings,
@@ -111,6 +113,8 @@ fn build(
     let input = plan_input(ast, args, wishes, &source);
     let Settled { plan, bases, .. } = settled(&input, &images, (&diagnostics, &source), (session, warned))?;
     emulation::check_steps(&plan, &input.ast.source, scratch.path())?;
+    let devices = (args.devices.read(&plan, &session.environment), wishes.devices.clone());
+    devices::check_steps(&plan, &input.ast.source, &devices, session)?;
     let graph = Arc::new(plan.graph.clone());
     let place = source.context.place();
     let mut surroundings = Surroundings {
@@ -121,6 +125,7 @@ fn build(
         git,
         secrets: wishes.secrets.clone(),
         agents: agents.agents.clone(),
+        devices,
         sandbox: SandboxSettings { resolv_conf: crate::bases::resolv_conf(), limits },
         snapshotter: session.snapshotter(&store)?,
         sink: Arc::clone(&sink),
@@ -205,6 +210,7 @@ struct Wishes {
     cache_ttl: Option<u64>,
     limits: Limits,
     settings: StepSettings,
+    devices: Allowed,
 }
 
 impl Wishes {
@@ -220,6 +226,7 @@ impl Wishes {
             return Err(Failure::user("two outputs are to go to standard output").hint("give them dest=PATH"));
         }
         let platforms = settle::platforms(&args.source.platform, environment)?;
+        let allow = arguments::allow(&args.allow)?;
         refuse_docker_archives(&outputs, &platforms)?;
         // Proxies of this process are its own: steps get those that are given as build arguments.
         let mut build_args: Vec<(String, Option<String>)> =
@@ -244,7 +251,8 @@ impl Wishes {
                 .collect::<Result<_, _>>()?,
             cache_ttl: args.cache_ttl.as_deref().map(arguments::lifetime).transpose()?,
             limits: args.limits.read()?,
-            settings: settings(args)?,
+            settings: settings(args, &allow)?,
+            devices: devices::allowed(&args.devices, allow.devices),
         })
     }
 }
@@ -291,7 +299,7 @@ pub(crate) fn secrets(args: &BuildArgs, environment: &Environment) -> Result<Sec
     Ok(Secrets(secrets))
 }
 
-fn settings(args: &BuildArgs) -> Result<StepSettings, Failure> {
+fn settings(args: &BuildArgs, allow: &Allow) -> Result<StepSettings, Failure> {
     let network = match args.network.as_str() {
         "default" => ireko_graph::op::Network::Default,
         "host" => ireko_graph::op::Network::Host,
@@ -309,7 +317,8 @@ fn settings(args: &BuildArgs) -> Result<StepSettings, Failure> {
         extra_hosts: args.add_host.iter().map(|text| arguments::host(text)).collect::<Result<_, _>>()?,
         shm_size: args.shm_size.as_ref().map(size).transpose()?,
         ulimits: args.ulimit.iter().map(|text| arguments::ulimit(text)).collect::<Result<_, _>>()?,
-        allow_insecure: agents::allowed(&args.allow)?,
+        devices: args.devices.wanted(),
+        allow_insecure: allow.insecure,
     })
 }
 

@@ -21,6 +21,7 @@ mod check;
 mod containers;
 mod crash;
 mod daemons;
+mod devices;
 mod fetch;
 mod groups;
 mod images;
