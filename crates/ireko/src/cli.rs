@@ -598,6 +598,7 @@ mod tests {
             panic!("not a run")
         };
         assert!(run.rm && !run.read_only);
-        assert_eq!(run.args, ["prog", "--rm=x", "--read-only", "-q"]);
+        assert_eq!(run.image(), "app");
+        assert_eq!(run.arguments(), ["prog", "--rm=x", "--read-only", "-q"]);
     }
 }

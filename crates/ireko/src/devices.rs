@@ -32,7 +32,7 @@ impl DeviceArgs {
     }
 
     /// The devices there are. Their files are read only where a step asks for one.
-    pub(crate) fn read(&self, plan: &Plan, environment: &Environment) -> Devices {
+    fn read(&self, plan: &Plan, environment: &Environment) -> Devices {
         if steps(plan).next().is_none() {
             return Devices::default();
         }
@@ -83,13 +83,14 @@ fn steps(plan: &Plan) -> impl Iterator<Item = (&ireko_graph::Node, &[Device])> {
     })
 }
 
-/// Refuses a plan with steps that cannot have their devices; tells of those that they go without.
-pub(crate) fn check_steps(
+/// The devices of the plan's steps. Refuses steps that cannot have theirs; tells of those that they go without.
+pub(crate) fn of_steps(
+    (args, allowed): (&DeviceArgs, &Allowed),
     plan: &Plan,
     source: &SourceText,
-    (devices, allowed): &(Devices, Allowed),
     session: &Session,
-) -> Result<(), Failure> {
+) -> Result<(Devices, Allowed), Failure> {
+    let devices = args.read(plan, &session.environment);
     let mut told: Vec<String> = Vec::new();
     for (node, asked) in steps(plan) {
         let lines = (node.about.line, node.about.end_line.max(node.about.line));
@@ -110,7 +111,7 @@ pub(crate) fn check_steps(
             told.push(name);
         }
     }
-    Ok(())
+    Ok((devices, allowed.clone()))
 }
 
 fn of(error: &DeviceError) -> Failure {

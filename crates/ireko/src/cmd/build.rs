@@ -113,8 +113,7 @@ fn build(
     let input = plan_input(ast, args, wishes, &source);
     let Settled { plan, bases, .. } = settled(&input, &images, (&diagnostics, &source), (session, warned))?;
     emulation::check_steps(&plan, &input.ast.source, scratch.path())?;
-    let devices = (args.devices.read(&plan, &session.environment), wishes.devices.clone());
-    devices::check_steps(&plan, &input.ast.source, &devices, session)?;
+    let devices = devices::of_steps((&args.devices, &wishes.devices), &plan, &input.ast.source, session)?;
     let graph = Arc::new(plan.graph.clone());
     let place = source.context.place();
     let mut surroundings = Surroundings {
@@ -144,10 +143,7 @@ fn build(
     if let Some(ahead) = ahead {
         ahead.finish();
     }
-    let made: Vec<Assembled> = plan.outputs.iter().map(|output| assemble(output, &trees)).collect();
-    if !destinations.is_empty() {
-        made.iter().try_for_each(|image| fetch_shipped(&plan, image, &images))?;
-    }
+    let made = made(&plan, &trees, &images, !destinations.is_empty())?;
     let delivered = deliver::deliver(&store, &made, &shares, cancel, &*sink)?;
     for warning in store.warnings() {
         session.screen.note(&format!("warning: {warning}"));
@@ -171,6 +167,15 @@ fn settled(
     let settled = settle::settle(input, images, &*session.sink())?;
     warned.inspect(input, parsed, &settled.configs, session)?;
     Ok(settled)
+}
+
+/// The images of all outputs; with the layers of their bases where they leave the store.
+fn made(plan: &Plan, trees: &Built, images: &Images, leaving: bool) -> Result<Vec<Assembled>, Failure> {
+    let made: Vec<Assembled> = plan.outputs.iter().map(|output| assemble(output, trees)).collect();
+    if leaving {
+        made.iter().try_for_each(|image| fetch_shipped(plan, image, images))?;
+    }
+    Ok(made)
 }
 
 /// The image of an output whose tree is built.
