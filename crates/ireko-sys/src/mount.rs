@@ -60,9 +60,11 @@ impl OverlayApi {
         }
         // Refused before a level is entered: that says nothing about later.
         let Ok(fs) = raw::fsopen(c"overlay") else { return Self::OneText };
-        let answer = raw::fsconfig_string(fs, c"lowerdir+", c"/");
+        // Before Linux 6.5 overlayfs is not asked until all options are there: any is taken, and refused at the end.
+        let takes_anything = raw::fsconfig_string(fs, c"ireko-no-such-option", c"/").is_ok();
+        let appends = !takes_anything && raw::fsconfig_string(fs, c"lowerdir+", c"/").is_ok();
         raw::close(fs);
-        *KNOWN.get_or_init(|| if answer.is_ok() { Self::Append } else { Self::OneText })
+        *KNOWN.get_or_init(|| if appends { Self::Append } else { Self::OneText })
     }
 }
 
