@@ -3,6 +3,7 @@
 mod crew;
 
 use crate::cancel::Cancel;
+use crate::cdi::{Allowed, Devices};
 use crate::context::LocalContext;
 use crate::error::{BuildError, Fault, StepError};
 use crate::explain;
@@ -61,6 +62,8 @@ pub struct Surroundings {
     pub secrets: Secrets,
     /// SSH agents by id.
     pub agents: crate::ssh::Agents,
+    /// Devices that RUN steps may ask for, and what of them is allowed.
+    pub devices: (Devices, Allowed),
     /// How RUN steps are confined on this machine.
     pub sandbox: crate::run::SandboxSettings,
     /// How steps are shown their trees.

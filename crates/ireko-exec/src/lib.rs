@@ -13,8 +13,10 @@
 
 mod build;
 mod cancel;
+pub mod cdi;
 mod context;
 mod copy;
+mod device;
 mod emulation;
 mod error;
 mod explain;

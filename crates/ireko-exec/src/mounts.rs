@@ -1,5 +1,6 @@
 //! The mounts of a RUN step: made ready outside the sandbox, undone when the step is over.
 
+use crate::device;
 use crate::error::Fault;
 use crate::freshness::{self, Shown};
 use crate::job::Job;
@@ -15,7 +16,7 @@ use ireko_oci::GuestPath;
 use ireko_report::Blame;
 use ireko_store::{CacheMount, MountRequest};
 use ireko_sys::mount;
-use ireko_sys::sandbox::{Mount, MountSource};
+use ireko_sys::sandbox::{Devices, Mount, MountSource};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::{self, Permissions};
@@ -32,6 +33,8 @@ pub(crate) struct Mounted {
     mounts: Vec<Mount>,
     variables: Vec<(OsString, OsString)>,
     secrets: Vec<SecretValue>,
+    /// Groups that the step's user is in because of its devices.
+    groups: Vec<u32>,
     /// Selections of local contexts that the step could see, and that must not have changed meanwhile.
     watched: Vec<Arc<Picked>>,
     /// Cache directories, released when the step is over.
@@ -49,6 +52,10 @@ impl Mounted {
 
     pub(crate) fn variables(&self) -> &[(OsString, OsString)] {
         &self.variables
+    }
+
+    pub(crate) fn groups(&self) -> &[u32] {
+        &self.groups
     }
 
     pub(crate) fn secrets(&self) -> &[SecretValue] {
@@ -102,6 +109,7 @@ pub(crate) fn prepare(performer: &Performer<'_>, step: &Step<'_>, scratch: &Path
         mounts: Vec::new(),
         variables: Vec::new(),
         secrets: Vec::new(),
+        groups: Vec::new(),
         watched: Vec::new(),
         _caches: Vec::new(),
         _attached: Vec::new(),
@@ -123,6 +131,7 @@ pub(crate) fn prepare(performer: &Performer<'_>, step: &Step<'_>, scratch: &Path
     for (at, op) in run.mounts.iter().enumerate() {
         preparing.one(at, op, &mut selections)?;
     }
+    preparing.devices(run)?;
     Ok(preparing.done)
 }
 
@@ -184,6 +193,43 @@ impl Preparing<'_, '_> {
         let place = self.below.resolve(&TreePath::from_guest(target), Follow::All)?;
         let covered = self.below.entry(&place).filter(|entry| entry.kind.is_dir());
         Ok(covered.map_or(0o1777, |entry| entry.meta.mode))
+    }
+
+    /// What the step's devices want it to be given.
+    fn devices(&mut self, run: &Run) -> Result<(), Fault> {
+        if run.devices.is_empty() {
+            return Ok(());
+        }
+        let (devices, allowed) = &self.performer.surroundings().devices;
+        let given = devices.wanted(&run.devices, allowed).and_then(|(names, _)| devices.given(&names));
+        let given = given.map_err(|error| {
+            let fault = Fault::of(Blame::Environment, &error);
+            match error.hint() {
+                Some(hint) => fault.hint(hint),
+                None => fault,
+            }
+        })?;
+        let variables = given.env.iter().map(|(name, value)| (name.into(), value.into()));
+        self.done.variables.extend(variables);
+        self.done.groups.extend(&given.groups);
+        if !given.nodes.is_empty() {
+            let dir = self.dir("devices")?;
+            let mounted =
+                mount::tmpfs_for_devices(&dir).map_err(|error| Fault::of(Blame::Environment, &error))?;
+            self.done._attached.push(mounted);
+            for (at, node) in given.nodes.iter().enumerate() {
+                let source = device::make(node, &dir.join(at.to_string()))?;
+                self.done.mounts.push(Mount { devices: Devices::Given, ..Mount::bind(source, &node.path) });
+            }
+        }
+        for one in &given.mounts {
+            let missing = |error| device::missing(&one.host, &error);
+            fs::metadata(&one.host).map_err(missing)?;
+            let mount = Mount::bind(&one.host, &one.path);
+            let (read_only, no_set_id, no_execution) = (one.read_only, one.no_set_id, one.no_execution);
+            self.done.mounts.push(Mount { read_only, no_set_id, no_execution, ..mount });
+        }
+        Ok(())
     }
 
     fn add(&mut self, source: MountSource, target: &GuestPath, read_only: bool) {

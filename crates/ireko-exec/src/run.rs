@@ -11,6 +11,7 @@ use crate::secrets::Mask;
 use ireko_graph::op::{Network, Run, Security};
 use ireko_layer::View;
 use ireko_report::{Blame, Event, Stream};
+use ireko_sys::cgroup::{Limiter, Limits};
 use ireko_sys::sandbox::{self, Exit, Running, Sandbox};
 use rustix::event::{PollFd, PollFlags, poll};
 use std::ffi::OsString;
@@ -18,6 +19,7 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Docker's and BuildKit's default search path for programs.
 pub const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -30,6 +32,8 @@ pub(crate) const HOST_NAME: &str = "buildkitsandbox";
 pub struct SandboxSettings {
     /// The machine's name servers: the text of its resolv.conf.
     pub resolv_conf: Vec<u8>,
+    /// What each step may use of the machine.
+    pub limits: Option<Arc<Limiter>>,
 }
 
 /// The files that stand in for the image's own while a step runs.
@@ -108,7 +112,7 @@ pub(crate) fn run_step(
     let made = running.mount_points.clone();
     let exit = watch(performer, job, running, &mut log, &Mask::new(mounted.secrets()));
     sandbox::remove_mount_points(upper, &made).map_err(|error| Fault::of(Blame::Environment, &error))?;
-    let exit = exit?;
+    let (exit, out_of_memory) = exit?;
     match exit {
         Exit::Code(0) => {
             if freshness::matters(run) {
@@ -117,7 +121,10 @@ pub(crate) fn run_step(
             mounted.unchanged()
         }
         _ if performer.cancel().is_asked() => Err(Fault::Cancelled),
-        exit => Err(exit_fault(exit, run, log.path())),
+        _ => {
+            let memory = limits_of(performer).and_then(|limits| limits.memory).filter(|_| out_of_memory);
+            Err(exit_fault(exit, memory, run, log.path()))
+        }
     }
 }
 
@@ -139,6 +146,7 @@ fn sandbox_of(
     sandbox.env = environment(run, mounted, &user.home);
     sandbox.cwd = PathBuf::from(run.cwd.as_str());
     sandbox.hostname = name;
+    sandbox.limits.clone_from(&performer.settings().limits);
     sandbox.network = match run.network {
         Network::Default | Network::Host => sandbox::Network::Host,
         Network::None => sandbox::Network::None,
@@ -147,7 +155,8 @@ fn sandbox_of(
         Security::Sandbox => sandbox::Security::Default,
         Security::Insecure => sandbox::Security::Insecure,
     };
-    sandbox.identity = sandbox::Identity { uid: user.uid, gid: user.gid, groups: user.groups };
+    let groups = user.groups.into_iter().chain(mounted.groups().iter().copied()).collect();
+    sandbox.identity = sandbox::Identity { uid: user.uid, gid: user.gid, groups };
     if let Some(size) = run.shm_size {
         sandbox.shm_size = size;
     }
@@ -216,14 +225,15 @@ impl Log {
     }
 }
 
-/// Reads what the step writes until it ends; the wish to stop kills it.
+/// Reads what the step writes until it ends; the wish to stop kills it. Says how it ended, and whether the kernel killed
+/// something in it for want of memory.
 fn watch(
     performer: &Performer<'_>,
     job: &Job,
     mut running: Running,
     log: &mut Log,
     mask: &Mask,
-) -> Result<Exit, Fault> {
+) -> Result<(Exit, bool), Fault> {
     let io = |error: std::io::Error| Fault::of(Blame::Environment, &error);
     let process = running.as_fd().try_clone_to_owned().map_err(io)?;
     let _registered = performer.cancel().on_ask(move || {
@@ -256,7 +266,8 @@ fn watch(
             return Err(error.named("cannot write the step's log".to_owned()));
         }
     }
-    running.wait().map_err(|error| Fault::of(Blame::Environment, &error))
+    let exit = running.wait().map_err(|error| Fault::of(Blame::Environment, &error))?;
+    Ok((exit, running.out_of_memory()))
 }
 
 /// Which of these can be read, or have ended.
@@ -295,12 +306,38 @@ fn spawn_fault(error: &ireko_sys::Error, program: &str, platform: &str) -> Fault
     }
 }
 
-fn exit_fault(exit: Exit, run: &Run, log: Option<PathBuf>) -> Fault {
-    let (message, code) = match exit {
+fn limits_of<'p>(performer: &'p Performer<'_>) -> Option<&'p Limits> {
+    performer.settings().limits.as_ref().map(|limiter| limiter.limits())
+}
+
+/// A size as it is typed.
+fn size(bytes: u64) -> String {
+    let whole = |unit: u64| bytes.is_multiple_of(unit);
+    match bytes {
+        _ if whole(1 << 30) => format!("{}g", bytes >> 30),
+        _ if whole(1 << 20) => format!("{}m", bytes >> 20),
+        _ if whole(1 << 10) => format!("{}k", bytes >> 10),
+        _ => format!("{bytes}"),
+    }
+}
+
+/// `memory` is the limit that something in the step was killed for.
+fn exit_fault(exit: Exit, memory: Option<u64>, run: &Run, log: Option<PathBuf>) -> Fault {
+    let (mut message, code) = match exit {
         Exit::Code(code) => (format!("the step failed with exit code {code}"), code),
         Exit::Signal(signal) => (format!("the step was killed by signal {signal}"), 128 + signal),
     };
+    if let Some(memory) = memory {
+        let memory = size(memory);
+        message = match exit {
+            Exit::Signal(9) => format!("the step was killed for using more than --memory {memory}"),
+            _ => format!("{message}: a process in it was killed for using more than --memory {memory}"),
+        };
+    }
     let hint = match (code, run.network) {
+        _ if memory.is_some() => {
+            Some("give it more, or let it use less: fewer compilers at one time, for instance".to_owned())
+        }
         (127, _) => Some(
             "exit code 127: a program was not found; is it installed in this stage, and in PATH?".to_owned(),
         ),

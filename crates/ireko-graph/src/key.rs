@@ -5,7 +5,9 @@
 //! The page `docs/format/cache-key.md` holds the table and the reasons.
 
 use crate::graph::Node;
-use crate::op::{Copy, CopyItem, FilesFrom, GitSource, HttpSource, ImageSource, MakeDir, Mount, MountKind};
+use crate::op::{
+    Copy, CopyItem, Device, FilesFrom, GitSource, HttpSource, ImageSource, MakeDir, Mount, MountKind,
+};
 use crate::op::{Network, Op, Run};
 use crate::op::{Security, Sharing, Unpack};
 use ireko_oci::{Fields, Key, SelectionId, TreeId};
@@ -215,8 +217,9 @@ impl Declared {
         for (name, soft, hard) in ulimits {
             self.text("ulimit", &format!("{name}={soft}:{hard}"));
         }
-        for device in devices {
-            self.text("device", device);
+        for Device { name, required: _ } in devices {
+            // Whether it may be missing says when the step is refused, not what it leaves.
+            self.text("device", name);
         }
     }
 

@@ -114,10 +114,19 @@ pub struct Run {
     pub shm_size: Option<u64>,
     /// Resource limits: name, soft, hard.
     pub ulimits: Vec<(String, i64, i64)>,
-    /// CDI device names.
-    pub devices: Vec<String>,
+    /// Devices of the machine, in the order they were asked for.
+    pub devices: Vec<Device>,
     /// Platform the step's programs are for, as `os/arch[/variant]`.
     pub platform: String,
+}
+
+/// A device that a step asks for (Container Device Interface).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Device {
+    /// As it was written: `vendor.com/class=name` or a part of it.
+    pub name: String,
+    /// The step fails where there is none; else it runs without.
+    pub required: bool,
 }
 
 /// The network of a step.

@@ -11,11 +11,6 @@ pub(crate) fn fault(code: &'static str, message: impl Into<String>, span: Span) 
     Box::new(Diagnostic::error(code, message).at(span))
 }
 
-/// Something that can be read but not yet done.
-pub(crate) fn unsupported(what: &str, span: Span) -> Fault {
-    fault("not-supported", format!("{what} is not supported yet"), span)
-}
-
 /// Adds the names that `wrong` may have meant, where there are near ones.
 pub(crate) fn suggest<'a>(mut fault: Fault, wrong: &str, known: impl IntoIterator<Item = &'a str>) -> Fault {
     let near = nearest_names(wrong, known);

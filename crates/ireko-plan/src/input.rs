@@ -2,7 +2,7 @@
 
 use ireko_dockerfile::Ast;
 use ireko_graph::Op;
-use ireko_graph::op::Network;
+use ireko_graph::op::{Device, Network};
 use ireko_oci::{Platform, Reference};
 use std::collections::BTreeMap;
 
@@ -115,6 +115,8 @@ pub struct StepSettings {
     pub shm_size: Option<u64>,
     /// Resource limits: name, soft, hard.
     pub ulimits: Vec<(String, i64, i64)>,
+    /// Devices of the machine.
+    pub devices: Vec<Device>,
     /// `RUN --security=insecure` may be used.
     pub allow_insecure: bool,
 }
@@ -127,6 +129,7 @@ impl Default for StepSettings {
             extra_hosts: Vec::new(),
             shm_size: None,
             ulimits: Vec::new(),
+            devices: Vec::new(),
             allow_insecure: false,
         }
     }

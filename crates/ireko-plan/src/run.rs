@@ -1,10 +1,11 @@
 //! RUN and its mounts.
 
 use crate::build::{Build, Position};
-use crate::fault::{Fault, fault, unsupported};
+use crate::fault::{Fault, fault};
 use crate::output::ContextRead;
 use crate::scope::{given, proxies};
 use crate::state::State;
+use ireko_dockerfile::device;
 use ireko_dockerfile::mount::{self, MountKind as Kind, Sharing as Share};
 use ireko_dockerfile::{Run, RunForm, Word};
 use ireko_graph::op::{self, FilesFrom, Mount, MountKind, Network, Security, Sharing};
@@ -58,7 +59,7 @@ impl Build<'_> {
             extra_hosts: settings.extra_hosts.clone(),
             shm_size: settings.shm_size,
             ulimits: settings.ulimits.clone(),
-            devices: Vec::new(),
+            devices: self.devices(at, run)?,
             platform: self.stages.shapes[at.stage].platform.to_string(),
         };
         let text = self.run_text(state, at, run);
@@ -110,11 +111,26 @@ impl Build<'_> {
         }
     }
 
+    /// The devices of all steps, and this one's.
+    fn devices(&self, at: &Position<'_>, run: &Run) -> Result<Vec<op::Device>, Fault> {
+        let mut devices = self.input.settings.devices.clone();
+        for word in &run.devices {
+            let span = at.step.at(word.span);
+            let device::Device { name, required } = device::parse(&word.value).map_err(|why| {
+                fault("bad-device", format!("cannot use the device `{}`: {why}", word.value), span)
+            })?;
+            if name.is_empty() {
+                let mut fault = fault("bad-device", "`RUN --device` names no device", span);
+                fault.hint = Some("devices are named like vendor.com/class=name".to_owned());
+                return Err(fault);
+            }
+            devices.push(op::Device { name, required });
+        }
+        Ok(devices)
+    }
+
     /// Refuses what cannot be done, or was not allowed.
     fn refuse(&self, at: &Position<'_>, run: &Run) -> Result<(), Fault> {
-        if let Some(device) = run.devices.first() {
-            return Err(unsupported("`RUN --device`", at.step.at(device.span)));
-        }
         let Some(word) = &run.security else { return Ok(()) };
         let span = at.step.at(word.span);
         match word.value.as_str() {

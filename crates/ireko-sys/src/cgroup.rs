@@ -2,9 +2,11 @@
 //!
 //! A group is a directory below this process's own group. Whoever is not root may make one only where the own group
 //! was given to them (systemd calls it delegated), so having none is no error: a command then stays in the group of
-//! this process. Nothing is limited by them yet.
+//! this process. Limits are another matter: what was asked for is held or refused, see [`Limiter`].
 
 mod find;
+mod limiter;
+mod limits;
 
 #[cfg(test)]
 mod tests;
@@ -22,6 +24,10 @@ use libc::c_int;
 use rustix::fs::{Mode, OFlags};
 use rustix::process::{WaitId, WaitIdOptions, waitid};
 
+use self::find::Hierarchy;
+pub(crate) use self::limiter::Groups;
+pub use self::limiter::{Limiter, Refusal};
+pub use self::limits::{Controller, Limits, Swap};
 use crate::raw;
 
 /// Names of our groups begin so; the maker's process number and start and a number follow.
@@ -53,13 +59,18 @@ impl Home {
     /// Finds it. Whether groups can be made there is another question.
     pub fn find() -> Result<Self, Missing> {
         let groups = fs::read("/proc/self/cgroup").map_err(|_| Missing::Unknown)?;
-        let own = find::own_group(&groups).ok_or(Missing::Unknown)?;
+        let own = find::own_group(&groups, Hierarchy::Unified).ok_or(Missing::Unknown)?;
         let mounts = fs::read("/proc/self/mountinfo").map_err(|_| Missing::NotMounted)?;
-        let candidates = find::directories(&mounts, own).ok_or(Missing::NotMounted)?;
+        let candidates = find::directories(&mounts, Hierarchy::Unified, own).ok_or(Missing::NotMounted)?;
         // Another mount may lie over it.
         let dir = candidates.into_iter().find(|dir| is_group(dir)).ok_or(Missing::OutOfSight)?;
-        let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
-        Ok(Self { dir, process: find::process(&stat).ok_or(Missing::Unknown)? })
+        Self::at(dir).ok_or(Missing::Unknown)
+    }
+
+    /// A place that is known to be a group.
+    fn at(dir: PathBuf) -> Option<Self> {
+        let stat = fs::read_to_string("/proc/self/stat").ok()?;
+        Some(Self { dir, process: find::process(&stat)? })
     }
 
     /// The directory of this process's own group.
@@ -70,6 +81,10 @@ impl Home {
 
     /// Makes a group. It is removed when it is dropped.
     pub fn make(&self) -> io::Result<Group> {
+        Group::open(self.make_dir()?)
+    }
+
+    fn make_dir(&self) -> io::Result<PathBuf> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         /// A name can be taken only by a process of another namespace with our number that started with us.
         const TRIES: u32 = 8;
@@ -78,7 +93,7 @@ impl Home {
             let number = NEXT.fetch_add(1, Ordering::Relaxed);
             let path = self.dir.join(format!("{PREFIX}{process}-{start}-{number}"));
             match fs::create_dir(&path) {
-                Ok(()) => return Group::open(path),
+                Ok(()) => return Ok(path),
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(error),
             }
@@ -88,14 +103,26 @@ impl Home {
 
     /// Removes groups whose makers were killed before they could. One that is not empty stays: the kernel sees to that.
     pub fn sweep(&self) {
-        let Ok(entries) = fs::read_dir(&self.dir) else { return };
-        for entry in entries.flatten() {
-            let name = entry.file_name();
-            let Some((process, start)) = name.to_str().and_then(find::owner) else { continue };
-            let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
-            if find::process(&stat) != Some((process, start)) {
-                let _ = fs::remove_dir(entry.path());
-            }
+        sweep_in(&self.dir);
+    }
+}
+
+/// Removes what dead makers left, wherever this process's groups may be.
+pub(crate) fn sweep(home: Option<&Home>) {
+    if let Some(home) = home {
+        home.sweep();
+    }
+    limiter::own_groups_of_version_1().iter().for_each(|dir| sweep_in(dir));
+}
+
+fn sweep_in(dir: &Path) {
+    let Ok(entries) = fs::read_dir(dir) else { return };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let Some((process, start)) = name.to_str().and_then(find::owner) else { continue };
+        let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+        if find::process(&stat) != Some((process, start)) {
+            let _ = fs::remove_dir(entry.path());
         }
     }
 }
@@ -142,6 +169,12 @@ impl Group {
         &self.path
     }
 
+    /// Its list of processes, to be joined by whoever writes `0` into it.
+    pub(crate) fn processes(&self) -> io::Result<OwnedFd> {
+        let list = fs::File::options().write(true).open(self.path.join("cgroup.procs"))?;
+        Ok(list.into())
+    }
+
     /// The open directory, as clone wants it.
     pub(crate) fn descriptor(&self) -> c_int {
         self.dir.as_raw_fd()
@@ -154,7 +187,8 @@ impl Drop for Group {
         if fs::remove_dir(&self.path).is_ok() {
             return;
         }
-        // What joined from outside, and groups that a command without confinement made inside.
+        // What joined from outside, and groups that a command without confinement made inside. Version 1 has no such
+        // file: there the kernel needs a moment to let go of what has ended.
         let _ = fs::write(self.path.join("cgroup.kill"), "1");
         for attempt in 0..8 {
             match remove_below(&self.path) {

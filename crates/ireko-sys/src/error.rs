@@ -82,6 +82,9 @@ pub enum Error {
         #[source]
         cause: io::Error,
     },
+    /// Limits that were found to hold do not any more.
+    #[error(transparent)]
+    Limits(crate::cgroup::Refusal),
     /// A description of a sandbox that no kernel could carry out.
     #[error("invalid sandbox: {0}")]
     Invalid(String),
@@ -123,6 +126,7 @@ impl Error {
     pub fn hint(&self) -> Option<&str> {
         match self {
             Self::Unavailable { fix, .. } => fix.as_deref(),
+            Self::Limits(refusal) => refusal.hint(),
             _ => None,
         }
     }

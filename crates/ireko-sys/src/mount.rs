@@ -60,9 +60,11 @@ impl OverlayApi {
         }
         // Refused before a level is entered: that says nothing about later.
         let Ok(fs) = raw::fsopen(c"overlay") else { return Self::OneText };
-        let answer = raw::fsconfig_string(fs, c"lowerdir+", c"/");
+        // Before Linux 6.5 overlayfs is not asked until all options are there: any is taken, and refused at the end.
+        let takes_anything = raw::fsconfig_string(fs, c"ireko-no-such-option", c"/").is_ok();
+        let appends = !takes_anything && raw::fsconfig_string(fs, c"lowerdir+", c"/").is_ok();
         raw::close(fs);
-        *KNOWN.get_or_init(|| if answer.is_ok() { Self::Append } else { Self::OneText })
+        *KNOWN.get_or_init(|| if appends { Self::Append } else { Self::OneText })
     }
 }
 
@@ -240,16 +242,19 @@ pub fn bind(source: &Path, at: &Path, read_only: bool) -> Result<Mounted> {
 
 /// Mounts an empty file system in memory.
 pub fn tmpfs(at: &Path, size: Option<u64>) -> Result<Mounted> {
+    memory(at, size, libc::MS_NOSUID | libc::MS_NODEV)
+}
+
+/// The same for device files, which can be opened there if this process may make any.
+pub fn tmpfs_for_devices(at: &Path) -> Result<Mounted> {
+    memory(at, Some(1 << 20), libc::MS_NOSUID | libc::MS_NOEXEC)
+}
+
+fn memory(at: &Path, size: Option<u64>, flags: libc::c_ulong) -> Result<Mounted> {
     let options = size.map(|size| format!("size={size},mode=755")).unwrap_or("mode=755".to_owned());
     let options = CString::new(options).expect("made of digits and option names");
-    raw::mount(
-        Some(c"tmpfs"),
-        &c_path(at)?,
-        Some(c"tmpfs"),
-        libc::MS_NOSUID | libc::MS_NODEV,
-        Some(&options),
-    )
-    .map_err(|errno| Error::path("mount a tmpfs onto", at, errno))?;
+    raw::mount(Some(c"tmpfs"), &c_path(at)?, Some(c"tmpfs"), flags, Some(&options))
+        .map_err(|errno| Error::path("mount a tmpfs onto", at, errno))?;
     Ok(Mounted { at: at.to_owned() })
 }
 

@@ -18,11 +18,13 @@ mod tests;
 use std::ffi::OsString;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 pub use self::plan::{Facts, entry_steps};
 pub use self::running::{Exit, MountPoint, Proc, Running, remove_mount_points};
 pub use self::spawn::{spawn, spawn_with};
 pub use self::step::Step;
+use crate::cgroup::Limiter;
 pub use crate::mount::Overlay;
 
 /// A command and everything it can see.
@@ -54,6 +56,8 @@ pub struct Sandbox {
     pub shm_size: u64,
     /// Limits that differ from this process's own.
     pub rlimits: Vec<Rlimit>,
+    /// What it may use of the machine; held by control groups of its own.
+    pub limits: Option<Arc<Limiter>>,
 }
 
 impl Sandbox {
@@ -74,6 +78,7 @@ impl Sandbox {
             stdio: Stdio::default(),
             shm_size: 64 << 20,
             rlimits: Vec::new(),
+            limits: None,
         }
     }
 }
@@ -96,8 +101,24 @@ pub struct Mount {
     pub source: MountSource,
     /// Whether writes are refused.
     pub read_only: bool,
-    /// Whether set-id programs, device files and execution are refused there.
-    pub hardened: bool,
+    /// Whether set-id programs count as plain ones there.
+    pub no_set_id: bool,
+    /// Whether nothing there can be executed.
+    pub no_execution: bool,
+    /// Whether device files there can be opened.
+    pub devices: Devices,
+}
+
+/// Whether device files of a mount can be opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Devices {
+    /// As elsewhere in the sandbox: only where it is not held.
+    #[default]
+    AsElsewhere,
+    /// Never.
+    Refused,
+    /// Always: it is a device that the command was given.
+    Given,
 }
 
 /// What is mounted.
@@ -135,7 +156,14 @@ impl Mount {
 
     /// A mount of that source, writable.
     pub fn new(source: MountSource, target: impl Into<PathBuf>) -> Self {
-        Self { target: target.into(), source, read_only: false, hardened: false }
+        Self {
+            target: target.into(),
+            source,
+            read_only: false,
+            no_set_id: false,
+            no_execution: false,
+            devices: Devices::AsElsewhere,
+        }
     }
 
     /// The same, refusing writes.
@@ -147,7 +175,7 @@ impl Mount {
     /// The same, refusing set-id programs, device files and execution.
     #[must_use]
     pub fn hardened(self) -> Self {
-        Self { hardened: true, ..self }
+        Self { no_set_id: true, no_execution: true, devices: Devices::Refused, ..self }
     }
 }
 

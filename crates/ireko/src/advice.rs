@@ -7,7 +7,6 @@ const NO_CONTAINERS: &str =
 const NO_PUSH: &str = "no push and no login yet: write an archive with `ireko build -o type=oci,dest=app.tar .` or `ireko save`, and push that with skopeo or crane";
 const CAPABILITIES: &str =
     "not supported yet: a container has Docker's default capabilities, profile and devices";
-const LIMITS: &str = "limits are not supported yet";
 
 const COMMANDS: [(&str, &str); 24] = [
     ("attach", NO_CONTAINERS),
@@ -36,14 +35,12 @@ const COMMANDS: [(&str, &str); 24] = [
     ("wait", NO_CONTAINERS),
 ];
 
-const FLAGS: [(&str, &str); 24] = [
+const FLAGS: [(&str, &str); 20] = [
     ("--add-host", "not supported yet by `run`; mount a file with `-v ./hosts:/etc/hosts`"),
     ("--cap-add", CAPABILITIES),
     ("--cap-drop", CAPABILITIES),
-    ("--cgroupns", LIMITS),
+    ("--cgroupns", "not supported: a container always has a view of its own control group only"),
     ("--cidfile", NO_CONTAINERS),
-    ("--cpus", LIMITS),
-    ("--cpuset-cpus", LIMITS),
     ("--device", CAPABILITIES),
     ("--dns", "not supported yet: a container asks this machine's name servers"),
     ("--gpus", CAPABILITIES),
@@ -51,9 +48,7 @@ const FLAGS: [(&str, &str); 24] = [
     ("--init", "not supported yet: the program is process 1"),
     ("--label", "a container of `ireko run` is not kept, so it has no labels"),
     ("--link", "not supported: publish a port with `-p`, or use `--network host`"),
-    ("--memory", LIMITS),
     ("--mount", "use `-v PATH:PATH[:ro]` or `--tmpfs PATH`"),
-    ("--pids-limit", LIMITS),
     ("--privileged", CAPABILITIES),
     ("--publish-all", "name the ports: `-p 8000:8000`"),
     ("--pull", "`ireko pull` fetches an image"),
@@ -79,7 +74,6 @@ pub(crate) fn on(error: &clap::Error) -> Option<&'static str> {
         let name = text.split(['=', ' ']).next().unwrap_or(text);
         let long = match name {
             "-P" => "--publish-all",
-            "-m" => "--memory",
             "-l" => "--label",
             long => long,
         };

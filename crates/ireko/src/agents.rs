@@ -3,7 +3,6 @@
 use crate::environment::Environment;
 use crate::failure::Failure;
 use ireko_exec::Agents;
-use ireko_report::Blame;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Write};
@@ -173,25 +172,6 @@ impl Drop for KeyAgent {
     }
 }
 
-/// Reads `--allow`: what the Dockerfile may ask for beyond the usual. True if steps may be without confinement.
-pub(crate) fn allowed(flags: &[String]) -> Result<bool, Failure> {
-    let mut insecure = false;
-    for flag in flags {
-        let name = flag.split('=').next().unwrap_or_default();
-        match name {
-            "security.insecure" => insecure = true,
-            // Steps have the host's network unless they ask for none; files outside the contexts are never read.
-            "network.host" | "device" | "ssh" | "fs" | "fs.read" | "fs.write" => {}
-            _ => {
-                let mut failure = Failure::user(format!("`--allow {flag}` is unknown"));
-                failure.blame = Blame::User;
-                return Err(failure.hint("use security.insecure, network.host or device"));
-            }
-        }
-    }
-    Ok(insecure)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -212,14 +192,5 @@ mod tests {
             let failure = Wish::parse(text, &without).unwrap_err().render();
             assert!(failure.contains(says), "{failure}");
         }
-    }
-
-    #[test]
-    fn what_is_allowed_is_known() {
-        let flags =
-            |flags: &[&str]| allowed(&flags.iter().map(|flag| (*flag).to_owned()).collect::<Vec<_>>());
-        assert!(!flags(&["network.host", "device=vendor.com/gpu"]).unwrap());
-        assert!(flags(&["network.host", "security.insecure"]).unwrap());
-        assert!(flags(&["security"]).is_err());
     }
 }

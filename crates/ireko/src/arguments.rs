@@ -1,8 +1,10 @@
 //! What was typed, turned into types that cannot be wrong.
 
+use crate::devices;
 use crate::environment::Environment;
 use crate::failure::Failure;
 use crate::places::{self, Written};
+use ireko_exec::cdi::Allowed;
 use ireko_oci::Reference;
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
@@ -342,6 +344,46 @@ pub(crate) fn ulimit(text: &str) -> Result<(String, i64, i64), Failure> {
         return Err(Failure::user(format!("in `--ulimit {text}` the soft limit is above the hard one")));
     }
     Ok((name.to_owned(), soft, hard))
+}
+
+/// What the Dockerfile may ask for.
+#[derive(Debug, Default)]
+pub(crate) struct Allow {
+    /// Steps without confinement.
+    pub(crate) insecure: bool,
+    /// Devices of this machine.
+    pub(crate) devices: Allowed,
+}
+
+/// Reads `--allow`, of which one flag may hold several.
+pub(crate) fn allow(flags: &[String]) -> Result<Allow, Failure> {
+    let mut allow = Allow::default();
+    // What is said of a device goes on after a comma.
+    let mut whats: Vec<String> = Vec::new();
+    for what in flags.iter().flat_map(|flag| flag.split(',')) {
+        match whats.last_mut() {
+            Some(device) if device.starts_with("device=") && what.starts_with("alias=") => {
+                device.push(',');
+                device.push_str(what);
+            }
+            _ => whats.push(what.to_owned()),
+        }
+    }
+    for what in &whats {
+        let (name, rest) =
+            what.split_once('=').map_or((what.as_str(), None), |(name, rest)| (name, Some(rest)));
+        match name {
+            "security.insecure" => allow.insecure = true,
+            "device" => devices::allow(&mut allow.devices, what, rest)?,
+            // Steps have the host's network unless they ask for none; files outside the contexts are never read.
+            "network.host" | "ssh" | "fs" | "fs.read" | "fs.write" => {}
+            _ => {
+                return Err(Failure::user(format!("`--allow {what}` is unknown"))
+                    .hint("use security.insecure, network.host or device"));
+            }
+        }
+    }
+    Ok(allow)
 }
 
 #[cfg(test)]

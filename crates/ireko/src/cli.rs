@@ -1,5 +1,7 @@
 //! What can be typed: commands and their flags, with the words of `--help`.
 
+use crate::devices::DeviceArgs;
+use crate::limits::{LimitArgs, RunLimitArgs};
 use clap::builder::ValueParser;
 use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
@@ -171,8 +173,8 @@ pub(crate) struct BuildArgs {
     /// An ssh agent for `RUN --mount=type=ssh` and git: `default` (yours), `id=SOCKET` or `id=KEYFILE[,KEYFILE]`.
     #[arg(long, value_name = "AGENT")]
     pub(crate) ssh: Vec<String>,
-    /// What the Dockerfile may ask for: `security.insecure` (steps without confinement), `network.host`, `device`.
-    #[arg(long, value_name = "WHAT", value_delimiter = ',')]
+    /// What the Dockerfile may ask for: `security.insecure` (steps without confinement), `network.host`, `device[=NAME[,alias=OTHER]]`.
+    #[arg(long, value_name = "WHAT")]
     pub(crate) allow: Vec<String>,
     /// Check the Dockerfile and build nothing; exit code 1 where there are warnings.
     #[arg(long)]
@@ -204,6 +206,10 @@ pub(crate) struct BuildArgs {
     /// A limit for RUN steps: `name=soft[:hard]`.
     #[arg(long, value_name = "LIMIT")]
     pub(crate) ulimit: Vec<String>,
+    #[command(flatten)]
+    pub(crate) limits: LimitArgs,
+    #[command(flatten)]
+    pub(crate) devices: DeviceArgs,
     /// Write the image id to this file.
     #[arg(long, value_name = "FILE")]
     pub(crate) iidfile: Option<PathBuf>,
@@ -253,25 +259,9 @@ pub(crate) struct LaterArgs {
     #[arg(long, hide = true)]
     pub(crate) cache_to: Vec<String>,
     #[arg(long, hide = true)]
-    pub(crate) cgroup_parent: Option<String>,
-    #[arg(long, hide = true)]
-    pub(crate) cpu_period: Option<String>,
-    #[arg(long, hide = true)]
-    pub(crate) cpu_quota: Option<String>,
-    #[arg(short = 'c', long, hide = true)]
-    pub(crate) cpu_shares: Option<String>,
-    #[arg(long, hide = true)]
-    pub(crate) cpuset_cpus: Option<String>,
-    #[arg(long, hide = true)]
-    pub(crate) cpuset_mems: Option<String>,
-    #[arg(long, hide = true)]
     pub(crate) isolation: Option<String>,
     #[arg(long, hide = true)]
     pub(crate) load: bool,
-    #[arg(short = 'm', long, hide = true)]
-    pub(crate) memory: Option<String>,
-    #[arg(long, hide = true)]
-    pub(crate) memory_swap: Option<String>,
     #[arg(long, hide = true, num_args = 0..=1, default_missing_value = "true")]
     pub(crate) provenance: Option<String>,
     #[arg(long, hide = true)]
@@ -332,6 +322,8 @@ pub(crate) struct RunArgs {
     /// Size of /dev/shm (default: 64m).
     #[arg(long, value_name = "SIZE")]
     pub(crate) shm_size: Option<String>,
+    #[command(flatten)]
+    pub(crate) limits: RunLimitArgs,
     /// An empty file system in memory: `inside[:size=64m,mode=1777,ro,exec]`.
     #[arg(long, value_name = "MOUNT")]
     pub(crate) tmpfs: Vec<String>,
@@ -341,11 +333,21 @@ pub(crate) struct RunArgs {
     /// Which image of one for several platforms (default: $DOCKER_DEFAULT_PLATFORM, or this machine's).
     #[arg(long, value_name = "PLATFORM")]
     pub(crate) platform: Option<String>,
+    /// The image, by name or id; then arguments in place of its CMD: flags that stand there are the program's.
+    #[arg(value_name = "IMAGE [ARGUMENTS]", required = true, trailing_var_arg = true)]
+    words: Vec<String>,
+}
+
+impl RunArgs {
     /// The image, by name or id.
-    pub(crate) image: String,
-    /// Arguments in place of the image's CMD.
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-    pub(crate) args: Vec<String>,
+    pub(crate) fn image(&self) -> &str {
+        self.words.first().map_or("", String::as_str)
+    }
+
+    /// What stands after it.
+    pub(crate) fn arguments(&self) -> &[String] {
+        self.words.get(1..).unwrap_or_default()
+    }
 }
 
 /// Flags of `images`.
@@ -596,6 +598,7 @@ mod tests {
             panic!("not a run")
         };
         assert!(run.rm && !run.read_only);
-        assert_eq!(run.args, ["prog", "--rm=x", "--read-only", "-q"]);
+        assert_eq!(run.image(), "app");
+        assert_eq!(run.arguments(), ["prog", "--rm=x", "--read-only", "-q"]);
     }
 }

@@ -45,6 +45,10 @@ fn run() -> Run {
     }
 }
 
+fn device(name: &str) -> Device {
+    Device { name: name.into(), required: true }
+}
+
 fn copy() -> Copy {
     Copy {
         items: vec![CopyItem::Files { from: FilesFrom::Context("context".into()), pattern: "a".into() }],
@@ -110,7 +114,7 @@ fn every_parameter_of_a_run_counts() {
         |run| run.shm_size = Some(1),
         |run| run.ulimits = vec![("nofile".into(), 1, 2)],
         |run| run.ulimits = vec![("nofile".into(), 1, 3)],
-        |run| run.devices = vec!["a".into()],
+        |run| run.devices = vec![device("a")],
         |run| run.platform = "linux/arm64".into(),
         |run| run.mounts.clear(),
         |run| run.mounts[0].target = path("/n"),
@@ -235,7 +239,7 @@ fn the_page_names_every_field() {
         extra_hosts: vec![("a".into(), "::1".into())],
         shm_size: Some(1),
         ulimits: vec![("nofile".into(), 1, 2)],
-        devices: vec!["d".into()],
+        devices: vec![device("d")],
         ..run()
     };
     let declared = Declared::of(&node(Op::Run(Box::new(run))), Some(TreeId::empty()), &[], "full");

@@ -137,10 +137,11 @@ fn what_is_not_done_yet_is_said() {
         "#]],
     );
     check(
-        "FROM busybox\nRUN --device=vendor/gpu x\n",
+        "FROM busybox\nRUN --device=name= x\n",
         expect![[r#"
         asked docker.io/library/busybox:latest
-        2: `vendor/gpu` `RUN --device` is not supported yet (not-supported)
+        2: `name=` `RUN --device` names no device (bad-device)
+          hint: devices are named like vendor.com/class=name
     "#]],
     );
 }

@@ -4,17 +4,38 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-/// This process's own group of version 2, from the text of /proc/self/cgroup; none where the kernel has none.
-pub(super) fn own_group(text: &[u8]) -> Option<&Path> {
-    let path = text.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(b"0::"))?;
+/// A hierarchy of groups.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Hierarchy<'a> {
+    /// That of version 2.
+    Unified,
+    /// That of version 1 with this controller.
+    Of(&'a str),
+}
+
+/// This process's own group in a hierarchy, from the text of /proc/self/cgroup; none where the kernel has none.
+pub(super) fn own_group<'t>(text: &'t [u8], hierarchy: Hierarchy<'_>) -> Option<&'t Path> {
+    let path = text.split(|byte| *byte == b'\n').find_map(|line| {
+        let mut fields = line.splitn(3, |byte| *byte == b':');
+        let (number, controllers, path) = (fields.next()?, fields.next()?, fields.next()?);
+        let wanted = match hierarchy {
+            Hierarchy::Unified => number == b"0" && controllers.is_empty(),
+            Hierarchy::Of(controller) => has_word(controllers, controller),
+        };
+        wanted.then_some(path)
+    })?;
     path.starts_with(b"/").then(|| Path::new(OsStr::from_bytes(path)))
+}
+
+fn has_word(list: &[u8], word: &str) -> bool {
+    list.split(|byte| *byte == b',').any(|one| one == word.as_bytes())
 }
 
 /// The directories at which the group `own` is mounted, last mounted first, from the text of /proc/self/mountinfo;
 /// none at all where the hierarchy is not mounted.
-pub(super) fn directories(mountinfo: &[u8], own: &Path) -> Option<Vec<PathBuf>> {
-    let mounts: Vec<(PathBuf, PathBuf)> =
-        mountinfo.split(|byte| *byte == b'\n').filter_map(group_mount).collect();
+pub(super) fn directories(mountinfo: &[u8], hierarchy: Hierarchy<'_>, own: &Path) -> Option<Vec<PathBuf>> {
+    let lines = mountinfo.split(|byte| *byte == b'\n');
+    let mounts: Vec<(PathBuf, PathBuf)> = lines.filter_map(|line| group_mount(line, hierarchy)).collect();
     if mounts.is_empty() {
         return None;
     }
@@ -28,12 +49,17 @@ pub(super) fn directories(mountinfo: &[u8], own: &Path) -> Option<Vec<PathBuf>> 
 }
 
 /// What is shown and where, if the line is of a mount of the hierarchy.
-fn group_mount(line: &[u8]) -> Option<(PathBuf, PathBuf)> {
+fn group_mount(line: &[u8], hierarchy: Hierarchy<'_>) -> Option<(PathBuf, PathBuf)> {
     let mut fields = line.split(|byte| *byte == b' ');
     let (root, at) = (fields.nth(3)?, fields.next()?);
-    // Optional fields end with a dash; the type follows.
-    let kind = fields.skip_while(|field| *field != b"-").nth(1)?;
-    (kind == b"cgroup2").then(|| (unescaped(root), unescaped(at)))
+    // Optional fields end with a dash; type, source and options of the file system follow.
+    let mut rest = fields.skip_while(|field| *field != b"-");
+    let (kind, options) = (rest.nth(1)?, rest.nth(1).unwrap_or_default());
+    let wanted = match hierarchy {
+        Hierarchy::Unified => kind == b"cgroup2",
+        Hierarchy::Of(controller) => kind == b"cgroup" && has_word(options, controller),
+    };
+    wanted.then(|| (unescaped(root), unescaped(at)))
 }
 
 /// Blanks and the like are written as `\040`.

@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use super::find::{directories, own_group, owner, process};
+use super::find::{Hierarchy, directories, own_group, owner, process};
 
 #[track_caller]
 fn check_own(text: &str, expected: Option<&str>) {
-    assert_eq!(own_group(text.as_bytes()), expected.map(Path::new), "{text:?}");
+    assert_eq!(own_group(text.as_bytes(), Hierarchy::Unified), expected.map(Path::new), "{text:?}");
 }
 
 #[test]
@@ -29,7 +29,8 @@ const HYBRID: &str = "31 23 0:29 / /sys/fs/cgroup rw,relatime - tmpfs tmpfs rw,m
 #[track_caller]
 fn check_directories(mountinfo: &str, own: &str, expected: Option<&[&str]>) {
     let expected = expected.map(|paths| paths.iter().map(PathBuf::from).collect());
-    assert_eq!(directories(mountinfo.as_bytes(), Path::new(own)), expected, "{own} in {mountinfo}");
+    let found = directories(mountinfo.as_bytes(), Hierarchy::Unified, Path::new(own));
+    assert_eq!(found, expected, "{own} in {mountinfo}");
 }
 
 #[test]

@@ -22,6 +22,8 @@ pub(super) struct Work<'a> {
     pub(super) env: &'a [*const c_char],
     pub(super) filter: &'a [libc::sock_filter],
     pub(super) slots: &'a mut [Kept],
+    /// Lists of processes of the control groups to join.
+    pub(super) joined: &'a [c_int],
     /// A pidfd of the parent.
     pub(super) parent: c_int,
     pub(super) old_root: c_int,
@@ -71,6 +73,7 @@ fn perform(work: &mut Work<'_>, deed: &Deed) -> Result<()> {
             Ok(())
         }
         Deed::PrivateMounts => raw::mount(None, c"/", None, libc::MS_REC | libc::MS_PRIVATE, None),
+        Deed::JoinGroups => work.joined.iter().try_for_each(|list| raw::write(*list, b"0")),
         Deed::OwnGroups => raw::unshare_cgroups(),
         Deed::Take { slot, path, recursive } => {
             let fd = raw::clone_tree(raw::AT_CWD, path, *recursive)?;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use libc::{c_int, c_ulong};
 
 use super::step::{Deed, FreshMount, Slot, Step};
-use super::{Mount, MountSource, Network, RootFs, Sandbox, Security, Stdio};
+use super::{Devices, Mount, MountSource, Network, RootFs, Sandbox, Security, Stdio};
 use crate::cap::{self, CapSet};
 use crate::cgroup;
 use crate::error::{Error, Result};
@@ -124,6 +124,9 @@ pub(super) fn plan(sandbox: &Sandbox, facts: &Facts, descriptors: &Descriptors) 
     plan.push(Deed::DieWithParent);
     plan.push(Deed::Umask(0));
     plan.push(Deed::PrivateMounts);
+    if sandbox.limits.is_some() {
+        plan.push(Deed::JoinGroups);
+    }
     // Not by clone: that would take the parent's group for the root, not the one the child is started in.
     plan.push(Deed::OwnGroups);
     let placed = plan.take_sources(sandbox, facts, descriptors)?;
@@ -193,12 +196,19 @@ impl Plan {
                     (slot, true)
                 }
             };
-            let mut attributes = device_attributes(sandbox);
-            if mount.read_only {
-                attributes |= libc::MOUNT_ATTR_RDONLY;
-            }
-            if mount.hardened {
-                attributes |= libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV | libc::MOUNT_ATTR_NOEXEC;
+            let mut attributes = match mount.devices {
+                Devices::AsElsewhere => device_attributes(sandbox),
+                Devices::Refused => libc::MOUNT_ATTR_NODEV,
+                Devices::Given => 0,
+            };
+            for (asked, attribute) in [
+                (mount.read_only, libc::MOUNT_ATTR_RDONLY),
+                (mount.no_set_id, libc::MOUNT_ATTR_NOSUID),
+                (mount.no_execution, libc::MOUNT_ATTR_NOEXEC),
+            ] {
+                if asked {
+                    attributes |= attribute;
+                }
             }
             if attributes != 0 {
                 self.push(Deed::Restrict { slot, attributes });
@@ -338,7 +348,7 @@ impl Plan {
                     data += &format!(",size={size}");
                 }
                 let mut flags = libc::MS_NOSUID | libc::MS_NODEV;
-                if mount.hardened {
+                if mount.no_execution {
                     flags |= libc::MS_NOEXEC;
                 }
                 if mount.read_only {

@@ -10,7 +10,7 @@ use libc::c_int;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags};
 use rustix::process::{Signal, WaitId, WaitIdOptions};
 
-use crate::cgroup::Group;
+use crate::cgroup::{Group, Groups};
 use crate::error::{Error, Result};
 use crate::raw;
 
@@ -63,7 +63,8 @@ pub struct MountPoint {
 pub struct Running {
     pid: c_int,
     pidfd: OwnedFd,
-    group: Option<Group>,
+    groups: Groups,
+    out_of_memory: bool,
     exit: Option<Exit>,
     /// Our end of its standard input, if that is a pipe.
     pub stdin: Option<File>,
@@ -81,11 +82,12 @@ pub struct Running {
 }
 
 impl Running {
-    pub(super) fn new(pid: c_int, pidfd: OwnedFd, group: Option<Group>) -> Self {
+    pub(super) fn new(pid: c_int, pidfd: OwnedFd, groups: Groups) -> Self {
         Self {
             pid,
             pidfd,
-            group,
+            groups,
+            out_of_memory: false,
             exit: None,
             stdin: None,
             stdout: None,
@@ -99,7 +101,13 @@ impl Running {
     /// The directory of the control group it has for itself, until it has ended; none where it could not get one.
     #[must_use]
     pub fn group(&self) -> Option<&Path> {
-        self.group.as_ref().map(Group::path)
+        self.groups.unified.as_ref().map(Group::path)
+    }
+
+    /// Whether the kernel killed something in it for using more memory than its limit; known when it has ended.
+    #[must_use]
+    pub fn out_of_memory(&self) -> bool {
+        self.out_of_memory
     }
 
     /// Its process id, as this process sees it.
@@ -135,7 +143,8 @@ impl Running {
                 .map(Exit::Code)
                 .or_else(|| status.terminating_signal().map(Exit::Signal));
             if self.exit.is_some() {
-                self.group = None;
+                self.out_of_memory = self.groups.out_of_memory();
+                self.groups = Groups::default();
             }
         }
         Ok(self.exit)

@@ -16,7 +16,7 @@ use super::running::{Proc, Running, mount_points};
 use super::step::{Deed, Step};
 use super::walk::Log;
 use super::{MountSource, Network, RootFs, Sandbox, Security, Stdio, Stream};
-use crate::cgroup::Group;
+use crate::cgroup::{self, Group, Groups};
 use crate::error::{Error, Result};
 use crate::{mount, raw, seccomp, userns};
 
@@ -28,9 +28,7 @@ pub fn spawn(sandbox: &Sandbox) -> Result<Running> {
     static FACTS: OnceLock<Facts> = OnceLock::new();
     let facts = FACTS.get_or_init(|| {
         let facts = Facts::of_this_machine();
-        if let Some(home) = &facts.groups {
-            home.sweep();
-        }
+        cgroup::sweep(facts.groups.as_ref());
         facts
     });
     spawn_with(sandbox, facts)
@@ -51,8 +49,13 @@ pub fn spawn_with(sandbox: &Sandbox, facts: &Facts) -> Result<Running> {
     let mut slots = vec![Kept { fd: -1, later: 0 }; plan.slots];
     let me = rustix::process::pidfd_open(rustix::process::getpid(), rustix::process::PidfdFlags::empty())
         .map_err(|errno| Error::deed("open a handle of this process", errno))?;
+    let groups = groups(sandbox, facts)?;
+    let lists =
+        groups.lists().map_err(|cause| Error::deed("open the control groups of the command", cause))?;
+    let joined: Vec<c_int> = lists.iter().map(AsRawFd::as_raw_fd).collect();
     let mut work = Work {
         steps: &plan.steps,
+        joined: &joined,
         argv: &strings.argv,
         env: &strings.env,
         filter,
@@ -66,8 +69,7 @@ pub fn spawn_with(sandbox: &Sandbox, facts: &Facts) -> Result<Running> {
         stage: 0,
         errno: 0,
     };
-    let group = facts.groups.as_ref().and_then(|home| home.make().ok());
-    let mut running = start(&mut work, sandbox.network, group)?;
+    let mut running = start(&mut work, sandbox.network, groups)?;
     // The child's change of user hid /proc/self from this process too, whose memory it shared.
     if sandbox.identity.uid != 0 || sandbox.identity.gid != 0 {
         userns::be_dumpable();
@@ -237,8 +239,21 @@ extern "C" fn entry(work: *mut c_void) -> c_int {
     raw::exit(127)
 }
 
-/// Starts the child, in `group` if it can be started there; a group that it is not in is removed.
-fn start(work: &mut Work<'_>, network: Network, group: Option<Group>) -> Result<Running> {
+/// The command's groups: with limits those that hold them, else one where it can be had.
+fn groups(sandbox: &Sandbox, facts: &Facts) -> Result<Groups> {
+    let mut groups = match &sandbox.limits {
+        Some(limiter) => limiter.make().map_err(Error::Limits)?,
+        None => Groups::default(),
+    };
+    if groups.unified.is_none() {
+        groups.unified = facts.groups.as_ref().and_then(|home| home.make().ok());
+    }
+    Ok(groups)
+}
+
+/// Starts the child, in its group of version 2 if it can be started there; a group that it is not in is removed. Where
+/// limits are in that group, it is there or nowhere.
+fn start(work: &mut Work<'_>, network: Network, mut groups: Groups) -> Result<Running> {
     let mut flags = libc::CLONE_NEWNS | libc::CLONE_NEWPID | libc::CLONE_NEWUTS | libc::CLONE_NEWIPC;
     if network != Network::Host {
         flags |= libc::CLONE_NEWNET;
@@ -249,18 +264,20 @@ fn start(work: &mut Work<'_>, network: Network, group: Option<Group>) -> Result<
         // keeps to the rules of `child`: no allocation, no panic, no lock, and it ends by an exit.
         unsafe { raw::clone::start(flags, group.map(Group::descriptor), entry, work.cast::<c_void>()) }
     };
+    let failed = |errno: raw::Errno| Error::SetUp {
+        deed: "start a process in new namespaces".to_owned(),
+        cause: errno.into(),
+    };
     // Older kernels and outer containers know no start inside a group; joining it later would take milliseconds.
-    if let Some(group) = group
-        && let Ok((pid, pidfd)) = start(Some(&group))
-    {
-        return Ok(Running::new(pid, pidfd, Some(group)));
-    }
-    match start(None) {
-        Ok((pid, pidfd)) => Ok(Running::new(pid, pidfd, None)),
-        Err(errno) => {
-            Err(Error::SetUp { deed: "start a process in new namespaces".to_owned(), cause: errno.into() })
+    if let Some(group) = &groups.unified {
+        match start(Some(group)) {
+            Ok((pid, pidfd)) => return Ok(Running::new(pid, pidfd, groups)),
+            Err(errno) if groups.unified_limits => return Err(failed(errno)),
+            Err(_) => groups.unified = None,
         }
     }
+    let (pid, pidfd) = start(None).map_err(failed)?;
+    Ok(Running::new(pid, pidfd, groups))
 }
 
 fn failure(plan: &Plan, stage: usize, errno: c_int, sandbox: &Sandbox) -> Error {

@@ -28,6 +28,8 @@ pub(super) enum Deed {
     Umask(u32),
     /// Stop mounts from spreading outside.
     PrivateMounts,
+    /// Join the control groups that it could not be started in.
+    JoinGroups,
     /// See the control group the child is in as the root of all.
     OwnGroups,
     /// Take a host file or directory, with what is mounted below it.
@@ -123,6 +125,7 @@ impl fmt::Display for Step {
             Deed::DieWithParent => write!(out, "be killed with the parent"),
             Deed::Umask(mask) => write!(out, "set umask {mask:04o}"),
             Deed::PrivateMounts => write!(out, "keep mounts private"),
+            Deed::JoinGroups => write!(out, "join its control groups"),
             Deed::OwnGroups => write!(out, "see its own control group only"),
             Deed::Take { path, .. } => write!(out, "take {} to bind it", Quoted(path)),
             Deed::Overlay { plan, at, .. } => write_overlay(out, plan, at),

@@ -5,9 +5,10 @@ use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 
-use ireko_sys::cgroup::{self, Group, Home};
-use ireko_sys::sandbox::{Facts, Running, Sandbox, Security, Stdio, Stream, spawn, spawn_with};
+use ireko_sys::cgroup::{self, Group, Home, Limiter, Limits, Refusal};
+use ireko_sys::sandbox::{Exit, Facts, Running, Sandbox, Security, Stdio, Stream, spawn, spawn_with};
 use ireko_sys::userns::Level;
 
 use crate::Case;
@@ -21,6 +22,9 @@ pub(crate) const CASES: &[Case] = &[
     ("no_group_is_no_error", no_group_is_no_error),
     ("groups_of_the_dead_are_swept", groups_of_the_dead_are_swept),
     ("a_strict_mask_hides_nothing", a_strict_mask_hides_nothing),
+    ("limits_are_held", limits_are_held),
+    ("too_much_memory_is_known", too_much_memory_is_known),
+    ("impossible_limits_are_refused", impossible_limits_are_refused),
 ];
 
 /// Parts of other cases, run in processes of their own.
@@ -202,4 +206,83 @@ fn a_strict_mask_hides_nothing(world: &World) {
     rustix::process::umask(mask);
     let mode = fs::metadata(group.path()).expect("a directory").permissions().mode();
     assert_eq!(mode & 0o777, 0o755);
+}
+
+/// A place that holds these limits; prints one line if there is none.
+fn held(world: &World, limits: Limits) -> Option<Arc<Limiter>> {
+    match Limiter::prepare(limits) {
+        Ok(limiter) => Some(Arc::new(limiter)),
+        Err(refusal) => {
+            // Ordinary users need a group that was given to them.
+            if world.level == Level::Root {
+                println!("skipped because {refusal}");
+            }
+            assert!(refusal.hint().is_some(), "{refusal}");
+            None
+        }
+    }
+}
+
+/// Where a process is in the hierarchy of a controller, as this machine mounts them.
+fn directory_of(process: &str, controller: &str) -> PathBuf {
+    let text = fs::read_to_string(format!("/proc/{process}/cgroup")).expect("a list of groups");
+    let line = text.lines().find(|line| line.split(':').nth(1) == Some(controller));
+    match line {
+        Some(line) => {
+            Path::new("/sys/fs/cgroup").join(controller).join(&line.rsplit(':').next().expect("a path")[1..])
+        }
+        None => Path::new("/sys/fs/cgroup").join(&group_of(process)[1..]),
+    }
+}
+
+fn limits_are_held(world: &World) {
+    let limits = Limits {
+        memory: Some(64 << 20),
+        cpu_shares: Some(2048),
+        cpuset_cpus: Some("0".to_owned()),
+        processes: Some(20),
+        ..Limits::default()
+    };
+    let Some(limiter) = held(world, limits) else { return };
+    let mut sandbox = waiting(world, "grep Cpus_allowed_list /proc/self/status");
+    sandbox.limits = Some(limiter);
+    let mut running = spawn(&sandbox).expect("a start");
+    assert_eq!(said(&mut running), ["Cpus_allowed_list:\t0"]);
+    let pid = running.pid().to_string();
+    let files = [
+        ("memory", ["memory.limit_in_bytes", "memory.max"], "67108864"),
+        ("pids", ["pids.max", "pids.max"], "20"),
+        ("cpuset", ["cpuset.cpus", "cpuset.cpus"], "0"),
+    ];
+    let mut dirs = Vec::new();
+    for (controller, names, value) in files {
+        let dir = directory_of(&pid, controller);
+        assert_ne!(dir, directory_of("self", controller));
+        let text = names.iter().find_map(|name| fs::read_to_string(dir.join(name)).ok());
+        assert_eq!(text.as_deref().map(str::trim), Some(value), "{}", dir.display());
+        dirs.push(dir);
+    }
+    go_on(&mut running);
+    assert!(!running.out_of_memory());
+    assert!(dirs.iter().all(|dir| !dir.exists()), "{dirs:?}");
+}
+
+fn too_much_memory_is_known(world: &World) {
+    let Some(limiter) = held(world, Limits { memory: Some(16 << 20), ..Limits::default() }) else { return };
+    let mut sandbox = world.script("greedy", "exec dd if=/dev/zero of=/dev/null bs=64M count=1");
+    sandbox.limits = Some(limiter);
+    let mut running = spawn(&sandbox).expect("a start");
+    assert_eq!(running.wait().expect("an end"), Exit::Signal(9));
+    assert!(running.out_of_memory());
+}
+
+fn impossible_limits_are_refused(world: &World) {
+    let limits = Limits { cpuset_cpus: Some("4000".to_owned()), ..Limits::default() };
+    let refusal = Limiter::prepare(limits).expect_err("no machine has them");
+    if world.level == Level::Root && !matches!(refusal, Refusal::NoController { .. }) {
+        assert!(refusal.to_string().contains("`4000`"), "{refusal}");
+    }
+    let limits = Limits { parent: Some("/no/such/group".to_owned()), ..Limits::default() };
+    let refusal = Limiter::prepare(limits).expect_err("it is not there");
+    assert!(refusal.to_string().starts_with("`--cgroup-parent /no/such/group`"), "{refusal}");
 }

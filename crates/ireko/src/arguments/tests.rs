@@ -84,3 +84,19 @@ fn tags_are_normalised() {
     assert!(tag("App").is_err());
     assert!(tag("a@sha256:0000000000000000000000000000000000000000000000000000000000000000").is_err());
 }
+
+#[test]
+fn what_is_allowed_is_known() {
+    let read = |flags: &[&str]| allow(&flags.iter().map(|flag| (*flag).to_owned()).collect::<Vec<_>>());
+    let some = read(&["network.host", "device=vendor.com/gpu"]).unwrap();
+    assert!(!some.insecure && !some.devices.all);
+    assert_eq!(some.devices.names, ["vendor.com/gpu"]);
+    let all = read(&["network.host,security.insecure", "device"]).unwrap();
+    assert!(all.insecure && all.devices.all);
+    let alias = read(&["device=vendor.com/gpu=0,alias=gpu,device=other.com/x"]).unwrap().devices;
+    assert_eq!(alias.aliases.get("gpu").map(String::as_str), Some("vendor.com/gpu=0"));
+    assert_eq!(alias.names, ["other.com/x"]);
+    for wrong in ["security", "device=a,alias=", "alias=gpu"] {
+        assert!(read(&[wrong]).is_err(), "{wrong}");
+    }
+}

@@ -2,10 +2,11 @@
 
 use crate::agents;
 use crate::ahead::Ahead;
-use crate::arguments::{self, Form, Output, SecretSource, Tag};
+use crate::arguments::{self, Allow, Form, Output, SecretSource, Tag};
 use crate::cli::{BuildArgs, Global, Progress};
 use crate::cmd::check::Warned;
 use crate::deliver;
+use crate::devices;
 use crate::dockerfile::{self, Source};
 use crate::emulation;
 use crate::environment::Environment;
@@ -17,6 +18,7 @@ use crate::settle::{self, Settled};
 use crate::text;
 use clap::ValueEnum;
 use ireko_dockerfile::ignore::Patterns;
+use ireko_exec::cdi::Allowed;
 use ireko_exec::{
     BuildError, Built, BuiltTree, Cancel, LocalContext, Repositories, Request, SandboxSettings, Secrets,
     StepError, Surroundings,
@@ -28,6 +30,7 @@ use ireko_oci::{Digest, Platform, Reference, Timestamp};
 use ireko_plan::{MAIN_CONTEXT, NoCache, Plan, PlanInput, StepSettings};
 use ireko_report::{Diagnostic, Event, Sink};
 use ireko_store::Store;
+use ireko_sys::cgroup::Limits;
 use std::collections::BTreeMap;
 use std::fs;
 use std::sync::Arc;
@@ -77,6 +80,7 @@ fn build(
     cancel: &Cancel,
 ) -> Result<Option<Digest>, Failure> {
     writable(args, wishes)?;
+    let limits = crate::limits::prepare(&wishes.limits)?;
     let shares = deliver::shares(&targets(&args.source), &wishes.tags, &wishes.outputs)?;
     let store = session.store()?;
     let scratch = store.scratch_dir().map_err(store_failure)?;
@@ -109,6 +113,7 @@ fn build(
     let input = plan_input(ast, args, wishes, &source);
     let Settled { plan, bases, .. } = settled(&input, &images, (&diagnostics, &source), (session, warned))?;
     emulation::check_steps(&plan, &input.ast.source, scratch.path())?;
+    let devices = devices::of_steps((&args.devices, &wishes.devices), &plan, &input.ast.source, session)?;
     let graph = Arc::new(plan.graph.clone());
     let place = source.context.place();
     let mut surroundings = Surroundings {
@@ -119,7 +124,8 @@ fn build(
         git,
         secrets: wishes.secrets.clone(),
         agents: agents.agents.clone(),
-        sandbox: SandboxSettings { resolv_conf: crate::bases::resolv_conf() },
+        devices,
+        sandbox: SandboxSettings { resolv_conf: crate::bases::resolv_conf(), limits },
         snapshotter: session.snapshotter(&store)?,
         sink: Arc::clone(&sink),
         cancel: cancel.clone(),
@@ -137,10 +143,7 @@ fn build(
     if let Some(ahead) = ahead {
         ahead.finish();
     }
-    let made: Vec<Assembled> = plan.outputs.iter().map(|output| assemble(output, &trees)).collect();
-    if !destinations.is_empty() {
-        made.iter().try_for_each(|image| fetch_shipped(&plan, image, &images))?;
-    }
+    let made = made(&plan, &trees, &images, !destinations.is_empty())?;
     let delivered = deliver::deliver(&store, &made, &shares, cancel, &*sink)?;
     for warning in store.warnings() {
         session.screen.note(&format!("warning: {warning}"));
@@ -164,6 +167,15 @@ fn settled(
     let settled = settle::settle(input, images, &*session.sink())?;
     warned.inspect(input, parsed, &settled.configs, session)?;
     Ok(settled)
+}
+
+/// The images of all outputs; with the layers of their bases where they leave the store.
+fn made(plan: &Plan, trees: &Built, images: &Images, leaving: bool) -> Result<Vec<Assembled>, Failure> {
+    let made: Vec<Assembled> = plan.outputs.iter().map(|output| assemble(output, trees)).collect();
+    if leaving {
+        made.iter().try_for_each(|image| fetch_shipped(plan, image, images))?;
+    }
+    Ok(made)
 }
 
 /// The image of an output whose tree is built.
@@ -201,7 +213,9 @@ struct Wishes {
     secrets: Secrets,
     agents: Vec<agents::Wish>,
     cache_ttl: Option<u64>,
+    limits: Limits,
     settings: StepSettings,
+    devices: Allowed,
 }
 
 impl Wishes {
@@ -217,6 +231,7 @@ impl Wishes {
             return Err(Failure::user("two outputs are to go to standard output").hint("give them dest=PATH"));
         }
         let platforms = settle::platforms(&args.source.platform, environment)?;
+        let allow = arguments::allow(&args.allow)?;
         refuse_docker_archives(&outputs, &platforms)?;
         // Proxies of this process are its own: steps get those that are given as build arguments.
         let mut build_args: Vec<(String, Option<String>)> =
@@ -240,7 +255,9 @@ impl Wishes {
                 .map(|text| agents::Wish::parse(text, environment))
                 .collect::<Result<_, _>>()?,
             cache_ttl: args.cache_ttl.as_deref().map(arguments::lifetime).transpose()?,
-            settings: settings(args)?,
+            limits: args.limits.read()?,
+            settings: settings(args, &allow)?,
+            devices: devices::allowed(&args.devices, allow.devices),
         })
     }
 }
@@ -287,7 +304,7 @@ pub(crate) fn secrets(args: &BuildArgs, environment: &Environment) -> Result<Sec
     Ok(Secrets(secrets))
 }
 
-fn settings(args: &BuildArgs) -> Result<StepSettings, Failure> {
+fn settings(args: &BuildArgs, allow: &Allow) -> Result<StepSettings, Failure> {
     let network = match args.network.as_str() {
         "default" => ireko_graph::op::Network::Default,
         "host" => ireko_graph::op::Network::Host,
@@ -305,7 +322,8 @@ fn settings(args: &BuildArgs) -> Result<StepSettings, Failure> {
         extra_hosts: args.add_host.iter().map(|text| arguments::host(text)).collect::<Result<_, _>>()?,
         shm_size: args.shm_size.as_ref().map(size).transpose()?,
         ulimits: args.ulimit.iter().map(|text| arguments::ulimit(text)).collect::<Result<_, _>>()?,
-        allow_insecure: agents::allowed(&args.allow)?,
+        devices: args.devices.wanted(),
+        allow_insecure: allow.insecure,
     })
 }
 
@@ -317,16 +335,8 @@ fn refuse_what_does_not_work_yet(args: &BuildArgs) -> Result<(), Failure> {
         ("--builder", later.builder.as_deref().is_some_and(|name| name != "default")),
         ("--cache-from", !later.cache_from.is_empty()),
         ("--cache-to", !later.cache_to.is_empty()),
-        ("--cgroup-parent", later.cgroup_parent.is_some()),
-        ("--cpu-period", later.cpu_period.is_some()),
-        ("--cpu-quota", later.cpu_quota.is_some()),
-        ("--cpu-shares", later.cpu_shares.is_some()),
-        ("--cpuset-cpus", later.cpuset_cpus.is_some()),
-        ("--cpuset-mems", later.cpuset_mems.is_some()),
         ("--isolation", later.isolation.as_deref().is_some_and(|kind| kind != "default")),
         ("--load", later.load),
-        ("--memory", later.memory.is_some()),
-        ("--memory-swap", later.memory_swap.is_some()),
         ("--provenance", later.provenance.as_deref().is_some_and(|value| value != "false")),
         ("--push", later.push),
         ("--sbom", later.sbom.as_deref().is_some_and(|value| value != "false")),

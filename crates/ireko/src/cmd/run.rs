@@ -50,9 +50,11 @@ fn start(args: &RunArgs, global: &Global, environment: Environment) -> Result<u8
     let published = args.publish.iter().map(|text| Published::parse(text)).collect::<Result<Vec<_>, _>>()?;
     let network = network(args, &published)?;
     let shm_size = args.shm_size.as_deref().map(|text| text::memory("--shm-size ", text)).transpose()?;
+    let limits = args.limits.read()?;
     let platform = settle::platform_named(args.platform.as_deref(), &environment)?;
     let progress = if global.verbose { Progress::Plain } else { Progress::Quiet };
     let session = Session::enter(global, environment, progress, false)?;
+    let limits = crate::limits::prepare(&limits)?;
     let store = session.store()?;
     let image = image_of(&store, args, platform)?;
     crate::cmd::transfer::complete(&session, &store, &image)?;
@@ -63,6 +65,7 @@ fn start(args: &RunArgs, global: &Global, environment: Environment) -> Result<u8
     let root = root_of(&store, &image, &view, scratch.path(), session.snapshotter(&store)?)?;
     let mut sandbox = Sandbox::new(root, argv(args, &config)?);
     sandbox.network = network;
+    sandbox.limits = limits;
     sandbox.read_only_root = args.read_only;
     sandbox.shm_size = shm_size.unwrap_or(sandbox.shm_size);
     let user = args.user.as_deref().filter(|user| !user.is_empty()).unwrap_or(&config.user);
@@ -73,7 +76,7 @@ fn start(args: &RunArgs, global: &Global, environment: Environment) -> Result<u8
     sandbox.cwd = PathBuf::from(workdir(args, &config)?.as_str());
     let files = ContainerFiles::write(
         scratch.path(),
-        &SandboxSettings { resolv_conf: crate::bases::resolv_conf() },
+        &SandboxSettings { resolv_conf: crate::bases::resolv_conf(), limits: None },
         &sandbox.hostname,
         &[],
     )
@@ -100,11 +103,11 @@ fn start(args: &RunArgs, global: &Global, environment: Environment) -> Result<u8
 /// names a platform only chooses; a flag must be met.
 fn image_of(store: &Store, args: &RunArgs, platform: Option<(Platform, String)>) -> Result<Image, Failure> {
     match platform {
-        Some((platform, _)) => match find_for(store, &args.image, Some(&platform)) {
-            Err(_) if args.platform.is_none() => find_for(store, &args.image, None),
+        Some((platform, _)) => match find_for(store, args.image(), Some(&platform)) {
+            Err(_) if args.platform.is_none() => find_for(store, args.image(), None),
             found => found,
         },
-        None => find_for(store, &args.image, args.platform.as_ref().map(|_| Platform::host()).as_ref()),
+        None => find_for(store, args.image(), args.platform.as_ref().map(|_| Platform::host()).as_ref()),
     }
 }
 
@@ -170,7 +173,7 @@ fn argv(args: &RunArgs, config: &ContainerConfig) -> Result<Vec<OsString>, Failu
         None if config.entrypoint == [""] => Vec::new(),
         None => config.entrypoint.clone(),
     };
-    match (args.args.as_slice(), &args.entrypoint) {
+    match (args.arguments(), &args.entrypoint) {
         ([], None) => argv.extend(config.cmd.iter().cloned()),
         ([], Some(_)) => {}
         (given, _) => argv.extend(given.iter().cloned()),
@@ -179,7 +182,7 @@ fn argv(args: &RunArgs, config: &ContainerConfig) -> Result<Vec<OsString>, Failu
         return Err(Failure::user("the program to start has no name").with_code(127));
     }
     if argv.is_empty() {
-        return Err(Failure::user(format!("image `{}` says no program to start", args.image))
+        return Err(Failure::user(format!("image `{}` says no program to start", args.image()))
             .hint("give one after the image's name"));
     }
     Ok(argv.into_iter().map(OsString::from).collect())
@@ -406,5 +409,8 @@ fn store_failure(error: ireko_store::Error) -> Failure {
 /// What became of a container, as an exit code.
 pub(super) fn exit_code(running: &mut Running) -> Result<u8, Failure> {
     let exit = running.wait().map_err(|error| Failure::of(Blame::Environment, &error))?;
+    if running.out_of_memory() {
+        crate::eprint("ireko: the kernel killed a process of the container for using more than --memory\n");
+    }
     Ok(u8::try_from(exit.code() & 0xff).unwrap_or(RUNNER_FAILED))
 }

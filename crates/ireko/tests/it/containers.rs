@@ -34,6 +34,9 @@ fn exit_codes_arguments_and_variables_are_passed_on() {
         .ok();
     assert_eq!(said.stdout, "12 /tmp box 1000\n");
     assert_eq!(place.ireko(&["run", "--entrypoint", "/nowhere", "app"]).code, 127);
+    // What stands after the image is the program's, whatever it looks like.
+    let said = place.ireko(&["run", "--entrypoint", "/bin/echo", "app", "-c", "-m", "-t", "--cpus=2"]).ok();
+    assert_eq!(said.stdout, "-c -m -t --cpus=2\n");
     assert_eq!(place.ireko(&["run", "--entrypoint", "/etc/passwd", "app"]).code, 126);
     place.ireko(&["run", "ap"]).fails(125, &["no image `ap`", "`app`"]);
     let said = place.ireko_fed(&["run", "-i", "app", "cat"], b"fed").ok();
@@ -350,7 +353,7 @@ fn what_only_docker_has_is_told_with_what_to_do() {
     place.ireko(&["push", "app"]).fails(2, &["hint: no push"]);
     place.ireko(&["ps"]).fails(2, &["hint: ireko keeps no containers"]);
     place.ireko(&["run", "--mount", "type=bind", "app"]).fails(125, &["hint: use `-v"]);
-    place.ireko(&["run", "-m", "1g", "app"]).fails(125, &["hint: limits"]);
+    place.ireko(&["run", "--cap-add", "NET_ADMIN", "app"]).fails(125, &["hint: not supported yet"]);
 }
 
 #[test]
