@@ -126,7 +126,10 @@ struct OldLine<'a> {
 impl<'a> OldLine<'a> {
     fn read(line: &'a str) -> Option<Self> {
         let (exception, text) = line.strip_prefix('!').map_or((false, line), |text| (true, text));
-        Some(Self { exception, text, glob: Glob::deep(text).ok()? })
+        // `**x` stood for `x` in any directory, where it is any name that ends in `x` today.
+        let rest = text.strip_prefix("**").filter(|rest| !rest.is_empty() && !rest.starts_with('/'));
+        let glob = rest.map_or_else(|| Glob::deep(text), |rest| Glob::deep(&format!("**/{rest}")));
+        Some(Self { exception, text, glob: glob.ok()? })
     }
 
     fn matches(&self, path: &str) -> bool {
