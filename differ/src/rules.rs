@@ -30,7 +30,7 @@ pub(crate) fn apply(theirs: &mut Outcome, ours: &mut Outcome, case: &Case) -> Ve
     let mut used = Vec::new();
     times(theirs);
     times(ours);
-    used.extend(refused(theirs, ours));
+    used.extend(refused(theirs, ours, case));
     if ignores_otherwise(case) {
         *theirs = Outcome::Failed(NOT_COMPARED.to_owned());
         *ours = Outcome::Failed(NOT_COMPARED.to_owned());
@@ -69,7 +69,7 @@ pub(crate) fn apply(theirs: &mut Outcome, ours: &mut Outcome, case: &Case) -> Ve
 }
 
 /// What one of the two refuses by intent: the pair is not compared, for what it would have built is not known.
-fn refused(theirs: &mut Outcome, ours: &mut Outcome) -> Option<&'static str> {
+fn refused(theirs: &mut Outcome, ours: &mut Outcome, case: &Case) -> Option<&'static str> {
     let says = |outcome: &Outcome, words: &[&str]| match outcome {
         Outcome::Failed(said) => words.iter().all(|word| said.contains(word)),
         Outcome::Built(_) => false,
@@ -84,8 +84,14 @@ fn refused(theirs: &mut Outcome, ours: &mut Outcome) -> Option<&'static str> {
         *ours = Outcome::Failed(NOT_COMPARED.to_owned());
         return Some("array-and-more");
     }
+    if says(theirs, &["empty export"]) {
+        *ours = Outcome::Failed(NOT_COMPARED.to_owned());
+        return Some("image-without-layers");
+    }
     let built = matches!(theirs, Outcome::Built(_));
-    let rule = if says(ours, &["it leads out of the layer by `..`"]) {
+    let rule = if looks_into_what_is_ignored(ours, case) {
+        "ignored-directory-with-exceptions"
+    } else if says(ours, &["it leads out of the layer by `..`"]) {
         "archive-that-leads-out"
     } else if says(ours, &["cannot use `", "the image has no "]) {
         "owner-that-is-unknown"
@@ -96,6 +102,18 @@ fn refused(theirs: &mut Outcome, ours: &mut Outcome) -> Option<&'static str> {
         *theirs = Outcome::Failed(NOT_COMPARED.to_owned());
         rule
     })
+}
+
+/// Whether ireko found no directory to look for matches in, for one that is ignored and has exceptions.
+fn looks_into_what_is_ignored(ours: &Outcome, case: &Case) -> bool {
+    let Outcome::Failed(said) = ours else { return false };
+    let Some((before, _)) = said.split_once("` is not in the context; line ") else { return false };
+    let source = before.rsplit('`').next().unwrap_or_default();
+    let Some(wild) = source.find(['*', '?', '[']) else { return false };
+    let place = source[..wild].rsplit_once('/').map_or("", |(place, _)| place.trim_start_matches("./"));
+    let is_place = |path: &str| path == place.trim_start_matches('/');
+    case.ignore.iter().any(|line| line.trim().starts_with('!'))
+        && case.context.iter().any(|entry| entry.kind == Kind::Directory && is_place(&entry.path))
 }
 
 /// Whether the ignore file has meant another thing: every line was tried on the directory above a path that is as
