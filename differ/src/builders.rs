@@ -111,7 +111,12 @@ impl Engine {
         }
         let id = String::from_utf8(output.stdout)?.trim().to_owned();
         ensure!(id.starts_with("sha256:"), "docker build said `{id}`");
-        let saved = succeed(self.docker().arg("save").arg(&id))?;
+        let saved = self.docker().arg("save").arg(&id).output()?;
+        let said = String::from_utf8_lossy(&saved.stderr);
+        if said.contains("empty export") {
+            return Ok(Outcome::Failed(said.into_owned()));
+        }
+        ensure!(saved.status.success(), "docker save {id} failed:\n{said}");
         let image = image::read(&saved.stdout, known).context("cannot read what docker saved")?;
         Ok(Outcome::Built(Box::new(image)))
     }

@@ -31,10 +31,10 @@ pub(crate) fn apply(theirs: &mut Outcome, ours: &mut Outcome, case: &Case) -> Ve
     times(theirs);
     times(ours);
     used.extend(refused(theirs, ours));
-    if ignores_otherwise(case) {
+    if let Some(rule) = ignores_otherwise(case) {
         *theirs = Outcome::Failed(NOT_COMPARED.to_owned());
         *ours = Outcome::Failed(NOT_COMPARED.to_owned());
-        used.push("ignore-of-parents");
+        used.push(rule);
     }
     let (Outcome::Built(theirs), Outcome::Built(ours)) = (theirs, ours) else {
         return used;
@@ -49,9 +49,6 @@ pub(crate) fn apply(theirs: &mut Outcome, ours: &mut Outcome, case: &Case) -> Ve
     }
     if inherited(&mut theirs.config, &ours.config, case) {
         used.push("history-of-inherited-args");
-    }
-    if ignored(&mut theirs.tree, &ours.tree, case) {
-        used.push("ignored-directory-with-exceptions");
     }
     if mount_points(&mut theirs.tree, &ours.tree, case) {
         used.push("mount-points-left");
@@ -84,6 +81,10 @@ fn refused(theirs: &mut Outcome, ours: &mut Outcome) -> Option<&'static str> {
         *ours = Outcome::Failed(NOT_COMPARED.to_owned());
         return Some("array-and-more");
     }
+    if says(theirs, &["empty export"]) {
+        *ours = Outcome::Failed(NOT_COMPARED.to_owned());
+        return Some("image-without-layers");
+    }
     let built = matches!(theirs, Outcome::Built(_));
     let rule = if says(ours, &["it leads out of the layer by `..`"]) {
         "archive-that-leads-out"
@@ -100,10 +101,11 @@ fn refused(theirs: &mut Outcome, ours: &mut Outcome) -> Option<&'static str> {
 
 /// Whether the ignore file has meant another thing: every line was tried on the directory above a path that is as
 /// deep as the line, where today's lines are tried only where they could change something, and what they did to a
-/// directory goes down from there.
-fn ignores_otherwise(case: &Case) -> bool {
+/// directory goes down from there. And whether a directory was sent that is ignored, for an exception that lets
+/// nothing in.
+fn ignores_otherwise(case: &Case) -> Option<&'static str> {
     let lines = ignore::lines(case.ignore.join("\n").as_bytes());
-    let Ok(patterns) = Patterns::new(lines.iter().map(|(_, line)| line.as_str())) else { return false };
+    let patterns = Patterns::new(lines.iter().map(|(_, line)| line.as_str())).ok()?;
     let old: Vec<OldLine<'_>> = lines.iter().filter_map(|(_, line)| OldLine::read(line)).collect();
     let excluded =
         |path: &str| old.iter().rev().find(|line| line.matches(path)).is_some_and(|line| !line.exception);
@@ -112,8 +114,22 @@ fn ignores_otherwise(case: &Case) -> bool {
         !excluded(dir)
             || old.iter().any(|line| line.exception && format!("{}/", line.text).starts_with(&inside))
     };
-    let sent = |path: &str| path.match_indices('/').all(|(at, _)| entered(&path[..at])) && !excluded(path);
-    case.context.iter().any(|entry| sent(&entry.path) == patterns.matches(&entry.path))
+    let reached = |path: &str| path.match_indices('/').all(|(at, _)| entered(&path[..at]));
+    let file_differs = |path: &str| (reached(path) && !excluded(path)) == patterns.matches(path);
+    let holds_something = |dir: &str| {
+        let inside = format!("{dir}/");
+        let mut below = case.context.iter().filter(|entry| entry.path.starts_with(&inside));
+        below.any(|entry| !patterns.matches(&entry.path))
+    };
+    let dir_differs =
+        |dir: &str| (reached(dir) && entered(dir)) != (!patterns.matches(dir) || holds_something(dir));
+    let (dirs, files): (Vec<_>, Vec<_>) =
+        case.context.iter().partition(|entry| entry.kind == Kind::Directory);
+    if files.iter().any(|entry| file_differs(&entry.path)) {
+        return Some("ignore-of-parents");
+    }
+    let differs = dirs.iter().any(|entry| dir_differs(&entry.path));
+    differs.then_some("ignored-directory-with-exceptions")
 }
 
 /// A line of an ignore file as it was read.
@@ -126,7 +142,10 @@ struct OldLine<'a> {
 impl<'a> OldLine<'a> {
     fn read(line: &'a str) -> Option<Self> {
         let (exception, text) = line.strip_prefix('!').map_or((false, line), |text| (true, text));
-        Some(Self { exception, text, glob: Glob::deep(text).ok()? })
+        // `**x` stood for `x` in any directory, where it is any name that ends in `x` today.
+        let rest = text.strip_prefix("**").filter(|rest| !rest.is_empty() && !rest.starts_with('/'));
+        let glob = rest.map_or_else(|| Glob::deep(text), |rest| Glob::deep(&format!("**/{rest}")));
+        Some(Self { exception, text, glob: glob.ok()? })
     }
 
     fn matches(&self, path: &str) -> bool {
@@ -316,29 +335,6 @@ fn inherited(theirs: &mut Value, ours: &Value, case: &Case) -> bool {
     changed
 }
 
-/// A directory that is ignored while something in it could be let in again was sent although nothing was.
-fn ignored(theirs: &mut Tree, ours: &Tree, case: &Case) -> bool {
-    if !case.ignore.iter().any(|line| line.trim().starts_with('!')) {
-        return false;
-    }
-    let directories = case.context.iter().filter(|entry| entry.kind == Kind::Directory);
-    let names: Vec<&[u8]> =
-        directories.filter_map(|entry| entry.path.rsplit('/').next()).map(str::as_bytes).collect();
-    let mut changed = false;
-    let extra: Vec<Vec<u8>> = theirs.keys().rev().filter(|path| !ours.contains_key(*path)).cloned().collect();
-    // From the last, so that what is in a directory goes before it.
-    for path in extra {
-        let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
-        let inside = [path.as_slice(), b"/"].concat();
-        let empty = !theirs.range(inside.clone()..).next().is_some_and(|(next, _)| next.starts_with(&inside));
-        if empty && theirs[&path].kind == b'5' && names.contains(&name) {
-            theirs.remove(&path);
-            changed = true;
-        }
-    }
-    changed
-}
-
 /// A directory made for a mount stayed in the layer.
 fn mount_points(theirs: &mut Tree, ours: &Tree, case: &Case) -> bool {
     // What the targets of generated mounts lead to.
@@ -468,10 +464,10 @@ mod tests {
             ignores_otherwise(&Case { ignore, context: vec![entry("d/a"), entry("b")], ..Case::default() })
         };
         for same in [&["*", "!d"][..], &["d"], &["d/*", "!d/a"], &["**/a"], &["*", "!d/*"]] {
-            assert!(!says(same), "{same:?}");
+            assert_eq!(says(same), None, "{same:?}");
         }
         for other in [&["d/a", "!d"][..], &["*", "!d/*", "*"], &["*", "!**/d"], &["**/d", "!d/b"]] {
-            assert!(says(other), "{other:?}");
+            assert_eq!(says(other), Some("ignore-of-parents"), "{other:?}");
         }
     }
 

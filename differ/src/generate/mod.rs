@@ -190,7 +190,11 @@ impl Generator {
         if !self.chance(12) || text.contains(['\n', '[']) {
             return text;
         }
-        let spaces: Vec<usize> = text.match_indices(' ').map(|(at, _)| at).filter(|at| *at > 6).collect();
+        let spaces: Vec<usize> = text
+            .match_indices(' ')
+            .map(|(at, _)| at)
+            .filter(|at| *at > 6 && !text[..*at].ends_with(self.escape))
+            .collect();
         let Some(at) = (!spaces.is_empty()).then(|| spaces[self.random.below(spaces.len())]) else {
             return text;
         };
