@@ -18,6 +18,10 @@ pub(crate) fn slot(project: &str, node: &Node) -> Vec<u8> {
     fields.add("project", project.as_bytes());
     fields.add("stage", node.about.stage.as_bytes());
     fields.number("step", u64::from(node.about.step));
+    // What a step fetches stands at the step's own place.
+    if matches!(node.op, Op::Http(_) | Op::Git(_)) {
+        fields.add("fetches", node.about.text.as_bytes());
+    }
     // Of several platforms in one build each has a step of its own there.
     if !node.about.platform.is_empty() {
         fields.add("platform", node.about.platform.as_bytes());
@@ -100,10 +104,12 @@ fn differences(node: &Node, below: Option<&Node>, before: &Inputs, now: &Inputs)
     names.dedup();
     let changed: Vec<&str> = names.into_iter().filter(|name| old.get(name) != new.get(name)).collect();
 
-    let args = changed.iter().filter_map(|name| name.strip_prefix("arg "));
+    let text_changed = changed.contains(&TEXT);
+    // An argument that one of them does not have belongs to another text.
+    let told = |name: &&&str| !text_changed || old.contains_key(**name) && new.contains_key(**name);
+    let args = changed.iter().filter(told).filter_map(|name| name.strip_prefix("arg "));
     reasons.extend(args.clone().map(|name| MissReason::ArgChanged { name: name.to_owned() }));
     let arg_names: Vec<&str> = args.collect();
-    let text_changed = changed.contains(&TEXT);
     if text_changed && arg_names.is_empty() {
         let text = |fields: &BTreeMap<&str, &[u8]>| {
             fields.get(TEXT).map(|text| String::from_utf8_lossy(text).into_owned()).unwrap_or_default()
@@ -135,7 +141,8 @@ fn differences(node: &Node, below: Option<&Node>, before: &Inputs, now: &Inputs)
         let of_text = text_changed && (name.starts_with("argument") || matches!(node.op, Op::Copy(_)));
         let of_files = name.starts_with("files ") && has_files;
         if !told && !of_text && !of_files {
-            reasons.push(MissReason::SettingChanged { what: name.to_owned() });
+            let what = if name.starts_with("files ") { "what it copies" } else { name };
+            reasons.push(MissReason::SettingChanged { what: what.to_owned() });
         }
     }
     reasons

@@ -17,8 +17,9 @@ pub struct Assembled {
 }
 
 /// Gives a planned config its layers (all, bottom first, each with the time of its making where that is known) and its
-/// times. History entries that have a time already, the base's, keep it; one without a layer has the time of the entry
-/// before it, as with BuildKit, so an image none of whose steps ran again is the same image. `epoch` overrides all.
+/// times. History entries that have a time already, the base's, keep it. One without a layer has the time of the layer
+/// before it, or of the first layer that is this build's, as with BuildKit: so an image none of whose steps ran again is
+/// the same image. `epoch` overrides all. An image without any layer has no time unless its base has one.
 pub fn assemble(
     config: ImageConfig,
     layers: &[(Digest, Option<Timestamp>)],
@@ -28,16 +29,30 @@ pub fn assemble(
     config.rootfs.diff_ids = layers.iter().map(|(diff, _)| *diff).collect();
     settle_history(&mut config.history, layers.len());
     let mut times = layers.iter().map(|(_, made)| *made);
-    let mut last = config.created.unwrap_or(Timestamp::EPOCH);
     for entry in &mut config.history {
         let made = if entry.empty_layer { None } else { times.next().flatten() };
-        last = entry.created.or(epoch).or(made).unwrap_or(last);
-        entry.created = Some(last);
+        entry.created = entry.created.or(epoch).or(made);
     }
-    config.created = Some(epoch.unwrap_or(last));
+    date_the_rest(&mut config.history);
+    let last = config.history.iter().rev().find_map(|entry| entry.created);
+    config.created = epoch.or(last).or(config.created);
     let bytes = config.to_json();
     let id = Digest::of(&bytes);
     Assembled { config, bytes, id }
+}
+
+/// Gives entries without a time that of the layer before them; those before the first layer after them, that one's.
+fn date_the_rest(history: &mut [History]) {
+    let begin = history.iter().position(|entry| entry.created.is_none()).unwrap_or(history.len());
+    let (told, rest) = history.split_at_mut(begin);
+    let first = rest.iter().find_map(|entry| entry.created);
+    let mut current = first.or_else(|| told.iter().rev().find_map(|entry| entry.created));
+    for entry in rest {
+        match entry.created {
+            Some(time) => current = Some(time),
+            None => entry.created = current,
+        }
+    }
 }
 
 /// As many entries with a layer as there are layers. Some bases tell less, or more, than they have.
@@ -92,16 +107,24 @@ mod tests {
             &[(Some(5), false), (None, true), (None, false), (None, true)],
             &[None, Some(9)],
             None,
-            "5 5e 9 9e | 9",
+            "5 9e 9 9e | 9",
         );
         check(&[(Some(5), false), (None, false)], &[None, Some(9)], Some(7), "5 7 | 7");
         check(&[(Some(5), true), (None, true)], &[], None, "5e 5e | 5");
+        check(
+            &[(Some(5), false), (None, true), (None, false), (None, true), (None, false)],
+            &[None, Some(8), Some(9)],
+            None,
+            "5 8e 8 8e 9 | 9",
+        );
+        check(&[(None, true), (None, false)], &[Some(9)], None, "9e 9 | 9");
+        check(&[(None, true)], &[], None, "-e | -");
     }
 
     #[test]
     fn bases_that_tell_less_or_more_than_they_have_are_mended() {
-        check(&[(None, false)], &[None, Some(9)], None, "0 9 | 9");
+        check(&[(None, false)], &[None, Some(9)], None, "9 9 | 9");
         check(&[(Some(4), false), (None, false)], &[Some(9)], None, "4e 9 | 9");
-        check(&[], &[None], None, " | 0");
+        check(&[], &[None], None, " | -");
     }
 }

@@ -43,7 +43,7 @@ pub enum Error {
         cause: io::Error,
     },
     /// The tar stream or its sink failed.
-    #[error("cannot {deed} the layer")]
+    #[error("cannot {deed} the archive")]
     Stream {
         /// `read`, `write`, `compress`, `decompress`.
         deed: &'static str,
@@ -98,6 +98,15 @@ impl Error {
         match self {
             Self::Path { .. } | Self::Tar { .. } | Self::Links { .. } | Self::Change { .. } => Blame::User,
             Self::ChangedWhileRead { .. } => Blame::User,
+            // What is packed wrongly, or cut off.
+            Self::Stream { cause, .. }
+                if matches!(
+                    cause.kind(),
+                    io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput | io::ErrorKind::UnexpectedEof
+                ) =>
+            {
+                Blame::User
+            }
             Self::Read { .. } | Self::Write { .. } | Self::Stream { .. } | Self::Dir { .. } => {
                 Blame::Environment
             }

@@ -120,10 +120,11 @@ fn one(
         let names = if output.names.is_empty() { &share.tags } else { &output.names };
         let done = ireko_image::export(store, images, names, &destination, threads, sink).map_err(failed)?;
         let place = output.dest.as_deref().map_or("-".to_owned(), |dest| dest.display().to_string());
+        let written_index = done.index.as_ref().map(|index| Digest::of(index)).filter(|_| images.len() > 1);
         index = index.or(done.index);
         sink.emit(Event::Exported {
             destination: place.clone(),
-            image: id.or(done.manifest).map(|id| id.to_string()),
+            image: written_index.or(id).or(done.manifest).map(|id| id.to_string()),
             manifest: done.manifest.map(|digest| digest.to_string()),
             bytes: done.bytes,
         });
