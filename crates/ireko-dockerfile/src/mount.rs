@@ -175,6 +175,11 @@ fn bare(mount: &mut Mount, access: &mut Option<bool>, key: &str, field: &str) ->
             may_be_required(mount, key)?;
             mount.required = true;
         }
+        _ if field.is_empty() => {
+            return Err(format!(
+                "invalid field '{field}' must be a key=value pair; no blank may stand in the list"
+            ));
+        }
         _ => return Err(format!("invalid field '{field}' must be a key=value pair")),
     }
     Ok(())

@@ -209,7 +209,8 @@ fn missing(source: &Source, pattern: &str, path: &TreePath) -> FilesError {
         Source::Context(context) => context.why_missing(path),
         Source::Tree(_) | Source::Empty => walk::nearest_in(source, path),
     };
-    FilesError::Missing { pattern: pattern.to_owned(), place: source.place(), why, hint }
+    let flag = pattern.starts_with("--").then(|| "a flag stands before the sources".to_owned());
+    FilesError::Missing { pattern: pattern.to_owned(), place: source.place(), why, hint: flag.or(hint) }
 }
 
 /// A path that leads elsewhere by links: the names near the end of the way help nobody who does not know the way.

@@ -152,7 +152,11 @@ impl Words<'_> {
         for word in specs {
             let span: Span = self.step.at(word.span);
             for spec in self.lexer.word(&word.value, &state.env).of(span)?.words {
-                let wrong = |why| fault("bad-port", format!("cannot expose `{spec}`: {why}"), span);
+                let wrong = |why| {
+                    let mut fault = fault("bad-port", format!("cannot expose `{spec}`: {why}"), span);
+                    fault.hint = Some("write a port or a range, such as 80, 53/udp or 8000-8010".to_owned());
+                    fault
+                };
                 let read = expose::parse(&spec).map_err(wrong)?;
                 ports.extend(read.iter().map(|port| format!("{}/{}", port.port, port.protocol)));
             }

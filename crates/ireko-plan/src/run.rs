@@ -216,7 +216,8 @@ impl Build<'_> {
             },
         };
         if target.is_root() {
-            return Err(wrong("its target is `/`".to_owned()));
+            let none = read.target.is_empty();
+            return Err(wrong(if none { "it has no `target`" } else { "its target is `/`" }.to_owned()));
         }
         Ok((Mount { target, kind }, seen))
     }

@@ -9,7 +9,7 @@ use ireko_dockerfile::words::Lexer;
 use ireko_dockerfile::{InstructionKind, Stage, Word};
 use ireko_graph::Op;
 use ireko_oci::{Platform, Reference};
-use ireko_report::Span;
+use ireko_report::{Diagnostic, Span};
 use std::collections::BTreeMap;
 
 /// Where a tree comes from.
@@ -135,7 +135,20 @@ impl<'a> Stages<'a> {
             Some(source) => source,
             None => match self.named(&base.text, Some(index)) {
                 Some(earlier) => Source::Stage(earlier),
-                None => self.outside(&base.text, from.base.span, &asked)?,
+                None => self.outside(&base.text, from.base.span, &asked).map_err(|fault| {
+                    // A name that is none may be one that a variable should have made whole.
+                    match base.unset.iter().next() {
+                        Some(unset) => {
+                            let message = format!("{}; `{unset}` is not set", fault.message);
+                            suggest(
+                                Box::new(Diagnostic { message, hint: None, ..*fault }),
+                                unset,
+                                self.meta_names(),
+                            )
+                        }
+                        None => fault,
+                    }
+                })?,
             },
         };
         let platform = match &base {
@@ -331,7 +344,8 @@ impl<'a> Stages<'a> {
                     if let Some(word) =
                         copy.from.as_ref().filter(|word| word.value.contains(['$', '"', '\'', '\\']))
                     {
-                        step.from = Some(from_of_copy(lexer, word, step.at(word.span), &known)?);
+                        step.from =
+                            Some(from_of_copy(lexer, word, step.at(word.span), (&known, self.global))?);
                     }
                 }
                 _ => {}
@@ -500,7 +514,12 @@ fn context_name(name: &str) -> String {
 }
 
 /// `--from` of a COPY with its variables resolved.
-fn from_of_copy(lexer: Lexer, word: &Word, span: Span, known: &Scope) -> Result<String, Fault> {
+fn from_of_copy(
+    lexer: Lexer,
+    word: &Word,
+    span: Span,
+    (known, global): (&Scope, &Scope),
+) -> Result<String, Fault> {
     let found = lexer.word(&word.value, known).of(span)?;
     let names = known.pairs().iter().map(|(name, _)| name.as_str());
     let unset = found.unset.iter().next();
@@ -510,8 +529,13 @@ fn from_of_copy(lexer: Lexer, word: &Word, span: Span, known: &Scope) -> Result<
         None => return Ok(found.text),
     };
     let mut fault = suggest(fault("copy-from", message, span), unset.map_or("", String::as_str), names);
-    let hint = "what it names must be known before any image is: ARG and ENV of the Dockerfile count, those of a base image do not";
-    fault.hint.get_or_insert(hint.to_owned());
+    let hint = match unset.filter(|name| global.value(name).is_some()) {
+        Some(name) => format!("an ARG above the first FROM is seen in a stage that says `ARG {name}` too"),
+        None => "what it names must be known before any image is: ARG and ENV of the Dockerfile count, those of a base image do not".to_owned(),
+    };
+    if fault.hint.is_none() || unset.is_some_and(|name| global.value(name).is_some()) {
+        fault.hint = Some(hint);
+    }
     Err(fault)
 }
 

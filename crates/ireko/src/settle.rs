@@ -294,7 +294,8 @@ pub(crate) fn platforms(wanted: &[String], environment: &Environment) -> Result<
         wanted => wanted.iter().map(|text| (text.as_str(), format!("--platform {text}"))).collect(),
     };
     let mut platforms = Vec::new();
-    for (text, from) in asked {
+    // A comma too many names nothing.
+    for (text, from) in asked.into_iter().filter(|(text, _)| !text.is_empty()) {
         let platform = if text == "local" { Platform::host() } else { parsed(text, &from)? };
         if !platforms.contains(&platform) {
             platforms.push(platform);

@@ -47,7 +47,11 @@ impl Flags {
                 _ => None,
             };
             match problem {
-                Some(message) => diagnostics.push(Diagnostic::error("flag", message).at(flag.span)),
+                Some(message) => {
+                    let wrong = Diagnostic::error("flag", message).at(flag.span);
+                    let hint = (value.is_none() && !twice).then(|| format!("write --{name}=VALUE"));
+                    diagnostics.push(Diagnostic { hint, ..wrong });
+                }
                 None => given.push((name, value_word(flag, name, value))),
             }
         }

@@ -47,6 +47,10 @@ pub(super) fn build(raw: &Raw, diagnostics: &mut Vec<Diagnostic>) -> Option<Buil
         _ => cx.kind().map(Built::Kind),
     };
     cx.array_that_is_none();
+    let advice = cx.advice();
+    for error in diagnostics[before..].iter_mut().filter(|found| found.is_error() && found.hint.is_none()) {
+        error.hint = advice.clone();
+    }
     let wrong = diagnostics[before..].iter().any(Diagnostic::is_error);
     built.filter(|_| !wrong)
 }
@@ -80,6 +84,20 @@ impl Cx<'_> {
             "WORKDIR" => Kind::Workdir(self.exactly_one()?),
             _ => return self.unknown(),
         })
+    }
+
+    /// What is often the reason, where words are wrong or too many.
+    fn advice(&self) -> Option<String> {
+        let words: Vec<&str> = self.raw.args.iter().map(|word| word.value.as_str()).collect();
+        let advice = match (self.name.as_str(), words.as_slice()) {
+            (_, words) if words.iter().skip(1).any(|word| word.starts_with('#')) => {
+                "a comment cannot end a line: it takes a line of its own, which begins with `#`"
+            }
+            ("FROM", [_, _, _]) => "write FROM image AS name",
+            ("ARG", words) if words.contains(&"=") => "write ARG name=value, without blanks around the `=`",
+            _ => return None,
+        };
+        Some(advice.to_owned())
     }
 
     fn error<T>(&mut self, code: &'static str, message: impl Into<String>) -> Option<T> {
@@ -119,7 +137,10 @@ impl Cx<'_> {
         let near = nearest_names(&keyword.value, KEYWORDS);
         let message = format!("unknown instruction: {}", keyword.value);
         let mut diagnostic = Diagnostic::error("unknown-instruction", message).at(keyword.span);
-        if !near.is_empty() {
+        if !keyword.value.starts_with(|ch: char| ch.is_ascii_alphabetic()) {
+            let hint = "if the line belongs to the instruction above, end the one before it with `\\`";
+            diagnostic = diagnostic.with_hint(hint);
+        } else if !near.is_empty() {
             diagnostic = diagnostic.with_hint(format!("did you mean {}?", near.join(" or ")));
         }
         self.diagnostics.push(diagnostic);

@@ -59,7 +59,7 @@ fn several_errors_at_once() {
             0 9..=9 ONBUILD CPOY a b
             1:1 Error unknown instruction: FORM (did you mean FROM?) <FORM>
             2:1 Error no build stage in current context: RUN before FROM (begin the stage with FROM; only ARG may stand before it) <RUN x>
-            3:11 Error invalid name for build stage: "1b", name can't start with a number or contain symbols <1b>
+            3:11 Error invalid name for build stage: "1b", name can't start with a number or contain symbols (write FROM image AS name) <1b>
             4:1 Error COPY requires at least two arguments, but only one was provided. Destination could not be determined <COPY --form=x a>
             4:6 Error unknown flag: --form (did you mean --from?) <--form=x>
             5:13 Error unsupported mount type "cach" (did you mean cache?) <type=cach,target=/a>

@@ -166,9 +166,10 @@ fn values_that_mean_nothing() {
     check(
         "FROM busybox\nEXPOSE a\n",
         expect![[r#"
-        asked docker.io/library/busybox:latest
-        2: `a` cannot expose `a`: invalid port: "a": invalid containerPort: a (bad-port)
-    "#]],
+            asked docker.io/library/busybox:latest
+            2: `a` cannot expose `a`: invalid port: "a": invalid containerPort: a (bad-port)
+              hint: write a port or a range, such as 80, 53/udp or 8000-8010
+        "#]],
     );
     check(
         "FROM busybox\nSTOPSIGNAL BANANA\n",

@@ -12,11 +12,13 @@ pub(crate) struct Plain {
     wishes: Wishes,
     /// Lines of steps that have not ended.
     open: BTreeMap<u32, Vec<u8>>,
+    /// What was last said of a transfer: its end may be told twice.
+    progress: String,
 }
 
 impl Plain {
     pub(crate) fn new(colour: bool, wishes: Wishes) -> Self {
-        Self { colour, wishes, open: BTreeMap::new() }
+        Self { colour, wishes, open: BTreeMap::new(), progress: String::new() }
     }
 
     pub(crate) fn show(&mut self, event: &Event, steps: &Steps) {
@@ -30,6 +32,11 @@ impl Plain {
             }
             other => {
                 for line in other_lines(other, &self.wishes) {
+                    if matches!(other, Event::Progress { .. })
+                        && std::mem::replace(&mut self.progress, line.clone()) == line
+                    {
+                        continue;
+                    }
                     self.say(&line);
                 }
             }

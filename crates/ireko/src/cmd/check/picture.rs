@@ -51,7 +51,7 @@ pub(super) fn brief(found: &Findings, source: &SourceText, verbose: bool) -> Vec
         return std::iter::once(format!("{what}:")).chain(blocks).collect();
     }
     let line = |warning: &Warning| {
-        let place = format!("{}:{}", source.name(), warning.lines.start());
+        let place = format!("{}:{}", source.name(), source.line_of(warning.span.start));
         format!(" - {place}: {}: {}", warning.rule.name, warning.detail)
     };
     std::iter::once(format!("{what} (`--check` or `-v` shows the lines):"))
