@@ -165,7 +165,7 @@ fn nothing_is_left_after_a_kill() {
     let members =
         |group: &PathBuf| fs::read_to_string(group.join("cgroup.procs")).unwrap_or_default().lines().count();
     let mut left = Vec::new();
-    while left.len() < 2 || left.iter().any(|group| members(group) == 0) {
+    while left.is_empty() || left.iter().any(|group| members(group) == 0) {
         assert!(Instant::now() < deadline, "it does not start: {left:?}");
         std::thread::sleep(Duration::from_millis(5));
         left = groups_of(child.id());
