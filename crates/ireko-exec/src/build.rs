@@ -248,8 +248,10 @@ impl<'a> Driver<'a> {
             Report::Stale(node, message) => {
                 self.machine.handle(Answer::Stale(node));
                 if self.machine.failed().contains(&node) {
-                    let fault = Fault::failed(Blame::User, message)
-                        .hint("nothing may write to the context while it is built");
+                    let fault = Fault::failed(Blame::User, message).hint(match self.request.graph.node(node).op {
+                        Op::Http(_) => "the server gives another file each time; write what is wanted as `--checksum`",
+                        _ => "nothing may write to the context while it is built",
+                    });
                     self.take(fault_report(node, fault, self.errors));
                 }
             }

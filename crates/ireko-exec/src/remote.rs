@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use ireko_graph::op::{self, HttpSource};
 use ireko_graph::{NodeId, Op};
-use ireko_http::Validators;
+use ireko_http::{KnownFile, Validators};
 use ireko_layer::{Change, ChangeKind, Data, Meta, Time, TreePath};
 use ireko_oci::{Digest, Fields, SelectionId};
 use ireko_report::{Blame, Event};
@@ -47,6 +47,8 @@ struct FetchedFile {
 /// What is remembered of a URL between builds.
 #[derive(Serialize, Deserialize)]
 struct Known {
+    /// The address that answered, after redirects.
+    url: String,
     etag: String,
     digest: Digest,
 }
@@ -103,7 +105,10 @@ impl Fetched {
         let file = match found.and_then(|found| found.file) {
             Some(file) => file,
             None => match fetch(performer, node, source, None)? {
-                Some((file, _)) => file,
+                Some((file, validators)) => {
+                    remember(performer, source, &validators, file.digest)?;
+                    file
+                }
                 None => return Err(Fault::failed(Blame::Bug, "a whole file was asked for, and none came")),
             },
         };
@@ -127,22 +132,38 @@ fn current(performer: &Performer<'_>, node: NodeId, source: &HttpSource) -> Resu
     let store = performer.store();
     let memo = memo(source);
     let known = store.memo(&memo).and_then(|bytes| serde_json::from_slice::<Known>(&bytes).ok());
-    let fetched = fetch(performer, node, source, known.as_ref().map(|known| known.etag.as_str()))?;
+    let sent =
+        known.as_ref().map(|Known { url, etag, .. }| KnownFile { url: url.clone(), etag: etag.clone() });
+    let fetched = fetch(performer, node, source, sent.as_ref())?;
     let Some((file, validators)) = fetched else {
         let known = known.ok_or_else(|| Fault::failed(Blame::Bug, "an unknown file did not change"))?;
         return Ok(Found { digest: known.digest, file: None });
     };
     let digest = file.digest;
-    if let Some(etag) = validators.etag {
-        let known = serde_json::to_vec(&Known { etag, digest }).unwrap_or_default();
-        store.put_memo(&memo, &known)?;
-    }
+    remember(performer, source, &validators, digest)?;
     Ok(Found { digest, file: Some(file) })
+}
+
+/// Remembers which file came; that nothing is known of it too, where the server does not name its state.
+fn remember(
+    performer: &Performer<'_>,
+    source: &HttpSource,
+    validators: &Validators,
+    digest: Digest,
+) -> Result<(), Fault> {
+    let known = validators.known().map(|KnownFile { url, etag }| Known { url, etag, digest });
+    let memo = memo(source);
+    let store = performer.store();
+    if known.is_none() && store.memo(&memo).is_none() {
+        return Ok(());
+    }
+    let known = known.and_then(|known| serde_json::to_vec(&known).ok()).unwrap_or_default();
+    Ok(store.put_memo(&memo, &known)?)
 }
 
 /// The name of what is remembered of a URL. A server that shows another login another file gives it another `ETag`.
 fn memo(source: &HttpSource) -> [u8; 32] {
-    Fields::new("ireko http memo/1").bytes("url", op::shown(&source.url).as_bytes()).hash()
+    Fields::new("ireko http memo/2").bytes("url", op::shown(&source.url).as_bytes()).hash()
 }
 
 /// Fetches a file; nothing where it is still the one of `known`.
@@ -150,7 +171,7 @@ fn fetch(
     performer: &Performer<'_>,
     node: NodeId,
     source: &HttpSource,
-    known: Option<&str>,
+    known: Option<&KnownFile>,
 ) -> Result<Option<(FetchedFile, Validators)>, Fault> {
     let scratch = performer.scratch()?;
     let path = scratch.path().join("file");

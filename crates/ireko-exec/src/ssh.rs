@@ -10,6 +10,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 /// The sockets of a build's agents, by id.
 #[derive(Clone, Debug, Default)]
@@ -17,6 +18,9 @@ pub struct Agents(pub BTreeMap<String, PathBuf>);
 
 /// Longest message of the protocol that is passed on; OpenSSH's own limit.
 const MESSAGE_MAX: u32 = 256 << 10;
+
+/// How many connections of one step are served at a time.
+const CONNECTIONS_MAX: usize = 64;
 
 /// `SSH_AGENTC_REQUEST_IDENTITIES` (draft-ietf-sshm-ssh-agent, section 3.5).
 const LIST: u8 = 11;
@@ -53,15 +57,21 @@ impl Relay {
         let stop = Arc::new(AtomicBool::new(false));
         let (asked, agent) = (Arc::clone(&stop), agent.to_owned());
         std::thread::Builder::new().name("ssh agent".to_owned()).spawn(move || {
+            let open = Arc::new(());
             for stream in listener.incoming() {
                 if asked.load(Ordering::SeqCst) {
                     return;
                 }
-                let Ok(stream) = stream else { continue };
-                let agent = agent.clone();
+                // One that is too many is closed at once: a step must not use up the builder's descriptors.
+                let (Ok(stream), true) = (stream, Arc::strong_count(&open) <= CONNECTIONS_MAX) else {
+                    std::thread::sleep(Duration::from_millis(1));
+                    continue;
+                };
+                let (agent, held) = (agent.clone(), Arc::clone(&open));
                 // A step that gets no answer is told by its ssh; there is nobody else to tell.
                 let _ = std::thread::Builder::new().spawn(move || {
                     let _ = serve(stream, &agent);
+                    drop(held);
                 });
             }
         })?;

@@ -105,11 +105,12 @@ impl Fetched<'_> {
         repository.text(fetch.args([self.copy.as_os_str(), spec.as_ref()]))?;
         repository.text(git().tree(work).args(["checkout", "--quiet", "--detach", self.commit()]))?;
         repository.text(git().args(["remote", "add", "origin", repository.address.as_str()]))?;
-        for name in ["FETCH_HEAD", "ORIG_HEAD", "logs"] {
+        for name in ["FETCH_HEAD", "ORIG_HEAD", "logs", "index"] {
             let path = git_dir.join(name);
             let _there_may_be_none = fs::remove_file(&path).or_else(|_| fs::remove_dir_all(&path));
         }
-        Ok(())
+        // An index without what the disk says of the files: the same for everybody.
+        repository.text(git().tree(work).args(["read-tree", self.commit()])).map(drop)
     }
 
     fn take_subdir(&self, work: &Path, parts: &[String], dest: &Path) -> Result<(), GitError> {

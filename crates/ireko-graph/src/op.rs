@@ -55,6 +55,16 @@ pub struct GitSource {
 pub fn shown(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    // A password with a slash in it makes no authority: what may be one ends at the last `@` before the query.
+    let port = rest[..end].split_once(':').map(|(_, port)| port);
+    let end = match port {
+        Some(port) if !rest[..end].contains('@') && !port.bytes().all(|byte| byte.is_ascii_digit()) => {
+            let path_end = rest.find(['?', '#']).unwrap_or(rest.len());
+            let login_end = rest[..path_end].rfind('@').unwrap_or(0);
+            rest[login_end..].find(['/', '?', '#']).map_or(rest.len(), |at| login_end + at)
+        }
+        _ => end,
+    };
     match rest[..end].rsplit_once('@') {
         Some((user, host)) if scheme.eq_ignore_ascii_case("ssh") => {
             let name = user.split(':').next().unwrap_or_default();
@@ -322,4 +332,27 @@ pub struct MakeDir {
     pub path: GuestPath,
     /// USER in force, whose owner a new directory gets; empty means root.
     pub user: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn logins_are_not_shown() {
+        for (url, seen) in [
+            ("https://me:pass@h:1/a?b", "https://h:1/a?b"),
+            ("https://me@h", "https://h"),
+            ("name=https://me:pass@h/a", "name=https://h/a"),
+            ("https://h/@scope/a@1", "https://h/@scope/a@1"),
+            ("https://h:1/a@b", "https://h:1/a@b"),
+            ("https://me:pa/ss@h/a@b?c@d", "https://b?c@d"),
+            ("https://me:pa/s@s@h/", "https://h/"),
+            ("https://h:x/a", "https://h:x/a"),
+            ("ssh://git:pass@h/a", "ssh://git@h/a"),
+            ("plain", "plain"),
+        ] {
+            assert_eq!(shown(url), seen, "{url}");
+        }
+    }
 }

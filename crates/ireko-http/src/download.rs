@@ -13,9 +13,20 @@ pub trait Download {
     fn take(&mut self, bytes: &[u8]) -> io::Result<()>;
 }
 
+/// A file that has come before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownFile {
+    /// The address that answered with it, after redirects.
+    pub url: String,
+    /// Its `ETag`, a strong one.
+    pub etag: String,
+}
+
 /// How a server names the state of a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Validators {
+    /// The address that answered, after redirects.
+    pub url: String,
     /// `ETag`, as it came.
     pub etag: Option<String>,
     /// `Last-Modified`, as it came.
@@ -25,7 +36,13 @@ pub struct Validators {
 impl Validators {
     fn of(response: &Response) -> Self {
         let text = |name| response.header(name).map(str::to_owned);
-        Self { etag: text("etag"), last_modified: text("last-modified") }
+        Self { url: response.url(), etag: text("etag"), last_modified: text("last-modified") }
+    }
+
+    /// What is to be remembered of the file; nothing where no `ETag` promises equal bytes.
+    pub fn known(&self) -> Option<KnownFile> {
+        let etag = self.strong()?.to_owned();
+        Some(KnownFile { url: self.url.clone(), etag })
     }
 
     /// When the file last changed, in seconds since 1970; unknown where the server does not say it in a form of RFC 9110
@@ -35,8 +52,8 @@ impl Validators {
         time.duration_since(std::time::UNIX_EPOCH).ok().map(|since| since.as_secs())
     }
 
-    /// What `If-Range` may hold: only a strong validator means equal bytes (RFC 9110 section 13.1.5).
-    fn for_range(&self) -> Option<&str> {
+    /// Only a strong validator means equal bytes (RFC 9110 section 8.8.1); `If-Range` may hold no other.
+    fn strong(&self) -> Option<&str> {
         let strong = |tag: &&str| !tag.starts_with("W/");
         self.etag.as_deref().filter(strong)
     }
@@ -52,23 +69,19 @@ pub enum Downloaded {
 }
 
 impl Client {
-    /// Fetches a file unless it is still the one of `known` (an `ETag`). A connection that breaks is followed by
-    /// another one, which asks for the rest only where the server can say that it is the rest of the same file.
+    /// Fetches a file unless it is still the known one. A connection that breaks is followed by another one, which
+    /// asks for the rest only where the server can say that it is the rest of the same file.
     ///
     /// # Errors
     /// No answer, an answer that is no success, a transfer that broke too often, or `out` that cannot go on.
     pub fn download(
         &self,
         request: &Request,
-        known: Option<&str>,
+        known: Option<&KnownFile>,
         out: &mut dyn Download,
     ) -> Result<Downloaded, HttpError> {
-        let mut first = request.clone();
-        if let Some(etag) = known {
-            first = first.header("if-none-match", etag)?;
-        }
-        let response = self.send(&first)?;
-        if response.status() == 304 && known.is_some() {
+        let response = self.send(&request.clone().unless(known))?;
+        if response.status() == 304 && known.is_some_and(|known| known.url == response.url()) {
             return Ok(Downloaded::Unchanged);
         }
         let mut transfer = Transfer { out, have: 0, validators: Validators::default(), length: None };
@@ -100,12 +113,12 @@ struct Transfer<'a> {
 
 impl Transfer<'_> {
     fn can_go_on(&self) -> bool {
-        self.validators.for_range().is_some()
+        self.validators.strong().is_some()
     }
 
     /// The request for what is missing; for all of it where the server could not say that it is the same file.
     fn rest(&self, request: &Request) -> Result<Request, HttpError> {
-        match self.validators.for_range() {
+        match self.validators.strong() {
             Some(validator) if self.have > 0 => request
                 .clone()
                 .header("range", &format!("bytes={}-", self.have))?
@@ -114,10 +127,29 @@ impl Transfer<'_> {
         }
     }
 
+    /// Whether an answer holds what follows the bytes that have come, of the same state of the same file: proxies are
+    /// seen that do not know `If-Range`.
+    fn goes_on(&self, response: &Response) -> bool {
+        let validators = Validators::of(response);
+        let same =
+            place(&validators.url) == place(&self.validators.url) && validators.etag == self.validators.etag;
+        let follows = range(response).is_some_and(|(start, whole)| {
+            let lengths = self.length.zip(whole);
+            start == self.have && lengths.is_none_or(|(announced, whole)| announced == whole)
+        });
+        same && follows && self.can_go_on()
+    }
+
     fn take(&mut self, mut response: Response) -> Result<(), HttpError> {
         let write = |cause| HttpError::Write { cause };
-        let goes_on = response.status() == 206 && starts_at(&response) == Some(self.have);
-        if !goes_on {
+        if response.status() == 206 && self.have > 0 {
+            if !self.goes_on(&response) {
+                // The next attempt asks for all of it.
+                (self.have, self.validators) = (0, Validators::default());
+                let problem = "it answered with a part of another file".to_owned();
+                return Err(HttpError::Broken { host: response.host(), problem });
+            }
+        } else {
             if response.status() == 206 || !response.is_success() {
                 let (host, status, reason) = (response.host(), response.status(), response.reason());
                 return Err(HttpError::Status { host, status, reason });
@@ -140,9 +172,16 @@ impl Transfer<'_> {
     }
 }
 
-/// Where a partial answer begins.
-fn starts_at(response: &Response) -> Option<u64> {
-    response.header("content-range")?.strip_prefix("bytes ")?.split('-').next()?.parse().ok()
+/// Where a partial answer begins, and how long the whole is where that is said (RFC 9110 section 14.4).
+fn range(response: &Response) -> Option<(u64, Option<u64>)> {
+    let (range, whole) = response.header("content-range")?.strip_prefix("bytes ")?.split_once('/')?;
+    let start = range.split_once('-')?.0.trim().parse().ok()?;
+    Some((start, whole.trim().parse().ok()))
+}
+
+/// An address without its query, which some servers sign anew for every request.
+fn place(url: &str) -> &str {
+    url.split('?').next().unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -26,20 +26,21 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::header::{
-    AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHORIZATION, RETRY_AFTER, USER_AGENT,
+    AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, IF_NONE_MATCH, PROXY_AUTHORIZATION, RETRY_AFTER,
+    USER_AGENT,
 };
 use hyper::{Method, StatusCode, Uri};
 use tokio::sync::{oneshot, watch};
 
 pub use body::Body;
 use connect::Transport;
-pub use download::{Download, Downloaded, Validators};
+pub use download::{Download, Downloaded, KnownFile, Validators};
 pub use error::{HttpError, Trouble};
 
 /// How many redirects are followed.
@@ -107,6 +108,7 @@ pub struct Request {
     url: Uri,
     headers: HeaderMap,
     downgrade: bool,
+    known: Option<KnownFile>,
 }
 
 impl Request {
@@ -123,8 +125,8 @@ impl Request {
     /// A user name in the address becomes a header: no message ever shows it.
     fn new(method: Method, url: &str) -> Result<Self, HttpError> {
         let (url, login) = login::split(url);
-        let request =
-            Self { method, url: redirect::parse(&url)?, headers: HeaderMap::new(), downgrade: false };
+        let url = redirect::parse(&url)?;
+        let request = Self { method, url, headers: HeaderMap::new(), downgrade: false, known: None };
         match login {
             Some(login) => request.header("authorization", &login),
             None => Ok(request),
@@ -134,6 +136,12 @@ impl Request {
     /// The same request, which may be redirected from https to plain http: for content whose digest is known.
     pub fn may_leave_tls(mut self, may: bool) -> Self {
         self.downgrade = may;
+        self
+    }
+
+    /// The same request, which asks the address of a known file only for another one.
+    fn unless(mut self, known: Option<&KnownFile>) -> Self {
+        self.known = known.cloned();
         self
     }
 
@@ -286,9 +294,23 @@ impl Client {
             };
             let Some(wanted) = wanted else { return result };
             drop(result);
-            thread::sleep(wanted);
+            self.wait(wanted)?;
             pause *= 2;
             attempt += 1;
+        }
+    }
+
+    fn wait(&self, pause: Duration) -> Result<(), HttpError> {
+        let until = Instant::now() + pause;
+        loop {
+            if *self.shared.aborted.borrow() {
+                return Err(HttpError::Aborted);
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(());
+            }
+            thread::sleep(left.min(Duration::from_millis(50)));
         }
     }
 
@@ -325,6 +347,12 @@ impl Client {
         outgoing.headers_mut().insert(USER_AGENT, agent);
         if let Some(login) = transport.proxy_login(&request.url) {
             outgoing.headers_mut().insert(PROXY_AUTHORIZATION, login);
+        }
+        // An `ETag` tells states of one address apart, and nothing of another that a redirect leads to now.
+        if let Some(known) = request.known.as_ref().filter(|known| known.url == request.url.to_string())
+            && let Ok(etag) = HeaderValue::from_str(&known.etag)
+        {
+            outgoing.headers_mut().insert(IF_NONE_MATCH, etag);
         }
         let host = request.host();
         let patience = self.shared.options.patience.clone();

@@ -10,6 +10,12 @@ use super::{HttpError, Response};
 pub(super) fn parse(text: &str) -> Result<Uri, HttpError> {
     let wrong =
         |url: &str, problem: &str| HttpError::Url { url: url.to_owned(), problem: problem.to_owned() };
+    if text
+        .split_once("://")
+        .is_some_and(|(scheme, _)| !["http", "https"].contains(&scheme.to_ascii_lowercase().as_str()))
+    {
+        return Err(wrong(text, "its scheme is neither http nor https"));
+    }
     let url: Uri = sendable(text).parse().map_err(|_| wrong(text, "not a URL"))?;
     let Some(authority) = url.authority().filter(|authority| !authority.host().is_empty()) else {
         return Err(wrong(text, "it names no host"));
@@ -17,8 +23,18 @@ pub(super) fn parse(text: &str) -> Result<Uri, HttpError> {
     if let Some((_, host)) = authority.as_str().rsplit_once('@') {
         return Err(wrong(host, "it carries a user name, which no redirect may"));
     }
-    if !matches!(url.scheme_str(), Some("http" | "https")) {
-        return Err(wrong(text, "its scheme is neither http nor https"));
+    let scheme = match url.scheme_str() {
+        Some(scheme @ ("http" | "https")) => scheme,
+        _ => return Err(wrong(text, "its scheme is neither http nor https")),
+    };
+    // What stands there may be the beginning of a password that holds a slash: it is not shown.
+    let after_host = authority.as_str().strip_prefix(authority.host()).unwrap_or_default();
+    if after_host.len() > 1 && authority.port_u16().is_none() {
+        let place = format!("{scheme}://{}", authority.host());
+        return Err(wrong(
+            &place,
+            "its port is no number up to 65535 (a `/` in a password is written `%2F`)",
+        ));
     }
     Ok(url)
 }

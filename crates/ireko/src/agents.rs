@@ -146,6 +146,8 @@ impl KeyAgent {
             .args(["-q", "-"])
             .current_dir(dir)
             .env("SSH_AUTH_SOCK", SOCKET)
+            // A passphrase is not asked for in the middle of a build: what would ask says nothing.
+            .envs([("SSH_ASKPASS_REQUIRE", "force"), ("SSH_ASKPASS", "false")])
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())

@@ -316,7 +316,10 @@ type Named = (BTreeMap<String, ContextSpec>, BTreeMap<String, PathBuf>);
 fn named_contexts(flags: &[String]) -> Result<Named, Failure> {
     let (mut named, mut dirs) = (BTreeMap::new(), BTreeMap::new());
     for flag in flags {
-        let wrong = || Failure::user(format!("`--build-context {flag}` is not of the form name=source"));
+        let wrong = || {
+            let flag = shown(flag);
+            Failure::user(format!("`--build-context {flag}` is not of the form name=source"))
+        };
         let (name, source) = flag.split_once('=').ok_or_else(wrong)?;
         if name.is_empty() || source.is_empty() {
             return Err(wrong());

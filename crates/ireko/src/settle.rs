@@ -123,46 +123,24 @@ pub(crate) struct Known {
     pub(crate) failure: Option<Failure>,
 }
 
-/// Plans the targets, or every stage where none is asked for, each by itself: an image that cannot be had, or
-/// a mistake, leaves the others alone. What works somewhere but not here yet is no mistake.
+/// Plans the targets, or every stage where none is asked for: all at once, and where that fails each by itself, so that an
+/// image that cannot be had, or a mistake, leaves the others alone. What works somewhere but not here yet is no mistake.
 pub(crate) fn look(mut input: PlanInput, images: &Images) -> Known {
-    let targets = match std::mem::take(&mut input.targets) {
+    let targets: Vec<String> = match std::mem::take(&mut input.targets) {
         none if none.is_empty() => (0..input.ast.stages.len()).map(|index| index.to_string()).collect(),
         targets => targets,
     };
-    let mut known = Known::default();
-    let asked = |need: &Need| (need.image.clone(), need.platform.clone());
-    let mut facts = Facts::default();
-    let mut lost: BTreeSet<(ImageName, Platform)> = BTreeSet::new();
+    let mut looker =
+        Looker { input, images, facts: Facts::default(), lost: BTreeSet::new(), known: Known::default() };
     let mut faults: Vec<Diagnostic> = Vec::new();
-    for target in targets {
-        input.targets = vec![target];
-        loop {
-            let needs = match ireko_plan::plan(&input, &facts) {
-                Planned::Ready(_) => break,
-                Planned::Broken(found) => {
-                    faults.extend(found.into_iter().filter(|fault| fault.code != "not-supported"));
-                    break;
-                }
-                Planned::Needs(needs) => needs,
-            };
-            for need in needs.iter().filter(|need| !lost.contains(&asked(need))).collect::<Vec<_>>() {
-                match resolve(need, images, &input) {
-                    Ok(resolved) => {
-                        known.configs.insert(key_of(need), resolved.config.clone());
-                        facts.answer(need, fact_of(&resolved));
-                    }
-                    Err(failure) => {
-                        lost.insert(asked(need));
-                        known.failure.get_or_insert(failure);
-                    }
-                }
-            }
-            if needs.iter().any(|need| lost.contains(&asked(need))) {
-                break;
+    if !matches!(looker.plan(targets.clone()), Looked::Whole) {
+        for target in targets {
+            if let Looked::Broken(found) = looker.plan(vec![target]) {
+                faults.extend(found.into_iter().filter(|fault| fault.code != "not-supported"));
             }
         }
     }
+    let Looker { input, mut known, .. } = looker;
     // Several stages meet one mistake.
     let mut seen: Vec<Diagnostic> = Vec::new();
     for fault in faults.into_iter().filter(Diagnostic::is_error) {
@@ -174,6 +152,56 @@ pub(crate) fn look(mut input: PlanInput, images: &Images) -> Known {
         known.failure = Some(in_source(&seen, &input.ast.source));
     }
     known
+}
+
+/// Plans stages without building them.
+struct Looker<'a> {
+    input: PlanInput,
+    images: &'a Images,
+    facts: Facts,
+    /// Images that cannot be had.
+    lost: BTreeSet<(ImageName, Platform)>,
+    known: Known,
+}
+
+/// What planning some stages came to.
+enum Looked {
+    Whole,
+    /// An image cannot be had.
+    Lost,
+    Broken(Vec<Diagnostic>),
+}
+
+impl Looker<'_> {
+    fn plan(&mut self, targets: Vec<String>) -> Looked {
+        self.input.targets = targets;
+        let asked = |need: &Need| (need.image.clone(), need.platform.clone());
+        loop {
+            let needs = match ireko_plan::plan(&self.input, &self.facts) {
+                Planned::Ready(_) => return Looked::Whole,
+                Planned::Broken(found) => return Looked::Broken(found),
+                Planned::Needs(needs) => needs,
+            };
+            for need in &needs {
+                if self.lost.contains(&asked(need)) {
+                    continue;
+                }
+                match resolve(need, self.images, &self.input) {
+                    Ok(resolved) => {
+                        self.known.configs.insert(key_of(need), resolved.config.clone());
+                        self.facts.answer(need, fact_of(&resolved));
+                    }
+                    Err(failure) => {
+                        self.lost.insert(asked(need));
+                        self.known.failure.get_or_insert(failure);
+                    }
+                }
+            }
+            if needs.iter().any(|need| self.lost.contains(&asked(need))) {
+                return Looked::Lost;
+            }
+        }
+    }
 }
 
 fn key_of(need: &Need) -> (String, Platform) {

@@ -5,7 +5,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use ireko_graph::op::{self, HttpSource};
-use ireko_http::{Client, Download, Downloaded, HttpError, Request, Validators};
+use ireko_http::{Client, Download, Downloaded, HttpError, KnownFile, Request, Validators};
 use ireko_oci::{Algorithm, Digest};
 use ireko_report::Blame;
 use sha2::{Digest as _, Sha256, Sha512};
@@ -106,14 +106,14 @@ pub struct FileFetched {
 }
 
 impl Fetcher<'_> {
-    /// Fetches a file into `path`, which must not be there yet; nothing where it is still the one of `known`, an `ETag`.
+    /// Fetches a file into `path`, which must not be there yet; nothing where it is still the known one.
     ///
     /// # Errors
     /// It did not come whole, or is another one than its checksum says.
     pub fn file(
         &self,
         source: &HttpSource,
-        known: Option<&str>,
+        known: Option<&KnownFile>,
         path: &Path,
     ) -> Result<Option<FileFetched>, FetchError> {
         let url = op::shown(&source.url);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ireko_testkit::{Answer, Received, Server};
 
-use super::{Download, Downloaded};
+use super::{Download, Downloaded, KnownFile};
 use crate::{Client, HttpError, Options, Patience, Request};
 
 /// What came, and how often it began.
@@ -40,7 +40,9 @@ fn client() -> Client {
 }
 
 fn download(server: &Server, known: Option<&str>, taken: &mut Taken) -> Result<Downloaded, HttpError> {
-    client().download(&Request::get(&server.url("/file")).unwrap(), known, taken)
+    let url = server.url("/file");
+    let known = known.map(|etag| KnownFile { url: url.clone(), etag: etag.to_owned() });
+    client().download(&Request::get(&url).unwrap(), known.as_ref(), taken)
 }
 
 const TEXT: &[u8] = b"0123456789";
@@ -106,6 +108,84 @@ fn what_is_known_is_not_sent_again() {
         panic!()
     };
     assert_eq!(validators.last_modified.as_deref(), Some("then"));
+}
+
+#[test]
+fn a_redirect_to_another_file_is_not_taken_for_the_known_one() {
+    let server = Server::start(|request: &Received| match request.path.as_str() {
+        "/file" => Answer::status(302).header("Location", "/new"),
+        _ if request.header("if-none-match").is_some() => Answer::status(304),
+        _ => Answer::ok(request.path.as_bytes()).header("ETag", "\"1\""),
+    });
+    let known = |path: &str| KnownFile { url: server.url(path), etag: "\"1\"".to_owned() };
+    let request = Request::get(&server.url("/file")).unwrap();
+    for other in ["/old", "/file"] {
+        let mut taken = Taken::default();
+        let Downloaded::Whole(validators) =
+            client().download(&request, Some(&known(other)), &mut taken).unwrap()
+        else {
+            panic!("{other}")
+        };
+        assert_eq!((taken.bytes.as_slice(), validators.known()), (&b"/new"[..], Some(known("/new"))));
+    }
+    let unchanged = client().download(&request, Some(&known("/new")), &mut Taken::default()).unwrap();
+    assert_eq!(unchanged, Downloaded::Unchanged);
+}
+
+#[test]
+fn a_weak_validator_is_not_remembered() {
+    let server = Server::start(|_: &Received| Answer::ok(TEXT).header("ETag", "W/\"1\""));
+    let Downloaded::Whole(validators) = download(&server, None, &mut Taken::default()).unwrap() else {
+        panic!()
+    };
+    assert_eq!(validators.known(), None);
+}
+
+#[test]
+fn a_part_nobody_asked_for_is_no_file() {
+    let server = Server::start(|_: &Received| {
+        Answer::status(206).body("abc").header("Content-Range", "bytes 0-2/9999")
+    });
+    let error = download(&server, None, &mut Taken::default()).unwrap_err();
+    assert!(matches!(error, HttpError::Status { status: 206, .. }), "{error}");
+}
+
+/// A server whose first answer breaks after four bytes, and whose rest is of `etag` and a file of `whole` bytes.
+fn spliced(etag: &'static str, whole: u32) -> Vec<u8> {
+    let asked = AtomicUsize::new(0);
+    let server = Server::start(move |request: &Received| match asked.fetch_add(1, Ordering::SeqCst) {
+        0 => Answer::ok(TEXT).header("ETag", "\"x\"").cut_after(4),
+        _ if request.header("range").is_some() => Answer::status(206)
+            .body("efghij")
+            .header("Content-Range", &format!("bytes 4-9/{whole}"))
+            .header("ETag", etag),
+        _ => Answer::ok("abcdefghij").header("ETag", "\"y\""),
+    });
+    let mut taken = Taken::default();
+    download(&server, None, &mut taken).unwrap();
+    taken.bytes
+}
+
+#[test]
+fn halves_of_two_files_are_not_put_together() {
+    assert_eq!(spliced("\"y\"", 10), b"abcdefghij");
+    assert_eq!(spliced("\"x\"", 11), b"abcdefghij");
+    assert_eq!(spliced("\"x\"", 10), b"0123efghij");
+}
+
+#[test]
+fn a_pause_before_another_try_ends_when_asked_to_stop() {
+    let server = Server::start(|_: &Received| Answer::status(503).header("Retry-After", "19"));
+    let client = client();
+    let (waiting, url) = (client.clone(), server.url("/file"));
+    let began = std::time::Instant::now();
+    let thread = std::thread::spawn(move || waiting.get(&url, &[]).map(drop));
+    while server.received().is_empty() {
+        std::thread::yield_now();
+    }
+    client.abort();
+    assert!(matches!(thread.join().unwrap(), Err(HttpError::Aborted)));
+    assert!(began.elapsed() < Duration::from_secs(15));
 }
 
 #[test]

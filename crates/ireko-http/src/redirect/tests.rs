@@ -35,4 +35,11 @@ fn addresses_that_cannot_be_used_are_refused() {
         let error = parse(text).unwrap_err().to_string();
         assert!(!error.contains("secret"), "{error}");
     }
+    let problem = |text| parse(text).unwrap_err().to_string();
+    assert!(problem("http://h:99999/x").contains("its port is no number up to 65535"));
+    assert!(problem("http://bob:secret/more@h/x").starts_with("cannot use URL `http://bob`: its port"));
+    assert!(problem("file:///etc/passwd").contains("its scheme is neither http nor https"));
+    for text in ["http://h:80/x", "http://h:/x", "http://[::1]:8080/x", "http://[::1]/x", "HTTP://h"] {
+        assert!(parse(text).is_ok(), "{text}");
+    }
 }

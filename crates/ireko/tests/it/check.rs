@@ -134,7 +134,7 @@ fn warnings_of_a_build_are_told_once() {
     place.dockerfile("FROM base AS Bad\nRUN touch /a \\\n\n /b\nCMD x\n");
     let expected = "3 warnings found (`--check` or `-v` shows the lines):\n \
         - context/Dockerfile:1: StageNameCasing: Stage name 'Bad' should be lowercase\n \
-        - context/Dockerfile:4: NoEmptyContinuation: Empty continuation line\n \
+        - context/Dockerfile:3: NoEmptyContinuation: Empty continuation line\n \
         - context/Dockerfile:5: JSONArgsRecommended: JSON arguments recommended for CMD to prevent unintended behavior related to OS signals\n";
     for _ in 0..2 {
         let said = place.build(&[]).ok();

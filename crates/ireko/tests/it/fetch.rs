@@ -69,6 +69,44 @@ fn an_unchanged_file_is_neither_sent_nor_copied_again() {
 }
 
 #[test]
+fn a_redirect_that_leads_elsewhere_now_is_followed_to_another_file() {
+    let Some(place) = Place::with_base() else { return };
+    let version = Arc::new(AtomicUsize::new(1));
+    let now = Arc::clone(&version);
+    // Every file has the same tag, which tells nothing of another address.
+    let server = Server::start(move |request: &Received| match request.path.as_str() {
+        "/latest" => {
+            let to = format!("/v/{}", now.load(Ordering::SeqCst));
+            Answer::status(302).header("Location", &to)
+        }
+        _ if request.header("if-none-match").is_some() => Answer::status(304),
+        path => Answer::ok(format!("{path}\n")).header("ETag", "\"1\""),
+    });
+    let text = format!("FROM base\nADD {} /f\n", server.url("/latest"));
+    place.built(&text);
+    assert_eq!(place.built(&text).ran(), Vec::<String>::new());
+    version.store(2, Ordering::SeqCst);
+    place.built(&text);
+    assert_eq!(place.inside("cat /f"), "/v/2\n");
+}
+
+#[test]
+fn a_server_whose_tag_lies_is_found_out_when_the_file_is_fetched_whole() {
+    let Some(place) = Place::with_base() else { return };
+    let version = Arc::new(AtomicUsize::new(1));
+    let now = Arc::clone(&version);
+    let server = Server::start(move |request: &Received| match request.header("if-none-match") {
+        Some(_) => Answer::status(304),
+        None => Answer::ok(format!("{}\n", now.load(Ordering::SeqCst))).header("ETag", "\"1\""),
+    });
+    let text = format!("FROM base\nADD {} /f\n", server.url("/f"));
+    place.built(&text);
+    version.store(2, Ordering::SeqCst);
+    place.build(&["--no-cache"]).ok();
+    assert_eq!(place.inside("cat /f"), "2\n");
+}
+
+#[test]
 fn a_checksum_is_kept_and_spares_the_request() {
     let Some(place) = Place::with_base() else { return };
     let (server, version) = versioned();

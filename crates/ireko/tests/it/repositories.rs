@@ -122,6 +122,19 @@ fn mistakes_say_what_there_is() {
 }
 
 #[test]
+fn a_repository_of_its_own_is_the_same_each_time() {
+    let Some(place) = Place::with_base() else { return };
+    let served = Served::new(&place);
+    place.dockerfile(&format!("FROM base\nADD --keep-git-dir {} /r\n", served.url()));
+    place.build(&[]).ok();
+    let sums = "find /r -type f -exec sha256sum {} + | sort";
+    let first = place.inside(sums);
+    place.build(&["--no-cache"]).ok();
+    assert_eq!(place.inside(sums), first);
+    assert!(first.contains("/r/.git/index"), "{first}");
+}
+
+#[test]
 fn tokens_stay_secret() {
     let Some(place) = Place::with_base() else { return };
     // `x-access-token:s3cr3t-token`, coded.
