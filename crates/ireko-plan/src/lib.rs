@@ -110,6 +110,8 @@ impl Draft {
         let mut build = Build { input, facts, stages: &stages, global: &global, plan, done };
         let output = build.output(target, &reach.wanted).map_err(one)?;
         self.plan.outputs.push(output);
+        let wanted = reach.wanted.iter().enumerate().filter(|(_, wanted)| **wanted);
+        self.plan.stages.extend(wanted.map(|(index, _)| index));
         Ok(())
     }
 }

@@ -4,6 +4,7 @@ use crate::facts::{ImageName, Need};
 use ireko_graph::{Graph, NodeId};
 use ireko_oci::{Digest, ImageConfig, Platform, Timestamp};
 use ireko_report::Diagnostic;
+use std::collections::BTreeSet;
 
 /// The planner's answer.
 #[derive(Clone, Debug)]
@@ -23,6 +24,8 @@ pub struct Plan {
     pub graph: Graph,
     /// What comes out, in the order it was asked for.
     pub outputs: Vec<Output>,
+    /// The stages that take part, by position.
+    pub stages: BTreeSet<usize>,
     /// Images that the build stands on.
     pub images: Vec<UsedImage>,
     /// Which instruction reads what of which context.

@@ -20,7 +20,9 @@ impl Scope {
 
     /// Sets a variable; it is then the last one.
     pub(crate) fn set(&mut self, name: &str, value: &str) {
-        self.pairs.retain(|(own, _)| own != name);
+        if let Some(at) = self.pairs.iter().position(|(own, _)| own == name) {
+            self.pairs.remove(at);
+        }
         self.pairs.push((name.to_owned(), value.to_owned()));
     }
 

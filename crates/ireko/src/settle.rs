@@ -123,23 +123,29 @@ pub(crate) struct Known {
     pub(crate) failure: Option<Failure>,
 }
 
-/// Plans the targets, or every stage where none is asked for: all at once, and where that fails each by itself, so that an
-/// image that cannot be had, or a mistake, leaves the others alone. What works somewhere but not here yet is no mistake.
+/// Plans the targets, or every stage where none is asked for, each by itself: an image that cannot be had, or a mistake,
+/// leaves the others alone. What works somewhere but not here yet is no mistake.
 pub(crate) fn look(mut input: PlanInput, images: &Images) -> Known {
     let targets: Vec<String> = match std::mem::take(&mut input.targets) {
-        none if none.is_empty() => (0..input.ast.stages.len()).map(|index| index.to_string()).collect(),
+        // The last first: a plan that is whole answers for the stages below it too.
+        none if none.is_empty() => (0..input.ast.stages.len()).rev().map(|index| index.to_string()).collect(),
         targets => targets,
     };
     let mut looker =
         Looker { input, images, facts: Facts::default(), lost: BTreeSet::new(), known: Known::default() };
     let mut faults: Vec<Diagnostic> = Vec::new();
-    if !matches!(looker.plan(targets.clone()), Looked::Whole) {
-        for target in targets {
-            if let Looked::Broken(found) = looker.plan(vec![target]) {
-                faults.extend(found.into_iter().filter(|fault| fault.code != "not-supported"));
-            }
+    let mut covered: BTreeSet<String> = BTreeSet::new();
+    for target in targets {
+        if covered.contains(&target) {
+            continue;
+        }
+        match looker.plan(target) {
+            Looked::Whole(stages) => covered.extend(stages.iter().map(usize::to_string)),
+            Looked::Broken(found) => faults.extend(found.into_iter().filter(|it| it.code != "not-supported")),
+            Looked::Lost => {}
         }
     }
+    faults.sort_by_key(|fault| fault.span().map(|span| span.start));
     let Looker { input, mut known, .. } = looker;
     // Several stages meet one mistake.
     let mut seen: Vec<Diagnostic> = Vec::new();
@@ -164,21 +170,22 @@ struct Looker<'a> {
     known: Known,
 }
 
-/// What planning some stages came to.
+/// What planning a stage came to.
 enum Looked {
-    Whole,
+    /// They are sound, and so are the stages that they stand on and read.
+    Whole(BTreeSet<usize>),
     /// An image cannot be had.
     Lost,
     Broken(Vec<Diagnostic>),
 }
 
 impl Looker<'_> {
-    fn plan(&mut self, targets: Vec<String>) -> Looked {
-        self.input.targets = targets;
+    fn plan(&mut self, target: String) -> Looked {
+        self.input.targets = vec![target];
         let asked = |need: &Need| (need.image.clone(), need.platform.clone());
         loop {
             let needs = match ireko_plan::plan(&self.input, &self.facts) {
-                Planned::Ready(_) => return Looked::Whole,
+                Planned::Ready(plan) => return Looked::Whole(plan.stages),
                 Planned::Broken(found) => return Looked::Broken(found),
                 Planned::Needs(needs) => needs,
             };
