@@ -93,8 +93,8 @@ fn agents_that_are_not_there() {
 fn a_step_without_confinement_has_to_be_allowed() {
     let Some(place) = Place::with_base() else { return };
     place.dockerfile(
-        "FROM base\nRUN --security=insecure grep -E 'CapEff|Seccomp:' /proc/self/status >/caps; touch /proc/sys/kernel/hostname\n\
-         RUN grep -E 'CapEff|Seccomp:' /proc/self/status >>/caps\n",
+        "FROM base\nRUN --security=insecure grep -E 'CapEff|Seccomp:' /proc/self/status >/caps; ! grep ' /proc/sys ' /proc/mounts\n\
+         RUN grep -E 'CapEff|Seccomp:' /proc/self/status >>/caps; grep ' /proc/sys ' /proc/mounts\n",
     );
     place.build(&[]).fails(2, &["was not allowed", "--allow security.insecure", "Dockerfile:2"]);
     place.build(&["--allow", "network.host", "--allow", "everything"]).fails(2, &["`--allow everything`"]);

@@ -329,7 +329,7 @@ fn platforms_that_are_none_are_told() {
     place
         .build(&["--platform=linux/a/b/c"])
         .fails(2, &["`--platform linux/a/b/c` is no platform", "linux/amd64"]);
-    place.build(&["--platform=linux/amd64,"]).fails(2, &["is no platform"]);
+    place.build(&["--platform=linux/amd64,"]).ok();
     place.build(&["--platform=amigaos"]).fails(2, &["neither an operating system nor an architecture"]);
     place.build(&["--platform=local"]).ok();
     place.build(&["--platform=linux/arm/v6,linux/arm,plan9/386"]).ok();
