@@ -242,6 +242,13 @@ pub(crate) fn dup_from(from: c_int, least: c_int) -> Result<c_int> {
     check_int(unsafe { libc::syscall(libc::SYS_fcntl, from, libc::F_DUPFD_CLOEXEC, least) })
 }
 
+/// Waits; a signal may end it early.
+pub(crate) fn pause(milliseconds: u32) {
+    let time = libc::timespec { tv_sec: 0, tv_nsec: c_long::from(milliseconds) * 1_000_000 };
+    // SAFETY: the kernel reads from the live structure and writes nothing, as no remainder is asked for.
+    unsafe { libc::syscall(libc::SYS_nanosleep, &raw const time, std::ptr::null_mut::<libc::timespec>()) };
+}
+
 /// Marks every descriptor from `first` up as closed on exec. Older kernels lack it; ours are marked anyway.
 pub(crate) fn close_on_exec_from(first: c_uint) {
     const CLOSE_RANGE_CLOEXEC: c_uint = 4;

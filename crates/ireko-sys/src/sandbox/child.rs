@@ -417,10 +417,23 @@ fn bound(keep: CapSet, last: u32) -> Result<()> {
     Ok(())
 }
 
+/// How often a program is tried that somebody has open for writing, and the pause between two tries in milliseconds.
+const BUSY_TRIES: u32 = 1_000;
+const BUSY_PAUSE_MS: u32 = 2;
+
 fn exec(work: &mut Work<'_>, candidates: &[std::ffi::CString]) -> Errno {
     let mut worst = Errno(libc::ENOENT);
     for path in candidates {
-        match raw::execve(path, work.argv, work.env) {
+        let mut refused = raw::execve(path, work.argv, work.env);
+        // Another step's child holds what this process was writing until it runs its own program.
+        for _ in 0..BUSY_TRIES {
+            if refused != Errno(libc::ETXTBSY) {
+                break;
+            }
+            raw::pause(BUSY_PAUSE_MS);
+            refused = raw::execve(path, work.argv, work.env);
+        }
+        match refused {
             absent @ Errno(libc::ENOENT | libc::ENOTDIR) => {
                 // It is there: what is missing is the interpreter it names.
                 if raw::openat(raw::AT_CWD, path, libc::O_PATH, 0).is_ok() {

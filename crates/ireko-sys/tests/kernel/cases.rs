@@ -25,6 +25,7 @@ pub(crate) const CASES: &[Case] = &[
     ("programs_that_cannot_be_run", programs_that_cannot_be_run),
     ("change_set_is_the_upper_directory", change_set_is_the_upper_directory),
     ("plain_directory_as_root", plain_directory_as_root),
+    ("program_that_is_still_written", program_that_is_still_written),
     ("background_children_die", background_children_die),
     ("nothing_stays_mounted", nothing_stays_mounted),
     ("dev_is_dockers", dev_is_dockers),
@@ -110,6 +111,16 @@ fn plain_directory_as_root(world: &World) {
     assert_eq!(outcome.output, "bin\ndev\netc\nhere\nproc\nroot\nsys\ntmp\n");
     assert!(world.path("base/here").exists());
     assert!(!world.path("base/dev").exists() && !world.path("base/proc").exists(), "no mount point stays");
+}
+
+fn program_that_is_still_written(world: &World) {
+    let mut sandbox = world.script("written", "exit 7");
+    sandbox.root = RootFs::Dir(world.path("base"));
+    let program = world.path("base/bin/busybox");
+    let file = fs::OpenOptions::new().append(true).open(program).expect("a program");
+    let mut writer = Command::new("sleep").arg("0.3").stdout(file).spawn().expect("it starts");
+    assert_eq!(finish(&sandbox).exit, Exit::Code(7));
+    writer.wait().expect("it ends");
 }
 
 fn background_children_die(world: &World) {
