@@ -133,8 +133,10 @@ fn interrupted_builds_end_with_130_and_leave_nothing() {
     let expected = expected(&place);
     let length = length(&place);
     let mut moments = Moments(5);
-    let mut interrupted = 0;
-    for round in 0..24 {
+    // As above: how many are caught at work depends on the machine.
+    let (mut interrupted, mut round) = (0, 0);
+    while interrupted < 8 || round < 24 {
+        assert!(round < 120, "only {interrupted} builds were interrupted");
         let mut build = start(&place, round);
         std::thread::sleep(Duration::from_micros(moments.next(length)));
         let signal =
@@ -149,8 +151,8 @@ fn interrupted_builds_end_with_130_and_leave_nothing() {
         }
         assert_eq!(alive(&place), Vec::<String>::new(), "round {round}");
         place.nothing_mounted();
+        round += 1;
     }
-    assert!(interrupted >= 8, "only {interrupted} builds were interrupted");
     aftermath(&place, &expected);
 }
 
