@@ -4,7 +4,7 @@ use crate::builders::{Builders, Outcome};
 use crate::case::Case;
 use crate::compare::{self, Difference};
 use crate::generate::{self, LAWS};
-use crate::{lock, rules};
+use crate::{Common, lock, rules};
 use anyhow::{Result, ensure};
 use clap::Args;
 use std::collections::BTreeMap;
@@ -15,24 +15,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Flags of `laws`.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// The ireko binary.
-    #[arg(long, default_value = "ireko")]
-    ireko: PathBuf,
-    /// The first seed; the next ones follow it.
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
-    /// How many seeds; each is tried with one law after the other.
-    #[arg(long, default_value_t = 100)]
-    pairs: u64,
-    /// How many at a time.
-    #[arg(long, default_value_t = 4)]
-    jobs: usize,
+    #[command(flatten)]
+    common: Common,
     /// An ordinary user with subordinate ids, for builds without root.
     #[arg(long)]
     user: Option<String>,
-    /// A folder for contexts and stores, on a real file system.
-    #[arg(long, default_value = "/var/tmp")]
-    scratch: PathBuf,
 }
 
 /// One thing built in two ways.
@@ -57,9 +44,10 @@ struct Trial<'a> {
 
 /// Tries them; true when all hold.
 pub(crate) fn run(options: &Options) -> Result<bool> {
+    let common = &options.common;
     ensure!(rustix::process::geteuid().is_root(), "building with and without root takes root");
-    let scratch = tempfile::Builder::new().prefix("ireko-laws-").tempdir_in(&options.scratch)?;
-    let mut builders = Builders::start(&std::path::absolute(&options.ireko)?, scratch.path(), false)?;
+    let scratch = tempfile::Builder::new().prefix("ireko-laws-").tempdir_in(&common.scratch)?;
+    let mut builders = Builders::start(&std::path::absolute(&common.ireko)?, scratch.path(), false)?;
     if let Some(user) = &options.user {
         builders.add_ordinary(user.clone(), scratch.path())?;
     }
@@ -67,11 +55,11 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
     let next = AtomicU64::new(0);
     let tally: Mutex<BTreeMap<&str, (usize, usize)>> = Mutex::new(BTreeMap::new());
     std::thread::scope(|scope| {
-        for _ in 0..options.jobs.max(1) {
+        for _ in 0..common.jobs.max(1) {
             scope.spawn(|| {
                 loop {
-                    let seed = options.seed + next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= options.seed + options.pairs {
+                    let seed = common.seed + next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= common.seed + common.pairs {
                         return;
                     }
                     let (name, holds) = trial.seed(seed, options.user.is_some());

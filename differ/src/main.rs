@@ -53,20 +53,30 @@ enum Command {
     },
 }
 
+/// Flags of both ways to compare.
 #[derive(Debug, Args)]
-struct Pairs {
+pub(crate) struct Common {
     /// The ireko binary.
     #[arg(long, default_value = "ireko")]
-    ireko: PathBuf,
+    pub(crate) ireko: PathBuf,
     /// The first seed; the next ones follow it.
     #[arg(long, default_value_t = 1)]
-    seed: u64,
-    /// How many seeds.
+    pub(crate) seed: u64,
+    /// How many seeds; of `laws` each is tried with one law after the other.
     #[arg(long, default_value_t = 100)]
-    pairs: u64,
+    pub(crate) pairs: u64,
     /// How many at a time.
     #[arg(long, default_value_t = 4)]
-    jobs: usize,
+    pub(crate) jobs: usize,
+    /// A folder for contexts, stores and the daemon, on a real file system; made and removed.
+    #[arg(long, default_value = "/var/tmp")]
+    pub(crate) scratch: PathBuf,
+}
+
+#[derive(Debug, Args)]
+struct Pairs {
+    #[command(flatten)]
+    common: Common,
     /// A folder of kept cases (JSON), built first.
     #[arg(long)]
     cases: Option<PathBuf>,
@@ -76,9 +86,6 @@ struct Pairs {
     /// Where differing cases are written, made smaller.
     #[arg(long)]
     found: Option<PathBuf>,
-    /// A folder for contexts, stores and the daemon, on a real file system; made and removed.
-    #[arg(long, default_value = "/var/tmp")]
-    scratch: PathBuf,
     /// Tries to make one case smaller.
     #[arg(long, default_value_t = 150)]
     tries: usize,
@@ -136,11 +143,12 @@ struct Run<'a> {
 }
 
 fn run(options: &Pairs) -> Result<bool> {
+    let common = &options.common;
     ensure!(rustix::process::geteuid().is_root(), "the Docker engine needs root");
-    let scratch = tempfile::Builder::new().prefix("ireko-differ-").tempdir_in(&options.scratch)?;
-    let ireko = std::path::absolute(&options.ireko)?;
+    let scratch = tempfile::Builder::new().prefix("ireko-differ-").tempdir_in(&common.scratch)?;
+    let ireko = std::path::absolute(&common.ireko)?;
     let builders = Builders::start(&ireko, scratch.path(), true)?;
-    println!("engine {}, seeds from {}, {} pairs", builders.version()?, options.seed, options.pairs);
+    println!("engine {}, seeds from {}, {} pairs", builders.version()?, common.seed, common.pairs);
     let began = Instant::now();
     let work = kept(options)?;
     let kept = work.len();
@@ -152,10 +160,10 @@ fn run(options: &Pairs) -> Result<bool> {
         tally: Tally::default(),
     };
     let next = AtomicUsize::new(0);
-    let total = kept + options.pairs as usize;
+    let total = kept + common.pairs as usize;
     let errors: Mutex<Vec<String>> = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
-        for _ in 0..options.jobs.max(1) {
+        for _ in 0..common.jobs.max(1) {
             scope.spawn(|| {
                 loop {
                     let at = next.fetch_add(1, Ordering::Relaxed);
@@ -165,7 +173,7 @@ fn run(options: &Pairs) -> Result<bool> {
                     let (name, case) = match work.get(at) {
                         Some((name, case)) => (name.clone(), case.clone()),
                         None => {
-                            let seed = options.seed + (at - kept) as u64;
+                            let seed = common.seed + (at - kept) as u64;
                             (format!("seed-{seed}"), generate::case(seed))
                         }
                     };

@@ -10,6 +10,7 @@
 mod tests;
 
 use crate::glob::Glob;
+use crate::path::clean;
 
 /// A list of patterns, in order.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -201,23 +202,4 @@ fn normalised(line: &str) -> Option<String> {
     let cleaned = clean(body);
     let relative = cleaned.strip_prefix('/').filter(|rest| !rest.is_empty()).unwrap_or(&cleaned);
     Some(format!("{sign}{relative}"))
-}
-
-/// A path without `.`, empty parts and, where they can be resolved, `..`.
-fn clean(path: &str) -> String {
-    let rooted = path.starts_with('/');
-    let mut parts: Vec<&str> = Vec::new();
-    for part in path.split('/') {
-        match part {
-            "" | "." => {}
-            ".." if parts.last().is_some_and(|last| *last != "..") => drop(parts.pop()),
-            ".." if rooted => {}
-            other => parts.push(other),
-        }
-    }
-    match (rooted, parts.is_empty()) {
-        (true, _) => format!("/{}", parts.join("/")),
-        (false, true) => ".".to_owned(),
-        (false, false) => parts.join("/"),
-    }
 }

@@ -30,6 +30,7 @@ mod json;
 pub mod mount;
 pub mod owner;
 mod parse;
+pub mod path;
 pub mod words;
 
 pub use ast::{

@@ -121,6 +121,14 @@ impl Fault {
         }
         self
     }
+
+    /// The same with the hint of what it came from, where that has one.
+    pub(crate) fn hinted(self, hint: Option<impl Into<String>>) -> Self {
+        match hint {
+            Some(hint) => self.hint(hint),
+            None => self,
+        }
+    }
 }
 
 impl From<FilesError> for Fault {
@@ -133,11 +141,7 @@ impl From<FilesError> for Fault {
             FilesError::Interrupted => return Self::Cancelled,
             _ => {}
         }
-        let fault = Self::of(error.blame(), &error);
-        match error.hint() {
-            Some(hint) => fault.hint(hint),
-            None => fault,
-        }
+        Self::of(error.blame(), &error).hinted(error.hint())
     }
 }
 

@@ -53,7 +53,7 @@ pub use passwd::{User, owner, user, user_in};
 pub use remote::{FetchError, Fetcher, FileFetched};
 pub use repository::{GitSettings, Opened, Repositories, RepositoryError};
 pub use run::{ContainerFiles, DEFAULT_PATH, SandboxSettings};
-pub use secrets::{SecretSource, Secrets};
+pub use secrets::{SecretError, SecretSource, Secrets};
 pub use selection::{Picked, pick_copy, pick_mount};
 pub use snapshotter::Snapshotter;
 pub use source::{Bytes, FileSource, Item, ItemKind};

@@ -202,13 +202,7 @@ impl Preparing<'_, '_> {
         }
         let (devices, allowed) = &self.performer.surroundings().devices;
         let given = devices.wanted(&run.devices, allowed).and_then(|(names, _)| devices.given(&names));
-        let given = given.map_err(|error| {
-            let fault = Fault::of(Blame::Environment, &error);
-            match error.hint() {
-                Some(hint) => fault.hint(hint),
-                None => fault,
-            }
-        })?;
+        let given = given.map_err(|error| Fault::of(Blame::Environment, &error).hinted(error.hint()))?;
         let variables = given.env.iter().map(|(name, value)| (name.into(), value.into()));
         self.done.variables.extend(variables);
         self.done.groups.extend(&given.groups);
@@ -372,10 +366,8 @@ impl Preparing<'_, '_> {
         let MountKind::Secret { id, required, mode, uid, gid, env, file } = &op.kind else {
             return Err(Fault::failed(Blame::Bug, "a secret mount was expected"));
         };
-        let value = self.performer.surroundings().secrets.value(id).map_err(|(path, error)| {
-            Fault::of(Blame::User, &error)
-                .named(format!("cannot read secret `{id}` from `{}`", path.display()))
-        })?;
+        let value = self.performer.surroundings().secrets.value(id);
+        let value = value.map_err(|error| Fault::of(Blame::User, &error))?;
         let Some(value) = value else {
             if *required {
                 let fault = Fault::failed(

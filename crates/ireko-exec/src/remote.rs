@@ -192,9 +192,5 @@ fn fault(performer: &Performer<'_>, error: &FetchError) -> Fault {
     if performer.cancel().is_asked() {
         return Fault::Cancelled;
     }
-    let fault = Fault::of(error.blame(), error);
-    match error.hint() {
-        Some(hint) => fault.hint(hint),
-        None => fault,
-    }
+    Fault::of(error.blame(), error).hinted(error.hint())
 }

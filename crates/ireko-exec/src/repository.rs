@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::io::Read;
+use std::path::Path;
 use std::sync::Mutex;
 use std::time::Instant;
 
-use ireko_git::{Address, Auth, Checkout, Found, Git, GitError, Mtime, Resolved, SshAuth, Want, Watch};
+use ireko_git::{
+    Address, Auth, Checkout, Found, Git, GitError, Mtime, Repository, Resolved, SshAuth, Want, Watch,
+};
 use ireko_graph::NodeId;
 use ireko_graph::op::{self, GitSource};
 use ireko_layer::{ScanOptions, View, scan_upper};
@@ -21,7 +23,7 @@ use crate::cancel::Cancel;
 use crate::error::Fault;
 use crate::job::Job;
 use crate::perform::{Done, Performer, clock_of};
-use crate::secrets::Secrets;
+use crate::secrets::{SecretError, Secrets};
 use crate::ssh::Agents;
 
 /// The program, and the hosts that the person knows.
@@ -58,16 +60,8 @@ pub enum RepositoryError {
     #[error(transparent)]
     Git(#[from] GitError),
     /// A token cannot be read.
-    #[error("cannot read secret `{id}` from `{path}`", path = path.display())]
-    Secret {
-        /// Its id.
-        id: String,
-        /// Where it should be.
-        path: PathBuf,
-        /// Why it cannot be read.
-        #[source]
-        cause: io::Error,
-    },
+    #[error(transparent)]
+    Secret(#[from] SecretError),
     /// The store.
     #[error(transparent)]
     Store(#[from] ireko_store::Error),
@@ -78,7 +72,7 @@ impl RepositoryError {
     pub fn blame(&self) -> Blame {
         match self {
             Self::Git(error) => error.blame(),
-            Self::Secret { .. } => Blame::User,
+            Self::Secret(_) => Blame::User,
             Self::Store(error) => error.blame(),
         }
     }
@@ -87,7 +81,7 @@ impl RepositoryError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Git(error) => error.hint(),
-            Self::Secret { .. } | Self::Store(_) => None,
+            Self::Secret(_) | Self::Store(_) => None,
         }
     }
 }
@@ -110,13 +104,23 @@ fn mount_id(url: &str) -> String {
 }
 
 impl Repositories<'_> {
+    /// Does something with a repository, whose local copy is held meanwhile.
+    fn with<T>(
+        &self,
+        url: &str,
+        tell: Tell<'_>,
+        work: impl FnOnce(&Repository<'_>) -> Result<T, RepositoryError>,
+    ) -> Result<T, RepositoryError> {
+        let (mount, auth) = (self.mount(url)?, self.auth(url)?);
+        let (asked, said) =
+            (|| self.cancel.is_asked(), |line: &str| received(line).into_iter().for_each(tell));
+        let watch = Watch { cancelled: &asked, said: &said };
+        work(&self.settings.git.repository(url, auth, mount.dir(), watch))
+    }
+
     /// What the source means now.
     pub(crate) fn resolve(&self, source: &GitSource) -> Result<Resolved, RepositoryError> {
-        let (mount, auth) = (self.mount(&source.remote)?, self.auth(&source.remote)?);
-        let asked = || self.cancel.is_asked();
-        let watch = Watch { cancelled: &asked, said: &|_| {} };
-        let repository = self.settings.git.repository(&source.remote, auth, mount.dir(), watch);
-        Ok(repository.resolve(&want(source))?)
+        self.with(&source.remote, &|_| {}, |repository| Ok(repository.resolve(&want(source))?))
     }
 
     /// Writes the files of what was resolved into the empty directory `dest`; `scratch` is a directory of the same file
@@ -128,19 +132,15 @@ impl Repositories<'_> {
         (dest, scratch): (&Path, &Path),
         tell: Tell<'_>,
     ) -> Result<(), RepositoryError> {
-        let (mount, auth) = (self.mount(&source.remote)?, self.auth(&source.remote)?);
-        let (asked, said) =
-            (|| self.cancel.is_asked(), |line: &str| received(line).into_iter().for_each(tell));
-        let watch = Watch { cancelled: &asked, said: &said };
-        let repository = self.settings.git.repository(&source.remote, auth, mount.dir(), watch);
-        let fetched = repository.fetch(resolved)?;
         let what = Checkout {
             subdir: source.subdir.clone(),
             keep_git_dir: source.keep_git_dir,
             submodules: source.submodules,
             mtime: if source.commit_times { Mtime::Commit } else { Mtime::Checkout },
         };
-        Ok(fetched.checkout(&what, dest, scratch)?)
+        self.with(&source.remote, tell, |repository| {
+            Ok(repository.fetch(resolved)?.checkout(&what, dest, scratch)?)
+        })
     }
 
     /// Makes a context of a repository: what it means now, and one of these files of it.
@@ -155,30 +155,27 @@ impl Repositories<'_> {
         tell: Tell<'_>,
     ) -> Result<Opened, RepositoryError> {
         let resolved = self.resolve(source)?;
-        let (mount, auth) = (self.mount(&source.remote)?, self.auth(&source.remote)?);
-        let (asked, said) =
-            (|| self.cancel.is_asked(), |line: &str| received(line).into_iter().for_each(tell));
-        let watch = Watch { cancelled: &asked, said: &said };
-        let repository = self.settings.git.repository(&source.remote, auth, mount.dir(), watch);
-        let fetched = repository.fetch(&resolved)?;
-        let mut opened = Opened { source: pinned(source, &resolved), time: fetched.time(), file: None };
-        for name in names {
-            match fetched.read(&source.subdir, name)? {
-                Found::File(bytes) => {
-                    opened.file = Some(((*name).to_owned(), bytes));
-                    break;
-                }
-                Found::Nothing => {}
-                // In a submodule perhaps: seen with all files. If it is nowhere, that is told with what there is.
-                Found::NoDirectory => {
-                    let dest = scratch.join("whole-repository");
-                    self.write_context(&opened.source, &dest, scratch)?;
-                    opened.file = first_file(&dest, names);
-                    break;
+        self.with(&source.remote, tell, |repository| {
+            let fetched = repository.fetch(&resolved)?;
+            let mut opened = Opened { source: pinned(source, &resolved), time: fetched.time(), file: None };
+            for name in names {
+                match fetched.read(&source.subdir, name)? {
+                    Found::File(bytes) => {
+                        opened.file = Some(((*name).to_owned(), bytes));
+                        break;
+                    }
+                    Found::Nothing => {}
+                    // In a submodule perhaps: seen with all files. If it is nowhere, that is told with what there is.
+                    Found::NoDirectory => {
+                        let dest = scratch.join("whole-repository");
+                        self.write_context(&opened.source, &dest, scratch)?;
+                        opened.file = first_file(&dest, names);
+                        break;
+                    }
                 }
             }
-        }
-        Ok(opened)
+            Ok(opened)
+        })
     }
 
     /// Writes the files of an opened source into a new directory.
@@ -214,14 +211,14 @@ impl Repositories<'_> {
         let mut unreadable = None;
         let look_up = |id: &str| match self.secrets.value(id) {
             Ok(value) => value.map(|value| value.0),
-            Err((path, cause)) => {
-                unreadable = Some(RepositoryError::Secret { id: id.to_owned(), path, cause });
+            Err(error) => {
+                unreadable = Some(error);
                 None
             }
         };
         let auth = Auth::from_secrets(Address::of(url).host(), look_up);
         if let Some(error) = unreadable {
-            return Err(error);
+            return Err(error.into());
         }
         let agent_socket = self.agents.0.get("default").cloned();
         Ok(Auth { ssh: SshAuth { agent_socket, known_hosts: self.settings.known_hosts.clone() }, ..auth })
@@ -346,11 +343,7 @@ fn fault(performer: &Performer<'_>, source: &GitSource, error: &RepositoryError)
         return Fault::Cancelled;
     }
     let fault = Fault::of(error.blame(), error);
-    let fault = fault.named(format!("cannot fetch `{}`", op::shown(&source.remote)));
-    match error.hint() {
-        Some(hint) => fault.hint(hint),
-        None => fault,
-    }
+    fault.named(format!("cannot fetch `{}`", op::shown(&source.remote))).hinted(error.hint())
 }
 
 #[cfg(test)]

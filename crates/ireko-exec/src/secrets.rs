@@ -36,18 +36,31 @@ impl fmt::Debug for SecretValue {
     }
 }
 
+/// The file of a secret cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot read secret `{id}` from `{path}`", path = path.display())]
+pub struct SecretError {
+    /// Which.
+    pub id: String,
+    /// Where it should be.
+    pub path: PathBuf,
+    /// What the system said.
+    #[source]
+    pub cause: io::Error,
+}
+
 impl Secrets {
     /// The value of `id`; `None` when the build has no such secret.
     ///
     /// # Errors
     /// The file of the secret cannot be read.
-    pub fn value(&self, id: &str) -> Result<Option<SecretValue>, (PathBuf, io::Error)> {
+    pub fn value(&self, id: &str) -> Result<Option<SecretValue>, SecretError> {
         match self.0.get(id) {
             None => Ok(None),
             Some(SecretSource::Value(value)) => Ok(Some(SecretValue(value.clone()))),
             Some(SecretSource::File(path)) => match std::fs::read(path) {
                 Ok(value) => Ok(Some(SecretValue(value))),
-                Err(error) => Err((path.clone(), error)),
+                Err(cause) => Err(SecretError { id: id.to_owned(), path: path.clone(), cause }),
             },
         }
     }

@@ -176,7 +176,27 @@ impl Build<'_> {
     /// What is fetched.
     pub(crate) fn source(&mut self, op: Op, about: About, stage: usize) -> NodeId {
         let reuse = self.reuse(stage);
+        self.first(op, about, reuse)
+    }
+
+    /// A node that stands on nothing.
+    fn first(&mut self, op: Op, about: About, reuse: Reuse) -> NodeId {
         self.plan.graph.add(Node { op, base: None, inputs: Vec::new(), after: Vec::new(), about, reuse })
+    }
+
+    /// A step on what the stage has so far, and its entry in the history.
+    pub(crate) fn step(
+        &mut self,
+        state: &mut State,
+        (op, inputs): (Op, Vec<NodeId>),
+        (about, reuse): (About, Reuse),
+        note: String,
+    ) -> NodeId {
+        let (base, after) = (state.node, state.after.clone());
+        let node = self.plan.graph.add(Node { op, base, inputs, after, about, reuse });
+        state.node = Some(node);
+        state.note_layer(note);
+        node
     }
 
     /// Where files come from that come from the main context.
@@ -197,9 +217,7 @@ impl Build<'_> {
             config: fact.config_digest,
             diff_ids: diff_ids.clone(),
         });
-        let node =
-            Node { op, base: None, inputs: Vec::new(), after: Vec::new(), about, reuse: Reuse::Always };
-        let node = (!diff_ids.is_empty()).then(|| self.plan.graph.add(node));
+        let node = (!diff_ids.is_empty()).then(|| self.first(op, about, Reuse::Always));
         let used = UsedImage {
             name: wanted.name.clone(),
             platform: wanted.platform.clone(),
@@ -229,15 +247,7 @@ impl Build<'_> {
             unpack: Unpack::Never,
         };
         let (line, text) = (about.line, about.text.clone());
-        let op = Op::Copy(Box::new(copy));
-        let node = self.plan.graph.add(Node {
-            op,
-            base: None,
-            inputs: Vec::new(),
-            after: Vec::new(),
-            about,
-            reuse: Reuse::Always,
-        });
+        let node = self.first(Op::Copy(Box::new(copy)), about, Reuse::Always);
         self.read(ContextRead {
             context: name.to_owned(),
             node,
@@ -304,16 +314,7 @@ impl Build<'_> {
         }
         let op = Op::MakeDir(MakeDir { path: state.cwd.clone(), user: state.image.config.user.clone() });
         let about = self.about_in(state, at, text);
-        let node = Node {
-            op,
-            base: state.node,
-            inputs: Vec::new(),
-            after: state.after.clone(),
-            about,
-            reuse: Reuse::Always,
-        };
-        state.node = Some(self.plan.graph.add(node));
-        state.note_layer(note);
+        self.step(state, (op, Vec::new()), (about, Reuse::Always), note);
         Ok(())
     }
 

@@ -7,8 +7,8 @@ use crate::output::ContextRead;
 use crate::state::State;
 use ireko_dockerfile::words::Lexer;
 use ireko_dockerfile::{Add, Copy, Heredoc, Source as Written, Word, chmod};
+use ireko_graph::Op;
 use ireko_graph::op::{self, CopyItem, FilesFrom, Unpack};
-use ireko_graph::{Node, Op};
 use ireko_report::Span;
 
 /// The flags and paths of one instruction, expanded.
@@ -119,20 +119,10 @@ impl Build<'_> {
         let about = self.about_in(state, at, text.clone());
         let line = about.line;
         let reuse = self.reuse(at.stage);
-        let op = Op::Copy(Box::new(op));
-        let node = self.plan.graph.add(Node {
-            op,
-            base: state.node,
-            inputs,
-            after: state.after.clone(),
-            about,
-            reuse,
-        });
+        let node = self.step(state, (Op::Copy(Box::new(op)), inputs), (about, reuse), note);
         if let (FilesFrom::Context(context), false) = (from, patterns.is_empty()) {
             self.read(ContextRead { context, node, line, text, patterns, excludes: words.excludes });
         }
-        state.node = Some(node);
-        state.note_layer(note);
         Ok(())
     }
 }

@@ -53,7 +53,7 @@ impl PlanInput {
     }
 
     /// The platforms that are built: each once, in the order they were asked for.
-    pub(crate) fn platforms(&self) -> Vec<Platform> {
+    pub fn platforms(&self) -> Vec<Platform> {
         let mut platforms: Vec<Platform> = Vec::new();
         for platform in self.target_platforms.iter().map(|platform| platform.clone().normalized()) {
             if !platforms.contains(&platform) {

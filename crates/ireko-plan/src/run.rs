@@ -7,9 +7,10 @@ use crate::scope::{given, proxies};
 use crate::state::State;
 use ireko_dockerfile::device;
 use ireko_dockerfile::mount::{self, MountKind as Kind, Sharing as Share};
+use ireko_dockerfile::path::clean;
 use ireko_dockerfile::{Run, RunForm, Word};
 use ireko_graph::op::{self, FilesFrom, Mount, MountKind, Network, Security, Sharing};
-use ireko_graph::{Node, NodeId, Op};
+use ireko_graph::{NodeId, Op};
 use ireko_oci::GuestPath;
 use ireko_report::Span;
 
@@ -66,21 +67,11 @@ impl Build<'_> {
         let about = self.about_in(state, at, text.clone());
         let note = note(&argv, &about.args);
         let (line, reuse) = (about.line, self.reuse_of_command(at)?);
-        let op = Op::Run(Box::new(op));
-        let node = self.plan.graph.add(Node {
-            op,
-            base: state.node,
-            inputs,
-            after: state.after.clone(),
-            about,
-            reuse,
-        });
+        let node = self.step(state, (Op::Run(Box::new(op)), inputs), (about, reuse), note);
         for (context, source) in reads {
             let (text, patterns) = (text.clone(), vec![source]);
             self.read(ContextRead { context, node, line, text, patterns, excludes: Vec::new() });
         }
-        state.node = Some(node);
-        state.note_layer(note);
         Ok(())
     }
 
@@ -279,25 +270,4 @@ fn note(argv: &[String], args: &[(String, String)]) -> String {
     words.extend_from_slice(argv);
     words.push("# buildkit".to_owned());
     words.join(" ")
-}
-
-/// A path without `.`, `..` and needless slashes, absolute or not as it was.
-fn clean(path: &str) -> String {
-    let absolute = path.starts_with('/');
-    let mut names: Vec<&str> = Vec::new();
-    for name in path.split('/') {
-        match name {
-            "" | "." => {}
-            ".." if names.last().is_some_and(|last| *last != "..") => {
-                names.pop();
-            }
-            ".." if absolute => {}
-            name => names.push(name),
-        }
-    }
-    match (absolute, names.join("/")) {
-        (true, names) => format!("/{names}"),
-        (false, names) if names.is_empty() => ".".to_owned(),
-        (false, names) => names,
-    }
 }

@@ -257,11 +257,7 @@ fn write_file(flag: &str, path: &Path, bytes: &[u8]) -> Result<(), Failure> {
 }
 
 fn failed(error: ireko_image::Error) -> Failure {
-    let failure = Failure::of(error.blame(), &error);
-    match error.hint() {
-        Some(hint) => failure.hint(hint),
-        None => failure,
-    }
+    Failure::of(error.blame(), &error).hinted(error.hint())
 }
 
 fn store_failure(error: ireko_store::Error) -> Failure {

@@ -119,9 +119,5 @@ fn of(error: &DeviceError) -> Failure {
         DeviceError::NoName(_) | DeviceError::NotAllowed(_) => Blame::User,
         _ => Blame::Environment,
     };
-    let failure = Failure::of(blame, error);
-    match error.hint() {
-        Some(hint) => failure.hint(hint),
-        None => failure,
-    }
+    Failure::of(blame, error).hinted(error.hint())
 }

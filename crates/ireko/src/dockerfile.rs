@@ -169,13 +169,7 @@ fn context(text: &str, elsewhere: &Elsewhere<'_>) -> Result<(Context, Option<Vec
         let secrets = elsewhere.repositories.secrets;
         let fetcher = Fetcher { http: elsewhere.http, secrets, tell: &tell };
         let fetched = fetcher.file(&source, None, &path);
-        fetched.map_err(|error| {
-            let failure = Failure::of(error.blame(), &error);
-            match error.hint() {
-                Some(hint) => failure.hint(hint),
-                None => failure,
-            }
-        })?;
+        fetched.map_err(|error| Failure::of(error.blame(), &error).hinted(error.hint()))?;
         return packed_context(&path, scratch, &format!("at `{}`", shown(text)));
     }
     let dir = PathBuf::from(text);

@@ -80,6 +80,14 @@ impl Failure {
         self
     }
 
+    /// The same with the hint of what it came from, where that has one.
+    pub(crate) fn hinted(self, hint: Option<impl Display>) -> Self {
+        match hint {
+            Some(hint) => self.hint(hint),
+            None => self,
+        }
+    }
+
     pub(crate) fn cause(mut self, cause: impl Display) -> Self {
         self.causes.push(cause.to_string());
         self

@@ -165,13 +165,8 @@ pub(crate) fn prepare(limits: &Limits) -> Result<Option<Arc<Limiter>>, Failure> 
     if limits.is_empty() {
         return Ok(None);
     }
-    let limiter = Limiter::prepare(limits.clone()).map_err(|refusal| {
-        let failure = Failure::of(Blame::Environment, &refusal);
-        match refusal.hint() {
-            Some(hint) => failure.hint(hint),
-            None => failure,
-        }
-    })?;
+    let limiter = Limiter::prepare(limits.clone())
+        .map_err(|refusal| Failure::of(Blame::Environment, &refusal).hinted(refusal.hint()))?;
     Ok(Some(Arc::new(limiter)))
 }
 

@@ -15,6 +15,7 @@ mod emulation;
 mod environment;
 mod failure;
 mod limits;
+mod look;
 mod places;
 mod repositories;
 mod session;

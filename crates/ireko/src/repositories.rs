@@ -139,8 +139,5 @@ fn failure(place: &str, error: &RepositoryError) -> Failure {
     let mut failure = Failure::of(error.blame(), error);
     let why = std::mem::replace(&mut failure.message, format!("cannot fetch context `{place}`"));
     failure.causes.insert(0, why);
-    match error.hint() {
-        Some(hint) => failure.hint(hint),
-        None => failure,
-    }
+    failure.hinted(error.hint())
 }

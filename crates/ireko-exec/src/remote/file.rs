@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use ireko_graph::op::{self, HttpSource};
 use ireko_http::{Client, Download, Downloaded, HttpError, KnownFile, Request, Validators};
@@ -10,7 +10,7 @@ use ireko_oci::{Algorithm, Digest};
 use ireko_report::Blame;
 use sha2::{Digest as _, Sha256, Sha512};
 
-use crate::secrets::{SecretValue, Secrets};
+use crate::secrets::{SecretError, SecretValue, Secrets};
 
 /// Why a file was not fetched.
 #[derive(Debug, thiserror::Error)]
@@ -37,16 +37,8 @@ pub enum FetchError {
         found: String,
     },
     /// A secret cannot be read.
-    #[error("cannot read secret `{id}` from `{path}`", path = path.display())]
-    Secret {
-        /// Which.
-        id: String,
-        /// Where it is.
-        path: PathBuf,
-        /// What the system said.
-        #[source]
-        cause: io::Error,
-    },
+    #[error(transparent)]
+    Secret(#[from] SecretError),
     /// A secret cannot be sent.
     #[error("secret `{id}` is no text that a header can hold")]
     NoText {
@@ -75,7 +67,7 @@ impl FetchError {
                 "if the new file is the wanted one, write its checksum; otherwise somebody changed it on the way"
                     .to_owned(),
             ),
-            Self::Secret { .. } | Self::NoText { .. } => None,
+            Self::Secret(_) | Self::NoText { .. } => None,
         }
     }
 }
@@ -148,10 +140,7 @@ impl Fetcher<'_> {
         })?;
         for (prefix, scheme) in [(HEADER, ""), (TOKEN, "Bearer ")] {
             let id = format!("{prefix}{host}");
-            let secret = self.secrets.value(&id);
-            let secret =
-                secret.map_err(|(path, cause)| FetchError::Secret { id: id.clone(), path, cause })?;
-            if let Some(SecretValue(value)) = secret {
+            if let Some(SecretValue(value)) = self.secrets.value(&id)? {
                 let value = format!("{scheme}{}", String::from_utf8_lossy(&value).trim());
                 return request.header("authorization", &value).map_err(|_| FetchError::NoText { id });
             }

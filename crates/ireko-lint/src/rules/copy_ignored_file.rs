@@ -3,6 +3,7 @@
 use crate::dispatch::Step;
 use crate::report::{Found, Report, Rule};
 use ireko_dockerfile::ignore::Patterns;
+use ireko_dockerfile::path::clean;
 use ireko_dockerfile::{InstructionKind, Word};
 
 pub(crate) static RULE: Rule = Rule {
@@ -41,25 +42,6 @@ pub(crate) fn check(
 /// Whether the source is no file of the context.
 fn is_remote(path: &str) -> bool {
     ["http://", "https://", "git://", "ssh://", "git@"].iter().any(|scheme| path.starts_with(scheme))
-}
-
-/// The path as Go's `filepath.Clean` has it.
-fn clean(path: &str) -> String {
-    let mut parts: Vec<&str> = Vec::new();
-    let rooted = path.starts_with('/');
-    for part in path.split('/') {
-        match part {
-            "" | "." => {}
-            ".." if parts.last().is_some_and(|last| *last != "..") => drop(parts.pop()),
-            ".." if rooted => {}
-            other => parts.push(other),
-        }
-    }
-    match (rooted, parts.is_empty()) {
-        (true, _) => format!("/{}", parts.join("/")),
-        (false, true) => ".".to_owned(),
-        (false, false) => parts.join("/"),
-    }
 }
 
 #[cfg(test)]

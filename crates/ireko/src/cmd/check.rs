@@ -3,26 +3,23 @@
 mod document;
 mod picture;
 
-use crate::arguments;
 use crate::cli::{BuildArgs, Global, Progress};
 use crate::cmd::build::{plan_input_of, secrets};
-use crate::dockerfile::{self, Source};
+use crate::dockerfile::Source;
 use crate::environment::Environment;
 use crate::failure::{Failure, frame, in_source};
+use crate::look::look_at;
 use crate::print;
-use crate::repositories::{self, Elsewhere};
 use crate::session::Session;
 use crate::settle::{self, Configs};
 use ireko_dockerfile::Ast;
 use ireko_dockerfile::ignore::Patterns;
-use ireko_exec::{Agents, Cancel, Repositories};
 use ireko_image::{Images, PullPolicy};
 use ireko_lint::{Fault, Findings, Input, Outline, Scope, lint, outline, targets};
 use ireko_oci::Platform;
 use ireko_plan::PlanInput;
 use ireko_report::{Diagnostic, SourceText};
 use std::io::IsTerminal;
-use std::sync::Arc;
 
 /// The exit code of a check that has warnings, as for `docker buildx build`.
 const HAS_WARNINGS: u8 = 1;
@@ -107,34 +104,13 @@ pub(crate) fn run(
 ) -> Result<u8, Failure> {
     let secrets = secrets(args, &environment)?;
     let session = Session::enter(global, environment, Progress::Quiet, false)?;
-    let store = session.store()?;
-    let scratch = store.scratch_dir().map_err(|error| Failure::of(error.blame(), &error))?;
-    let sink = session.sink();
-    let build_args: Vec<_> =
-        args.source.build_arg.iter().map(|text| arguments::build_arg(text, &session.environment)).collect();
-    let git = repositories::settings(&session.environment);
-    let registry = Arc::new(ireko_registry::Registry::new(settle::registry_options(&session.environment)));
-    let elsewhere = Elsewhere {
-        repositories: Repositories {
-            settings: &git,
-            store: &store,
-            secrets: &secrets,
-            agents: &Agents::default(),
-            cancel: &Cancel::default(),
-        },
-        scratch: scratch.path(),
-        build_args: &build_args,
-        http: &registry.client().clone(),
-        with_files: false,
-        sink: &*sink,
-    };
-    let source = dockerfile::read(&args.source, &elsewhere)?;
     let pull = if args.pull { PullPolicy::Always } else { PullPolicy::IfMissing };
-    let images = Images::new(Arc::clone(&store), registry, Arc::clone(&sink), pull);
+    let looked = look_at(&args.source, &session, &secrets, (pull, false))?;
+    let source = &looked.source;
     let (ast, diagnostics) = ireko_dockerfile::parse(&source.name, &source.text);
     let platforms = settle::platforms(&args.source.platform, &session.environment)?;
-    let plan = plan_input_of(ast.clone(), &args.source, (platforms, build_args), &source);
-    let subject = Subject { ast: &ast, diagnostics: &diagnostics, source: &source };
+    let plan = plan_input_of(ast.clone(), &args.source, (platforms, looked.build_args), source);
+    let subject = Subject { ast: &ast, diagnostics: &diagnostics, source };
     match call.method {
         Method::Targets => {
             subject.readable()?;
@@ -149,7 +125,7 @@ pub(crate) fn run(
         }
         Method::Check => {
             let colour = session.environment.colour() && std::io::stdout().is_terminal();
-            let warned = subject.check(plan, &images, (call.json, colour))?;
+            let warned = subject.check(plan, &looked.images, (call.json, colour))?;
             Ok(if warned && !call.ignore_status { HAS_WARNINGS } else { 0 })
         }
     }
@@ -175,7 +151,7 @@ impl<'a> Subject<'a> {
     fn outline(&self, plan: &PlanInput) -> Result<Outline, Failure> {
         self.readable()?;
         self.has_targets(plan)?;
-        let platform = platforms_of(plan).swap_remove(0);
+        let platform = plan.platforms().swap_remove(0);
         let input = self.input(plan, platform, &Configs::new(), &scope_of(plan, Scope::Last));
         outline(&input).map_err(|fault| failure_of(&fault, &self.ast.source))
     }
@@ -219,7 +195,7 @@ impl<'a> Subject<'a> {
     /// What the rules say, for each platform that is built.
     fn findings(&self, plan: &PlanInput, bases: &Configs, scope: &Scope) -> Result<Findings, Failure> {
         let mut all = Findings::default();
-        for platform in platforms_of(plan) {
+        for platform in plan.platforms() {
             let found = lint(&self.input(plan, platform, bases, scope));
             all.join(found.map_err(|fault| failure_of(&fault, &self.ast.source))?);
         }
@@ -254,14 +230,6 @@ impl<'a> Subject<'a> {
             let hint = warning.hint.iter().map(|hint| format!("hint: {hint}"));
             crate::eprint(&format!("{}\n", lines.into_iter().chain(hint).collect::<Vec<_>>().join("\n")));
         }
-    }
-}
-
-/// The platforms that are built.
-fn platforms_of(plan: &PlanInput) -> Vec<Platform> {
-    match plan.target_platforms.as_slice() {
-        [] => vec![plan.platform.clone()],
-        platforms => platforms.to_vec(),
     }
 }
 

@@ -1,21 +1,18 @@
 //! `ireko context`: what a build would read, which instruction reads it, and what the ignore file keeps out.
 
-use crate::arguments;
 use crate::cli::{ContextArgs, Format, Global, Progress};
 use crate::cmd::build::{contexts, plan_input_of};
-use crate::dockerfile;
 use crate::environment::Environment;
 use crate::failure::Failure;
-use crate::repositories::{self, Elsewhere};
+use crate::look::{Looked, look_at};
 use crate::session::Session;
 use crate::settle;
 use crate::text::{bytes, table};
 use crate::{print, print_json};
-use ireko_exec::{Agents, Cancel, Listing, Repositories, Secrets};
-use ireko_image::{Images, PullPolicy};
+use ireko_exec::{Cancel, Listing, Secrets};
+use ireko_image::PullPolicy;
 use ireko_plan::MAIN_CONTEXT;
 use serde_json::json;
-use std::sync::Arc;
 
 /// How many of the biggest files are shown.
 const SHOWN: usize = 10;
@@ -32,31 +29,10 @@ struct Reader {
 /// Runs the command. Nothing is built, nothing of the context but names and sizes is read.
 pub(crate) fn run(args: &ContextArgs, global: &Global, environment: Environment) -> Result<(), Failure> {
     let session = Session::enter(global, environment, Progress::Quiet, false)?;
-    let store = session.store()?;
-    let scratch = store.scratch_dir().map_err(|error| Failure::of(error.blame(), &error))?;
     let sink = session.sink();
-    let build_args: Vec<_> =
-        args.source.build_arg.iter().map(|text| arguments::build_arg(text, &session.environment)).collect();
-    let git = repositories::settings(&session.environment);
-    let registry = Arc::new(ireko_registry::Registry::new(settle::registry_options(&session.environment)));
-    let http = registry.client().clone();
-    let elsewhere = Elsewhere {
-        repositories: Repositories {
-            settings: &git,
-            store: &store,
-            secrets: &Secrets::default(),
-            agents: &Agents::default(),
-            cancel: &Cancel::default(),
-        },
-        scratch: scratch.path(),
-        build_args: &build_args,
-        http: &http,
-        with_files: true,
-        sink: &*sink,
-    };
-    let source = dockerfile::read(&args.source, &elsewhere)?;
+    let Looked { store, source, build_args, images, _scratch } =
+        look_at(&args.source, &session, &Secrets::default(), (PullPolicy::IfMissing, true))?;
     let (ast, _) = settle::parse(&source, &build_args, &*sink)?;
-    let images = Images::new(Arc::clone(&store), registry, Arc::clone(&sink), PullPolicy::IfMissing);
     let platforms = settle::platforms(&args.source.platform, &session.environment)?;
     let input = plan_input_of(ast, &args.source, (platforms, build_args), &source);
     let plan = settle::settle(&input, &images, &*sink)?.plan;

@@ -391,11 +391,7 @@ fn stdio(args: &RunArgs, user: u32) -> Stdio {
 }
 
 fn spawn_failure(error: &ireko_sys::Error) -> Failure {
-    let failure = Failure::of(Blame::Environment, error);
-    let failure = match error.hint() {
-        Some(hint) => failure.hint(hint),
-        None => failure,
-    };
+    let failure = Failure::of(Blame::Environment, error).hinted(error.hint());
     match error.exit_code() {
         Some(code) => failure.with_code(code),
         None => failure,

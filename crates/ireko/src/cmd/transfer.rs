@@ -16,11 +16,7 @@ use std::io::IsTerminal;
 use std::sync::Arc;
 
 fn failed(error: ireko_image::Error) -> Failure {
-    let failure = Failure::of(error.blame(), &error);
-    match error.hint() {
-        Some(hint) => failure.hint(hint),
-        None => failure,
-    }
+    Failure::of(error.blame(), &error).hinted(error.hint())
 }
 
 fn images(session: &Session, pull: PullPolicy) -> Result<Images, Failure> {
