@@ -54,12 +54,9 @@ pub(crate) fn predefined(input: &Input) -> Vars {
     let mut vars = Vars::default();
     let mut set = |name: &str, value: &str| vars.set(name, input.given(name).unwrap_or(value));
     for (prefix, platform) in [("BUILD", &input.platform), ("TARGET", &input.target_platform)] {
-        let platform = platform.clone().normalized();
-        set(&format!("{prefix}PLATFORM"), &platform.to_string());
-        set(&format!("{prefix}OS"), &platform.os);
-        set(&format!("{prefix}OSVERSION"), &platform.os_version);
-        set(&format!("{prefix}ARCH"), &platform.architecture);
-        set(&format!("{prefix}VARIANT"), &platform.variant);
+        for (name, value) in platform.clone().normalized().arguments(prefix) {
+            set(&name, &value);
+        }
     }
     let last = || input.ast.stages.last().and_then(|stage| stage.from.name.as_ref());
     let target = match &input.scope {

@@ -119,6 +119,18 @@ impl Platform {
         std::env::consts::ARCH
     };
 
+    /// The build arguments that tell a Dockerfile of the platform; `prefix` is `BUILD` or `TARGET` (Dockerfile reference,
+    /// "Automatic platform ARGs in the global scope"; `OSVERSION` is BuildKit's).
+    pub fn arguments(&self, prefix: &str) -> [(String, String); 5] {
+        [
+            (format!("{prefix}PLATFORM"), self.to_string()),
+            (format!("{prefix}OS"), self.os.clone()),
+            (format!("{prefix}OSVERSION"), self.os_version.clone()),
+            (format!("{prefix}ARCH"), self.architecture.clone()),
+            (format!("{prefix}VARIANT"), self.variant.clone()),
+        ]
+    }
+
     /// The same platform in containerd's spelling: `x86_64` is `amd64`, `arm` without a variant is `v7`.
     #[must_use]
     pub fn normalized(self) -> Self {

@@ -45,14 +45,8 @@ pub(crate) fn given<'a>(input: &'a PlanInput, name: &str) -> Option<&'a str> {
 
 /// What every Dockerfile may use in FROM, and by ARG in a stage: platforms, and the target's name.
 fn predefined(input: &PlanInput, target: &str, platform: &Platform) -> Vec<(String, String)> {
-    let mut pairs = Vec::new();
-    for (prefix, platform) in [("BUILD", input.build_platform()), ("TARGET", platform.clone())] {
-        pairs.push((format!("{prefix}PLATFORM"), platform.to_string()));
-        pairs.push((format!("{prefix}OS"), platform.os));
-        pairs.push((format!("{prefix}OSVERSION"), platform.os_version));
-        pairs.push((format!("{prefix}ARCH"), platform.architecture));
-        pairs.push((format!("{prefix}VARIANT"), platform.variant));
-    }
+    let mut pairs = input.build_platform().arguments("BUILD").to_vec();
+    pairs.extend(platform.arguments("TARGET"));
     let target = if target.is_empty() { "default" } else { target };
     pairs.push(("TARGETSTAGE".to_owned(), target.to_owned()));
     pairs

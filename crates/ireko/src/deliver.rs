@@ -118,7 +118,7 @@ fn one(
         }
         let Some(destination) = destination_of(output) else { continue };
         let names = if output.names.is_empty() { &share.tags } else { &output.names };
-        let done = ireko_image::export(store, images, names, &destination, threads, sink).map_err(failed)?;
+        let done = ireko_image::export(store, images, names, &destination, threads, sink)?;
         let place = output.dest.as_deref().map_or("-".to_owned(), |dest| dest.display().to_string());
         let written_index = done.index.as_ref().map(|index| Digest::of(index)).filter(|_| images.len() > 1);
         index = index.or(done.index);
@@ -134,7 +134,7 @@ fn one(
         id = Some(Digest::of(&index));
         if let Some((_, members)) = &kept {
             let names: Vec<String> = share.tags.iter().map(ToString::to_string).collect();
-            store.put_index(&names, members, Some(&index)).map_err(store_failure)?;
+            store.put_index(&names, members, Some(&index))?;
         }
     }
     let members = images.iter().map(|image| (image.config.platform().to_string(), image.id)).collect();
@@ -153,12 +153,12 @@ fn keep(
         tags => tags.iter().map(Reference::familiar).collect::<Vec<_>>().join(", "),
     };
     let (id, kept) = match images {
-        [image] => (ireko_image::keep(store, image, tags).map_err(failed)?.id, None),
+        [image] => (ireko_image::keep(store, image, tags)?.id, None),
         _ => {
-            let keep = |image| ireko_image::keep(store, image, &[]).map_err(failed);
+            let keep = |image| ireko_image::keep(store, image, &[]).map_err(Failure::from);
             let members: Vec<Image> = images.iter().map(keep).collect::<Result<_, _>>()?;
             let names: Vec<String> = tags.iter().map(ToString::to_string).collect();
-            let whole = store.put_index(&names, &members, None).map_err(store_failure)?;
+            let whole = store.put_index(&names, &members, None)?;
             (whole.id, Some((whole, members)))
         }
     };
@@ -254,12 +254,4 @@ fn metadata(share: &Share, delivered: &Delivered) -> Value {
 
 fn write_file(flag: &str, path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     fs::write(path, bytes).map_err(|error| places::refused(flag, path, &error))
-}
-
-fn failed(error: ireko_image::Error) -> Failure {
-    Failure::of(error.blame(), &error).hinted(error.hint())
-}
-
-fn store_failure(error: ireko_store::Error) -> Failure {
-    Failure::of(error.blame(), &error)
 }

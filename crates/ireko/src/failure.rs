@@ -119,6 +119,18 @@ impl Failure {
     }
 }
 
+impl From<ireko_store::Error> for Failure {
+    fn from(error: ireko_store::Error) -> Self {
+        Self::of(error.blame(), &error)
+    }
+}
+
+impl From<ireko_image::Error> for Failure {
+    fn from(error: ireko_image::Error) -> Self {
+        Self::of(error.blame(), &error).hinted(error.hint())
+    }
+}
+
 impl From<Vec<Diagnostic>> for Failure {
     /// Several mistakes in one text, without the text.
     fn from(diagnostics: Vec<Diagnostic>) -> Self {

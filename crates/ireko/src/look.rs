@@ -34,7 +34,7 @@ pub(crate) fn look_at(
     (pull, with_files): (PullPolicy, bool),
 ) -> Result<Looked, Failure> {
     let store = session.store()?;
-    let scratch = store.scratch_dir().map_err(|error| Failure::of(error.blame(), &error))?;
+    let scratch = store.scratch_dir()?;
     let sink = session.sink();
     let build_args: Vec<_> =
         args.build_arg.iter().map(|text| arguments::build_arg(text, &session.environment)).collect();

@@ -83,7 +83,7 @@ fn build(
     let limits = crate::limits::prepare(&wishes.limits)?;
     let shares = deliver::shares(&targets(&args.source), &wishes.tags, &wishes.outputs)?;
     let store = session.store()?;
-    let scratch = store.scratch_dir().map_err(store_failure)?;
+    let scratch = store.scratch_dir()?;
     let sink = session.sink();
     let agents = agents::start(&wishes.agents, scratch.path())?;
     let git = repositories::settings(&session.environment);
@@ -492,8 +492,4 @@ fn writable(args: &BuildArgs, wishes: &Wishes) -> Result<(), Failure> {
         }
     }
     Ok(())
-}
-
-fn store_failure(error: ireko_store::Error) -> Failure {
-    Failure::of(error.blame(), &error)
 }

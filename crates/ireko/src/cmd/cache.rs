@@ -31,12 +31,8 @@ pub(crate) fn run(command: &CacheCommand, global: &Global, environment: Environm
     }
 }
 
-fn failed(error: ireko_store::Error) -> Failure {
-    Failure::of(error.blame(), &error)
-}
-
 fn du(store: &Store, format: Format) -> Result<u8, Failure> {
-    let rows = store.du().map_err(failed)?;
+    let rows = store.du()?;
     let total: u64 = rows.iter().map(|row| row.bytes).sum();
     if format == Format::Json {
         let rows: Vec<_> = rows
@@ -90,7 +86,7 @@ fn size(text: &str) -> Result<u64, Failure> {
 
 fn prune(store: &Store, plan: &PrunePlan, force: bool, format: Format) -> Result<u8, Failure> {
     let agreed = force || agreed(plan.all, format)?;
-    let pruned = if agreed { store.prune(plan).map_err(failed)? } else { Pruned::default() };
+    let pruned = if agreed { store.prune(plan)? } else { Pruned::default() };
     for problem in &pruned.problems {
         let _ = writeln!(std::io::stderr(), "warning: {problem}");
     }
@@ -135,7 +131,7 @@ fn agreed(all: bool, format: Format) -> Result<bool, Failure> {
 }
 
 fn fsck(store: &Store, repair: bool, format: Format) -> Result<u8, Failure> {
-    let report = store.fsck(repair).map_err(failed)?;
+    let report = store.fsck(repair)?;
     if format == Format::Json {
         let problems: Vec<_> = report
             .problems

@@ -13,10 +13,6 @@ use serde_json::{Value, json};
 
 pub(crate) mod list;
 
-fn failed(error: ireko_store::Error) -> Failure {
-    Failure::of(error.blame(), &error)
-}
-
 fn open(global: &Global, environment: Environment) -> Result<std::sync::Arc<Store>, Failure> {
     Session::enter(global, environment, Progress::Quiet, false)?.store()
 }
@@ -25,14 +21,14 @@ fn open(global: &Global, environment: Environment) -> Result<std::sync::Arc<Stor
 pub(crate) fn find(store: &Store, name: &str) -> Result<Image, Failure> {
     // A name wins over an id that begins alike, as with Docker.
     if let Ok(reference) = name.parse::<Reference>()
-        && let Some(image) = store.image(&reference.or_latest().to_string()).map_err(failed)?
+        && let Some(image) = store.image(&reference.or_latest().to_string())?
     {
         return Ok(image);
     }
-    if let Some(image) = store.find_image(name).map_err(failed)? {
+    if let Some(image) = store.find_image(name)? {
         return Ok(image);
     }
-    let rows = store.images().map_err(failed)?;
+    let rows = store.images()?;
     // What a build prints of an image for several platforms is the digest of the index it wrote.
     let written = |row: &&ImageRow| row.image.manifest.is_some_and(|digest| digest.to_string() == name);
     if let Some(row) = rows.iter().find(written) {
@@ -53,7 +49,7 @@ pub(crate) fn find(store: &Store, name: &str) -> Result<Image, Failure> {
 pub(crate) fn find_for(store: &Store, name: &str, platform: Option<&Platform>) -> Result<Image, Failure> {
     let image = find(store, name)?;
     let host = Platform::host();
-    let member = store.member(&image, platform.unwrap_or(&host)).map_err(failed)?;
+    let member = store.member(&image, platform.unwrap_or(&host))?;
     let fits = |image: &Image| {
         platform.is_none_or(|platform| {
             image.platform.is_level_of(platform)
@@ -72,7 +68,7 @@ pub(crate) fn find_for(store: &Store, name: &str, platform: Option<&Platform>) -
 fn find_to_show(store: &Store, name: &str, platform: Option<&str>) -> Result<(Image, Image), Failure> {
     let whole = find(store, name)?;
     let asked = platform.map(crate::settle::named_platform).transpose()?;
-    if asked.is_none() && store.member(&whole, &Platform::host()).map_err(failed)?.is_none() {
+    if asked.is_none() && store.member(&whole, &Platform::host())?.is_none() {
         let first = find_for(store, name, whole.platforms().first())?;
         return Ok((whole, first));
     }
@@ -91,13 +87,13 @@ fn when(created: Option<Timestamp>) -> String {
 }
 
 fn config(store: &Store, image: &Image) -> Result<ImageConfig, Failure> {
-    store.image_config(image).map_err(failed)
+    store.image_config(image).map_err(Failure::from)
 }
 
 /// `ireko inspect`, in the shape of `docker image inspect`.
 pub(crate) fn inspect(args: &InspectArgs, global: &Global, environment: Environment) -> Result<(), Failure> {
     let store = open(global, environment)?;
-    let rows = store.images().map_err(failed)?;
+    let rows = store.images()?;
     let mut out = Vec::new();
     for name in &args.images {
         let (whole, image) = find_to_show(&store, name, args.platform.as_deref())?;
@@ -146,7 +142,7 @@ pub(crate) fn history(args: &HistoryArgs, global: &Global, environment: Environm
     for entry in &config.history {
         let layer = if entry.empty_layer { None } else { layers.next() };
         let info = match layer {
-            Some(diff) => store.layer(diff).map_err(failed)?,
+            Some(diff) => store.layer(diff)?,
             None => None,
         };
         rows.push((entry, layer, info.map_or(0, |info| info.tar_size)));
@@ -208,7 +204,7 @@ pub(crate) fn remove(args: &RmiArgs, global: &Global, environment: Environment) 
 
 fn remove_one(store: &Store, name: &str, force: bool) -> Result<Removed, Failure> {
     let image = find(store, name)?;
-    let rows = store.images().map_err(failed)?;
+    let rows = store.images()?;
     let has = |row: &&ImageRow| row.image.members.iter().any(|member| member.id == image.id);
     let whole = rows.iter().find(has).map(|row| (row.image.id, row.names.clone()));
     let row = rows.iter().find(|row| row.image.id == image.id);
@@ -222,7 +218,7 @@ fn remove_one(store: &Store, name: &str, force: bool) -> Result<Removed, Failure
         arguments::tag(name).ok().map(|name| name.to_string()).filter(|name| names.contains(name));
     match canonical {
         Some(canonical) if names.len() > 1 => {
-            store.untag(&canonical).map_err(failed)?;
+            store.untag(&canonical)?;
             return Ok(Removed { untagged: vec![canonical], ..Removed::default() });
         }
         None if names.len() > 1 && !force => {
@@ -232,7 +228,7 @@ fn remove_one(store: &Store, name: &str, force: bool) -> Result<Removed, Failure
         }
         _ => {}
     }
-    store.remove_image(&image.id, true).map_err(failed)
+    store.remove_image(&image.id, true).map_err(Failure::from)
 }
 
 /// `ireko tag`.
@@ -240,7 +236,7 @@ pub(crate) fn tag(args: &TagArgs, global: &Global, environment: Environment) -> 
     let name = arguments::tag(&args.name)?;
     let store = open(global, environment)?;
     let image = find(&store, &args.image)?;
-    store.tag(&image.id, &name.to_string()).map_err(failed)?;
+    store.tag(&image.id, &name.to_string())?;
     if args.format == Format::Json {
         print_json(&json!({"id": image.id.to_string(), "name": name.to_string()}));
     }

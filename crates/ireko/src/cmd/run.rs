@@ -58,9 +58,9 @@ fn start(args: &RunArgs, global: &Global, environment: Environment) -> Result<u8
     let store = session.store()?;
     let image = image_of(&store, args, platform)?;
     crate::cmd::transfer::complete(&session, &store, &image)?;
-    let config = store.image_config(&image).map_err(store_failure)?.config;
-    let view = store.view(&image.diff_ids).map_err(store_failure)?;
-    let scratch = store.scratch_dir().map_err(store_failure)?;
+    let config = store.image_config(&image)?.config;
+    let view = store.view(&image.diff_ids)?;
+    let scratch = store.scratch_dir()?;
 
     let root = root_of(&store, &image, &view, scratch.path(), session.snapshotter(&store)?)?;
     let mut sandbox = Sandbox::new(root, argv(args, &config)?);
@@ -138,7 +138,7 @@ fn root_of(
 ) -> Result<RootFs, Failure> {
     let mut lowers = Vec::new();
     for (at, diff) in image.diff_ids.iter().enumerate() {
-        lowers.push(store.ensure_snapshot(diff, &image.diff_ids[..at]).map_err(store_failure)?);
+        lowers.push(store.ensure_snapshot(diff, &image.diff_ids[..at])?);
     }
     let (dir, work) = (scratch.join("upper"), scratch.join("work"));
     let own =
@@ -396,10 +396,6 @@ fn spawn_failure(error: &ireko_sys::Error) -> Failure {
         Some(code) => failure.with_code(code),
         None => failure,
     }
-}
-
-fn store_failure(error: ireko_store::Error) -> Failure {
-    Failure::of(error.blame(), &error)
 }
 
 /// What became of a container, as an exit code.

@@ -15,10 +15,6 @@ use serde_json::{Value, json};
 use std::io::IsTerminal;
 use std::sync::Arc;
 
-fn failed(error: ireko_image::Error) -> Failure {
-    Failure::of(error.blame(), &error).hinted(error.hint())
-}
-
 fn images(session: &Session, pull: PullPolicy) -> Result<Images, Failure> {
     let registry = Arc::new(ireko_registry::Registry::new(settle::registry_options(&session.environment)));
     Ok(Images::new(session.store()?, registry, session.sink(), pull))
@@ -26,17 +22,16 @@ fn images(session: &Session, pull: PullPolicy) -> Result<Images, Failure> {
 
 /// Fetches the layers of an image that no build needed yet; of an image for several platforms those of all.
 pub(crate) fn complete(session: &Session, store: &Arc<Store>, image: &Image) -> Result<(), Failure> {
-    let broken = |error: ireko_store::Error| Failure::of(error.blame(), &error);
     let mut members = Vec::new();
     for member in &image.members {
-        members.extend(store.image_by_id(&member.id).map_err(broken)?);
+        members.extend(store.image_by_id(&member.id)?);
     }
     if members.is_empty() {
         members.push(image.clone());
     }
     let mut images = None;
     for image in members {
-        if store.hold_image(&image).map_err(broken)?.is_empty() {
+        if store.hold_image(&image)?.is_empty() {
             continue;
         }
         let reach = || {
@@ -44,7 +39,7 @@ pub(crate) fn complete(session: &Session, store: &Arc<Store>, image: &Image) -> 
             let registry = Arc::new(ireko_registry::Registry::new(options));
             Images::new(Arc::clone(store), registry, session.sink(), PullPolicy::IfMissing)
         };
-        images.get_or_insert_with(reach).complete(&image).map_err(failed)?;
+        images.get_or_insert_with(reach).complete(&image)?;
     }
     Ok(())
 }
@@ -64,7 +59,7 @@ pub(crate) fn load(args: &LoadArgs, global: &Global, environment: Environment) -
         }
         None => images.load_for(LoadFrom::Stream(&mut std::io::stdin().lock()), &platform),
     };
-    let loaded = loaded.map_err(failed)?;
+    let loaded = loaded?;
     session.screen.close();
     if args.format == Format::Json {
         let row = |loaded: &Loaded| json!({"id": loaded.image.id.to_string(), "names": loaded.names});
@@ -137,8 +132,7 @@ pub(crate) fn save(args: &SaveArgs, global: &Global, environment: Environment) -
     }
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let destination = ireko_image::Destination { form, to, compression: None, split: None };
-    let written =
-        ireko_image::save(&store, &chosen, &destination, threads, &*session.sink()).map_err(failed)?;
+    let written = ireko_image::save(&store, &chosen, &destination, threads, &*session.sink())?;
     if args.format == Format::Json {
         let row = |(image, names): &(Image, Vec<Reference>)| json!({"id": image.id.to_string(), "names": names.iter().map(ToString::to_string).collect::<Vec<_>>()});
         let images: Vec<Value> = chosen.iter().map(row).collect();
@@ -150,7 +144,7 @@ pub(crate) fn save(args: &SaveArgs, global: &Global, environment: Environment) -
 /// The name an image carries along: none where it was asked for by id or digest.
 fn saved_name(store: &Store, asked: &str, image: &Image) -> Result<Option<Reference>, Failure> {
     let Ok(name) = arguments::tag(asked) else { return Ok(None) };
-    let named = store.image(&name.to_string()).map_err(|error| Failure::of(error.blame(), &error))?;
+    let named = store.image(&name.to_string())?;
     let is = |named: &Image| named.id == image.id || named.members.iter().any(|member| member.id == image.id);
     Ok(named.filter(is).map(|_| name))
 }
@@ -164,8 +158,7 @@ pub(crate) fn pull(args: &PullArgs, global: &Global, environment: Environment) -
     let platform = platform.map_or_else(Platform::host, |(platform, _)| platform);
     let progress = if args.quiet { Progress::Quiet } else { Progress::Auto };
     let session = Session::enter(global, environment, progress, false)?;
-    let image =
-        images(&session, PullPolicy::Always)?.pull(&reference.or_latest(), &platform).map_err(failed)?;
+    let image = images(&session, PullPolicy::Always)?.pull(&reference.or_latest(), &platform)?;
     session.screen.close();
     print(&format!("{}\n", image.id));
     Ok(())

@@ -1,6 +1,6 @@
 //! `ireko images`: the list, and what keeps a row out of it.
 
-use super::{failed, familiar, find, open, when};
+use super::{familiar, find, open, when};
 use crate::cli::{Format, Global, ImagesArgs};
 use crate::environment::Environment;
 use crate::failure::Failure;
@@ -78,7 +78,7 @@ impl Wanted {
             names.iter().map(|name| Ok(find(store, name)?.created)).collect()
         };
         let (before, since) = (created(&self.before)?, created(&self.since)?);
-        let mut rows = store.images().map_err(failed)?;
+        let mut rows = store.images()?;
         // Of an image for several platforms the whole is listed.
         rows.retain(|row| !row.is_member || !row.names.is_empty());
         rows.retain(|row| {
