@@ -9,12 +9,17 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant};
 
 /// Debian's own client: a newer one on PATH speaks another version.
 const DOCKER: &str = "/usr/bin/docker";
 const PATIENCE: Duration = Duration::from_secs(60);
+/// What a file may hold at most: a case that is made smaller may become one that writes without an end.
+const LARGEST_FILE: &str = "--fsize=268435456";
+/// After so many builds what the engine remembers of them is thrown away: else thousands fill the disk.
+const BUILDS_KEPT: usize = 200;
 
 /// What one builder made of a case.
 pub(crate) enum Outcome {
@@ -37,6 +42,8 @@ struct Engine {
     daemon: Child,
     socket: String,
     dir: PathBuf,
+    /// How many images it made since it last forgot them.
+    built: AtomicUsize,
 }
 
 impl Drop for Engine {
@@ -58,8 +65,15 @@ impl Engine {
         fs::create_dir_all(dir)?;
         let log = dir.join("log");
         let socket = dir.join("socket");
-        let mut command = Command::new("unshare");
-        command.args(["--mount", "--net", "--pid", "--fork", "--kill-child=TERM", "--mount-proc"]);
+        let mut command = Command::new("prlimit");
+        command.args([LARGEST_FILE, "unshare"]).args([
+            "--mount",
+            "--net",
+            "--pid",
+            "--fork",
+            "--kill-child=TERM",
+            "--mount-proc",
+        ]);
         command.args(["--propagation", "private", "dockerd"]);
         command.args(["--bridge=none", "--iptables=false", "--ip-forward=false", "--ip-masq=false"]);
         for (flag, name) in [("--data-root", "data"), ("--exec-root", "exec"), ("--pidfile", "pid")] {
@@ -69,7 +83,7 @@ impl Engine {
         let output = File::create(&log)?;
         let command = command.arg("--host").arg(&host).stdin(Stdio::null()).stdout(output.try_clone()?);
         let daemon = command.stderr(output).spawn().context("cannot start dockerd")?;
-        let mut engine = Self { daemon, socket: host, dir: dir.to_owned() };
+        let mut engine = Self { daemon, socket: host, dir: dir.to_owned(), built: AtomicUsize::new(0) };
         let deadline = Instant::now() + PATIENCE;
         while UnixStream::connect(&socket).is_err() {
             let ended = engine.daemon.try_wait()?.is_some();
@@ -112,6 +126,7 @@ impl Engine {
         let id = String::from_utf8(output.stdout)?.trim().to_owned();
         ensure!(id.starts_with("sha256:"), "docker build said `{id}`");
         let saved = self.docker().arg("save").arg(&id).output()?;
+        self.built.fetch_add(1, Ordering::Relaxed);
         let said = String::from_utf8_lossy(&saved.stderr);
         if said.contains("empty export") {
             return Ok(Outcome::Failed(said.into_owned()));
@@ -119,6 +134,18 @@ impl Engine {
         ensure!(saved.status.success(), "docker save {id} failed:\n{said}");
         let image = image::read(&saved.stdout, known).context("cannot read what docker saved")?;
         Ok(Outcome::Built(Box::new(image)))
+    }
+
+    /// Whether it keeps enough of past builds to be worth forgetting.
+    fn is_full(&self) -> bool {
+        self.built.load(Ordering::Relaxed) >= BUILDS_KEPT
+    }
+
+    /// Throws away what it made; the base images have names and stay. Nobody may be building.
+    fn forget(&mut self) -> Result<()> {
+        *self.built.get_mut() = 0;
+        succeed(self.docker().args(["image", "prune", "--force"]))?;
+        succeed(self.docker().args(["builder", "prune", "--all", "--force"])).map(drop)
     }
 
     fn docker(&self) -> Command {
@@ -173,8 +200,8 @@ impl Builders {
     }
 
     fn ireko(&self, home: &Path) -> Command {
-        let mut command = Command::new(&self.ireko);
-        command.env("IREKO_HOME", home).stdin(Stdio::null());
+        let mut command = Command::new("prlimit");
+        command.arg(LARGEST_FILE).arg(&self.ireko).env("IREKO_HOME", home).stdin(Stdio::null());
         command
     }
 
@@ -184,10 +211,17 @@ impl Builders {
         let engine = self.engine.as_ref().context("no engine was started")?;
         for _ in 0..3 {
             let outcome = read(engine).build(case, dir, fresh, &self.known);
-            if !is_of_the_engine(&outcome) {
+            let done = !is_of_the_engine(&outcome);
+            if done && !read(engine).is_full() {
                 return outcome;
             }
             let mut engine = engine.write().unwrap_or_else(PoisonError::into_inner);
+            if done {
+                if engine.is_full() {
+                    engine.forget()?;
+                }
+                return outcome;
+            }
             if !engine.lives()? {
                 engine.again()?;
             }
@@ -214,7 +248,7 @@ impl Builders {
         let (user, home) = self.ordinary.as_ref().context("there is no ordinary user")?;
         let mut command = Command::new("runuser");
         command.args(["-u", user, "--", "env"]).arg(format!("IREKO_HOME={}", home.display()));
-        command.arg(&self.ireko).stdin(Stdio::null()).current_dir("/");
+        command.args(["prlimit", LARGEST_FILE]).arg(&self.ireko).stdin(Stdio::null()).current_dir("/");
         Ok(command)
     }
 

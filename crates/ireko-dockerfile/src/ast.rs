@@ -1,6 +1,5 @@
 //! The syntax tree: what stands in a Dockerfile, unexpanded, each piece with its span.
 
-use crate::words::{self, Env, Expanded, Lexer};
 use ireko_report::{SourceText, Span};
 use std::ops::RangeInclusive;
 
@@ -260,8 +259,8 @@ pub enum RunForm {
     Script {
         /// Its name: the heredoc's.
         name: String,
-        /// Its text.
-        text: String,
+        /// What is in it.
+        content: Vec<u8>,
     },
 }
 
@@ -279,7 +278,7 @@ impl Run {
             return RunForm::Shell(std::iter::once(line.clone()).chain(bodies).collect());
         }
         if first.content.value.starts_with("#!") {
-            return RunForm::Script { name: first.name.clone(), text: first.text() };
+            return RunForm::Script { name: first.name.clone(), content: first.bytes() };
         }
         RunForm::Shell(first.text())
     }
@@ -294,6 +293,8 @@ pub struct Heredoc {
     pub name: String,
     /// The text as written, last newline included.
     pub content: Word,
+    /// The same as bytes, where they are not UTF-8.
+    pub original: Option<Vec<u8>>,
     /// Whether COPY and ADD expand variables in it: not where the name is quoted.
     pub expand: bool,
     /// `<<-`: leading tabs are not part of it.
@@ -312,16 +313,13 @@ impl Heredoc {
             }
         }
     }
-}
 
-impl Heredoc {
-    /// Its text as COPY and ADD write it: variables expanded, quotes kept, backslash escaping `$`
-    /// whatever the Dockerfile's escape character is; as it stands where the name is quoted.
-    pub fn expanded(&self, env: &dyn Env) -> Result<Expanded, words::Error> {
-        match self.expand {
-            true => Lexer::new('\\').skip_quotes().word(&self.text(), env),
-            false => Ok(Expanded { text: self.text(), ..Expanded::default() }),
-        }
+    /// Its bytes, likewise: those of its text, but for what is not UTF-8 there.
+    pub fn bytes(&self) -> Vec<u8> {
+        let Some(original) = &self.original else { return self.text().into_bytes() };
+        let lines = original.split_inclusive(|byte| *byte == b'\n');
+        let tabs = |line: &[u8]| line.iter().take_while(|byte| self.chomp && **byte == b'\t').count();
+        lines.flat_map(|line| line[tabs(line)..].iter().copied()).collect()
     }
 }
 

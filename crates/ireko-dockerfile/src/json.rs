@@ -47,7 +47,7 @@ pub fn string_array(text: &str) -> Result<Vec<Spanned<String>>, NotStrings> {
 
 /// Whether a text that is no JSON was meant for an array of strings: what follows the bracket is neither a test of
 /// the shell (`[ -f x ]`, `[[ a ]]`) nor a pattern of file names (`[ab].txt`).
-pub(crate) fn is_meant(text: &str) -> bool {
+fn is_meant(text: &str) -> bool {
     const QUOTES: [char; 6] = ['"', '\'', '“', '”', '‘', '’'];
     let Some(inner) = text.trim_start().strip_prefix('[') else { return false };
     if inner.starts_with(QUOTES) {
@@ -63,6 +63,25 @@ pub(crate) fn is_meant(text: &str) -> bool {
             !inner.starts_with([' ', '\t', '[']) && inner.trim_end().ends_with(']') && inner.contains(',')
         }
     }
+}
+
+/// What to do about a text that is no JSON, where an array of strings was meant by it.
+pub fn array_advice(text: &str) -> Option<&'static str> {
+    if !is_meant(text) {
+        return None;
+    }
+    let mut escapes = text.split('\\').skip(1);
+    // Of two backslashes the second begins an empty piece.
+    let is_escape =
+        |after: &str| after.is_empty() || after.starts_with(['"', '/', 'b', 'f', 'n', 'r', 't', 'u']);
+    let advice = if text.contains('\'') {
+        "JSON strings stand in double quotes: [\"one\", \"two\"]"
+    } else if !escapes.all(is_escape) {
+        "in a JSON string a backslash is written twice: [\"C:\\\\one\"]"
+    } else {
+        "write every word in double quotes, with commas between: [\"one\", \"two\"]"
+    };
+    Some(advice)
 }
 
 struct Reader<'a> {

@@ -37,6 +37,7 @@ pub use ast::{
     Add, ArgItem, Ast, Command, Comment, Copy, Directive, DirectiveKind, From, Healthcheck, Heredoc,
     Instruction, InstructionKind, MetaArg, Onbuild, Pair, Place, Run, RunForm, Source, Spanned, Stage, Word,
 };
+pub use json::array_advice;
 #[doc(hidden)]
 pub use json::string_array;
 #[doc(hidden)]

@@ -1,5 +1,6 @@
 //! Text to Ast: lines, then words, then instructions.
 
+mod bytes;
 pub(crate) mod dump;
 mod flags;
 pub(crate) mod heredoc;
@@ -9,7 +10,11 @@ mod raw;
 #[cfg(test)]
 mod tests;
 
-use crate::ast::{Ast, From, Instruction, InstructionKind, MetaArg, Onbuild, Place, Spanned, Stage};
+use crate::ast::{
+    Add, Ast, Comment, From, Instruction, InstructionKind, MetaArg, Onbuild, Place, RunForm, Source, Spanned,
+    Stage,
+};
+use bytes::Text;
 use instruction::Built;
 use ireko_report::{Diagnostic, SourceText, Span};
 use lines::Lines;
@@ -18,16 +23,20 @@ use raw::Raw;
 /// Reads a Dockerfile. `name` is what people call it; the text may be any bytes.
 ///
 /// Never fails: what is wrong is in the diagnostics, in the order of the text, and what could be
-/// read is in the Ast. Bytes that are not UTF-8 are an error and stand as U+FFFD in the Ast.
+/// read is in the Ast. Bytes that are not UTF-8 stand as U+FFFD in the Ast, but for files made of heredocs.
 pub fn parse(name: &str, text: &[u8]) -> (Ast, Vec<Diagnostic>) {
-    let source = SourceText::new(name, String::from_utf8_lossy(text));
     let mut tree = Tree { meta_args: Vec::new(), stages: Vec::new(), diagnostics: Vec::new(), any: false };
-    if let Err(error) = std::str::from_utf8(text) {
-        let at = error.valid_up_to();
-        tree.diagnostics
-            .push(Diagnostic::error("not-utf8", "the Dockerfile is not UTF-8").at(Span::new(at..at + 3)));
-    }
-    let mut lines = Lines::new(&source);
+    let text = match Text::new(name, text) {
+        Ok(text) => text,
+        Err(wrong) => {
+            let source = SourceText::new(name, String::from_utf8_lossy(text));
+            let (escape, directives, comments) = ('\\', Vec::new(), Vec::new());
+            let ast = Ast { source, escape, directives, comments, meta_args: Vec::new(), stages: Vec::new() };
+            return (ast, vec![*wrong]);
+        }
+    };
+    tree.diagnostics.extend(text.long_line());
+    let mut lines = Lines::new(&text);
     while let Some(logical) = lines.logical() {
         tree.any = true;
         if logical.blank_continuation {
@@ -35,29 +44,34 @@ pub fn parse(name: &str, text: &[u8]) -> (Ast, Vec<Diagnostic>) {
             let warning = Diagnostic::warning("no-empty-continuation", message).at(logical.span);
             tree.diagnostics.push(warning.with_hint("take the empty line out, or make it a comment"));
         }
-        match raw::read(logical, &mut lines, source.text()) {
+        match raw::read(logical, &mut lines) {
             Ok(raw) => tree.add(&raw),
             Err(diagnostic) => tree.diagnostics.push(*diagnostic),
         }
     }
     let Lines { escape, directives, comments, diagnostics, .. } = lines;
     tree.diagnostics.extend(diagnostics);
-    tree.finish(&source);
+    tree.replaced(&text, &comments);
+    tree.finish(&text.source);
     let Tree { meta_args, stages, diagnostics, .. } = tree;
+    let source = text.source;
     (Ast { source, escape, directives, comments, meta_args, stages }, diagnostics)
 }
 
 /// Reads one instruction that stands alone: what ONBUILD left in an image's config. Spans are
 /// offsets into `text`; `None` where it is wrong, and then the diagnostics say why.
 pub fn parse_trigger(text: &str) -> (Option<Instruction>, Vec<Diagnostic>) {
-    let source = SourceText::new("ONBUILD", text);
+    let source = match Text::new("ONBUILD", text.as_bytes()) {
+        Ok(source) => source,
+        Err(wrong) => return (None, vec![*wrong]),
+    };
     let mut lines = Lines::new(&source);
     let mut diagnostics = Vec::new();
     let Some(logical) = lines.logical() else {
         let empty = Diagnostic::error("empty", "an ONBUILD trigger is empty").at(Span::new(0..text.len()));
         return (None, vec![empty]);
     };
-    let raw = match raw::read(logical, &mut lines, source.text()) {
+    let raw = match raw::read(logical, &mut lines) {
         Ok(raw) => raw,
         Err(diagnostic) => return (None, vec![*diagnostic]),
     };
@@ -112,9 +126,27 @@ impl Tree {
         }
     }
 
+    /// Warns of the first byte that is not UTF-8 and does not stay what it is.
+    fn replaced(&mut self, text: &Text, comments: &[Comment]) {
+        let holds = |span: Span, at: u32| span.start <= at && at < span.end;
+        let instructions = self.stages.iter().flat_map(|stage| &stage.instructions);
+        let kept: Vec<Span> = instructions.flat_map(|instruction| files(&instruction.kind)).collect();
+        let spared = |at| {
+            comments.iter().any(|comment| holds(comment.span, at)) || kept.iter().any(|span| holds(*span, at))
+        };
+        let all = Span::new(0..text.source.text().len());
+        if let Some(at) = text.first_invalid(all, |at| !spared(at)) {
+            let message = "a byte that is not UTF-8 is read as U+FFFD";
+            let hint = "save the Dockerfile as UTF-8";
+            self.diagnostics.push(Diagnostic::warning("not-utf8", message).at(at).with_hint(hint));
+        }
+    }
+
     /// What is wrong with the whole, and everything in the order of the text.
     fn finish(&mut self, source: &SourceText) {
-        let end = Span::new(source.text().len()..source.text().len());
+        // The last line there is, not the one after it.
+        let end = source.text().strip_suffix('\n').unwrap_or(source.text()).len();
+        let end = Span::new(end..end);
         if !self.any {
             let what = if source.text().is_empty() {
                 "the Dockerfile cannot be empty"
@@ -127,6 +159,23 @@ impl Tree {
                 .push(Diagnostic::error("no-stage", "dockerfile contains no stages to build").at(end));
         }
         self.diagnostics.sort_by_key(|diagnostic| diagnostic.span().map(|span| span.start));
+    }
+}
+
+/// Where the heredocs stand that become files byte by byte.
+fn files(kind: &InstructionKind) -> Vec<Span> {
+    match kind {
+        InstructionKind::Run(run) if matches!(run.form(), RunForm::Script { .. }) => {
+            run.heredocs.first().map(|doc| doc.content.span).into_iter().collect()
+        }
+        InstructionKind::Add(Add { copy, .. }) | InstructionKind::Copy(copy) => {
+            let docs = copy.sources.iter().filter_map(|source| match source {
+                Source::Heredoc(doc) if !doc.expand => Some(doc.content.span),
+                _ => None,
+            });
+            docs.collect()
+        }
+        _ => Vec::new(),
     }
 }
 

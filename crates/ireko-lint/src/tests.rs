@@ -297,10 +297,12 @@ fn long_texts_take_their_length() {
         };
         (0..count).map(stage).collect::<String>()
     };
-    let words =
-        |count: usize| format!("FROM scratch\nENV {}\nUSER {}\n", "a=$b ".repeat(count), "$a".repeat(count));
+    let words = |count: usize| {
+        format!("FROM scratch\nENV {} z=\nUSER {}\n", "a=$b \\\n".repeat(count), "$a\\\n".repeat(count))
+    };
     let names = |count: usize| {
-        format!("FROM scratch\nENV {}=1\nUSER ${}\n", "x".repeat(count), "x".repeat(count + 1))
+        let name = "xxxx\\\n".repeat(count / 4);
+        format!("FROM scratch\nENV {name}=1\nUSER ${name}x\n")
     };
     let blanks = |count: usize| format!("FROM scratch\n{}", "USER \\\n\n a\n".repeat(count));
     let comments = |count: usize| {

@@ -17,7 +17,7 @@ struct Expanded {
     chmod: Option<String>,
     excludes: Vec<String>,
     sources: Vec<(String, Span)>,
-    heredocs: Vec<(String, String)>,
+    heredocs: Vec<(String, Vec<u8>)>,
     dest: String,
 }
 
@@ -101,7 +101,7 @@ impl Build<'_> {
         }
         let inline = words.heredocs.iter();
         let inline =
-            inline.map(|(name, text)| CopyItem::Inline { name: name.clone(), bytes: text.clone().into() });
+            inline.map(|(name, bytes)| CopyItem::Inline { name: name.clone(), bytes: bytes.clone() });
         let is_dir =
             |dest: &str| dest.is_empty() || dest == "." || dest.ends_with('/') || dest.ends_with("/.");
         let op = op::Copy {
@@ -153,7 +153,7 @@ fn expand(state: &State, lexer: Lexer, at: &Position<'_>, copy: &Copy) -> Result
         match source {
             Written::Path(word) => words.sources.push((one(word)?, at.step.at(word.span))),
             Written::Heredoc(heredoc) => {
-                words.heredocs.push((heredoc.name.clone(), heredoc_text(state, at, heredoc)?));
+                words.heredocs.push((heredoc.name.clone(), heredoc_bytes(state, at, heredoc)?));
             }
         }
     }
@@ -165,15 +165,14 @@ fn expand(state: &State, lexer: Lexer, at: &Position<'_>, copy: &Copy) -> Result
     Ok(words)
 }
 
-/// The text of a heredoc with its variables resolved; quotes in it are text.
-fn heredoc_text(state: &State, at: &Position<'_>, heredoc: &Heredoc) -> Result<String, Fault> {
-    let text = heredoc.text();
+/// What a heredoc makes a file of: its variables resolved; quotes in it are text.
+fn heredoc_bytes(state: &State, at: &Position<'_>, heredoc: &Heredoc) -> Result<Vec<u8>, Fault> {
     if !heredoc.expand {
-        return Ok(text);
+        return Ok(heredoc.bytes());
     }
     // The escape character of a heredoc is always the backslash.
     let lexer = Lexer::new('\\').skip_quotes();
-    Ok(lexer.word(&text, &state.env).of(at.step.at(heredoc.span))?.text)
+    Ok(lexer.word(&heredoc.text(), &state.env).of(at.step.at(heredoc.span))?.text.into_bytes())
 }
 
 fn note(keyword: &str, copy: &Copy, words: &Expanded) -> String {

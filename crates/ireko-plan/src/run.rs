@@ -252,10 +252,10 @@ fn command(state: &State, run: &Run) -> (Vec<String>, Option<Mount>) {
     match run.form() {
         RunForm::Exec(argv) => (argv, None),
         RunForm::Shell(line) => (state.with_shell(&line), None),
-        RunForm::Script { name, text } => {
+        RunForm::Script { name, content } => {
             let target = GuestPath::root().join(&format!("{PIPES}/{name}"));
             let target = target.expect("the name of a heredoc holds no zero byte");
-            let kind = MountKind::Inline { bytes: text.into(), mode: 0o755 };
+            let kind = MountKind::Inline { bytes: content, mode: 0o755 };
             (state.with_shell(target.as_str()), Some(Mount { target, kind }))
         }
     }

@@ -53,12 +53,16 @@ pub struct SourceText {
 }
 
 impl SourceText {
-    /// Takes `text` and finds its lines. `name` is what people call it, usually a path.
+    /// Takes `text` and finds its lines; a byte order mark belongs to none. `name` is what people call it, usually a
+    /// path.
     pub fn new(name: impl Into<String>, text: impl Into<String>) -> Self {
         let text = text.into();
         let after_newline = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at + 1);
-        let line_starts =
-            std::iter::once(0).chain(after_newline).map(|at| u32::try_from(at).unwrap_or(u32::MAX)).collect();
+        let first = if text.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 };
+        let line_starts = std::iter::once(first)
+            .chain(after_newline)
+            .map(|at| u32::try_from(at).unwrap_or(u32::MAX))
+            .collect();
         Self { name: name.into(), text, line_starts }
     }
 
@@ -80,7 +84,7 @@ impl SourceText {
     /// The line, from 1, that holds the byte at `offset`.
     pub fn line_of(&self, offset: u32) -> u32 {
         let line = self.line_starts.partition_point(|start| *start <= offset);
-        u32::try_from(line).unwrap_or(u32::MAX)
+        u32::try_from(line.max(1)).unwrap_or(u32::MAX)
     }
 
     /// Line and column of the byte at `offset`.
@@ -129,5 +133,8 @@ mod tests {
         );
         assert_eq!(text.line_count(), 2);
         assert_eq!(text.position(1000).line, 3);
+        let marked = SourceText::new("Dockerfile", "\u{feff}FROM a\n");
+        assert_eq!((marked.line(1), marked.position(3)), ("FROM a", Position { line: 1, column: 1 }));
+        assert_eq!(marked.position(0), Position { line: 1, column: 1 });
     }
 }

@@ -82,7 +82,7 @@ impl Generator {
             ),
             1 => format!("cat /mnt/* /mnt2 > /tmp/seen{number} 2>/dev/null || true"),
             3 if !of_image => format!(
-                "echo x > /mnt/written 2>/dev/null && echo yes > /tmp/wrote{number} || echo no > /tmp/wrote{number} || true"
+                "echo x > /mnt/written 2>/dev/null && echo can > /tmp/wrote{number} || echo no > /tmp/wrote{number} || true"
             ),
             _ => format!("stat -c '%a %u:%g %F' /mnt /mnt2 > /tmp/stat{number} 2>/dev/null || true"),
         };

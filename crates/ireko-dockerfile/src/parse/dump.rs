@@ -1,9 +1,10 @@
 //! Dockerfiles as s-expressions in the form of BuildKit's parser, to be compared with it.
 
+use super::bytes::Text;
 use super::lines::Lines;
 use super::raw::{self, Form, Raw};
 use crate::ast::Heredoc;
-use ireko_report::{Diagnostic, SourceText};
+use ireko_report::Diagnostic;
 
 /// What BuildKit's parser would show of a Dockerfile, before instructions are understood.
 #[derive(Debug)]
@@ -22,15 +23,16 @@ pub struct Dump {
 
 /// Splits a Dockerfile; the first thing wrong ends it.
 pub fn dump(text: &[u8]) -> Result<Dump, Box<Diagnostic>> {
-    let source = SourceText::new("Dockerfile", String::from_utf8_lossy(text));
-    let mut lines = Lines::new(&source);
+    let text = Text::new("Dockerfile", text)?;
+    let mut lines = Lines::new(&text);
+    lines.diagnostics.extend(text.long_line());
     let mut dump =
         Dump { text: String::new(), escape: '\\', heredocs: vec![], lines: vec![], warnings: vec![] };
     while let Some(logical) = lines.logical() {
         if logical.blank_continuation {
             dump.warnings.push(format!("Empty continuation line found in: {}", logical.text));
         }
-        let raw = raw::read(logical, &mut lines, source.text())?;
+        let raw = raw::read(logical, &mut lines)?;
         dump.text.push_str(&format!("({})\n", expression(&raw)));
         dump.lines.push((raw.first_line, raw.last_line));
         dump.heredocs.push(raw.heredocs);

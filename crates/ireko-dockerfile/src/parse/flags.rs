@@ -20,6 +20,14 @@ pub(super) struct Flags {
 }
 
 impl Flags {
+    /// Warns of each flag of an instruction that has none and does not read them.
+    pub(super) fn unread(flags: &[Word], keyword: &str, diagnostics: &mut Vec<Diagnostic>) {
+        diagnostics.extend(flags.iter().map(|flag| {
+            let message = format!("{keyword} has no flags: {} means nothing", flag.value);
+            Diagnostic::warning("unknown-flag", message).at(flag.span).with_hint("take it out")
+        }));
+    }
+
     /// Checks the flags; what is wrong goes to `diagnostics` and is left out.
     pub(super) fn read(
         flags: &[Word],

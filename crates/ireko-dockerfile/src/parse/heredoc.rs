@@ -41,7 +41,6 @@ pub(super) fn read_all(
     raw: &mut Raw,
     logical: &Logical,
     lines: &mut Lines<'_>,
-    text: &str,
 ) -> Result<(), Box<Diagnostic>> {
     let lexer = Lexer::new('\\').raw_quotes().raw_escapes().skip_unset();
     let words = lexer.word(&logical.text, &Empty).map(|expanded| expanded.words).unwrap_or_default();
@@ -55,7 +54,7 @@ pub(super) fn read_all(
             Diagnostic::error("heredoc", format!("wrong heredoc `{word}`: {reason}")).at(span)
         })?;
         if let Some(operator) = found {
-            let heredoc = read_one(operator, span, lines, text, raw)?;
+            let heredoc = read_one(operator, span, lines, raw)?;
             raw.heredocs.push(heredoc);
         }
         if logical.text.is_char_boundary(range.end) {
@@ -69,10 +68,10 @@ fn read_one(
     operator: Operator,
     span: Span,
     lines: &mut Lines<'_>,
-    text: &str,
     raw: &mut Raw,
 ) -> Result<Heredoc, Box<Diagnostic>> {
     let Operator { name, expand, chomp, descriptor } = operator;
+    let text = lines.text.source.text();
     let mut content: Option<Span> = None;
     while let Some((number, line)) = lines.physical() {
         let content = content.get_or_insert(Span { start: line.start, end: line.start });
@@ -81,8 +80,9 @@ fn read_one(
         raw.span.end = line.start + u32::try_from(bare.len()).unwrap_or(0);
         let ends = if chomp { bare.trim_start_matches('\t') } else { bare };
         if ends == name {
+            let original = lines.text.bytes(*content);
             let content = Spanned { value: text[content.range()].to_owned(), span: *content };
-            return Ok(Heredoc { span, name, content, expand, chomp, descriptor });
+            return Ok(Heredoc { span, name, content, original, expand, chomp, descriptor });
         }
         content.end = line.end;
     }

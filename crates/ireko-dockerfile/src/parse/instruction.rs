@@ -120,15 +120,11 @@ impl Cx<'_> {
         let skipped = usize::from(self.name == "HEALTHCHECK");
         let Some([first, rest @ ..]) = self.raw.args.get(skipped..) else { return };
         let text = std::iter::once(first).chain(rest).map(|word| word.value.as_str()).collect::<Vec<_>>();
-        if self.raw.form != Form::Plain || !json::is_meant(&text.join(" ")) {
+        let Some(hint) = json::array_advice(&text.join(" ")).filter(|_| self.raw.form == Form::Plain) else {
             return;
-        }
+        };
         let span = rest.last().map_or(first.span, |last| first.span.to(last.span));
         let message = format!("what looks like an array is not JSON, so {} takes it as {read}", self.name);
-        let hint = match text.iter().any(|text| text.contains('\'')) {
-            true => "JSON strings stand in double quotes: [\"one\", \"two\"]",
-            false => "write every word in double quotes, with commas between: [\"one\", \"two\"]",
-        };
         self.diagnostics.push(Diagnostic::warning("array-not-json", message).at(span).with_hint(hint));
     }
 
@@ -151,8 +147,12 @@ impl Cx<'_> {
         Flags::read(&self.raw.flags, known, &self.name, self.diagnostics)
     }
 
+    /// No flags are known. BuildKit does not look at those of two instructions.
     fn no_flags(&mut self) {
-        self.flags(&[]);
+        match self.name.as_str() {
+            "ARG" | "STOPSIGNAL" => Flags::unread(&self.raw.flags, &self.name, self.diagnostics),
+            _ => drop(self.flags(&[])),
+        }
     }
 
     fn at_least_one(&mut self) -> Option<Vec<Word>> {

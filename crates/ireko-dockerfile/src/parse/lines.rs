@@ -1,5 +1,6 @@
 //! Lines: directives, comments, and instructions joined over their continuation lines.
 
+use super::bytes::Text;
 use crate::ast::{Comment, Directive, DirectiveKind, Spanned};
 use ireko_report::{Diagnostic, SourceText, Span};
 
@@ -34,7 +35,7 @@ impl Logical {
 
 /// Hands out logical lines; heredocs take physical lines from it in between.
 pub(super) struct Lines<'a> {
-    source: &'a SourceText,
+    pub(super) text: &'a Text,
     /// The next physical line, from 1.
     next: u32,
     pub(super) escape: char,
@@ -45,9 +46,9 @@ pub(super) struct Lines<'a> {
 }
 
 impl<'a> Lines<'a> {
-    pub(super) fn new(source: &'a SourceText) -> Self {
+    pub(super) fn new(text: &'a Text) -> Self {
         Self {
-            source,
+            text,
             next: 1,
             escape: '\\',
             directives_done: false,
@@ -59,16 +60,12 @@ impl<'a> Lines<'a> {
 
     /// The next physical line with its ending.
     pub(super) fn physical(&mut self) -> Option<(u32, Span)> {
-        if self.next > self.source.line_count() {
+        if self.next > self.text.source.line_count() {
             return None;
         }
         let line = self.next;
         self.next += 1;
-        let mut span = self.source.line_span(line);
-        if line == 1 && self.source.slice(span).starts_with('\u{feff}') {
-            span.start += 3;
-        }
-        Some((line, span))
+        Some((line, self.text.source.line_span(line)))
     }
 
     /// The next instruction.
@@ -76,7 +73,7 @@ impl<'a> Lines<'a> {
         let mut comments = Vec::new();
         loop {
             let (line, span) = self.physical()?;
-            let (text, start) = content(self.source, span, true);
+            let (text, start) = content(&self.text.source, span, true);
             if text.starts_with('#') {
                 self.comment_or_directive(text, start, &mut comments);
                 continue;
@@ -102,7 +99,7 @@ impl<'a> Lines<'a> {
         let mut goes_on = self.push_piece(&mut logical, text, start);
         while goes_on {
             let Some((line, span)) = self.physical() else { break };
-            let (text, start) = content(self.source, span, false);
+            let (text, start) = content(&self.text.source, span, false);
             logical.last_line = line;
             logical.span.end = Span::new(start..start + text.len()).end;
             let trimmed = text.trim_start();

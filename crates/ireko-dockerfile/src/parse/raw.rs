@@ -58,14 +58,14 @@ fn is_gap(ch: char) -> bool {
 }
 
 /// Splits a line, and takes the heredocs that follow it. `Err` where the line cannot be split.
-pub(super) fn read(logical: Logical, lines: &mut Lines<'_>, text: &str) -> Result<Raw, Box<Diagnostic>> {
+pub(super) fn read(logical: Logical, lines: &mut Lines<'_>) -> Result<Raw, Box<Diagnostic>> {
     let end = logical.text.trim_end().len();
     let mut raw = split(&logical, 0..end, lines.escape, true)?;
     raw.span = Span { end: logical.span.end.max(raw.span.end), ..logical.span };
     raw.last_line = logical.last_line;
     raw.comments.clone_from(&logical.comments);
     if raw.takes_heredocs() && logical.text.contains("<<") {
-        heredoc::read_all(&mut raw, &logical, lines, text)?;
+        heredoc::read_all(&mut raw, &logical, lines)?;
         if let Some(inner) = &mut raw.inner {
             inner.heredocs.clone_from(&raw.heredocs);
         }

@@ -110,9 +110,9 @@ fn whole_files_that_are_wrong() {
     check(
         "ARG a\n",
         expect![[r#"
-        - 1..=1 ARG a
-        2:1 Error dockerfile contains no stages to build <>
-    "#]],
+            - 1..=1 ARG a
+            1:6 Error dockerfile contains no stages to build <>
+        "#]],
     );
     check(
         "# escape=x\n# syntax=a\n# syntax=b\nFROM a\n",
@@ -140,7 +140,7 @@ fn heredocs_say_what_is_run() {
     assert_eq!(form("RUN [\"a\", \"b\"]\n"), RunForm::Exec(vec!["a".to_owned(), "b".to_owned()]));
     assert_eq!(form("RUN <<-E\n\ta\n\tE\n"), RunForm::Shell("a\n".to_owned()));
     assert_eq!(form("RUN python <<E > x\na\nE\n"), RunForm::Shell("python <<E > x\na\nE".to_owned()));
-    let script = RunForm::Script { name: "E".to_owned(), text: "#!/bin/x\n".to_owned() };
+    let script = RunForm::Script { name: "E".to_owned(), content: b"#!/bin/x\n".to_vec() };
     assert_eq!(form("RUN <<'E'\n#!/bin/x\nE\n"), script);
 }
 
@@ -204,4 +204,19 @@ proptest! {
             prop_assert!(text.get(label.span.range()).is_some(), "{:?}", label);
         }
     }
+}
+
+#[test]
+fn flags_that_nobody_reads() {
+    check(
+        "FROM scratch\nARG --x a=1\nSTOPSIGNAL --y TERM\nUSER --z a\n",
+        expect![[r#"
+            0 1..=1 FROM scratch
+            0 2..=2 ARG --x a=1
+            0 3..=3 STOPSIGNAL --y TERM
+            2:5 Warning ARG has no flags: --x means nothing (take it out) <--x>
+            3:12 Warning STOPSIGNAL has no flags: --y means nothing (take it out) <--y>
+            4:6 Error unknown flag: --z (USER has no flags) <--z>
+        "#]],
+    );
 }

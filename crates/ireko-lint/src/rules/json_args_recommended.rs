@@ -3,7 +3,7 @@
 
 use crate::dispatch::Step;
 use crate::report::{Found, Report, Rule};
-use ireko_dockerfile::Command;
+use ireko_dockerfile::{Command, array_advice};
 
 pub(crate) static RULE: Rule = Rule {
     name: "JSONArgsRecommended",
@@ -21,6 +21,7 @@ pub(crate) fn check(step: &Step, command: &Command, has_shell: bool, report: &mu
     let detail =
         format!("JSON arguments recommended for {word} to prevent unintended behavior related to OS signals");
     let advice = match array(&line.value) {
+        _ if let Some(advice) = array_advice(&line.value) => format!("this is no JSON: {advice}"),
         Some(array) => format!("write `{word} {array}`"),
         None => format!(
             "write `{word} [\"program\", \"argument\"]`, or say which shell is wanted by `SHELL [\"/bin/sh\", \"-c\"]` above it"
@@ -57,6 +58,13 @@ mod tests {
             &[
                 "2:5: JSON arguments recommended for CMD to prevent unintended behavior related to OS signals; write `CMD [\"run\", \"-a\", \"b\"]`",
                 "3:12: JSON arguments recommended for ENTRYPOINT to prevent unintended behavior related to OS signals; write `ENTRYPOINT [\"program\", \"argument\"]`, or say which shell is wanted by `SHELL [\"/bin/sh\", \"-c\"]` above it",
+            ],
+        );
+        check(
+            rule,
+            "FROM scratch\nCMD [\"a\\d\"]\n",
+            &[
+                "2:5: JSON arguments recommended for CMD to prevent unintended behavior related to OS signals; this is no JSON: in a JSON string a backslash is written twice: [\"C:\\\\one\"]",
             ],
         );
         check(rule, "FROM scratch\nCMD [\"run\"]\nENTRYPOINT []\nRUN x\n", &[]);

@@ -17,8 +17,12 @@ pub(crate) fn check(step: &Step, pairs: &[Pair], report: &mut Report) {
         let detail =
             format!("\"{word} key=value\" should be used instead of legacy \"{word} key value\" format");
         let value = &pair.value.value;
-        let quoted = value.contains(char::is_whitespace) && !value.starts_with(['"', '\'']);
-        let advice = match (quoted, value.len() > 80 || value.contains(['"', '\\', '\n'])) {
+        // One string in quotes stays one.
+        let inner = ['"', '\''].iter().find_map(|quote| value.strip_prefix(*quote)?.strip_suffix(*quote));
+        let is_string = inner.is_some_and(|inner| !inner.contains(['"', '\'', '\\', '\n']));
+        let quoted = value.contains(char::is_whitespace) && !is_string;
+        let odd = !is_string && value.contains(['"', '\'', '\\', '\n']);
+        let advice = match (quoted, value.len() > 80 || odd) {
             (_, true) => format!("write `{word} {}=\"value\"`", pair.name.value),
             (true, false) => format!("write `{word} {}=\"{value}\"`", pair.name.value),
             (false, false) => format!("write `{word} {}={value}`", pair.name.value),
@@ -37,10 +41,11 @@ mod tests {
         let rule = "LegacyKeyValueFormat";
         check(
             rule,
-            "FROM scratch\nENV a b\nLABEL a b c\nENV a=b\n",
+            "FROM scratch\nENV a b\nLABEL a b c\nENV a=b\nLABEL k \"v w\"\n",
             &[
                 "2:5: \"ENV key=value\" should be used instead of legacy \"ENV key value\" format; write `ENV a=b`",
                 "3:7: \"LABEL key=value\" should be used instead of legacy \"LABEL key value\" format; write `LABEL a=\"b c\"`",
+                "5:7: \"LABEL key=value\" should be used instead of legacy \"LABEL key value\" format; write `LABEL k=\"v w\"`",
             ],
         );
         check(rule, "FROM scratch\n# check=skip=LegacyKeyValueFormat\nENV a b\n", &[]);

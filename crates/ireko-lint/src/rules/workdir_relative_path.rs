@@ -17,11 +17,10 @@ pub(crate) fn check(step: &Step, word: &Word, path: &str, report: &mut Report) {
         return;
     }
     let detail = format!("Relative workdir {path:?} can have unexpected results if the base image changes");
-    let advice = format!(
-        "write `{} /{}`, or an absolute WORKDIR above it",
-        step.keyword,
-        path.trim_start_matches("./")
-    );
+    // The drive of another system means nothing in an image for Linux.
+    let path = path.get(1..).and_then(|rest| rest.strip_prefix(':')).unwrap_or(path);
+    let path = path.trim_start_matches("./").trim_start_matches(['/', '\\']);
+    let advice = format!("write `{} /{path}`, or an absolute WORKDIR above it", step.keyword);
     report.add(&RULE, step.place, Found { span: step.span(word.span), detail, advice });
 }
 
@@ -37,6 +36,13 @@ mod tests {
             "FROM scratch\nWORKDIR app/\nWORKDIR more\n",
             &[
                 "2:9: Relative workdir \"app/\" can have unexpected results if the base image changes; write `WORKDIR /app/`, or an absolute WORKDIR above it",
+            ],
+        );
+        check(
+            rule,
+            "FROM scratch\nWORKDIR C:/src\n",
+            &[
+                "2:9: Relative workdir \"C:/src\" can have unexpected results if the base image changes; write `WORKDIR /src`, or an absolute WORKDIR above it",
             ],
         );
         check(rule, "FROM scratch AS a\nWORKDIR /app\nFROM a\nWORKDIR b\n", &[]);

@@ -43,6 +43,19 @@ fn heredocs_mounts_and_networks() {
 }
 
 #[test]
+fn heredocs_keep_bytes_of_any_encoding() {
+    let Some(place) = Place::with_base() else { return };
+    let text =
+        b"# caf\xe9\nFROM base\nCOPY <<'LATIN' <<-\"TABS\" /\ncaf\xe9 $HOME\nLATIN\n\t\xff\xfe\nTABS\n\
+        RUN <<SCRIPT\n#!/bin/sh\nprintf 'caf\xe9' >/script\nSCRIPT\n";
+    fs::write(place.context().join("Dockerfile"), text).expect("a Dockerfile");
+    let said = place.build(&[]).ok();
+    assert!(!said.stderr.contains("UTF-8"), "{}", said.stderr);
+    let seen = place.inside("for file in LATIN TABS script; do od -An -tx1 /$file; done");
+    assert_eq!(seen, " 63 61 66 e9 20 24 48 4f 4d 45 0a\n ff fe 0a\n 63 61 66 e9\n");
+}
+
+#[test]
 fn a_tmpfs_has_the_mode_of_what_it_covers() {
     let Some(place) = Place::with_base() else { return };
     place.built(
