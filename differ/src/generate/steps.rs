@@ -44,8 +44,9 @@ impl Generator {
                 "{keyword} echo {escape}\n  # between\n  more {escape}\n\n && true",
                 escape = self.escape
             ),
+            // Not `/data/sub`, which the engine leaves where it made it for a mount.
             _ => format!(
-                "{keyword} : > /tmp/empty{number}; stat -c '%u:%g %n' /data /data/* /tmp > /tmp/stat{number} || true"
+                "{keyword} : > /tmp/empty{number}; stat -c '%u:%g %n' /data /data/[!s]* /tmp > /tmp/stat{number} || true"
             ),
         }
     }
