@@ -2,6 +2,7 @@
 
 use crate::op::{self, GitSource, Op};
 use ireko_oci::GuestPath;
+use std::ops::RangeInclusive;
 
 /// Position of a node in its graph.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -59,6 +60,11 @@ pub struct About {
 }
 
 impl About {
+    /// The instruction's lines in the Dockerfile.
+    pub fn lines(&self) -> RangeInclusive<u32> {
+        self.line..=self.end_line.max(self.line)
+    }
+
     /// The step as people see it: `[app 2/5] RUN make`, or `[linux/arm64 app 2/5] RUN make` where there are several
     /// platforms. A stage without a name needs none where it is alone.
     pub fn display(&self, alone: bool) -> String {

@@ -1,7 +1,7 @@
 //! Devices of this machine for RUN steps: the flags, and a look before anything runs.
 
 use crate::environment::Environment;
-use crate::failure::{Failure, instruction_frame};
+use crate::failure::{Failure, instruction_frame, quoted_in};
 use crate::session::Session;
 use clap::Args;
 use ireko_exec::cdi::{Allowed, DeviceError, Devices, SPEC_DIRS};
@@ -93,20 +93,21 @@ pub(crate) fn of_steps(
     let devices = args.read(plan, &session.environment);
     let mut told: Vec<String> = Vec::new();
     for (node, asked) in steps(plan) {
-        let lines = (node.about.line, node.about.end_line.max(node.about.line));
+        let lines = node.about.lines();
         let outcome = devices.wanted(asked, allowed).and_then(|(names, absent)| {
             devices.check(&names)?;
             Ok(absent)
         });
         let absent = outcome.map_err(|error| {
             let mut failure = of(&error);
-            failure.details = instruction_frame(source, lines.0, lines.1);
+            failure.details =
+                instruction_frame(source, lines.clone(), quoted_in(source, &lines, &failure.message));
             failure
         })?;
         for name in absent.into_iter().filter(|name| !told.contains(name)).collect::<Vec<_>>() {
             session.screen.note(&format!(
                 "warning: this machine has no device `{name}`: line {} runs without it",
-                lines.0
+                lines.start()
             ));
             told.push(name);
         }

@@ -26,7 +26,7 @@ pub(crate) fn check_steps(plan: &Plan, source: &SourceText, scratch: &Path) -> R
         tried.insert(&run.platform, outcome.clone());
         // A step that cannot be set up tells it better itself.
         let Some(why) = outcome.err().filter(|why| !matches!(why, NotRun::Untried(_))) else { continue };
-        let frame = instruction_frame(source, node.about.line, node.about.end_line.max(node.about.line));
+        let frame = instruction_frame(source, node.about.lines(), None);
         match &mut failure {
             Some(first) => {
                 first.details.push(format!("error: {}", message(&platform, &why)));

@@ -1,8 +1,9 @@
 //! How a command fails: what went wrong, whose fault it is, and what to do next.
 
-use ireko_report::{Blame, Diagnostic, SourceText};
+use ireko_report::{Blame, Diagnostic, SourceText, Span};
 use std::borrow::Cow;
 use std::fmt::Display;
+use std::ops::RangeInclusive;
 
 /// Most characters of one text of an error: a page of a terminal. Names and lines can be as long as files are.
 const TEXT: usize = 1000;
@@ -225,14 +226,43 @@ fn around(text: &str, at: usize) -> (String, usize) {
     (format!("{front}{shown}{back}"), at - from + front.chars().count())
 }
 
-/// The Dockerfile's lines from `first` to `last`, the way an error frame shows the instruction that failed.
-pub(crate) fn instruction_frame(source: &SourceText, first: u32, last: u32) -> Vec<String> {
+/// Where the first of the words that an error has in backquotes stands in these lines of the source.
+pub(crate) fn quoted_in(source: &SourceText, lines: &RangeInclusive<u32>, said: &str) -> Option<Span> {
+    let span = source.line_span(*lines.start()).to(source.line_span(*lines.end()));
+    let text = source.slice(span);
+    let begins = |before: &str| !before.ends_with(|c: char| c.is_alphanumeric() || "-_./*$".contains(c));
+    let ends = |after: &str| !after.starts_with(|c: char| c.is_alphanumeric() || "-_./*".contains(c));
+    let words = said.split('`').skip(1).step_by(2).filter(|word| !word.is_empty());
+    words
+        .flat_map(|word| text.match_indices(word))
+        .find(|(at, word)| begins(&text[..*at]) && ends(&text[at + word.len()..]))
+        .map(|(at, word)| span.range().start + at..span.range().start + at + word.len())
+        .map(Span::new)
+}
+
+/// The Dockerfile's lines, the way an error frame shows the instruction that failed, with a mark below what is blamed.
+pub(crate) fn instruction_frame(
+    source: &SourceText,
+    lines: RangeInclusive<u32>,
+    blamed: Option<Span>,
+) -> Vec<String> {
     const SHOWN: u32 = 12;
+    let (first, last) = lines.into_inner();
     let width = last.to_string().len();
-    let mut lines = vec![format!("{}--> {}:{first}", " ".repeat(width), source.name())];
+    let gap = " ".repeat(width);
+    let blamed = blamed.map(|span| (source.position(span.start), source.slice(span).chars().count()));
+    let place = blamed.map_or(first.to_string(), |(at, _)| format!("{}:{}", at.line, at.column));
+    let mut lines = vec![format!("{gap}--> {}:{place}", source.name())];
     for number in first..=last.min(first + SHOWN - 1) {
         let text = source.line(number).trim_end_matches(['\r', '\n']);
-        lines.push(format!("{number:>width$} | {}", around(text, 0).0));
+        let mark = blamed.filter(|(at, _)| at.line == number);
+        let before = mark.map_or(0, |(at, _)| at.column.saturating_sub(1) as usize);
+        let (text, before) = around(text, before);
+        lines.push(format!("{number:>width$} | {}", text.replace('\t', " ")));
+        if let Some((_, length)) = mark {
+            let room = text.chars().count().saturating_sub(before).max(1);
+            lines.push(format!("{gap} | {}{}", " ".repeat(before), "^".repeat(length.clamp(1, room))));
+        }
     }
     if last >= first + SHOWN {
         lines.push(format!("{} | … {} more lines", " ".repeat(width), last + 1 - first - SHOWN));
@@ -243,7 +273,16 @@ pub(crate) fn instruction_frame(source: &SourceText, first: u32, last: u32) -> V
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ireko_report::Span;
+
+    #[test]
+    fn the_word_that_an_error_names_is_marked() {
+        let source = SourceText::new("Dockerfile", "FROM a\nCOPY --chown=me \\\n  ab a /x\nRUN a\n");
+        let marked = |said: &str| instruction_frame(&source, 2..=3, quoted_in(&source, &(2..=3), said));
+        let lines = ["2 | COPY --chown=me \\", "3 |   ab a /x"];
+        assert_eq!(marked("`a` is not there"), [" --> Dockerfile:3:6", lines[0], lines[1], "  |      ^"]);
+        assert_eq!(marked("`no` and `me`")[..3], [" --> Dockerfile:2:14", lines[0], "  |              ^^"]);
+        assert_eq!(marked("`b` `OPY` a")[..], [" --> Dockerfile:2", lines[0], lines[1]]);
+    }
 
     #[test]
     fn logins_are_not_shown() {
@@ -278,6 +317,6 @@ mod tests {
         let frame = frame(&start, &source);
         assert_eq!(frame[1], format!("3 | {}…", "é".repeat(LINE)));
         assert_eq!(frame[2], format!("  | {}", "^".repeat(LINE + 1)));
-        assert_eq!(instruction_frame(&source, 3, 3)[1], frame[1]);
+        assert_eq!(instruction_frame(&source, 3..=3, None)[1], frame[1]);
     }
 }

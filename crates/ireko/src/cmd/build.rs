@@ -10,7 +10,7 @@ use crate::devices;
 use crate::dockerfile::{self, Source};
 use crate::emulation;
 use crate::environment::Environment;
-use crate::failure::{Failure, instruction_frame};
+use crate::failure::{Failure, instruction_frame, quoted_in};
 use crate::places;
 use crate::repositories::{self, Elsewhere};
 use crate::session::Session;
@@ -469,9 +469,13 @@ fn step_failure(step: StepError, graph: &Graph, input: &PlanInput, session: &Ses
     let display = shown.as_ref().map_or_else(|| about.display(false), |step| step.display.clone());
     let mut failure = Failure::user(format!("{display}: {}", step.message));
     failure.blame = step.blame;
+    let lines = about.lines();
+    // What a program said of itself names nothing of the instruction.
+    let mut said = std::iter::once(&step.message).chain(&step.causes).filter(|_| step.exit_code.is_none());
+    let blamed = said.find_map(|text| quoted_in(&input.ast.source, &lines, text));
+    failure.details = instruction_frame(&input.ast.source, lines, blamed);
     failure.causes = step.causes;
     failure.hint = step.hint;
-    failure.details = instruction_frame(&input.ast.source, about.line, about.end_line.max(about.line));
     let tail = shown.map(|step| step.last_lines(LOG_LINES)).unwrap_or_default();
     if !tail.is_empty() {
         failure.details.push("the last lines it wrote:".to_owned());

@@ -206,7 +206,7 @@ fn a_dockerfile_alone_has_an_empty_context() {
     let Some(place) = Place::new() else { return };
     let fed = |text: &str| place.ireko_fed(&["build", "-q", "-"], text.as_bytes());
     fed("FROM scratch\nCOPY . /all\n").ok();
-    fed("FROM scratch\nCOPY a /a\n").fails(2, &["`a` is not in the context", "Dockerfile:2"]);
+    fed("FROM scratch\nCOPY a /a\n").fails(2, &["`a` is not in the context", "Dockerfile:2:6"]);
 }
 
 #[test]
