@@ -35,6 +35,11 @@ pub struct Warning {
 }
 
 impl Warning {
+    /// What makes it another one.
+    fn key(&self) -> (u32, u32, &str, &str) {
+        (self.span.start, self.span.end, self.rule.name, &self.detail)
+    }
+
     /// The warning as it is drawn: the rule's name is the code and begins the message.
     pub fn diagnostic(&self) -> Diagnostic {
         let message = format!("{}: {}", self.rule.name, self.detail);
@@ -67,8 +72,9 @@ pub struct Findings {
 impl Findings {
     /// Adds what was found for another platform, without what is known already.
     pub fn join(&mut self, other: Self) {
-        let new: Vec<Warning> =
-            other.warnings.into_iter().filter(|warning| !self.warnings.contains(warning)).collect();
+        let known: BTreeSet<_> = self.warnings.iter().map(Warning::key).collect();
+        let is_new = |warning: &Warning| !known.contains(&warning.key());
+        let new: Vec<Warning> = other.warnings.into_iter().filter(is_new).collect();
         self.warnings.extend(new);
         self.warnings.sort_by_key(|warning| *warning.lines.start());
         self.fault = self.fault.take().or(other.fault);

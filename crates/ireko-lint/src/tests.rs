@@ -310,7 +310,8 @@ fn long_texts_take_their_length() {
         format!("FROM scratch\n{}COPY{variables} /\n", "# check=skip=None\n".repeat(count))
     };
     for (what, text, count) in [
-        ("stages", &stages as &dyn Fn(usize) -> String, 400),
+        ("variables", &variables as &dyn Fn(usize) -> String, 100),
+        ("stages", &stages, 400),
         ("words", &words, 4000),
         ("names", &names, 20_000),
         ("blanks", &blanks, 2000),
@@ -353,6 +354,12 @@ fn the_guide_is_right() {
             input.bases.insert(("example.com/arm".to_owned(), platform()), foreign);
             let found = lint(&input).expect("the options are right");
             assert_eq!(found.fault, None, "{name}: {text}");
+    // Each takes one that is not set, with a near name and without.
+    let variables = |count: usize| {
+        let line =
+            |at: usize| format!("ARG a_{at}=x\nENV v_{at}=$v_{at}$v_{at}x$nothing_{at} w_{at}=$a_{at}\n");
+        format!("FROM scratch\n{}", (0..count).map(line).collect::<String>())
+    };
             assert_eq!(found.warnings.iter().any(|one| one.rule.name == name), breaks, "{name}: {text}");
         }
     }
