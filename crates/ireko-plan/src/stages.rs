@@ -1,11 +1,11 @@
 //! Which stage stands on what, which names mean which source, and what the targets reach.
 
 use crate::facts::{Facts, ImageName, Need};
-use crate::fault::{Fault, Of, fault, suggest, suggest_stage};
+use crate::fault::{Fault, Of, fault, suggest, suggest_argument, suggest_stage};
 use crate::input::{ContextSpec, PlanInput};
 use crate::scope::{Scope, given};
 use crate::trigger::{Step, onbuild_steps, own_steps, parse_triggers};
-use ireko_dockerfile::words::Lexer;
+use ireko_dockerfile::words::{Expanded, Lexer};
 use ireko_dockerfile::{InstructionKind, Stage, Word};
 use ireko_graph::Op;
 use ireko_oci::{Platform, Reference};
@@ -117,15 +117,14 @@ impl<'a> Stages<'a> {
         let base = expand(&from.base)?;
         if base.text.is_empty() {
             let message = format!("the base name `{}` is empty after expansion", from.base.value);
-            let known = self.meta_names();
-            let wrong = base.unset.iter().next().map_or("", String::as_str);
-            let hint = "give the argument a default, or pass it with `--build-arg`";
-            let mut fault = suggest(fault("empty-base", message, from.base.span), wrong, known);
-            fault.hint.get_or_insert(hint.to_owned());
-            return Err(fault);
+            let fault = fault("empty-base", message, from.base.span);
+            return Err(match base.unset.iter().next() {
+                Some(unset) => suggest_argument(fault, unset, self.meta_names()),
+                None => fault,
+            });
         }
         let asked = match from.platform.as_ref().filter(|word| !word.value.is_empty()) {
-            Some(word) => self.platform(word, &expand(word)?.text)?,
+            Some(word) => self.platform(word, &expand(word)?)?,
             None => self.target_platform.clone(),
         };
         let name = from.name.as_ref().map(|name| name.value.as_str());
@@ -140,11 +139,8 @@ impl<'a> Stages<'a> {
                     match base.unset.iter().next() {
                         Some(unset) => {
                             let message = format!("{}; `{unset}` is not set", fault.message);
-                            suggest(
-                                Box::new(Diagnostic { message, hint: None, ..*fault }),
-                                unset,
-                                self.meta_names(),
-                            )
+                            let fault = Box::new(Diagnostic { message, hint: None, ..*fault });
+                            suggest_argument(fault, unset, self.meta_names())
                         }
                         None => fault,
                     }
@@ -186,13 +182,16 @@ impl<'a> Stages<'a> {
         })
     }
 
-    fn platform(&self, word: &Word, text: &str) -> Result<Platform, Fault> {
+    fn platform(&self, word: &Word, expanded: &Expanded) -> Result<Platform, Fault> {
+        let text = expanded.text.as_str();
         if text.is_empty() {
             let message = format!("the platform `{}` is empty after expansion", word.value);
-            let known = ["BUILDPLATFORM", "TARGETPLATFORM"];
-            let wrong = word.value.trim_matches(['$', '{', '}']);
             let fault = fault("bad-platform", message, word.span);
-            return Err(suggest(fault, wrong, known.into_iter().chain(self.meta_names())));
+            let known = ["BUILDPLATFORM", "TARGETPLATFORM"].into_iter().chain(self.meta_names());
+            return Err(match expanded.unset.iter().next() {
+                Some(unset) => suggest_argument(fault, unset, known.collect()),
+                None => fault,
+            });
         }
         let wrong = |_| fault("bad-platform", format!("`{text}` is not a platform"), word.span);
         text.parse::<Platform>().map(Platform::normalized).map_err(wrong)

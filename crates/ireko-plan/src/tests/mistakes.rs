@@ -59,6 +59,34 @@ fn names_that_do_not_exist() {
           hint: did you mean `BSAE`?
     "#]],
     );
+    check(
+        "ARG BASE\nFROM $BASE\n",
+        expect![[r#"
+        2: `$BASE` the base name `$BASE` is empty after expansion (empty-base)
+          hint: give `BASE` a default, or pass it with `--build-arg BASE=…`
+    "#]],
+    );
+    check(
+        "ARG TAG\nFROM app:$TAG\n",
+        expect![[r#"
+        2: `app:$TAG` `app:` is no stage, and no image can have this name: invalid image reference `app:`: `` is not a tag (letters, digits, `_`, `.`, `-`; at most 128); `TAG` is not set (bad-reference)
+          hint: give `TAG` a default, or pass it with `--build-arg TAG=…`
+    "#]],
+    );
+    check(
+        "FROM $BASE\n",
+        expect![[r#"
+        1: `$BASE` the base name `$BASE` is empty after expansion (empty-base)
+          hint: declare it above the first FROM: `ARG BASE=…`
+    "#]],
+    );
+    check(
+        "ARG ARCH\nFROM --platform=$ARCH busybox\n",
+        expect![[r#"
+        2: `$ARCH` the platform `$ARCH` is empty after expansion (bad-platform)
+          hint: give `ARCH` a default, or pass it with `--build-arg ARCH=…`
+    "#]],
+    );
 }
 
 #[test]
@@ -108,6 +136,7 @@ fn variables_that_are_not_allowed_or_not_set() {
         expect![[r#"
         1: `a/b/c/d` `a/b/c/d` is not a platform (bad-platform)
     "#]],
+              hint: declare it above the first FROM: `ARG NOPE=…`
     );
 }
 
