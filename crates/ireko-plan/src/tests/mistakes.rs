@@ -94,14 +94,21 @@ fn stages_in_a_circle_or_out_of_order() {
     check(
         "FROM busybox AS a\nCOPY --from=a x y\n",
         expect![[r#"
-            1: `busybox` circular dependency detected on stage: `a` (stage-cycle)
+            2: `a` circular dependency detected on stage: `a` (stage-cycle)
               note: `a` needs `a`
         "#]],
     );
     check(
         "FROM busybox AS a\nCOPY --from=b x y\nFROM a AS b\n",
         expect![[r#"
-            1: `busybox` circular dependency detected on stage: `a` (stage-cycle)
+            2: `b` circular dependency detected on stage: `a` (stage-cycle)
+              note: `a` needs `b` needs `a`
+        "#]],
+    );
+    check(
+        "FROM busybox AS a\nCOPY --from=b x y\nFROM busybox AS b\nRUN --mount=from=a,target=/a x\nFROM b AS c\nCOPY --from=a x y\n",
+        expect![[r#"
+            2: `b` circular dependency detected on stage: `a` (stage-cycle)
               note: `a` needs `b` needs `a`
         "#]],
     );
@@ -129,6 +136,7 @@ fn variables_that_are_not_allowed_or_not_set() {
         "FROM --platform=$NOPE busybox\n",
         expect![[r#"
             1: `$NOPE` the platform `$NOPE` is empty after expansion (bad-platform)
+              hint: declare it above the first FROM: `ARG NOPE=…`
         "#]],
     );
     check(
@@ -136,7 +144,6 @@ fn variables_that_are_not_allowed_or_not_set() {
         expect![[r#"
         1: `a/b/c/d` `a/b/c/d` is not a platform (bad-platform)
     "#]],
-              hint: declare it above the first FROM: `ARG NOPE=…`
     );
 }
 
