@@ -160,7 +160,7 @@ impl Pass<'_, '_> {
         let triggers = from::triggers(self.input, self.head);
         let mut dispatch = Dispatch::new(self.input, self.globals, state, self.report);
         for trigger in &triggers {
-            dispatch.step(&Step::trigger(trigger, stage));
+            dispatch.step(&Step::trigger(trigger, (&at_from, stage.from.base.span)));
         }
         for instruction in &stage.instructions {
             dispatch.step(&Step::own(instruction, self.input.ast.escape));
@@ -173,3 +173,5 @@ impl Pass<'_, '_> {
 pub(crate) fn keyword(place: &Place) -> &str {
     &place.keyword.value
 }
+        // The comments above FROM are not the triggers'.
+        let at_from = Place { comments: Vec::new(), ..stage.at.clone() };
