@@ -162,10 +162,22 @@ impl<'a> Subject<'a> {
             Ok(()) => settle::look(plan.clone(), images),
             Err(failure) => settle::Known { failure: Some(failure), ..settle::Known::default() },
         };
-        let found = self.findings(&plan, &known.configs, &scope_of(&plan, Scope::Everything))?;
+        let found = match self.findings(&plan, &known.configs, &scope_of(&plan, Scope::Everything)) {
+            Ok(found) => found,
+            Err(fault) => {
+                let failure = failure_of(&fault, &self.ast.source);
+                // What the text asks for is a mistake of the text; a build argument is one of the command line.
+                if json && fault.span.is_some() {
+                    let found = Findings { fault: Some(fault), ..Findings::default() };
+                    print(&document::findings(&found, None, self.ast)?);
+                }
+                return Err(failure);
+            }
+        };
         let failure = self.failure(&found, known.failure);
         if json {
-            print(&document::findings(&found, failure.as_ref(), self.ast)?);
+            let failed = failure.as_ref().map(|failure| (failure, known.places.as_slice()));
+            print(&document::findings(&found, failed, self.ast)?);
         } else {
             print(&picture::findings(&found, (self.ast, failure.is_some()), colour));
             self.other_warnings();
@@ -193,11 +205,10 @@ impl<'a> Subject<'a> {
     }
 
     /// What the rules say, for each platform that is built.
-    fn findings(&self, plan: &PlanInput, bases: &Configs, scope: &Scope) -> Result<Findings, Failure> {
+    fn findings(&self, plan: &PlanInput, bases: &Configs, scope: &Scope) -> Result<Findings, Fault> {
         let mut all = Findings::default();
         for platform in plan.platforms() {
-            let found = lint(&self.input(plan, platform, bases, scope));
-            all.join(found.map_err(|fault| failure_of(&fault, &self.ast.source))?);
+            all.join(lint(&self.input(plan, platform, bases, scope))?);
         }
         Ok(all)
     }
@@ -267,7 +278,7 @@ impl Warned {
         let subject = Subject { ast: &plan.ast, diagnostics, source };
         let scope = scope_of(plan, Scope::Last);
         let text = &plan.ast.source;
-        let found = subject.findings(plan, bases, &scope)?;
+        let found = subject.findings(plan, bases, &scope).map_err(|fault| failure_of(&fault, text))?;
         if session.screen.is_json() {
             let sink = session.sink();
             found.warnings.iter().for_each(|warning| settle::warn(&*sink, warning.diagnostic(), text));
