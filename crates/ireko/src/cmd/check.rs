@@ -30,7 +30,31 @@ enum Method {
     Check,
     Outline,
     Targets,
+    /// Which methods there are.
+    Describe,
 }
+
+/// The version of all that can be asked for.
+const VERSION: &str = "1.0.0";
+
+/// What can be asked for, in BuildKit's words.
+struct Described {
+    name: &'static str,
+    description: &'static str,
+    /// What it takes beside the Dockerfile; `None` where BuildKit does not say.
+    options: Option<&'static [(&'static str, &'static str)]>,
+}
+
+/// What BuildKit's frontend lists; `check` is none of it, though it answers that too.
+const DESCRIBED: [Described; 3] = [
+    Described {
+        name: "outline",
+        description: "List all parameters current build target supports",
+        options: Some(&[("target", "Target build stage")]),
+    },
+    Described { name: "targets", description: "List all targets current build supports", options: Some(&[]) },
+    Described { name: "subrequests.describe", description: "List available subrequest types", options: None },
+];
 
 /// `--call`, read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,7 +88,7 @@ impl Call {
     fn parse(text: &str) -> Result<Option<Self>, Failure> {
         let wrong = |why: &str| {
             Failure::user(format!("`--call={text}`: {why}")).hint(
-                "use check, outline or targets, with `,format=json` for programs and `,ignorestatus=true` for an exit code of 0",
+                "use check, outline, targets or subrequests.describe, with `,format=json` for programs and `,ignorestatus=true` for an exit code of 0",
             )
         };
         let mut name = None;
@@ -87,6 +111,7 @@ impl Call {
             Some("check" | "lint") => Method::Check,
             Some("outline") => Method::Outline,
             Some("targets") => Method::Targets,
+            Some("subrequests.describe") => Method::Describe,
             Some("build") => return Ok(None),
             None | Some("") => return Err(wrong("it names no method")),
             Some(_) => return Err(wrong("there is no such method")),
@@ -114,6 +139,10 @@ pub(crate) fn run(
     plan.settings.allow_insecure = true;
     let subject = Subject { ast: &ast, diagnostics: &diagnostics, source };
     match call.method {
+        Method::Describe => {
+            print(&if call.json { document::described()? } else { picture::described() });
+            Ok(0)
+        }
         Method::Targets => {
             subject.readable()?;
             let targets = targets(&ast);
@@ -310,6 +339,7 @@ mod tests {
             ("check,ignorestatus", Ok(Some((Method::Check, false, true)))),
             ("outline,format=text", Ok(Some((Method::Outline, false, false)))),
             ("targets", Ok(Some((Method::Targets, false, false)))),
+            ("subrequests.describe,format=json", Ok(Some((Method::Describe, true, false)))),
             ("", Err("`--call=`: it names no method")),
             ("format=json", Err("`--call=format=json`: it names no method")),
             ("chekc", Err("`--call=chekc`: there is no such method")),

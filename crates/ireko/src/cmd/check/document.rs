@@ -1,12 +1,13 @@
-//! An inspection for programs: JSON in the form of BuildKit's subrequests `lint`, `outline` and `targets`.
+//! An inspection for programs: JSON in the form of BuildKit's subrequests.
 
+use super::{DESCRIBED, Described, VERSION};
 use crate::failure::Failure;
 use ireko_dockerfile::Ast;
 use ireko_lint::{Findings, Outline, Required, Target, Warning};
-use serde::Serialize;
 use ireko_report::Span;
-use std::ops::RangeInclusive;
+use serde::Serialize;
 use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
 
 #[derive(Serialize)]
 struct Position {
@@ -28,11 +29,11 @@ struct Location {
 
 impl Location {
     fn of(lines: &RangeInclusive<u32>) -> Self {
-        let range = |line| Range { start: Position { line }, end: Position { line } };
         Self::of_lines(lines.clone())
     }
 
     fn of_lines(lines: impl IntoIterator<Item = u32>) -> Self {
+        let range = |line| Range { start: Position { line }, end: Position { line } };
         Self { ranges: lines.into_iter().map(range).collect() }
     }
 
@@ -212,6 +213,46 @@ pub(super) fn targets(targets: &[Target], ast: &Ast) -> Result<String, Failure> 
         Stage { name, default: *is_default, description, base, platform, location: Location::of(lines) }
     };
     shown(&Stages { targets: targets.iter().map(stage).collect(), sources: vec![text_of(ast)] })
+}
+
+/// A name in a request's description.
+#[derive(Serialize)]
+struct Named {
+    name: &'static str,
+    description: &'static str,
+}
+
+/// A request that a frontend answers, as BuildKit describes it: `null` where it says nothing.
+#[derive(Serialize)]
+struct Request {
+    name: String,
+    version: &'static str,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    description: &'static str,
+    opts: Option<Vec<Named>>,
+    inputs: Option<Vec<Named>>,
+    metadata: Option<Vec<Named>>,
+    refs: Option<Vec<Named>>,
+}
+
+/// The methods.
+pub(super) fn described() -> Result<String, Failure> {
+    let described = |method: &Described| {
+        let named = |&(name, description): &(&'static str, &'static str)| Named { name, description };
+        let metadata = ["result.json", "result.txt"].map(|name| Named { name, description: "" });
+        Request {
+            name: format!("frontend.{}", method.name),
+            version: VERSION,
+            kind: "rpc",
+            description: method.description,
+            opts: method.options.map(|options| options.iter().map(named).collect()),
+            inputs: None,
+            metadata: Some(metadata.into()),
+            refs: None,
+        }
+    };
+    shown(&DESCRIBED.iter().map(described).collect::<Vec<_>>())
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
