@@ -30,6 +30,8 @@ pub struct Ast {
     pub meta_args: Vec<MetaArg>,
     /// The stages.
     pub stages: Vec<Stage>,
+    /// Lines of the instructions that are wrong, in order of the text. Some of these are no part of the stages.
+    pub wrong: Vec<RangeInclusive<u32>>,
 }
 
 impl Ast {

@@ -19,19 +19,21 @@ use instruction::Built;
 use ireko_report::{Diagnostic, SourceText, Span};
 use lines::Lines;
 use raw::Raw;
+use std::ops::RangeInclusive;
 
 /// Reads a Dockerfile. `name` is what people call it; the text may be any bytes.
 ///
 /// Never fails: what is wrong is in the diagnostics, in the order of the text, and what could be
 /// read is in the Ast. Bytes that are not UTF-8 stand as U+FFFD in the Ast, but for files made of heredocs.
 pub fn parse(name: &str, text: &[u8]) -> (Ast, Vec<Diagnostic>) {
-    let mut tree = Tree { meta_args: Vec::new(), stages: Vec::new(), diagnostics: Vec::new(), any: false };
+    let mut tree = Tree::default();
     let text = match Text::new(name, text) {
         Ok(text) => text,
         Err(wrong) => {
             let source = SourceText::new(name, String::from_utf8_lossy(text));
             let (escape, directives, comments) = ('\\', Vec::new(), Vec::new());
-            let ast = Ast { source, escape, directives, comments, meta_args: Vec::new(), stages: Vec::new() };
+            let (meta_args, stages) = (Vec::new(), Vec::new());
+            let ast = Ast { source, escape, directives, comments, meta_args, stages, wrong: Vec::new() };
             return (ast, vec![*wrong]);
         }
     };
@@ -44,18 +46,22 @@ pub fn parse(name: &str, text: &[u8]) -> (Ast, Vec<Diagnostic>) {
             let warning = Diagnostic::warning("no-empty-continuation", message).at(logical.span);
             tree.diagnostics.push(warning.with_hint("take the empty line out, or make it a comment"));
         }
+        let (first, before) = (logical.first_line, tree.diagnostics.len());
         match raw::read(logical, &mut lines) {
             Ok(raw) => tree.add(&raw),
             Err(diagnostic) => tree.diagnostics.push(*diagnostic),
+        }
+        if tree.diagnostics[before..].iter().any(Diagnostic::is_error) {
+            tree.wrong.push(first..=lines.last());
         }
     }
     let Lines { escape, directives, comments, diagnostics, .. } = lines;
     tree.diagnostics.extend(diagnostics);
     tree.replaced(&text, &comments);
     tree.finish(&text.source);
-    let Tree { meta_args, stages, diagnostics, .. } = tree;
+    let Tree { meta_args, stages, diagnostics, wrong, .. } = tree;
     let source = text.source;
-    (Ast { source, escape, directives, comments, meta_args, stages }, diagnostics)
+    (Ast { source, escape, directives, comments, meta_args, stages, wrong }, diagnostics)
 }
 
 /// Reads one instruction that stands alone: what ONBUILD left in an image's config. Spans are
@@ -91,10 +97,12 @@ pub fn parse_trigger(text: &str) -> (Option<Instruction>, Vec<Diagnostic>) {
     (instruction, diagnostics)
 }
 
+#[derive(Default)]
 struct Tree {
     meta_args: Vec<MetaArg>,
     stages: Vec<Stage>,
     diagnostics: Vec<Diagnostic>,
+    wrong: Vec<RangeInclusive<u32>>,
     any: bool,
 }
 

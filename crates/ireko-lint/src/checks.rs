@@ -87,9 +87,8 @@ impl Checks {
         let own = input.ast.directives.iter().find(|directive| directive.kind == DirectiveKind::Check);
         let Some(directive) = own else { return Ok(Self::default()) };
         Self::parse(&directive.value.value).map_err(|error| {
-            let line = input.ast.source.line_of(directive.span.start);
             let message = format!("failed to parse check options: {error}");
-            Fault { message, lines: Some(line..=line), span: Some(directive.value.span) }
+            Fault { message, lines: None, span: Some(directive.value.span) }
         })
     }
 

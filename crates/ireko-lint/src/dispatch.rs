@@ -8,8 +8,8 @@ use crate::rules::{self, multiple_instructions_disallowed::Last};
 use crate::walk::State;
 use ireko_dockerfile::words::Lexer;
 use ireko_dockerfile::{
-    Add, ArgItem, Command, Copy, Healthcheck, Instruction, InstructionKind, Pair, Place, Run, Source, Stage,
-    Word, mount,
+    Add, ArgItem, Command, Copy, Healthcheck, Instruction, InstructionKind, Pair, Place, Run, Source, Word,
+    mount,
 };
 use ireko_report::Span;
 use std::collections::BTreeSet;
@@ -33,13 +33,14 @@ impl<'a> Step<'a> {
         Self { kind, place: at, keyword: crate::walk::keyword(at), lexer: Lexer::new(escape), at_from: None }
     }
 
-    pub(crate) fn trigger(instruction: &'a Instruction, stage: &'a Stage) -> Self {
+    /// A trigger, which stands at `from`.
+    pub(crate) fn trigger(instruction: &'a Instruction, (from, base): (&'a Place, Span)) -> Self {
         Self {
             kind: &instruction.kind,
-            place: &stage.at,
+            place: from,
             keyword: crate::walk::keyword(&instruction.at),
             lexer: Lexer::new('\\'),
-            at_from: Some(stage.from.base.span),
+            at_from: Some(base),
         }
     }
 

@@ -3,11 +3,10 @@
 use crate::input::{Input, Scope};
 use crate::report::{Fault, Report};
 use crate::rules;
-use crate::suggest::nearest;
 use crate::vars::Vars;
 use ireko_dockerfile::words::{Expanded, Lexer};
 use ireko_dockerfile::{
-    ArgItem, Instruction, InstructionKind, MetaArg, Place, Stage, Word, mount, parse_trigger,
+    ArgItem, Instruction, InstructionKind, MetaArg, Pair, Place, Stage, Word, mount, parse_trigger,
 };
 use ireko_oci::Platform;
 use std::collections::{BTreeMap, BTreeSet};
@@ -192,13 +191,11 @@ impl Scopes<'_> {
                     }
                 }
                 InstructionKind::Env(pairs) => {
-                    let before = vars.clone();
-                    for pair in pairs {
-                        if let (Ok(name), Ok(value)) = (text(&pair.name, &before), text(&pair.value, &before))
-                        {
-                            vars.set(&name, &value);
-                        }
-                    }
+                    // All with the variables from before the instruction.
+                    let both =
+                        |pair: &Pair| Some((text(&pair.name, &vars).ok()?, text(&pair.value, &vars).ok()?));
+                    let read: Vec<_> = pairs.iter().filter_map(both).collect();
+                    read.iter().for_each(|(name, value)| vars.set(name, value));
                 }
                 InstructionKind::Copy(copy) => {
                     names.extend(copy.from.iter().filter_map(|word| text(word, &vars).ok()));
@@ -276,7 +273,7 @@ impl Reader<'_> {
 
     fn platform(&self, word: &Word, expanded: &Expanded, place: &Place) -> Result<Platform, Fault> {
         let text = expanded.text.as_str();
-        let near = || expanded.unset.iter().find_map(|name| nearest(name, self.globals.vars.names()));
+        let near = || expanded.unset.iter().find_map(|name| self.globals.vars.nearest(name));
         let meant = || near().map_or(String::new(), |name| format!(" (did you mean {name}?)"));
         if text.is_empty() {
             let message = format!("empty platform value from expression {}{}", word.value, meant());

@@ -35,6 +35,11 @@ pub struct Warning {
 }
 
 impl Warning {
+    /// What makes it another one.
+    fn key(&self) -> (u32, u32, &str, &str) {
+        (self.span.start, self.span.end, self.rule.name, &self.detail)
+    }
+
     /// The warning as it is drawn: the rule's name is the code and begins the message.
     pub fn diagnostic(&self) -> Diagnostic {
         let message = format!("{}: {}", self.rule.name, self.detail);
@@ -67,8 +72,9 @@ pub struct Findings {
 impl Findings {
     /// Adds what was found for another platform, without what is known already.
     pub fn join(&mut self, other: Self) {
-        let new: Vec<Warning> =
-            other.warnings.into_iter().filter(|warning| !self.warnings.contains(warning)).collect();
+        let known: BTreeSet<_> = self.warnings.iter().map(Warning::key).collect();
+        let is_new = |warning: &Warning| !known.contains(&warning.key());
+        let new: Vec<Warning> = other.warnings.into_iter().filter(is_new).collect();
         self.warnings.extend(new);
         self.warnings.sort_by_key(|warning| *warning.lines.start());
         self.fault = self.fault.take().or(other.fault);
@@ -103,18 +109,33 @@ impl Report {
         rule.experimental || self.checks.asks(rule)
     }
 
-    /// A rule is broken in the instruction at `at`.
+    /// A rule is broken in the instruction at `at`; what its comments ask for counts.
     pub(crate) fn add(&mut self, rule: &'static Rule, at: &Place, found: Found) {
+        self.add_under(rule, (at, at), found);
+    }
+
+    /// A rule is broken in the instruction at `at`; what the comments of another one ask for counts.
+    pub(crate) fn add_under(&mut self, rule: &'static Rule, (at, by): (&Place, &Place), found: Found) {
         let local = match self.local.take() {
-            Some((span, local)) if span == at.span => local,
-            _ => checks::of_comments(&at.comments),
+            Some((span, local)) if span == by.span && !by.comments.is_empty() => local,
+            _ => checks::of_comments(&by.comments),
         };
         let asked = self.checks.asks(rule) || local.asks_experimental(rule);
         if asked && !local.skips(rule) {
-            let Found { span, detail, advice } = found;
-            self.warnings.push(Warning { rule, detail, lines: at.lines.clone(), span, advice });
+            self.push(rule, at, found);
         }
-        self.local = Some((at.span, local));
+        self.local = (!by.comments.is_empty()).then_some((by.span, local));
+    }
+
+    /// A rule of the whole file is broken at `at`: no comment counts.
+    pub(crate) fn add_for_file(&mut self, rule: &'static Rule, at: &Place, found: Found) {
+        if self.checks.asks(rule) {
+            self.push(rule, at, found);
+        }
+    }
+
+    fn push(&mut self, rule: &'static Rule, at: &Place, Found { span, detail, advice }: Found) {
+        self.warnings.push(Warning { rule, detail, lines: at.lines.clone(), span, advice });
     }
 
     /// Everything, in the order of the text.

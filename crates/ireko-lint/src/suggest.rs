@@ -1,64 +1,113 @@
 //! Which known name a wrong one was meant to be.
 
-/// Fewest letters to change, add or leave out that are too many.
-const TOO_FAR: usize = 3;
+use std::ops::Bound::{Included, Unbounded};
 
-/// The nearest of `known`, in whole letters of the same case; none where all are far, or one is the name itself.
-pub(crate) fn nearest<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let letters: Vec<char> = wrong.chars().collect();
-    let mut best: Option<(usize, &str)> = None;
-    for name in known {
-        if name == wrong {
-            return None;
-        }
-        let limit = best.map_or(TOO_FAR, |(distance, _)| distance);
-        if name.len().abs_diff(wrong.len()) > 4 * limit {
-            continue;
-        }
-        let others: Vec<char> = name.chars().collect();
-        if let Some(distance) = distance(&letters, &others, limit) {
-            best = Some((distance, name));
-        }
-    }
-    best.map(|(_, name)| name)
-}
+/// Most letters to change, add or leave out.
+const MOST: usize = 2;
 
-/// The edit distance where it is below `limit`. Only the band of cells that can stay below it is filled.
-fn distance(left: &[char], right: &[char], limit: usize) -> Option<usize> {
-    if left.len().abs_diff(right.len()) >= limit {
+/// More than that, however many.
+const FAR: u8 = MOST as u8 + 1;
+
+/// The nearest of the known names, in whole letters of the same case; none where all are far, or one is the name itself.
+/// `from` gives the first known name that does not stand before a text.
+pub(crate) fn nearest<'a>(wrong: &str, from: impl Fn(&str) -> Option<&'a str>) -> Option<&'a str> {
+    if from(wrong) == Some(wrong) {
         return None;
     }
-    let far = limit;
-    let mut above: Vec<usize> = (0..=right.len()).map(|at| at.min(far)).collect();
-    for (row, a) in left.iter().enumerate() {
-        let from = (row + 1).saturating_sub(limit);
-        let to = (row + 1 + limit).min(right.len());
-        let mut current = if from == 0 { row + 1 } else { far };
-        let mut diagonal = above[from];
-        above[from] = current;
-        let mut least = current;
-        for at in from..to {
-            let up = above[at + 1];
-            let next = (diagonal + usize::from(*a != right[at])).min(up + 1).min(current + 1).min(far);
-            diagonal = up;
-            above[at + 1] = next;
-            current = next;
-            least = least.min(next);
+    let letters: Vec<char> = wrong.chars().collect();
+    (1..=FAR - 1).find_map(|most| first_within(&letters, most, &from))
+}
+
+/// All of a sorted set of names that do not stand before a text.
+pub(crate) fn bounds(text: &str) -> (std::ops::Bound<&str>, std::ops::Bound<&str>) {
+    (Included(text), Unbounded)
+}
+
+/// The first name with at most so many edits. The names are gone through as a tree of their beginnings: where a beginning
+/// is too far already, all names that begin so are left out at once. So thousands of names take no more time than the few
+/// that are near.
+fn first_within<'a>(wrong: &[char], most: u8, from: &impl Fn(&str) -> Option<&'a str>) -> Option<&'a str> {
+    let mut begin: Vec<char> = Vec::new();
+    // One for each beginning of `begin`, the empty one too.
+    let mut rows = vec![Row::first(wrong)];
+    let mut text = String::new();
+    while let Some(name) = from(&text) {
+        let common = begin.iter().zip(name.chars()).take_while(|(own, other)| **own == *other).count();
+        begin.truncate(common);
+        rows.truncate(common + 1);
+        let mut end = None;
+        for (at, letter) in name.char_indices().skip(common) {
+            begin.push(letter);
+            let row = rows[begin.len() - 1].then(letter, begin.len(), wrong);
+            rows.push(row);
+            if row.least() > most {
+                end = Some((at, letter));
+                break;
+            }
         }
-        if to < right.len() {
-            above[to + 1..].iter_mut().take(1).for_each(|cell| *cell = far);
+        if end.is_none() && rows[begin.len()].whole(begin.len(), wrong) <= most {
+            return Some(name);
         }
-        if least >= limit {
-            return None;
+        text.clear();
+        match end.and_then(|(at, letter)| Some((at, (letter..=char::MAX).nth(1)?))) {
+            Some((at, next)) => text.extend(name[..at].chars().chain([next])),
+            None => text.extend(name.chars().chain(['\0'])),
         }
     }
-    Some(above[right.len()]).filter(|distance| *distance < limit)
+    None
+}
+
+/// Edit distances between a beginning of a name and those beginnings of the wrong one that are about as long: the others
+/// are too far.
+#[derive(Clone, Copy)]
+struct Row([u8; 2 * MOST + 1]);
+
+impl Row {
+    fn first(wrong: &[char]) -> Self {
+        let mut row = Self([FAR; 2 * MOST + 1]);
+        for (length, cell) in row.0[MOST..].iter_mut().enumerate().take(wrong.len() + 1) {
+            *cell = length as u8;
+        }
+        row
+    }
+
+    /// The row of the beginning with one letter more; it is `length` letters long then.
+    fn then(&self, letter: char, length: usize, wrong: &[char]) -> Self {
+        let mut row = Self([FAR; 2 * MOST + 1]);
+        for cell in 0..row.0.len() {
+            let Some(other) = (length + cell).checked_sub(MOST).filter(|other| *other <= wrong.len()) else {
+                continue;
+            };
+            let change = match other.checked_sub(1) {
+                Some(last) => self.0[cell] + u8::from(wrong[last] != letter),
+                None => FAR,
+            };
+            let more = self.0.get(cell + 1).map_or(FAR, |above| above + 1);
+            let less = cell.checked_sub(1).map_or(FAR, |before| row.0[before] + 1);
+            row.0[cell] = change.min(more).min(less).min(FAR);
+        }
+        row
+    }
+
+    fn least(&self) -> u8 {
+        self.0.iter().copied().min().unwrap_or(FAR)
+    }
+
+    /// The distance to the whole of the wrong name.
+    fn whole(&self, length: usize, wrong: &[char]) -> u8 {
+        (wrong.len() + MOST).checked_sub(length).and_then(|cell| self.0.get(cell)).copied().unwrap_or(FAR)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use std::collections::BTreeSet;
+
+    fn nearest_of<'a>(wrong: &str, known: &BTreeSet<&'a str>) -> Option<&'a str> {
+        nearest(wrong, |text| known.range::<str, _>(bounds(text)).next().copied())
+    }
 
     #[test]
     fn near_names_are_found() {
@@ -71,29 +120,31 @@ mod tests {
             ("path", &["PATH"], None),
             ("a", &["b"], Some("b")),
             ("", &["abc"], None),
+            ("ab", &["a\u{10ffff}", "b\u{10ffff}c"], Some("a\u{10ffff}")),
         ] {
-            assert_eq!(nearest(wrong, known.iter().copied()), expected, "{wrong}");
+            assert_eq!(nearest_of(wrong, &known.iter().copied().collect()), expected, "{wrong}");
         }
     }
 
-    fn plain(left: &[char], right: &[char]) -> usize {
-        let mut row: Vec<usize> = (0..=right.len()).collect();
-        for (i, a) in left.iter().enumerate() {
+    fn plain(left: &str, right: &str) -> usize {
+        let mut row: Vec<usize> = (0..=right.chars().count()).collect();
+        for (i, a) in left.chars().enumerate() {
             let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-            for (j, b) in right.iter().enumerate() {
+            for (j, b) in right.chars().enumerate() {
                 let next = (diagonal + usize::from(a != b)).min(row[j] + 1).min(row[j + 1] + 1);
                 diagonal = std::mem::replace(&mut row[j + 1], next);
             }
         }
-        row[right.len()]
+        row[right.chars().count()]
     }
 
     proptest! {
         #[test]
-        fn the_band_gives_the_edit_distance(left in "[ab]{0,9}", right in "[ab]{0,9}", limit in 1usize..4) {
-            let (left, right): (Vec<char>, Vec<char>) = (left.chars().collect(), right.chars().collect());
-            let expected = Some(plain(&left, &right)).filter(|distance| *distance < limit);
-            prop_assert_eq!(distance(&left, &right, limit), expected);
+        fn the_first_of_the_nearest_is_found(wrong in "[abé]{0,7}", known in proptest::collection::btree_set("[abé]{0,7}", 0..12)) {
+            let known: BTreeSet<&str> = known.iter().map(String::as_str).collect();
+            let near = known.iter().map(|name| (plain(&wrong, name), *name)).min();
+            let expected = near.filter(|(edits, _)| (1..=MOST).contains(edits)).map(|(_, name)| name);
+            prop_assert_eq!(nearest_of(&wrong, &known), expected);
         }
     }
 }

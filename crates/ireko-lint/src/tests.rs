@@ -179,6 +179,50 @@ fn what_stops_the_inspection() {
     );
 }
 
+/// What a mistake is told as, and its lines.
+#[track_caller]
+fn misread(text: &str, message: &str, lines: Option<(u32, u32)>) {
+    let (ast, diagnostics) = parse("Dockerfile", text.as_bytes());
+    let found = lint(&input(&ast, &diagnostics)).expect("the options are right");
+    let fault = found.fault.expect("a fault");
+    let seen = fault.lines.map(|lines| lines.into_inner());
+    assert_eq!((fault.message.as_str(), seen), (message, lines), "{text}");
+}
+
+#[test]
+fn mistakes_of_the_text() {
+    // Within an instruction: its first line is told, whatever line the mistake is in.
+    misread(
+        "FROM scratch\nCOPY \\\n  --form=a \\\n  b /\n",
+        "dockerfile parse error on line 2: unknown flag: --form",
+        Some((2, 4)),
+    );
+    misread(
+        "FROM scratch\nRUN --mount=type=x \\\n  y\n",
+        "dockerfile parse error on line 2: unsupported mount type \"x\"",
+        Some((2, 3)),
+    );
+    // Where the text cannot be split; that is found before what is wrong in any instruction.
+    misread("FROM scratch AS Bad\nRNU x\nENV a\n", "ENV must have two arguments", Some((3, 3)));
+    misread("FROM scratch\nCOPY <<A /\nb\nc\n", "unterminated heredoc", Some((2, 4)));
+    misread("# escape=x\nFROM scratch\n", "invalid escape token 'x' does not match ` or \\", Some((1, 1)));
+    // Of the whole.
+    misread("RUN x\nFROM scratch\n", "no build stage in current context: RUN before FROM", Some((1, 1)));
+    misread("ARG x\n", "dockerfile contains no stages to build", None);
+    misread("", "the Dockerfile cannot be empty", None);
+    whole(
+        "FROM scratch AS Bad\nCMD x \\\n\n y\nENV a\n",
+        |_| {},
+        (&[], Some("ENV must have two arguments"), None),
+    );
+}
+
+#[test]
+fn comments_above_from_are_not_of_triggers() {
+    let text = "FROM scratch AS a\nONBUILD USER $x\n# check=skip=all\nFROM a\n# check=skip=all\nUSER $y\n";
+    whole(text, |_| {}, (&["UndefinedVar"], None, None));
+}
+
 #[test]
 fn stages_that_are_not_reached() {
     let text = "FROM scratch AS a\nUSER $a\nFROM scratch AS b\nUSER $b\nFROM scratch AS c\nCOPY --from=a / /\nUSER $c\n";
@@ -309,8 +353,15 @@ fn long_texts_take_their_length() {
         let variables: String = (0..count).map(|at| format!(" $v{at}")).collect();
         format!("FROM scratch\n{}COPY{variables} /\n", "# check=skip=None\n".repeat(count))
     };
+    // Each takes one that is not set, with a near name and without.
+    let variables = |count: usize| {
+        let line =
+            |at: usize| format!("ARG a_{at}=x\nENV v_{at}=$v_{at}$v_{at}x$nothing_{at} w_{at}=$a_{at}\n");
+        format!("FROM scratch\n{}", (0..count).map(line).collect::<String>())
+    };
     for (what, text, count) in [
-        ("stages", &stages as &dyn Fn(usize) -> String, 400),
+        ("variables", &variables as &dyn Fn(usize) -> String, 100),
+        ("stages", &stages, 400),
         ("words", &words, 4000),
         ("names", &names, 20_000),
         ("blanks", &blanks, 2000),

@@ -1,5 +1,6 @@
 //! Variables while the instructions are gone through.
 
+use crate::suggest::{bounds, nearest};
 use ireko_dockerfile::words::Env;
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -20,6 +21,11 @@ impl Vars {
 
     pub(crate) fn value(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(|value| &**value)
+    }
+
+    /// The nearest name to one that is not set.
+    pub(crate) fn nearest(&self, wrong: &str) -> Option<&str> {
+        nearest(wrong, |text| self.0.range::<str, _>(bounds(text)).next().map(|(name, _)| name.as_str()))
     }
 
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {

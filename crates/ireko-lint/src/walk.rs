@@ -10,6 +10,7 @@ use crate::rules;
 use crate::vars::Vars;
 use ireko_dockerfile::{InstructionKind, Place, Stage};
 use ireko_oci::ImageConfig;
+use ireko_report::Diagnostic;
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
@@ -65,9 +66,14 @@ pub(crate) fn walk<'a>(input: &Input<'a>, report: &mut Report) -> Result<Walked<
 
 /// What stands on a line alone, in the order of the text, up to the first instruction that cannot be read.
 fn as_read(input: &Input, report: &mut Report) -> Result<(), Fault> {
-    let error = input.diagnostics.iter().find(|found| found.is_error());
+    let errors = || input.diagnostics.iter().filter(|found| found.is_error());
+    // The whole text is split into words before any instruction is read.
+    if let Some(error) = errors().find(|error| is_of_splitting(error)) {
+        return Err(misread(input, error));
+    }
+    rules::no_empty_continuation::check(input, report);
+    let error = errors().next();
     let end = error.and_then(|error| error.span()).map_or(u32::MAX, |span| span.start);
-    rules::no_empty_continuation::check(input, end, report);
     for arg in input.ast.meta_args.iter().filter(|arg| arg.at.span.start < end) {
         rules::invalid_definition_description::check_arg(&arg.at, &arg.args, report);
     }
@@ -87,14 +93,30 @@ fn as_read(input: &Input, report: &mut Report) -> Result<(), Fault> {
             }
         }
     }
-    let Some(error) = error else { return Ok(()) };
+    error.map_or(Ok(()), |error| Err(misread(input, error)))
+}
+
+/// Whether a text with this mistake cannot even be split into instructions and their words.
+fn is_of_splitting(error: &Diagnostic) -> bool {
+    matches!(&*error.code, "directive" | "empty" | "heredoc" | "line-too-long" | "not-utf8" | "syntax")
+}
+
+/// A mistake that the parser found. One within an instruction is told with its line, as BuildKit does.
+fn misread(input: &Input, error: &Diagnostic) -> Fault {
     let span = error.span();
-    let line = span.map(|span| input.ast.source.line_of(span.start));
-    let message = match line {
-        Some(line) => format!("dockerfile parse error on line {line}: {}", error.message),
-        None => error.message.clone(),
+    let lines = span.and_then(|span| {
+        let line = input.ast.source.line_of(span.start);
+        let whole = input.ast.wrong.iter().find(|lines| lines.contains(&line)).cloned();
+        // What the whole text lacks has no lines.
+        whole.or((!matches!(&*error.code, "empty" | "no-stage")).then_some(line..=line))
+    });
+    let message = match &lines {
+        Some(lines) if !is_of_splitting(error) && error.code != "no-stage" => {
+            format!("dockerfile parse error on line {}: {}", lines.start(), error.message)
+        }
+        _ => error.message.clone(),
     };
-    Err(Fault { message, lines: line.map(|line| line..=line), span })
+    Fault { message, lines, span }
 }
 
 /// What an instruction of a stage may see, and what it leaves to the next.
@@ -159,8 +181,10 @@ impl Pass<'_, '_> {
         };
         let triggers = from::triggers(self.input, self.head);
         let mut dispatch = Dispatch::new(self.input, self.globals, state, self.report);
+        // The comments above FROM are not the triggers'.
+        let at_from = Place { comments: Vec::new(), ..stage.at.clone() };
         for trigger in &triggers {
-            dispatch.step(&Step::trigger(trigger, stage));
+            dispatch.step(&Step::trigger(trigger, (&at_from, stage.from.base.span)));
         }
         for instruction in &stage.instructions {
             dispatch.step(&Step::own(instruction, self.input.ast.escape));

@@ -162,11 +162,16 @@ impl ContainerConfig {
     /// Sets an environment variable where it stands, or at the end.
     pub fn env_set(&mut self, name: &str, value: &str) {
         let entry = format!("{name}={value}");
-        match self.env.iter_mut().find(|old| old.split('=').next() == Some(name)) {
+        match self.env.iter_mut().find(|old| is_named(old, name)) {
             Some(old) => *old = entry,
             None => self.env.push(entry),
         }
     }
+}
+
+/// Whether `NAME=value`, or `NAME` alone, is of this name.
+fn is_named(pair: &str, name: &str) -> bool {
+    pair.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('='))
 }
 
 /// How to see whether a container is well. Durations are in nanoseconds; zero means the default.

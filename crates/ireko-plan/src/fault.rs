@@ -20,6 +20,15 @@ pub(crate) fn suggest<'a>(mut fault: Fault, wrong: &str, known: impl IntoIterato
     fault
 }
 
+/// Says what to do about an argument without a value; `known` are those that may be meant, itself perhaps among them.
+pub(crate) fn suggest_argument(fault: Fault, name: &str, known: Vec<&str>) -> Fault {
+    let (hint, fault) = match known.contains(&name) {
+        true => (format!("give `{name}` a default, or pass it with `--build-arg {name}=…`"), fault),
+        false => (format!("declare it above the first FROM: `ARG {name}=…`"), suggest(fault, name, known)),
+    };
+    Box::new(Diagnostic { hint: fault.hint.clone().or(Some(hint)), ..*fault })
+}
+
 /// Adds the stages that `wrong` may have meant, else all there are.
 pub(crate) fn suggest_stage<'a>(
     fault: Fault,

@@ -5,30 +5,35 @@ use crate::input::PlanInput;
 use ireko_dockerfile::Ast;
 use ireko_dockerfile::words::{Env, Lexer};
 use ireko_oci::Platform;
+use std::collections::BTreeMap;
 
 /// Variables in the order of their last setting.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Scope {
-    pairs: Vec<(String, String)>,
+    /// By the time of their last setting.
+    pairs: BTreeMap<usize, (String, String)>,
+    /// That time, by name.
+    times: BTreeMap<String, usize>,
 }
 
 impl Scope {
     /// The value of a variable.
     pub(crate) fn value(&self, name: &str) -> Option<&str> {
-        self.pairs.iter().find(|(own, _)| own == name).map(|(_, value)| value.as_str())
+        self.pairs.get(self.times.get(name)?).map(|(_, value)| value.as_str())
     }
 
     /// Sets a variable; it is then the last one.
     pub(crate) fn set(&mut self, name: &str, value: &str) {
-        if let Some(at) = self.pairs.iter().position(|(own, _)| own == name) {
-            self.pairs.remove(at);
+        let time = self.pairs.last_key_value().map_or(0, |(last, _)| last + 1);
+        if let Some(before) = self.times.insert(name.to_owned(), time) {
+            self.pairs.remove(&before);
         }
-        self.pairs.push((name.to_owned(), value.to_owned()));
+        self.pairs.insert(time, (name.to_owned(), value.to_owned()));
     }
 
     /// All of them.
-    pub(crate) fn pairs(&self) -> &[(String, String)] {
-        &self.pairs
+    pub(crate) fn pairs(&self) -> impl Iterator<Item = &(String, String)> {
+        self.pairs.values()
     }
 }
 

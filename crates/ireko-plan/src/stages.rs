@@ -1,11 +1,11 @@
 //! Which stage stands on what, which names mean which source, and what the targets reach.
 
 use crate::facts::{Facts, ImageName, Need};
-use crate::fault::{Fault, Of, fault, suggest, suggest_stage};
+use crate::fault::{Fault, Of, fault, suggest, suggest_argument, suggest_stage};
 use crate::input::{ContextSpec, PlanInput};
 use crate::scope::{Scope, given};
 use crate::trigger::{Step, onbuild_steps, own_steps, parse_triggers};
-use ireko_dockerfile::words::Lexer;
+use ireko_dockerfile::words::{Expanded, Lexer};
 use ireko_dockerfile::{InstructionKind, Stage, Word};
 use ireko_graph::Op;
 use ireko_oci::{Platform, Reference};
@@ -60,8 +60,8 @@ pub(crate) struct StageShape {
     pub(crate) after: Vec<usize>,
     /// Variables of the Dockerfile at its end, as far as they are known without its base image.
     known: Scope,
-    /// Stages it needs.
-    needs: Vec<usize>,
+    /// Stages it needs, each with the place that needs it first.
+    needs: Vec<(usize, Span)>,
     /// Images it needs.
     images: Vec<Wanted>,
 }
@@ -117,15 +117,14 @@ impl<'a> Stages<'a> {
         let base = expand(&from.base)?;
         if base.text.is_empty() {
             let message = format!("the base name `{}` is empty after expansion", from.base.value);
-            let known = self.meta_names();
-            let wrong = base.unset.iter().next().map_or("", String::as_str);
-            let hint = "give the argument a default, or pass it with `--build-arg`";
-            let mut fault = suggest(fault("empty-base", message, from.base.span), wrong, known);
-            fault.hint.get_or_insert(hint.to_owned());
-            return Err(fault);
+            let fault = fault("empty-base", message, from.base.span);
+            return Err(match base.unset.iter().next() {
+                Some(unset) => suggest_argument(fault, unset, self.meta_names()),
+                None => fault,
+            });
         }
         let asked = match from.platform.as_ref().filter(|word| !word.value.is_empty()) {
-            Some(word) => self.platform(word, &expand(word)?.text)?,
+            Some(word) => self.platform(word, &expand(word)?)?,
             None => self.target_platform.clone(),
         };
         let name = from.name.as_ref().map(|name| name.value.as_str());
@@ -140,11 +139,8 @@ impl<'a> Stages<'a> {
                     match base.unset.iter().next() {
                         Some(unset) => {
                             let message = format!("{}; `{unset}` is not set", fault.message);
-                            suggest(
-                                Box::new(Diagnostic { message, hint: None, ..*fault }),
-                                unset,
-                                self.meta_names(),
-                            )
+                            let fault = Box::new(Diagnostic { message, hint: None, ..*fault });
+                            suggest_argument(fault, unset, self.meta_names())
                         }
                         None => fault,
                     }
@@ -165,11 +161,11 @@ impl<'a> Stages<'a> {
         let mut shape =
             StageShape { shown, replaced, steps, base, ..StageShape::broken(index, stage, &platform) };
         let base = shape.base.clone();
-        shape.need(&base);
+        shape.need(&base, from.base.span);
         for word in &from.after {
             for name in expand(word)?.text.split(',').map(str::trim).filter(|name| !name.is_empty()) {
                 let before = self.before(name, index, word.span)?;
-                shape.need(&Source::Stage(before));
+                shape.need(&Source::Stage(before), word.span);
                 shape.after.push(before);
             }
         }
@@ -186,13 +182,16 @@ impl<'a> Stages<'a> {
         })
     }
 
-    fn platform(&self, word: &Word, text: &str) -> Result<Platform, Fault> {
+    fn platform(&self, word: &Word, expanded: &Expanded) -> Result<Platform, Fault> {
+        let text = expanded.text.as_str();
         if text.is_empty() {
             let message = format!("the platform `{}` is empty after expansion", word.value);
-            let known = ["BUILDPLATFORM", "TARGETPLATFORM"];
-            let wrong = word.value.trim_matches(['$', '{', '}']);
             let fault = fault("bad-platform", message, word.span);
-            return Err(suggest(fault, wrong, known.into_iter().chain(self.meta_names())));
+            let known = ["BUILDPLATFORM", "TARGETPLATFORM"].into_iter().chain(self.meta_names());
+            return Err(match expanded.unset.iter().next() {
+                Some(unset) => suggest_argument(fault, unset, known.collect()),
+                None => fault,
+            });
         }
         let wrong = |_| fault("bad-platform", format!("`{text}` is not a platform"), word.span);
         text.parse::<Platform>().map(Platform::normalized).map_err(wrong)
@@ -288,18 +287,22 @@ impl<'a> Stages<'a> {
         }
     }
 
-    /// The sources an instruction reads beside its base and the main context.
-    fn sources(&self, step: &Step) -> Result<Vec<Source>, Fault> {
+    /// The sources an instruction reads beside its base and the main context, and where it names them.
+    fn sources(&self, step: &Step) -> Result<Vec<(Source, Span)>, Fault> {
         match &step.instruction.kind {
             InstructionKind::Copy(copy) => {
-                let from = copy.from.iter();
-                from.map(|from| self.copy_source(step.named_by(from), step.at(from.span))).collect()
+                let source = |from: &Word| {
+                    let span = step.at(from.span);
+                    Ok((self.copy_source(step.named_by(from), span)?, span))
+                };
+                copy.from.iter().map(source).collect()
             }
             InstructionKind::Run(run) => {
                 let mut sources = Vec::new();
                 for mount in &run.mounts {
                     if let Some(from) = from_of_mount(&mount.value) {
-                        sources.push(self.mount_source(from, step.at(mount.span))?);
+                        let span = step.at(mount.span);
+                        sources.push((self.mount_source(from, span)?, span));
                     }
                 }
                 Ok(sources)
@@ -333,9 +336,10 @@ impl<'a> Stages<'a> {
                     }
                 }
                 InstructionKind::Env(pairs) => {
-                    let before = known.clone();
-                    for pair in pairs {
-                        if let Ok(value) = value(&before, &pair.value) {
+                    // All with the variables from before the instruction.
+                    let values: Vec<_> = pairs.iter().map(|pair| value(&known, &pair.value)).collect();
+                    for (pair, value) in pairs.iter().zip(values) {
+                        if let Ok(value) = value {
                             known.set(&pair.name.value, &value);
                         }
                     }
@@ -357,8 +361,8 @@ impl<'a> Stages<'a> {
 
     fn link(&mut self, index: usize, steps: &[Step]) -> Result<(), Fault> {
         for step in steps {
-            for source in self.sources(step)? {
-                self.shapes[index].need(&source);
+            for (source, span) in self.sources(step)? {
+                self.shapes[index].need(&source, span);
             }
         }
         Ok(())
@@ -369,8 +373,9 @@ impl<'a> Stages<'a> {
         let mut open: Vec<usize> = (0..self.shapes.len()).collect();
         let mut closed = vec![false; self.shapes.len()];
         loop {
-            let (ready, rest): (Vec<usize>, Vec<usize>) =
-                open.iter().partition(|index| self.shapes[**index].needs.iter().all(|need| closed[*need]));
+            let (ready, rest): (Vec<usize>, Vec<usize>) = open
+                .iter()
+                .partition(|index| self.shapes[**index].needs.iter().all(|(need, _)| closed[*need]));
             if ready.is_empty() {
                 break;
             }
@@ -378,23 +383,30 @@ impl<'a> Stages<'a> {
             open = rest;
         }
         // Whoever follows an unmet need often enough is on the circle.
-        let mut index = *open.first()?;
+        let unmet = |index: usize| self.shapes[index].needs.iter().find(|(need, _)| !closed[*need]).copied();
+        let mut start = *open.first()?;
         for _ in &open {
-            index = *self.shapes[index].needs.iter().find(|need| !closed[**need])?;
+            start = unmet(start)?.0;
         }
-        let start = index;
-        let mut circle = vec![self.shapes[start].shown.as_str()];
-        loop {
-            index = *self.shapes[index].needs.iter().find(|need| !closed[**need])?;
-            circle.push(&self.shapes[index].shown);
-            if index == start {
-                break;
-            }
+        let mut circle = vec![(start, unmet(start)?)];
+        while let Some(&(_, (next, _))) = circle.last()
+            && next != start
+        {
+            circle.push((next, unmet(next)?));
         }
-        let message = format!("circular dependency detected on stage: `{}`", circle[0]);
-        let mut fault = fault("stage-cycle", message, self.shapes[start].span);
-        fault.notes.push(format!("`{}`", circle.join("` needs `")));
-        Some(fault)
+        // It begins with a stage that needs itself or one below it: each circle has one, and no order of stages allows it.
+        let first = circle.iter().position(|(index, (need, _))| need >= index)?;
+        circle.rotate_left(first);
+        let shown = |index: usize| self.shapes[index].shown.as_str();
+        let names: Vec<&str> =
+            circle.iter().map(|(index, _)| shown(*index)).chain([shown(circle[0].0)]).collect();
+        let message = format!("circular dependency detected on stage: `{}`", names[0]);
+        let mut fault = Diagnostic::error("stage-cycle", message);
+        for (index, (need, span)) in &circle {
+            let text = format!("`{}` needs `{}`", shown(*index), shown(*need));
+            fault = fault.label(*span, if circle.len() > 1 { text } else { String::new() });
+        }
+        Some(Box::new(fault.with_note(format!("`{}`", names.join("` needs `")))))
     }
 
     /// The stage that a target names; none means the last one.
@@ -436,7 +448,7 @@ impl<'a> Stages<'a> {
                     reach.needs.entry(key).or_insert(need);
                 }
             }
-            todo.extend(&self.shapes[index].needs);
+            todo.extend(self.shapes[index].needs.iter().map(|(need, _)| *need));
         }
         if let Some(fault) = self.cycle() {
             return Err(fault);
@@ -498,9 +510,11 @@ impl StageShape {
         }
     }
 
-    fn need(&mut self, source: &Source) {
+    fn need(&mut self, source: &Source, span: Span) {
         match source {
-            Source::Stage(index) if !self.needs.contains(index) => self.needs.push(*index),
+            Source::Stage(index) if !self.needs.iter().any(|(need, _)| need == index) => {
+                self.needs.push((*index, span));
+            }
             Source::Image(wanted) if !self.images.contains(wanted) => self.images.push((**wanted).clone()),
             _ => {}
         }
@@ -521,7 +535,7 @@ fn from_of_copy(
     (known, global): (&Scope, &Scope),
 ) -> Result<String, Fault> {
     let found = lexer.word(&word.value, known).of(span)?;
-    let names = known.pairs().iter().map(|(name, _)| name.as_str());
+    let names = known.pairs().map(|(name, _)| name.as_str());
     let unset = found.unset.iter().next();
     let message = match unset {
         Some(name) => format!("`--from={}` needs the variable `{name}`, which is not set here", word.value),

@@ -7,6 +7,7 @@ use ireko_dockerfile::words::Lexer;
 use ireko_graph::NodeId;
 use ireko_oci::{GuestPath, History, ImageConfig, Platform, Timestamp};
 use ireko_report::Span;
+use std::collections::BTreeMap;
 
 /// Where programs are looked for, when an image does not say.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -150,11 +151,15 @@ impl State {
     /// Build arguments as the step sees them, each once.
     pub(crate) fn visible_args(&self) -> Vec<(String, String)> {
         let mut seen: Vec<(String, String)> = Vec::new();
+        let mut places: BTreeMap<&str, usize> = BTreeMap::new();
         for (name, value) in &self.args {
             let value = self.env.value(name).or(value.as_deref()).unwrap_or_default().to_owned();
-            match seen.iter_mut().find(|(own, _)| own == name) {
-                Some((_, old)) => *old = value,
-                None => seen.push((name.clone(), value)),
+            match places.get(name.as_str()) {
+                Some(at) => seen[*at].1 = value,
+                None => {
+                    places.insert(name, seen.len());
+                    seen.push((name.clone(), value));
+                }
             }
         }
         seen

@@ -179,7 +179,7 @@ pub(crate) struct BuildArgs {
     /// Check the Dockerfile and build nothing; exit code 1 where there are warnings.
     #[arg(long)]
     pub(crate) check: bool,
-    /// Build nothing but say: `check`, `outline` (what a target takes) or `targets`; `,format=json` for programs.
+    /// Build nothing but say: `check`, `outline` (what a target takes), `targets` or `subrequests.describe`; `,format=json` for programs.
     #[arg(long, value_name = "METHOD")]
     pub(crate) call: Option<String>,
     /// Run every step, whatever the cache holds.

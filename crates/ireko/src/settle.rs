@@ -7,7 +7,7 @@ use ireko_dockerfile::Ast;
 use ireko_image::{Images, Source as ImagePlace};
 use ireko_oci::{Digest, ImageConfig, Platform};
 use ireko_plan::{Facts, ImageFact, ImageName, Need, Plan, PlanInput, Planned};
-use ireko_report::{Blame, Diagnostic, Event, Sink, SourceText, is_misspelt, nearest_names};
+use ireko_report::{Blame, Diagnostic, Event, Sink, SourceText, Span, is_misspelt, nearest_names};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
@@ -121,6 +121,8 @@ pub(crate) struct Known {
     pub(crate) configs: Configs,
     /// What a build would fail with.
     pub(crate) failure: Option<Failure>,
+    /// Where it stands in the text.
+    pub(crate) places: Vec<Span>,
 }
 
 /// Plans the targets, or every stage where none is asked for, each by itself: an image that cannot be had, or a mistake,
@@ -154,8 +156,9 @@ pub(crate) fn look(mut input: PlanInput, images: &Images) -> Known {
             seen.push(fault);
         }
     }
-    if !seen.is_empty() {
+    if let Some(first) = seen.first() {
         known.failure = Some(in_source(&seen, &input.ast.source));
+        known.places = first.labels.iter().map(|label| label.span).collect();
     }
     known
 }
@@ -200,7 +203,10 @@ impl Looker<'_> {
                     }
                     Err(failure) => {
                         self.lost.insert(asked(need));
-                        self.known.failure.get_or_insert(failure);
+                        if self.known.failure.is_none() {
+                            self.known.failure = Some(failure);
+                            self.known.places = need.span.into_iter().collect();
+                        }
                     }
                 }
             }

@@ -68,6 +68,11 @@ impl<'a> Lines<'a> {
         Some((line, self.text.source.line_span(line)))
     }
 
+    /// The physical line that was handed out last.
+    pub(super) fn last(&self) -> u32 {
+        self.next - 1
+    }
+
     /// The next instruction.
     pub(super) fn logical(&mut self) -> Option<Logical> {
         let mut comments = Vec::new();

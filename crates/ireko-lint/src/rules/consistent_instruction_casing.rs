@@ -28,7 +28,7 @@ fn one(place: &Place, wants_lower: bool, report: &mut Report) {
     if !fits {
         let right = if wants_lower { word.to_lowercase() } else { word.to_uppercase() };
         let detail = format!("Command '{word}' should match the case of the command majority ({casing})");
-        report.add(
+        report.add_for_file(
             &RULE,
             place,
             Found { span: place.keyword.span, detail, advice: format!("write `{right}`") },
@@ -70,6 +70,10 @@ mod tests {
             &["1:1: Command 'from' should match the case of the command majority (uppercase); write `FROM`"],
         );
         check(rule, "arg a\nFROM scratch\nONBUILD run x\n", &[]);
-        check(rule, "FROM scratch\n# check=skip=all\ncopy a /\nCOPY a /\n", &[]);
+        // The comment of one instruction does not count, the one of the file does.
+        let found =
+            "3:1: Command 'copy' should match the case of the command majority (uppercase); write `COPY`";
+        check(rule, "FROM scratch\n# check=skip=all\ncopy a /\nCOPY a /\n", &[found]);
+        check(rule, "# check=skip=all\nFROM scratch\ncopy a /\nCOPY a /\n", &[]);
     }
 }

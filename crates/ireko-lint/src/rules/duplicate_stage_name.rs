@@ -18,7 +18,7 @@ pub(crate) fn check(ast: &Ast, report: &mut Report) {
         if let Some(line) = seen.insert(&name.value, *stage.at.lines.start()) {
             let detail = format!("Duplicate stage name {:?}, stage names should be unique", name.value);
             let advice = format!("give it another name than the stage in line {line}");
-            report.add(&RULE, &stage.at, Found { span: name.span, detail, advice });
+            report.add_for_file(&RULE, &stage.at, Found { span: name.span, detail, advice });
         }
     }
 }
@@ -37,5 +37,12 @@ mod tests {
             ],
         );
         check("DuplicateStageName", "FROM scratch\nFROM scratch\n", &[]);
+        check(
+            "DuplicateStageName",
+            "FROM scratch AS b\n# check=skip=all\nFROM scratch AS b\n",
+            &[
+                "3:17: Duplicate stage name \"b\", stage names should be unique; give it another name than the stage in line 1",
+            ],
+        );
     }
 }

@@ -29,7 +29,7 @@ pub(crate) fn check(
     let advice = format!(
         "take an image that exists for {expected}, or say `FROM --platform={actual}` where that is meant"
     );
-    report.add(&RULE, &stage.at, Found { span: stage.from.base.span, detail, advice });
+    report.add_for_file(&RULE, &stage.at, Found { span: stage.from.base.span, detail, advice });
 }
 
 #[cfg(test)]
@@ -45,8 +45,8 @@ mod tests {
                 config.rootfs.diff_ids = vec![Digest::of(b"a layer")];
             })
         };
-        case("FROM app\n", "s390x").finds(&[
-            "1:6: Base image app was pulled with platform \"linux/s390x\", expected \"linux/amd64\" for current build; take an image that exists for linux/amd64, or say `FROM --platform=linux/s390x` where that is meant",
+        case("#\n# check=skip=all\nFROM app\n", "s390x").finds(&[
+            "3:6: Base image app was pulled with platform \"linux/s390x\", expected \"linux/amd64\" for current build; take an image that exists for linux/amd64, or say `FROM --platform=linux/s390x` where that is meant",
         ]);
         let foreign = Platform::new("linux", "s390x", "");
         Case::new("InvalidBaseImagePlatform", "FROM --platform=linux/s390x app AS s390x\nFROM app\n")

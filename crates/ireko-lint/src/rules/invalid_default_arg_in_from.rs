@@ -27,7 +27,7 @@ pub(crate) fn check(ast: &Ast, defaults: &Vars, report: &mut Report) {
                 Some(name) => format!("give it a default that makes a name: `ARG {name}=value`"),
                 None => "write the name of an image or a stage".to_owned(),
             };
-            report.add(&RULE, &stage.at, Found { span: base.span, detail, advice });
+            report.add_for_file(&RULE, &stage.at, Found { span: base.span, detail, advice });
         }
     }
 }
@@ -43,8 +43,8 @@ mod tests {
         case("ARG V\nFROM app:$V\n", ("V", "1")).finds(&[
             "2:6: Default value for ARG app:$V results in empty or invalid base image name; give it a default that makes a name: `ARG V=value`",
         ]);
-        case("ARG I\nFROM $I\n", ("I", "app")).finds(&[
-            "2:6: Default value for ARG $I results in empty or invalid base image name; give it a default that makes a name: `ARG I=value`",
+        case("ARG I\n# check=skip=all\nFROM $I\n", ("I", "app")).finds(&[
+            "3:6: Default value for ARG $I results in empty or invalid base image name; give it a default that makes a name: `ARG I=value`",
         ]);
         case("ARG V=\"1\"\nFROM app:${V}\n", ("V", "2")).finds(&[]);
         case("ARG V\nFROM app:1${V}\n", ("V", "-x")).finds(&[]);

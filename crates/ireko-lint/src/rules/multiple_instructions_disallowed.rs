@@ -34,7 +34,8 @@ impl Last {
     }
 }
 
-/// The earlier one is told of: it is the one that does nothing.
+/// The earlier one is told of: it is the one that does nothing. It is the later one that breaks the rule, so a comment
+/// above that one leaves it out.
 fn said(last: &mut Option<(Place, Span)>, step: &Step, report: &mut Report) {
     let span = step.span(step.place.keyword.span);
     if let Some((earlier, span)) = last.replace((step.place.clone(), span)) {
@@ -43,7 +44,7 @@ fn said(last: &mut Option<(Place, Span)>, step: &Step, report: &mut Report) {
             "Multiple {word} instructions should not be used in the same stage because only the last one will be used"
         );
         let advice = format!("remove it: line {} replaces it", step.place.lines.start());
-        report.add(&RULE, &earlier, Found { span, detail, advice });
+        report.add_under(&RULE, (&earlier, step.place), Found { span, detail, advice });
     }
 }
 
@@ -62,6 +63,11 @@ mod tests {
         let text = "FROM scratch\nCMD [\"a\"]\nENTRYPOINT [\"a\"]\nHEALTHCHECK NONE\nCMD [\"b\"]\nENTRYPOINT [\"b\"]\nHEALTHCHECK CMD b\nCMD [\"c\"]\n";
         let expected = [of(2, "CMD", 5), of(3, "ENTRYPOINT", 6), of(4, "HEALTHCHECK", 7), of(5, "CMD", 8)];
         check(rule, text, &expected.each_ref().map(String::as_str));
+        // The comment above the later one counts.
+        let skip = "# check=skip=MultipleInstructionsDisallowed\n";
+        let [one, two] = ["CMD [\"a\"]\n", "CMD [\"b\"]\n"];
+        check(rule, &format!("FROM scratch\n{one}{skip}{two}"), &[]);
+        check(rule, &format!("FROM scratch\n{skip}{one}{two}"), &[&of(3, "CMD", 4)]);
         check(rule, "FROM scratch AS a\nCMD [\"a\"]\nFROM a\nCMD [\"b\"]\n", &[]);
     }
 }

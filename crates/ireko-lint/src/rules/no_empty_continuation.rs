@@ -4,7 +4,6 @@ use crate::Input;
 use crate::report::{Found, Report, Rule};
 use ireko_dockerfile::{Place, Spanned};
 use ireko_report::Span;
-use std::collections::BTreeMap;
 
 pub(crate) static RULE: Rule = Rule {
     name: "NoEmptyContinuation",
@@ -13,16 +12,11 @@ pub(crate) static RULE: Rule = Rule {
     experimental: false,
 };
 
-/// The parser has seen them; `end` is where what could be read ends.
-pub(crate) fn check(input: &Input, end: u32, report: &mut Report) {
+/// The parser has seen them.
+pub(crate) fn check(input: &Input, report: &mut Report) {
     let source = &input.ast.source;
-    let of_rule = || input.diagnostics.iter().filter(|found| found.code == "no-empty-continuation");
-    if of_rule().next().is_none() {
-        return;
-    }
-    let places: BTreeMap<u32, &Place> =
-        input.ast.places().map(|(_, place)| (place.span.start, place)).collect();
-    for whole in of_rule().filter_map(|found| found.span()).filter(|span| span.start < end) {
+    let of_rule = input.diagnostics.iter().filter(|found| found.code == "no-empty-continuation");
+    for whole in of_rule.filter_map(|found| found.span()) {
         let last = source.line_of(whole.end);
         let blank = (source.line_of(whole.start)..=last).find(|line| source.line(*line).trim().is_empty());
         let span = blank.map_or(whole, |line| source.line_span(line));
@@ -32,11 +26,11 @@ pub(crate) fn check(input: &Input, end: u32, report: &mut Report) {
             keyword: Spanned::default(),
             lines: last..=last,
             original: String::new(),
-            comments: places.get(&whole.start).map(|place| place.comments.clone()).unwrap_or_default(),
+            comments: Vec::new(),
         };
         let detail = "Empty continuation line".to_owned();
         let advice = "take the empty line out, or make it a comment".to_owned();
-        report.add(&RULE, &at, Found { span: Span { end: span.start, ..span }, detail, advice });
+        report.add_for_file(&RULE, &at, Found { span: Span { end: span.start, ..span }, detail, advice });
     }
 }
 
@@ -51,10 +45,10 @@ mod tests {
             "FROM scratch\nCOPY a \\\n\n /\nCOPY a \\\n# why\n /\n",
             &["4@3:1: Empty continuation line; take the empty line out, or make it a comment"],
         );
-        check(
-            "NoEmptyContinuation",
-            "FROM scratch\n# check=skip=NoEmptyContinuation\nCOPY a \\\n\n /\n",
-            &[],
-        );
+        // A comment of one instruction does not count, the one of the file does; what cannot be read leaves the rest.
+        let text = "FROM scratch\n# check=skip=NoEmptyContinuation\nCOPY a \\\n\n /\nRNU x\n";
+        let found = "5@4:1: Empty continuation line; take the empty line out, or make it a comment";
+        check("NoEmptyContinuation", text, &[found]);
+        check("NoEmptyContinuation", &format!("# check=skip=NoEmptyContinuation\n{text}"), &[]);
     }
 }

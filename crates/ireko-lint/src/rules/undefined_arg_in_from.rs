@@ -1,7 +1,7 @@
 //! FROM takes only variables that an ARG above the first FROM declares, and predefined ones.
 
 use crate::report::{Found, Report, Rule};
-use crate::suggest::nearest;
+use crate::suggest::{bounds, nearest};
 use ireko_dockerfile::{Place, Word};
 use std::collections::BTreeSet;
 
@@ -22,7 +22,7 @@ pub(crate) fn check(
     for name in unset.iter().filter(|name| !known.contains(name.as_str())) {
         let mut detail = format!("FROM argument '{name}' is not declared");
         let mut advice = format!("declare it above the first FROM: `ARG {name}=value`");
-        if let Some(near) = nearest(name, known.iter().copied()) {
+        if let Some(near) = nearest(name, |text| known.range::<str, _>(bounds(text)).next().copied()) {
             detail.push_str(&format!(" (did you mean {near}?)"));
             advice = format!("write `${near}`, or declare `ARG {name}=value` above the first FROM");
         }

@@ -2,7 +2,6 @@
 
 use crate::dispatch::{NOT_VARIABLES, Step};
 use crate::report::{Found, Report, Rule};
-use crate::suggest::nearest;
 use crate::walk::State;
 use ireko_dockerfile::{Ast, Word};
 use ireko_report::Span;
@@ -27,7 +26,7 @@ pub(crate) fn check(
     {
         let mut detail = format!("Usage of undefined variable '${name}'");
         let mut advice = format!("set it above by `ENV {name}=value`, or declare `ARG {name}` in this stage");
-        if let Some(near) = nearest(&name, state.vars.names()) {
+        if let Some(near) = state.vars.nearest(&name) {
             detail.push_str(&format!(" (did you mean ${near}?)"));
             advice = format!("write `${near}`, or declare `ARG {name}` in this stage");
         }

@@ -59,6 +59,34 @@ fn names_that_do_not_exist() {
           hint: did you mean `BSAE`?
     "#]],
     );
+    check(
+        "ARG BASE\nFROM $BASE\n",
+        expect![[r#"
+        2: `$BASE` the base name `$BASE` is empty after expansion (empty-base)
+          hint: give `BASE` a default, or pass it with `--build-arg BASE=…`
+    "#]],
+    );
+    check(
+        "ARG TAG\nFROM app:$TAG\n",
+        expect![[r#"
+        2: `app:$TAG` `app:` is no stage, and no image can have this name: invalid image reference `app:`: `` is not a tag (letters, digits, `_`, `.`, `-`; at most 128); `TAG` is not set (bad-reference)
+          hint: give `TAG` a default, or pass it with `--build-arg TAG=…`
+    "#]],
+    );
+    check(
+        "FROM $BASE\n",
+        expect![[r#"
+        1: `$BASE` the base name `$BASE` is empty after expansion (empty-base)
+          hint: declare it above the first FROM: `ARG BASE=…`
+    "#]],
+    );
+    check(
+        "ARG ARCH\nFROM --platform=$ARCH busybox\n",
+        expect![[r#"
+        2: `$ARCH` the platform `$ARCH` is empty after expansion (bad-platform)
+          hint: give `ARCH` a default, or pass it with `--build-arg ARCH=…`
+    "#]],
+    );
 }
 
 #[test]
@@ -66,14 +94,21 @@ fn stages_in_a_circle_or_out_of_order() {
     check(
         "FROM busybox AS a\nCOPY --from=a x y\n",
         expect![[r#"
-            1: `busybox` circular dependency detected on stage: `a` (stage-cycle)
+            2: `a` circular dependency detected on stage: `a` (stage-cycle)
               note: `a` needs `a`
         "#]],
     );
     check(
         "FROM busybox AS a\nCOPY --from=b x y\nFROM a AS b\n",
         expect![[r#"
-            1: `busybox` circular dependency detected on stage: `a` (stage-cycle)
+            2: `b` circular dependency detected on stage: `a` (stage-cycle)
+              note: `a` needs `b` needs `a`
+        "#]],
+    );
+    check(
+        "FROM busybox AS a\nCOPY --from=b x y\nFROM busybox AS b\nRUN --mount=from=a,target=/a x\nFROM b AS c\nCOPY --from=a x y\n",
+        expect![[r#"
+            2: `b` circular dependency detected on stage: `a` (stage-cycle)
               note: `a` needs `b` needs `a`
         "#]],
     );
@@ -101,6 +136,7 @@ fn variables_that_are_not_allowed_or_not_set() {
         "FROM --platform=$NOPE busybox\n",
         expect![[r#"
             1: `$NOPE` the platform `$NOPE` is empty after expansion (bad-platform)
+              hint: declare it above the first FROM: `ARG NOPE=…`
         "#]],
     );
     check(

@@ -30,7 +30,31 @@ enum Method {
     Check,
     Outline,
     Targets,
+    /// Which methods there are.
+    Describe,
 }
+
+/// The version of all that can be asked for.
+const VERSION: &str = "1.0.0";
+
+/// What can be asked for, in BuildKit's words.
+struct Described {
+    name: &'static str,
+    description: &'static str,
+    /// What it takes beside the Dockerfile; `None` where BuildKit does not say.
+    options: Option<&'static [(&'static str, &'static str)]>,
+}
+
+/// What BuildKit's frontend lists; `check` is none of it, though it answers that too.
+const DESCRIBED: [Described; 3] = [
+    Described {
+        name: "outline",
+        description: "List all parameters current build target supports",
+        options: Some(&[("target", "Target build stage")]),
+    },
+    Described { name: "targets", description: "List all targets current build supports", options: Some(&[]) },
+    Described { name: "subrequests.describe", description: "List available subrequest types", options: None },
+];
 
 /// `--call`, read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,7 +88,7 @@ impl Call {
     fn parse(text: &str) -> Result<Option<Self>, Failure> {
         let wrong = |why: &str| {
             Failure::user(format!("`--call={text}`: {why}")).hint(
-                "use check, outline or targets, with `,format=json` for programs and `,ignorestatus=true` for an exit code of 0",
+                "use check, outline, targets or subrequests.describe, with `,format=json` for programs and `,ignorestatus=true` for an exit code of 0",
             )
         };
         let mut name = None;
@@ -87,6 +111,7 @@ impl Call {
             Some("check" | "lint") => Method::Check,
             Some("outline") => Method::Outline,
             Some("targets") => Method::Targets,
+            Some("subrequests.describe") => Method::Describe,
             Some("build") => return Ok(None),
             None | Some("") => return Err(wrong("it names no method")),
             Some(_) => return Err(wrong("there is no such method")),
@@ -109,9 +134,15 @@ pub(crate) fn run(
     let source = &looked.source;
     let (ast, diagnostics) = ireko_dockerfile::parse(&source.name, &source.text);
     let platforms = settle::platforms(&args.source.platform, &session.environment)?;
-    let plan = plan_input_of(ast.clone(), &args.source, (platforms, looked.build_args), source);
+    let mut plan = plan_input_of(ast.clone(), &args.source, (platforms, looked.build_args), source);
+    // What a step may do is asked when it is to run.
+    plan.settings.allow_insecure = true;
     let subject = Subject { ast: &ast, diagnostics: &diagnostics, source };
     match call.method {
+        Method::Describe => {
+            print(&if call.json { document::described()? } else { picture::described() });
+            Ok(0)
+        }
         Method::Targets => {
             subject.readable()?;
             let targets = targets(&ast);
@@ -162,10 +193,22 @@ impl<'a> Subject<'a> {
             Ok(()) => settle::look(plan.clone(), images),
             Err(failure) => settle::Known { failure: Some(failure), ..settle::Known::default() },
         };
-        let found = self.findings(&plan, &known.configs, &scope_of(&plan, Scope::Everything))?;
+        let found = match self.findings(&plan, &known.configs, &scope_of(&plan, Scope::Everything)) {
+            Ok(found) => found,
+            Err(fault) => {
+                let failure = failure_of(&fault, &self.ast.source);
+                // What the text asks for is a mistake of the text; a build argument is one of the command line.
+                if json && fault.span.is_some() {
+                    let found = Findings { fault: Some(fault), ..Findings::default() };
+                    print(&document::findings(&found, None, self.ast)?);
+                }
+                return Err(failure);
+            }
+        };
         let failure = self.failure(&found, known.failure);
         if json {
-            print(&document::findings(&found, failure.as_ref(), self.ast)?);
+            let failed = failure.as_ref().map(|failure| (failure, known.places.as_slice()));
+            print(&document::findings(&found, failed, self.ast)?);
         } else {
             print(&picture::findings(&found, (self.ast, failure.is_some()), colour));
             self.other_warnings();
@@ -193,11 +236,10 @@ impl<'a> Subject<'a> {
     }
 
     /// What the rules say, for each platform that is built.
-    fn findings(&self, plan: &PlanInput, bases: &Configs, scope: &Scope) -> Result<Findings, Failure> {
+    fn findings(&self, plan: &PlanInput, bases: &Configs, scope: &Scope) -> Result<Findings, Fault> {
         let mut all = Findings::default();
         for platform in plan.platforms() {
-            let found = lint(&self.input(plan, platform, bases, scope));
-            all.join(found.map_err(|fault| failure_of(&fault, &self.ast.source))?);
+            all.join(lint(&self.input(plan, platform, bases, scope))?);
         }
         Ok(all)
     }
@@ -267,7 +309,7 @@ impl Warned {
         let subject = Subject { ast: &plan.ast, diagnostics, source };
         let scope = scope_of(plan, Scope::Last);
         let text = &plan.ast.source;
-        let found = subject.findings(plan, bases, &scope)?;
+        let found = subject.findings(plan, bases, &scope).map_err(|fault| failure_of(&fault, text))?;
         if session.screen.is_json() {
             let sink = session.sink();
             found.warnings.iter().for_each(|warning| settle::warn(&*sink, warning.diagnostic(), text));
@@ -297,6 +339,7 @@ mod tests {
             ("check,ignorestatus", Ok(Some((Method::Check, false, true)))),
             ("outline,format=text", Ok(Some((Method::Outline, false, false)))),
             ("targets", Ok(Some((Method::Targets, false, false)))),
+            ("subrequests.describe,format=json", Ok(Some((Method::Describe, true, false)))),
             ("", Err("`--call=`: it names no method")),
             ("format=json", Err("`--call=format=json`: it names no method")),
             ("chekc", Err("`--call=chekc`: there is no such method")),

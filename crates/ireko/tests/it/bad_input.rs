@@ -31,7 +31,7 @@ fn mistakes_in_the_dockerfile() {
         &place,
         "FROM base AS a\nCOPY --from=b /x /x\nFROM base AS b\nCOPY --from=a /x /x\n",
         2,
-        &["circular", "Dockerfile:1"],
+        &["circular", "Dockerfile:2:13", "4 | COPY --from=a /x /x"],
     );
     check(&place, "FROM base\nCOPY raedme.md /\n", 2, &["raedme.md", "readme.md"]);
     let inside = place.context().join("readme.md");

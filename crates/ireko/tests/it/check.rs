@@ -98,7 +98,7 @@ fn exit_codes_of_checks() {
     check(&place, &format!("# check=spik=all\n{warned}"), &["--check"])
         .fails(2, &["invalid check option \"spik\"", "Dockerfile:1:9"]);
     check(&place, warned, &["--call=chekc"])
-        .fails(2, &["there is no such method", "use check, outline or targets"]);
+        .fails(2, &["there is no such method", "use check, outline, targets or subrequests.describe"]);
     check(&place, warned, &["--check", "--call=targets"]).fails(2, &["two things"]);
     check(&place, warned, &["--check", "--target=b"]).fails(2, &["target stage `b` could not be found"]);
     check(&place, warned, &["--call=outline", "--target=b"])
@@ -125,6 +125,102 @@ fn errors_of_a_checked_dockerfile() {
     assert_eq!(rules(&said), [("UndefinedVar".to_owned(), 5)]);
     assert!(
         json(&said)["buildError"]["message"].as_str().is_some_and(|text| text.contains("nowhere.invalid"))
+    );
+}
+
+#[test]
+fn places_of_errors_in_json() {
+    let Some(place) = Place::with_base() else { return };
+    let error = |dockerfile: &str, args: &[&str], code: i32| {
+        let said = check(&place, dockerfile, &[&["--call=check,format=json"], args].concat());
+        assert_eq!(said.code, code, "{}", said.stderr);
+        let error = json(&said)["buildError"].take();
+        let ranges = error["location"]["ranges"].as_array().cloned().unwrap_or_default();
+        let line = |range: &Value| range["start"]["line"].as_u64().expect("a line");
+        (
+            error["message"].as_str().expect("a message").to_owned(),
+            ranges.iter().map(line).collect::<Vec<_>>(),
+        )
+    };
+    // What is found only when it is planned.
+    let circle = "FROM base AS a\nCOPY --from=b /x \\\n  /\nFROM base AS b\nRUN true\nRUN --mount=from=a,target=/a true\n";
+    assert_eq!(
+        error(circle, &[], 2),
+        ("circular dependency detected on stage: `a`".to_owned(), vec![2, 3, 6])
+    );
+    let (message, lines) = error("FROM base\nUSER x\nCOPY \\\n  --from=7 /x /\n", &[], 2);
+    assert!(message.contains("no stage number 7") && lines == [3, 4], "{message} {lines:?}");
+    let (message, lines) = error("FROM base\nFROM nowhere.invalid/x\n", &[], 3);
+    assert!(message.contains("nowhere.invalid") && lines == [2], "{message} {lines:?}");
+    // Warnings that are errors, and options that are none, have no place.
+    let violation = "lint violation found for rules: JSONArgsRecommended";
+    assert_eq!(error("# check=error=true\nFROM base\nCMD x\n", &[], 2), (violation.to_owned(), vec![]));
+    let option = "failed to parse check options: invalid check option \"spik\"";
+    assert_eq!(error("# check=spik=all\nFROM base\nRNU x\n", &[], 2), (option.to_owned(), vec![]));
+    // An argument is wrong before anything is looked at.
+    let said = check(
+        &place,
+        "FROM base\n",
+        &["--call=check,format=json", "--build-arg=BUILDKIT_DOCKERFILE_CHECK=what"],
+    );
+    let said = said.fails(2, &["failed to parse BUILDKIT_DOCKERFILE_CHECK"]);
+    assert_eq!(said.stdout, "");
+    // The text cannot be split, or an instruction cannot be read.
+    let split = "ENV must have two arguments".to_owned();
+    assert_eq!(error("FROM base AS Bad\nRNU x\nENV a\n", &[], 2), (split, vec![3]));
+    let read = "dockerfile parse error on line 2: unknown flag: --form".to_owned();
+    assert_eq!(error("FROM base\nCOPY \\\n  --form=a / /\n", &[], 2), (read, vec![2, 3]));
+}
+
+#[test]
+fn what_a_step_may_do_is_not_asked_by_a_check() {
+    let Some(place) = Place::with_base() else { return };
+    let text = "FROM base\nRUN --security=insecure true\nRUN --network=host true\n\
+        RUN --mount=type=secret,id=pass --device=vendor.com/gpu=all true\n";
+    let clean = check(&place, text, &["--check"]).ok();
+    assert_eq!(clean.stdout, "Check complete, no warnings found.\n");
+    let outline = check(&place, text, &["--call=outline"]).ok();
+    assert!(outline.stdout.contains("pass"), "{}", outline.stdout);
+    check(&place, text, &["--call=targets"]).ok();
+    place.build(&[]).fails(2, &["`RUN --security=insecure` was not allowed"]);
+}
+
+#[test]
+fn what_can_be_asked_is_listed() {
+    let Some(place) = Place::new() else { return };
+    let said = check(&place, "FROM scratch\n", &["--call=subrequests.describe"]).ok();
+    assert_eq!(
+        said.stdout,
+        "NAME                   VERSION   DESCRIPTION\n\
+         outline                1.0.0     List all parameters current build target supports\n\
+         targets                1.0.0     List all targets current build supports\n\
+         subrequests.describe   1.0.0     List available subrequest types\n"
+    );
+    let document = json(&check(&place, "FROM scratch\n", &["--call=subrequests.describe,format=json"]).ok());
+    let both = serde_json::json!([
+        { "name": "result.json", "description": "" },
+        { "name": "result.txt", "description": "" }
+    ]);
+    assert_eq!(
+        document[0],
+        serde_json::json!({
+            "name": "frontend.outline",
+            "version": "1.0.0",
+            "type": "rpc",
+            "description": "List all parameters current build target supports",
+            "opts": [{ "name": "target", "description": "Target build stage" }],
+            "inputs": null,
+            "metadata": both,
+            "refs": null,
+        })
+    );
+    assert_eq!(
+        (&document[1]["name"], &document[1]["opts"]),
+        (&"frontend.targets".into(), &Value::Array(vec![]))
+    );
+    assert_eq!(
+        (&document[2]["name"], &document[2]["opts"]),
+        (&"frontend.subrequests.describe".into(), &Value::Null)
     );
 }
 

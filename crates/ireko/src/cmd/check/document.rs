@@ -1,9 +1,12 @@
-//! An inspection for programs: JSON in the form of BuildKit's subrequests `lint`, `outline` and `targets`.
+//! An inspection for programs: JSON in the form of BuildKit's subrequests.
 
+use super::{DESCRIBED, Described, VERSION};
 use crate::failure::Failure;
 use ireko_dockerfile::Ast;
 use ireko_lint::{Findings, Outline, Required, Target, Warning};
+use ireko_report::Span;
 use serde::Serialize;
+use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
 #[derive(Serialize)]
@@ -26,8 +29,23 @@ struct Location {
 
 impl Location {
     fn of(lines: &RangeInclusive<u32>) -> Self {
+        Self::of_lines(lines.clone())
+    }
+
+    fn of_lines(lines: impl IntoIterator<Item = u32>) -> Self {
         let range = |line| Range { start: Position { line }, end: Position { line } };
-        Self { ranges: lines.clone().map(range).collect() }
+        Self { ranges: lines.into_iter().map(range).collect() }
+    }
+
+    /// The lines of the instructions at these places.
+    fn of_places(places: &[Span], ast: &Ast) -> Self {
+        let mut lines = BTreeSet::new();
+        for place in places {
+            let line = ast.source.line_of(place.start);
+            let whole = ast.places().map(|(_, place)| &place.lines).find(|lines| lines.contains(&line));
+            lines.extend(whole.cloned().unwrap_or(line..=line));
+        }
+        Self::of_lines(lines)
     }
 }
 
@@ -64,20 +82,22 @@ struct Checked<'a> {
     build_error: Option<BuildError<'a>>,
 }
 
-/// What was found. The error is the inspection's own, in BuildKit's words, where it has one; else what a build says.
-pub(super) fn findings(found: &Findings, failure: Option<&Failure>, ast: &Ast) -> Result<String, Failure> {
-    let violation = found.violation();
-    let build_error = match (&found.fault, &violation, failure) {
-        (Some(fault), ..) => {
-            let location = fault.lines.as_ref().map(Location::of).unwrap_or_default();
-            Some(BuildError { message: &fault.message, location })
-        }
-        (None, Some(message), _) => Some(BuildError { message, location: Location::default() }),
-        (None, None, Some(failure)) => {
-            Some(BuildError { message: &failure.message, location: Location::default() })
-        }
-        (None, None, None) => None,
-    };
+/// What was found. The error is the inspection's own, in BuildKit's words, where it has one; else what a build says, and
+/// where.
+pub(super) fn findings(
+    found: &Findings,
+    failed: Option<(&Failure, &[Span])>,
+    ast: &Ast,
+) -> Result<String, Failure> {
+    let of_fault = found.fault.as_ref().map(|fault| BuildError {
+        message: &fault.message,
+        location: fault.lines.as_ref().map(Location::of).unwrap_or_default(),
+    });
+    let of_build = failed.map(|(failure, places)| BuildError {
+        message: &failure.message,
+        location: Location::of_places(places, ast),
+    });
+    let build_error = of_fault.or(of_build);
     // BuildKit sees the Dockerfile's folder alone.
     let filename = ast.source.name().rsplit('/').next().unwrap_or_default();
     let source = SourceInfo { filename, data: text_of(ast), language: "Dockerfile" };
@@ -193,6 +213,46 @@ pub(super) fn targets(targets: &[Target], ast: &Ast) -> Result<String, Failure> 
         Stage { name, default: *is_default, description, base, platform, location: Location::of(lines) }
     };
     shown(&Stages { targets: targets.iter().map(stage).collect(), sources: vec![text_of(ast)] })
+}
+
+/// A name in a request's description.
+#[derive(Serialize)]
+struct Named {
+    name: &'static str,
+    description: &'static str,
+}
+
+/// A request that a frontend answers, as BuildKit describes it: `null` where it says nothing.
+#[derive(Serialize)]
+struct Request {
+    name: String,
+    version: &'static str,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    description: &'static str,
+    opts: Option<Vec<Named>>,
+    inputs: Option<Vec<Named>>,
+    metadata: Option<Vec<Named>>,
+    refs: Option<Vec<Named>>,
+}
+
+/// The methods.
+pub(super) fn described() -> Result<String, Failure> {
+    let described = |method: &Described| {
+        let named = |&(name, description): &(&'static str, &'static str)| Named { name, description };
+        let metadata = ["result.json", "result.txt"].map(|name| Named { name, description: "" });
+        Request {
+            name: format!("frontend.{}", method.name),
+            version: VERSION,
+            kind: "rpc",
+            description: method.description,
+            opts: method.options.map(|options| options.iter().map(named).collect()),
+            inputs: None,
+            metadata: Some(metadata.into()),
+            refs: None,
+        }
+    };
+    shown(&DESCRIBED.iter().map(described).collect::<Vec<_>>())
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]

@@ -1,5 +1,6 @@
 //! An inspection for people.
 
+use super::{DESCRIBED, VERSION};
 use crate::failure::frame;
 use crate::text::table;
 use ireko_dockerfile::Ast;
@@ -101,4 +102,12 @@ pub(super) fn targets(targets: &[Target]) -> String {
     let row = |target: &Target| vec![name(target), target.description.clone()];
     let head = vec!["TARGET".to_owned(), "DESCRIPTION".to_owned()];
     table(&std::iter::once(head).chain(targets.iter().map(row)).collect::<Vec<_>>())
+}
+
+/// The methods, as a table.
+pub(super) fn described() -> String {
+    let head = ["NAME", "VERSION", "DESCRIPTION"];
+    let rows = DESCRIBED.iter().map(|method| [method.name, VERSION, method.description]);
+    let row = |row: [&str; 3]| row.map(str::to_owned).to_vec();
+    table(&std::iter::once(head).chain(rows).map(row).collect::<Vec<_>>())
 }
