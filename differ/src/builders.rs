@@ -33,6 +33,8 @@ pub(crate) struct Builders {
     engine: Option<RwLock<Engine>>,
     ireko: PathBuf,
     home: PathBuf,
+    /// A store for cases with proxies: steps see those, and are remembered without them.
+    home_of_proxies: PathBuf,
     /// The ordinary user and the store of that user, where there is one.
     ordinary: Option<(String, PathBuf)>,
     known: Known,
@@ -163,7 +165,9 @@ impl Builders {
             with_engine.then(|| Engine::start(&scratch.join("engine")).map(RwLock::new)).transpose()?;
         let ireko = ireko.to_owned();
         let home = scratch.join("home");
-        let mut builders = Self { engine, ireko, home, ordinary: None, known: Known::default() };
+        let home_of_proxies = scratch.join("home-of-proxies");
+        let known = Known::default();
+        let mut builders = Self { engine, ireko, home, home_of_proxies, ordinary: None, known };
         let dir = scratch.join("bases");
         fs::create_dir_all(&dir)?;
         fs::copy("/usr/bin/busybox", dir.join("busybox"))
@@ -187,6 +191,7 @@ impl Builders {
             if let Some(engine) = &builders.engine {
                 succeed(read(engine).docker().arg("load").arg("-i").arg(&archive))?;
             }
+            succeed(builders.ireko(&builders.home_of_proxies).arg("load").arg("-i").arg(&archive))?;
             fs::remove_file(archive)?;
         }
         Ok(builders)
@@ -262,7 +267,15 @@ impl Builders {
 
     /// What ireko makes of it, with more flags of ours.
     pub(crate) fn ours(&self, case: &Case, dir: &Path, more: &[&str]) -> Result<Outcome> {
-        self.built(self.ireko(&self.home), case, dir, more)
+        let proxies = case.flags.iter().any(|flag| flag.to_ascii_uppercase().contains("_PROXY="));
+        if !proxies {
+            return self.built(self.ireko(&self.home), case, dir, more);
+        }
+        let mut more = more.to_vec();
+        if !more.contains(&"--no-cache") {
+            more.push("--no-cache");
+        }
+        self.built(self.ireko(&self.home_of_proxies), case, dir, &more)
     }
 
     fn built(&self, mut command: Command, case: &Case, dir: &Path, more: &[&str]) -> Result<Outcome> {

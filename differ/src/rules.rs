@@ -88,8 +88,6 @@ fn refused(theirs: &mut Outcome, ours: &mut Outcome) -> Option<&'static str> {
     let built = matches!(theirs, Outcome::Built(_));
     let rule = if says(ours, &["it leads out of the layer by `..`"]) {
         "archive-that-leads-out"
-    } else if says(ours, &["cannot use `", "the image has no "]) {
-        "owner-that-is-unknown"
     } else {
         return None;
     };

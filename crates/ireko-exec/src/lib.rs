@@ -49,7 +49,7 @@ pub use error::{BuildError, StepError};
 pub use files_error::FilesError;
 pub use makedir::make_dir;
 pub use packing::{LastLayer, Packing};
-pub use passwd::{User, owner, user, user_in};
+pub use passwd::{User, user, user_in};
 pub use remote::{FetchError, Fetcher, FileFetched};
 pub use repository::{GitSettings, Opened, Repositories, RepositoryError};
 pub use run::{ContainerFiles, DEFAULT_PATH, SandboxSettings};

@@ -11,7 +11,7 @@ use crate::passwd;
 pub fn make_dir(op: &MakeDir, base: &View, now: Time) -> Result<Vec<Change>, FilesError> {
     let owner = match op.user.as_str() {
         "" => None,
-        user => Some(passwd::owner(user, base.passwd(), base.group())?),
+        user => Some(passwd::owner(user, base)?),
     };
     let mut staged = Staged::new(base);
     let path = staged.resolve(&TreePath::from_guest(&op.path), Follow::All)?;

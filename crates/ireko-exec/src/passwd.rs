@@ -69,25 +69,49 @@ pub fn user(spec: &str, passwd: Option<&[u8]>, group: Option<&[u8]>) -> Result<U
 }
 
 /// The numbers that `--chown`, or USER for a new directory, means. A user by number alone has the group of the same
-/// number, a user by name its own.
-pub fn owner(spec: &str, passwd: Option<&[u8]>, group: Option<&[u8]>) -> Result<(u32, u32), FilesError> {
+/// number, a user by name its own; `root` is 0 everywhere. A name that is not there is a mistake where nothing is, and
+/// root's where an image is (`readUser` in BuildKit's `solver/llbsolver/ops`).
+pub(crate) fn owner(spec: &str, below: &View) -> Result<(u32, u32), FilesError> {
+    let (owner, unknown) = numbers_below(spec, below);
+    match unknown.into_iter().next() {
+        Some(error) if below.layers().is_empty() => Err(error),
+        _ => Ok(owner),
+    }
+}
+
+/// The numbers of such an owner, and what is wrong with its names.
+pub(crate) fn numbers_below(spec: &str, below: &View) -> ((u32, u32), Vec<FilesError>) {
+    numbers(spec, below.passwd(), below.group())
+}
+
+fn numbers(spec: &str, passwd: Option<&[u8]>, group: Option<&[u8]>) -> ((u32, u32), Vec<FilesError>) {
+    const ROOT: &str = "root";
     let owner = owner::parse(spec);
     let (passwd, group) = (text(passwd), text(group));
+    let mut unknowns = Vec::new();
     let (uid, own) = match &owner.user {
         None => (0, 0),
         Some(Id::Number(number)) => (*number, *number),
+        Some(Id::Name(name)) if name == ROOT => (0, 0),
         Some(Id::Name(name)) => {
             let accounts = accounts(&passwd);
             let account = accounts.iter().find(|account| account.name == name);
-            let account = account.ok_or_else(|| unknown("user", name, &accounts_names(&accounts)))?;
-            (account.uid, account.gid)
+            if account.is_none() {
+                unknowns.push(unknown("user", name, &accounts_names(&accounts)));
+            }
+            account.map_or((0, 0), |account| (account.uid, account.gid))
         }
     };
     let gid = match &owner.group {
         None => own,
-        Some(id) => group_number(id, &groups_of(&group))?,
+        Some(Id::Name(name)) if name == ROOT => 0,
+        // A group that is not there leaves that of the user.
+        Some(id) => group_number(id, &groups_of(&group)).unwrap_or_else(|error| {
+            unknowns.push(error);
+            own
+        }),
     };
-    Ok((uid, gid))
+    ((uid, gid), unknowns)
 }
 
 fn group_number(id: &Id, groups: &[Group<'_>]) -> Result<u32, FilesError> {
@@ -171,11 +195,9 @@ mod tests {
             Err(error) => format!("{error} ({})", error.hint().unwrap_or_default()),
         };
         assert_eq!(shown, runs_as, "{spec} to run");
-        let shown = match owner(spec, Some(PASSWD), Some(GROUP)) {
-            Ok((uid, gid)) => format!("{uid}:{gid}"),
-            Err(error) => error.to_string(),
-        };
-        assert_eq!(shown, owns_as, "{spec} to own");
+        let ((uid, gid), unknown) = numbers(spec, Some(PASSWD), Some(GROUP));
+        let unknown: String = unknown.iter().map(|error| format!(" {error}")).collect();
+        assert_eq!(format!("{uid}:{gid}{unknown}"), owns_as, "{spec} to own");
     }
 
     #[test]
@@ -189,15 +211,16 @@ mod tests {
         check("7:wheel", "7:10 [] /", "7:10");
         check(":staff", "0:50 [] /root", "0:50");
         let wrong = "cannot use `ap`: the image has no user of this name";
-        check("ap", &format!("{wrong} (there is `app`)"), wrong);
+        check("ap", &format!("{wrong} (there is `app`)"), &format!("0:0 {wrong}"));
         let wrong = "cannot use `stuff`: the image has no group of this name";
-        check("app:stuff", &format!("{wrong} (there is `staff`)"), wrong);
+        check("app:stuff", &format!("{wrong} (there is `staff`)"), &format!("1000:1001 {wrong}"));
     }
 
     #[test]
     fn an_image_without_users_has_numbers() {
-        assert_eq!(owner("3:4", None, None).unwrap(), (3, 4));
+        let owner = |spec| owner(spec, &View::default());
+        assert_eq!((owner("3:4").unwrap(), owner("root:root").unwrap()), ((3, 4), (0, 0)));
         assert_eq!(user("", None, None).unwrap().home, "/");
-        assert!(owner("app", None, None).unwrap_err().hint().unwrap().contains("number"));
+        assert!(owner("app").unwrap_err().hint().unwrap().contains("number"));
     }
 }

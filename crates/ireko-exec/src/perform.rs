@@ -15,7 +15,7 @@ use crate::selection::{self, Picked};
 use crate::snapshotter::Snapshotter;
 use crate::source::FileSource;
 use crate::tree::TreeFiles;
-use crate::{explain, freshness};
+use crate::{explain, freshness, passwd};
 use ireko_graph::op::{Copy, FilesFrom, MakeDir, MountKind, Run};
 use ireko_graph::{Declared, Graph, Layer, NodeId, Op, Selection, Tree};
 use ireko_layer::{
@@ -362,13 +362,28 @@ impl<'a> Performer<'a> {
         let base = if copy.link { View::default() } else { self.view(&job.base, &job.base_origins)? };
         let scratch = self.scratch()?;
         let changes = perform_copy(copy, &picked, &base, scratch.path(), self.store().now())?;
-        self.write(job, changes, Some(began))
+        let done = self.write(job, changes, Some(began))?;
+        self.warn_of_owner(job, copy.owner.as_deref().unwrap_or_default(), &base);
+        Ok(done)
+    }
+
+    /// Says of an owner that the image does not know who owns the files instead.
+    fn warn_of_owner(&self, job: &Job, owner: &str, base: &View) {
+        let ((uid, gid), unknown) = passwd::numbers_below(owner, base);
+        for error in unknown {
+            let about = &self.graph.node(job.node).about;
+            let hint = error.hint().unwrap_or_default();
+            let owned = format!("so the owner is {uid}:{gid} ({hint})");
+            self.warn(format!("line {}: {}: {error}, {owned}", about.line, about.text));
+        }
     }
 
     fn make_dir(&self, job: &Job, dir: &MakeDir, began: Instant) -> Result<Done, Fault> {
         let base = self.view(&job.base, &job.base_origins)?;
         let changes = make_dir(dir, &base, self.store().now())?;
-        self.write(job, changes, Some(began))
+        let done = self.write(job, changes, Some(began))?;
+        self.warn_of_owner(job, &dir.user, &base);
+        Ok(done)
     }
 
     /// Writes changes as a layer: unpacked where a command of this build runs on it, else as a tar. It is remembered

@@ -33,7 +33,7 @@ impl<'a> Placing<'a> {
         scratch: Option<&'a Path>,
     ) -> Result<Self, FilesError> {
         let owner = match &copy.owner {
-            Some(spec) => Some(passwd::owner(spec, base.passwd(), base.group())?),
+            Some(spec) => Some(passwd::owner(spec, base)?),
             None => None,
         };
         let chmod = match &copy.mode {

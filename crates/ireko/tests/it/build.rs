@@ -43,6 +43,22 @@ fn heredocs_mounts_and_networks() {
 }
 
 #[test]
+fn owners_that_an_image_does_not_know() {
+    let Some(place) = Place::with_base() else { return };
+    place.file("a", "A\n");
+    let said =
+        place.built("FROM base\nUSER nobodyhere\nWORKDIR /w\nCOPY --chown=nobodyhere:root a /a\nUSER 0\n");
+    assert_eq!(place.inside("stat -c '%u:%g' /w /a"), "0:0\n0:0\n");
+    for line in ["line 3: WORKDIR /w: cannot use `nobodyhere`", "line 4: COPY --chown=nobodyhere:root a /a: "]
+    {
+        assert!(said.stderr.contains(line), "{}", said.stderr);
+    }
+    place.built("FROM scratch\nCOPY --chown=root:root a /a\n");
+    place.dockerfile("FROM base\nCOPY --link --chown=app a /a\n");
+    place.build(&[]).fails(2, &["`app`: the image has no user", "Dockerfile:2:21", "give a number"]);
+}
+
+#[test]
 fn heredocs_keep_bytes_of_any_encoding() {
     let Some(place) = Place::with_base() else { return };
     let text =
