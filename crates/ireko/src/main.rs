@@ -14,6 +14,7 @@ mod dockerfile;
 mod emulation;
 mod environment;
 mod failure;
+mod input;
 mod limits;
 mod look;
 mod places;

@@ -11,6 +11,7 @@ use crate::dockerfile::{self, Source};
 use crate::emulation;
 use crate::environment::Environment;
 use crate::failure::{Failure, instruction_frame};
+use crate::input::unless_stopped;
 use crate::places;
 use crate::repositories::{self, Elsewhere};
 use crate::session::Session;
@@ -106,16 +107,16 @@ fn build(
         with_files: false,
         sink: &*sink,
     };
-    let source = dockerfile::read(&args.source, &elsewhere)?;
+    let source = unless_stopped(dockerfile::read(&args.source, &elsewhere), cancel)?;
     let images = Arc::new(Images::new(Arc::clone(&store), registry, Arc::clone(&sink), pull));
 
     let (ast, diagnostics) = settle::parse(&source, &wishes.build_args, &*sink)?;
     let input = plan_input(ast, args, wishes, &source);
-    let Settled { plan, bases, .. } = settled(&input, &images, (&diagnostics, &source), (session, warned))?;
+    let parsed = (&*diagnostics, &source);
+    let Settled { plan, bases, .. } = settled(&input, &images, parsed, (session, warned), cancel)?;
     emulation::check_steps(&plan, &input.ast.source, scratch.path())?;
     let devices = devices::of_steps((&args.devices, &wishes.devices), &plan, &input.ast.source, session)?;
     let graph = Arc::new(plan.graph.clone());
-    let place = source.context.place();
     let mut surroundings = Surroundings {
         store: Arc::clone(&store),
         contexts: contexts(&source, &store, cancel)?,
@@ -129,7 +130,7 @@ fn build(
         snapshotter: session.snapshotter(&store)?,
         sink: Arc::clone(&sink),
         cancel: cancel.clone(),
-        project: format!("{place}\0{}", source.name),
+        project: format!("{}\0{}", source.context.place(), source.name),
         packing: None,
     };
     let destinations: Vec<Destination> = wishes.outputs.iter().filter_map(deliver::destination_of).collect();
@@ -163,8 +164,9 @@ fn settled(
     images: &Images,
     parsed: (&[Diagnostic], &Source),
     (session, warned): (&Session, &mut Warned),
+    cancel: &Cancel,
 ) -> Result<Settled, Failure> {
-    let settled = settle::settle(input, images, &*session.sink())?;
+    let settled = unless_stopped(settle::settle(input, images, &*session.sink()), cancel)?;
     warned.inspect(input, parsed, &settled.configs, session)?;
     Ok(settled)
 }

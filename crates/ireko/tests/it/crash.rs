@@ -214,3 +214,54 @@ fn hashing_a_large_file_ends_at_once() {
     place.nothing_mounted();
     place.sound();
 }
+
+/// Ctrl-C once, while the build waits or works: it must end soon with the usual words, and leave nothing behind.
+#[track_caller]
+fn ends_at_once(place: &Place, mut build: Child) {
+    std::thread::sleep(Duration::from_millis(700));
+    assert!(build.try_wait().expect("a state").is_none(), "it did not wait to be interrupted");
+    let begin = Instant::now();
+    rustix::process::kill_process(rustix::process::Pid::from_child(&build), rustix::process::Signal::INT)
+        .expect("a signal");
+    // Standard input stays open until the build has ended.
+    let stdin = build.stdin.take();
+    let said = crate::support::Said::of(build.wait_with_output().expect("an end"));
+    let took = begin.elapsed();
+    drop(stdin);
+    said.fails(130, &["error: interrupted"]);
+    assert!(took < Duration::from_secs(5), "it took {took:?}");
+    let left: Vec<_> = fs::read_dir(place.store().join("tmp")).expect("a directory").flatten().collect();
+    assert!(left.is_empty(), "left in tmp: {left:?}");
+    place.sound();
+}
+
+#[test]
+fn waiting_for_input_ends_at_once() {
+    let Some(place) = Place::new() else { return };
+    place.dockerfile("FROM scratch\n");
+    let fifo = place.path("fifo");
+    let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+    rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, mode, 0).expect("a pipe");
+    for args in [&["-"][..], &["-f", "-", "context"], &["-f", "fifo", "context"]] {
+        let mut command = place.command(&["build", "-q"]);
+        command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        ends_at_once(&place, command.spawn().expect("a process"));
+    }
+}
+
+#[test]
+fn unpacking_a_context_ends_at_once() {
+    let Some(place) = Place::new() else { return };
+    // A hole of a tebibyte: little to read, and more to write than there is time.
+    fs::File::create(place.file("big", "")).expect("a file").set_len(1 << 40).expect("a length");
+    place.dockerfile("FROM scratch\nCOPY big /big\n");
+    for flag in ["-cSf", "-czSf"] {
+        let mut tar = std::process::Command::new("tar");
+        tar.arg(flag).arg(place.path("packed")).arg("-C").arg(place.context()).arg(".");
+        assert!(tar.status().expect("tar").success());
+        let mut command = place.command(&["build", "-q", "-"]);
+        command.stdin(fs::File::open(place.path("packed")).expect("a file"));
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        ends_at_once(&place, command.spawn().expect("a process"));
+    }
+}
