@@ -6,6 +6,7 @@ mod agents;
 mod ahead;
 mod arguments;
 mod bases;
+mod clash;
 mod cli;
 mod cmd;
 mod deliver;

@@ -3,9 +3,10 @@
 use crate::agents;
 use crate::ahead::Ahead;
 use crate::arguments::{self, Allow, Form, Output, SecretSource, Tag};
+use crate::clash;
 use crate::cli::{BuildArgs, Global, Progress};
 use crate::cmd::check::Warned;
-use crate::deliver;
+use crate::deliver::{self, Share};
 use crate::devices;
 use crate::dockerfile::{self, Source};
 use crate::emulation;
@@ -80,9 +81,9 @@ fn build(
     (session, warned): (&Session, &mut Warned),
     cancel: &Cancel,
 ) -> Result<Option<Digest>, Failure> {
-    writable(args, wishes)?;
+    let shares = deliver::shares(&targets(&args.source)?, &wishes.tags, &wishes.outputs)?;
+    writable(args, wishes, &shares)?;
     let limits = crate::limits::prepare(&wishes.limits)?;
-    let shares = deliver::shares(&targets(&args.source), &wishes.tags, &wishes.outputs)?;
     let store = session.store()?;
     let scratch = store.scratch_dir()?;
     let sink = session.sink();
@@ -111,7 +112,7 @@ fn build(
     let images = Arc::new(Images::new(Arc::clone(&store), registry, Arc::clone(&sink), pull));
 
     let (ast, diagnostics) = settle::parse(&source, &wishes.build_args, &*sink)?;
-    let input = plan_input(ast, args, wishes, &source);
+    let input = plan_input(ast, args, wishes, &source)?;
     let parsed = (&*diagnostics, &source);
     let Settled { plan, bases, .. } = settled(&input, &images, parsed, (session, warned), cancel)?;
     emulation::check_steps(&plan, &input.ast.source, scratch.path())?;
@@ -365,7 +366,7 @@ pub(crate) fn plan_input_of(
     args: &crate::cli::SourceArgs,
     (platforms, build_args): (Vec<Platform>, Vec<(String, Option<String>)>),
     source: &Source,
-) -> PlanInput {
+) -> Result<PlanInput, Failure> {
     let mut input = PlanInput::new(ast);
     input.target_platforms = platforms;
     input.build_args = build_args;
@@ -376,26 +377,36 @@ pub(crate) fn plan_input_of(
         };
         input.build_args.iter_mut().filter(asked).for_each(|(_, value)| *value = Some(time.to_string()));
     }
-    input.targets = targets(args);
+    input.targets = targets(args)?;
     input.contexts.clone_from(&source.named);
     input.main = source.context.source();
-    input
+    Ok(input)
 }
 
-/// The stages to build, each once.
-fn targets(args: &crate::cli::SourceArgs) -> Vec<String> {
+/// The stages to build, each once. An empty flag alone is none, as for Docker; between others it is a mistake.
+fn targets(args: &crate::cli::SourceArgs) -> Result<Vec<String>, Failure> {
     let mut targets: Vec<String> = Vec::new();
+    if args.target.len() > 1 && args.target.iter().any(String::is_empty) {
+        let failure =
+            Failure::user(format!("`--target {}` names a stage with no name", args.target.join(",")));
+        return Err(failure.hint("take out the comma or the flag that is too much"));
+    }
     for target in args.target.iter().filter(|target| !target.is_empty()) {
         if !targets.iter().any(|known| known.eq_ignore_ascii_case(target)) {
             targets.push(target.clone());
         }
     }
-    targets
+    Ok(targets)
 }
 
-fn plan_input(ast: ireko_dockerfile::Ast, args: &BuildArgs, wishes: &Wishes, source: &Source) -> PlanInput {
+fn plan_input(
+    ast: ireko_dockerfile::Ast,
+    args: &BuildArgs,
+    wishes: &Wishes,
+    source: &Source,
+) -> Result<PlanInput, Failure> {
     let given = (wishes.platforms.clone(), wishes.build_args.clone());
-    let mut input = plan_input_of(ast, &args.source, given, source);
+    let mut input = plan_input_of(ast, &args.source, given, source)?;
     input.labels.clone_from(&wishes.labels);
     input.settings = wishes.settings.clone();
     input.cache_ttl = wishes.cache_ttl;
@@ -404,7 +415,7 @@ fn plan_input(ast: ireko_dockerfile::Ast, args: &BuildArgs, wishes: &Wishes, sou
         (false, []) => NoCache::None,
         (false, stages) => NoCache::Stages(stages.to_vec()),
     };
-    input
+    Ok(input)
 }
 
 /// The local contexts of a build, the main one under the name that the planner gives it.
@@ -485,13 +496,11 @@ fn step_failure(step: StepError, graph: &Graph, input: &PlanInput, session: &Ses
     failure
 }
 
-/// Tries every place that the result is to go to.
-fn writable(args: &BuildArgs, wishes: &Wishes) -> Result<(), Failure> {
+/// Tries every place that the result is to go to; no two results may have one.
+fn writable(args: &BuildArgs, wishes: &Wishes, shares: &[Share]) -> Result<(), Failure> {
+    let files = [("--iidfile", &args.iidfile), ("--metadata-file", &args.metadata_file)];
+    let files: Vec<_> = files.iter().filter_map(|(flag, path)| Some((*flag, path.as_deref()?))).collect();
+    clash::refuse(shares, &files)?;
     wishes.outputs.iter().try_for_each(Output::writable)?;
-    for (flag, path) in [("--iidfile", &args.iidfile), ("--metadata-file", &args.metadata_file)] {
-        if let Some(path) = path {
-            places::check(flag, path, places::Written::InPlace)?;
-        }
-    }
-    Ok(())
+    files.iter().try_for_each(|(flag, path)| places::check(flag, path, places::Written::InPlace))
 }
