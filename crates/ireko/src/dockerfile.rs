@@ -34,8 +34,19 @@ pub(crate) struct Source {
     pub(crate) ignore: Option<(String, Vec<u8>)>,
     /// Named contexts as the planner wants them.
     pub(crate) named: BTreeMap<String, ContextSpec>,
+    /// The file that the context came as, where it did.
+    pub(crate) packed: Option<Packed>,
     /// Directories of named local contexts.
     pub(crate) dirs: BTreeMap<String, PathBuf>,
+}
+
+/// A file from elsewhere.
+#[derive(Debug)]
+pub(crate) struct Packed {
+    /// Where it lies: in a directory of the store.
+    pub(crate) path: PathBuf,
+    /// When it last changed, in seconds since 1970, where its server says so.
+    pub(crate) modified: Option<i64>,
 }
 
 /// The main context.
@@ -97,7 +108,11 @@ pub(crate) fn read(args: &SourceArgs, elsewhere: &Elsewhere<'_>) -> Result<Sourc
     if let Some(found) = repositories::reference(&args.context)? {
         return repository(args, &found, elsewhere);
     }
-    let (context, alone) = context(&args.context, elsewhere)?;
+    let packed = packed(&args.context, elsewhere)?;
+    let (context, alone) = match &packed {
+        Some((packed, place)) => packed_context(&packed.path, elsewhere, place)?,
+        None => (directory(&args.context)?, None),
+    };
     let (name, text) = match (from_stdin, alone) {
         (true, _) => ("Dockerfile".to_owned(), stdin(cancel)?),
         (false, Some(text)) => ("Dockerfile".to_owned(), text),
@@ -109,7 +124,8 @@ pub(crate) fn read(args: &SourceArgs, elsewhere: &Elsewhere<'_>) -> Result<Sourc
         Context::Unpacked(..) | Context::Nothing(_) | Context::Repository(_) => None,
     };
     let (named, dirs) = named_contexts(&args.build_context)?;
-    Ok(Source { name, text, context, ignore, named, dirs })
+    let packed = packed.map(|(packed, _)| packed);
+    Ok(Source { name, text, context, packed, ignore, named, dirs })
 }
 
 /// A context that is a git repository: the Dockerfile is a file of it, but for standard input and absolute paths.
@@ -138,7 +154,15 @@ fn repository(args: &SourceArgs, found: &GitRef, elsewhere: &Elsewhere<'_>) -> R
         }
     };
     let (named, dirs) = named_contexts(&args.build_context)?;
-    Ok(Source { name, text, context: Context::Repository(repository), ignore: None, named, dirs })
+    Ok(Source {
+        name,
+        text,
+        context: Context::Repository(repository),
+        packed: None,
+        ignore: None,
+        named,
+        dirs,
+    })
 }
 
 fn stdin(cancel: &Cancel) -> Result<Vec<u8>, Failure> {
@@ -147,32 +171,49 @@ fn stdin(cancel: &Cancel) -> Result<Vec<u8>, Failure> {
         .map_err(|error| Failure::environment("cannot read standard input").cause(error))
 }
 
-/// The context, and the Dockerfile if nothing else came where a context was expected.
-fn context(text: &str, elsewhere: &Elsewhere<'_>) -> Result<(Context, Option<Vec<u8>>), Failure> {
-    let scratch = elsewhere.scratch;
+/// The file that the context comes as, and where from, for messages; nothing where it is a directory.
+fn packed(text: &str, elsewhere: &Elsewhere<'_>) -> Result<Option<(Packed, String)>, Failure> {
     if text == "-" {
-        let path = scratch.join("packed");
+        let path = elsewhere.scratch.join("packed");
         let failed = |error: io::Error| {
             Failure::environment("cannot read the context from standard input").cause(error)
         };
         let mut file = fs::File::create_new(&path).map_err(failed)?;
         let mut input = Patient::stdin(elsewhere.repositories.cancel).map_err(failed)?;
         io::copy(&mut input, &mut file).map_err(failed)?;
-        return packed_context(&path, elsewhere, "on standard input");
+        return Ok(Some((Packed { path, modified: None }, "on standard input".to_owned())));
     }
-    if is_url(text) {
-        let path = scratch.join("packed");
-        let source = HttpSource { url: text.to_owned(), name: String::new(), checksum: None };
-        let tell = |done, total| {
-            let what = "fetching the context".to_owned();
-            elsewhere.sink.emit(Event::Progress { node: None, what, done, total });
-        };
-        let secrets = elsewhere.repositories.secrets;
-        let fetcher = Fetcher { http: elsewhere.http, secrets, tell: &tell };
-        let fetched = fetcher.file(&source, None, &path);
-        fetched.map_err(|error| Failure::of(error.blame(), &error).hinted(error.hint()))?;
-        return packed_context(&path, elsewhere, &format!("at `{}`", shown(text)));
+    if !is_url(text) {
+        return Ok(None);
     }
+    let source = HttpSource { url: text.to_owned(), name: String::new(), checksum: None };
+    let packed = fetch_file(&source, "packed", elsewhere)?;
+    Ok(Some((packed, format!("at `{}`", shown(text)))))
+}
+
+/// Fetches a file into the build's directory, under this name.
+pub(crate) fn fetch_file(
+    source: &HttpSource,
+    name: &str,
+    elsewhere: &Elsewhere<'_>,
+) -> Result<Packed, Failure> {
+    let path = elsewhere.scratch.join(name);
+    let what = match name {
+        "packed" => "fetching the context".to_owned(),
+        _ => format!("fetching {}", shown(&source.url)),
+    };
+    let tell = |done, total| {
+        elsewhere.sink.emit(Event::Progress { node: None, what: what.clone(), done, total });
+    };
+    let secrets = elsewhere.repositories.secrets;
+    let fetcher = Fetcher { http: elsewhere.http, secrets, tell: &tell };
+    let fetched = fetcher.file(source, None, &path);
+    let fetched = fetched.map_err(|error| Failure::of(error.blame(), &error).hinted(error.hint()))?;
+    let modified = fetched.and_then(|file| file.validators.modified());
+    Ok(Packed { path, modified: modified.and_then(|secs| i64::try_from(secs).ok()) })
+}
+
+fn directory(text: &str) -> Result<Context, Failure> {
     let dir = PathBuf::from(text);
     let metadata = fs::metadata(&dir)
         .map_err(|error| Failure::user(format!("cannot use context `{text}`")).cause(error))?;
@@ -183,7 +224,7 @@ fn context(text: &str, elsewhere: &Elsewhere<'_>) -> Result<(Context, Option<Vec
     let dir = dir
         .canonicalize()
         .map_err(|error| Failure::user(format!("cannot use context `{text}`")).cause(error))?;
-    Ok((Context::Dir(dir), None))
+    Ok(Context::Dir(dir))
 }
 
 /// A URL that is no git repository's.

@@ -14,6 +14,7 @@ mod devices;
 mod dockerfile;
 mod emulation;
 mod environment;
+mod epoch;
 mod failure;
 mod input;
 mod limits;

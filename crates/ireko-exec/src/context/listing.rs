@@ -5,7 +5,7 @@ use std::fs::File;
 use std::path::Path;
 
 use ireko_graph::op::{Copy, CopyItem, FilesFrom, Unpack};
-use ireko_layer::{LayerWriter, OverlayAttrs, TreePath, View};
+use ireko_layer::{Change, ChangeKind, LayerWriter, OverlayAttrs, TreePath, View};
 use ireko_oci::GuestPath;
 
 use super::LocalContext;
@@ -88,6 +88,14 @@ impl LocalContext {
         }
         Ok((files.len() as u64, files.values().sum()))
     }
+}
+
+/// When the newest file of an archive was last changed, in seconds since 1970; nothing is known of what is no archive.
+pub fn newest_file(archive: File, workplace: Workplace<'_>) -> Result<Option<i64>, FilesError> {
+    let Some(archive) = workplace.open(archive)? else { return Ok(None) };
+    let changes = archive.changes(&TreePath::root())?;
+    let is_file = |change: &&Change| matches!(change.kind, ChangeKind::File(_) | ChangeKind::HardLink { .. });
+    Ok(changes.iter().filter(is_file).map(|change| change.meta.mtime.secs).max())
 }
 
 /// Unpacks a context that came as a tar, plain or compressed, into an empty directory; false if the file is no

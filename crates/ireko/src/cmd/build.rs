@@ -11,6 +11,7 @@ use crate::devices;
 use crate::dockerfile::{self, Source};
 use crate::emulation;
 use crate::environment::Environment;
+use crate::epoch;
 use crate::failure::{Failure, instruction_frame};
 use crate::input::unless_stopped;
 use crate::places;
@@ -112,7 +113,7 @@ fn build(
     let images = Arc::new(Images::new(Arc::clone(&store), registry, Arc::clone(&sink), pull));
 
     let (ast, diagnostics) = settle::parse(&source, &wishes.build_args, &*sink)?;
-    let input = plan_input(ast, args, wishes, &source)?;
+    let input = unless_stopped(plan_input(ast, args, wishes, &source, &elsewhere), cancel)?;
     let parsed = (&*diagnostics, &source);
     let Settled { plan, bases, .. } = settled(&input, &images, parsed, (session, warned), cancel)?;
     emulation::check_steps(&plan, &input.ast.source, scratch.path())?;
@@ -366,20 +367,15 @@ pub(crate) fn plan_input_of(
     args: &crate::cli::SourceArgs,
     (platforms, build_args): (Vec<Platform>, Vec<(String, Option<String>)>),
     source: &Source,
+    elsewhere: Option<&Elsewhere<'_>>,
 ) -> Result<PlanInput, Failure> {
     let mut input = PlanInput::new(ast);
     input.target_platforms = platforms;
     input.build_args = build_args;
-    if let Some(time) = source.context.time() {
-        // The date of the context, where it has one.
-        let asked = |(name, value): &&mut (String, Option<String>)| {
-            name == "SOURCE_DATE_EPOCH" && value.as_deref() == Some("context")
-        };
-        input.build_args.iter_mut().filter(asked).for_each(|(_, value)| *value = Some(time.to_string()));
-    }
     input.targets = targets(args)?;
     input.contexts.clone_from(&source.named);
     input.main = source.context.source();
+    epoch::settle(&mut input, source, elsewhere)?;
     Ok(input)
 }
 
@@ -404,9 +400,10 @@ fn plan_input(
     args: &BuildArgs,
     wishes: &Wishes,
     source: &Source,
+    elsewhere: &Elsewhere<'_>,
 ) -> Result<PlanInput, Failure> {
     let given = (wishes.platforms.clone(), wishes.build_args.clone());
-    let mut input = plan_input_of(ast, &args.source, given, source)?;
+    let mut input = plan_input_of(ast, &args.source, given, source, Some(elsewhere))?;
     input.labels.clone_from(&wishes.labels);
     input.settings = wishes.settings.clone();
     input.cache_ttl = wishes.cache_ttl;

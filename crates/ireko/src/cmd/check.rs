@@ -109,7 +109,7 @@ pub(crate) fn run(
     let source = &looked.source;
     let (ast, diagnostics) = ireko_dockerfile::parse(&source.name, &source.text);
     let platforms = settle::platforms(&args.source.platform, &session.environment)?;
-    let plan = plan_input_of(ast.clone(), &args.source, (platforms, looked.build_args), source)?;
+    let plan = plan_input_of(ast.clone(), &args.source, (platforms, looked.build_args), source, None)?;
     let subject = Subject { ast: &ast, diagnostics: &diagnostics, source };
     match call.method {
         Method::Targets => {
