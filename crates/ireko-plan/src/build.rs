@@ -395,7 +395,9 @@ impl Build<'_> {
 
     /// Remembers what is read of a context.
     pub(crate) fn read(&mut self, read: ContextRead) {
-        if !self.plan.reads.contains(&read) {
+        let known = self.plan.reads_of.entry(read.node).or_default();
+        if known.iter().all(|at| self.plan.reads[*at] != read) {
+            known.push(self.plan.reads.len());
             self.plan.reads.push(read);
         }
     }

@@ -5,30 +5,48 @@ use crate::input::PlanInput;
 use ireko_dockerfile::Ast;
 use ireko_dockerfile::words::{Env, Lexer};
 use ireko_oci::Platform;
+use std::collections::BTreeMap;
+use std::rc::Rc;
 
-/// Variables in the order of their last setting.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// Variables in the order of their last setting. Stages on one base share them until one of them sets another; each is
+/// found without going through the others, since hundreds of stages may inherit thousands.
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Scope {
-    pairs: Vec<(String, String)>,
+    variables: Rc<BTreeMap<Rc<str>, Variable>>,
+    /// How many settings there were.
+    settings: u64,
+}
+
+#[derive(Clone, Debug)]
+struct Variable {
+    value: Rc<str>,
+    /// The number of its last setting.
+    setting: u64,
 }
 
 impl Scope {
     /// The value of a variable.
     pub(crate) fn value(&self, name: &str) -> Option<&str> {
-        self.pairs.iter().find(|(own, _)| own == name).map(|(_, value)| value.as_str())
+        self.variables.get(name).map(|variable| &*variable.value)
     }
 
-    /// Sets a variable; it is then the last one.
-    pub(crate) fn set(&mut self, name: &str, value: &str) {
-        if let Some(at) = self.pairs.iter().position(|(own, _)| own == name) {
-            self.pairs.remove(at);
-        }
-        self.pairs.push((name.to_owned(), value.to_owned()));
+    /// Sets a variable; it is then the last one. Tells whether it is new.
+    pub(crate) fn set(&mut self, name: &str, value: &str) -> bool {
+        self.settings += 1;
+        let variable = Variable { value: value.into(), setting: self.settings };
+        Rc::make_mut(&mut self.variables).insert(name.into(), variable).is_none()
+    }
+
+    /// The names, in no order that means something.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.variables.keys().map(|name| &**name)
     }
 
     /// All of them.
-    pub(crate) fn pairs(&self) -> &[(String, String)] {
-        &self.pairs
+    pub(crate) fn pairs(&self) -> Vec<(String, String)> {
+        let mut all: Vec<_> = self.variables.iter().collect();
+        all.sort_by_key(|(_, variable)| variable.setting);
+        all.iter().map(|(name, variable)| (name.to_string(), variable.value.to_string())).collect()
     }
 }
 

@@ -333,9 +333,10 @@ impl<'a> Stages<'a> {
                     }
                 }
                 InstructionKind::Env(pairs) => {
-                    let before = known.clone();
-                    for pair in pairs {
-                        if let Ok(value) = value(&before, &pair.value) {
+                    // All with the variables from before the instruction.
+                    let values: Vec<_> = pairs.iter().map(|pair| value(&known, &pair.value)).collect();
+                    for (pair, value) in pairs.iter().zip(values) {
+                        if let Ok(value) = value {
                             known.set(&pair.name.value, &value);
                         }
                     }
@@ -521,7 +522,7 @@ fn from_of_copy(
     (known, global): (&Scope, &Scope),
 ) -> Result<String, Fault> {
     let found = lexer.word(&word.value, known).of(span)?;
-    let names = known.pairs().iter().map(|(name, _)| name.as_str());
+    let names = known.names();
     let unset = found.unset.iter().next();
     let message = match unset {
         Some(name) => format!("`--from={}` needs the variable `{name}`, which is not set here", word.value),
