@@ -81,6 +81,13 @@ fn refused(theirs: &mut Outcome, ours: &mut Outcome) -> Option<&'static str> {
         *ours = Outcome::Failed(NOT_COMPARED.to_owned());
         return Some("array-and-more");
     }
+    let missing = "no such file or directory";
+    if matches!(ours, Outcome::Built(_))
+        && (says(theirs, &["/etc/group", missing]) || says(theirs, &["/etc/passwd", missing]))
+    {
+        *ours = Outcome::Failed(NOT_COMPARED.to_owned());
+        return Some("image-without-users");
+    }
     if says(theirs, &["empty export"]) {
         *ours = Outcome::Failed(NOT_COMPARED.to_owned());
         return Some("image-without-layers");

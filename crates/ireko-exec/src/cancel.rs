@@ -1,6 +1,7 @@
 //! Stopping a build from outside: Ctrl-C, SIGTERM, or the first failure.
 
 use std::collections::BTreeMap;
+use std::io::{self, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// A wish to stop that can be made once, from any thread, and the means by which running steps hear of it.
@@ -9,13 +10,13 @@ pub struct Cancel {
     inner: Arc<Mutex<Inner>>,
 }
 
-type Stop = Box<dyn Fn() + Send>;
+type Way = Box<dyn Fn() + Send>;
 
 #[derive(Default)]
 struct Inner {
     asked: bool,
     next: u64,
-    stops: BTreeMap<u64, Stop>,
+    stops: BTreeMap<u64, Way>,
 }
 
 /// Keeps a way of stopping registered; dropped, it is forgotten.
@@ -53,6 +54,19 @@ impl Cancel {
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A sink that takes nothing more once the build is to stop.
+pub(crate) struct Stop<'a>(pub(crate) &'a Cancel);
+
+impl Write for Stop<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.0.is_asked() { Err(io::ErrorKind::BrokenPipe.into()) } else { Ok(bytes.len()) }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

@@ -65,6 +65,9 @@ pub struct Allowed {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DeviceError {
+    /// What it needs of this machine cannot be had.
+    #[error("{0}")]
+    Made(String),
     /// It is no name.
     #[error("`{0}` is no name of a device")]
     NoName(String),
@@ -105,6 +108,7 @@ impl DeviceError {
     /// What to do about it.
     pub fn hint(&self) -> Option<String> {
         match self {
+            Self::Made(_) => None,
             Self::NoName(_) => {
                 Some("names look like vendor.com/class=name, vendor.com/class or vendor.com/class=*".to_owned())
             }

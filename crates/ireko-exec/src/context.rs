@@ -23,7 +23,7 @@ use crate::files_error::FilesError;
 use crate::source::Item;
 use dirs::Listed;
 
-pub use listing::{Ignored, Listing, unpack_context};
+pub use listing::{Ignored, Listing, newest_file, unpack_context};
 
 /// A local directory that a build may read. Cloning gives another handle on the same look at it.
 #[derive(Clone)]

@@ -8,12 +8,15 @@ mod place;
 mod staged;
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::path::Path;
 
 use ireko_graph::op::Copy;
+use ireko_layer::archive::Archive;
 use ireko_layer::{Change, ChangeKind, Data, Time, TreePath, View};
 use ireko_oci::Digest;
 
+use crate::cancel::Cancel;
 use crate::files_error::FilesError;
 use crate::selection::{Pick, PickSource, Picked};
 use crate::source::{ItemKind, Source};
@@ -21,21 +24,42 @@ use place::Placing;
 pub(crate) use staged::{Made, Staged};
 use staged::{Put, PutKind};
 
+/// Where archives are unpacked, and what stops that.
+#[derive(Clone, Copy, Debug)]
+pub struct Workplace<'a> {
+    /// A directory of one's own that outlives the writing of what is unpacked.
+    pub scratch: &'a Path,
+    /// The wish to stop.
+    pub cancel: &'a Cancel,
+}
+
+impl Workplace<'_> {
+    /// Opens an archive, `None` if the file is none; a wish to stop is heard meanwhile.
+    pub(crate) fn open(self, file: File) -> Result<Option<Archive>, FilesError> {
+        let stopped = || self.cancel.is_asked();
+        Archive::open(file, self.scratch, &stopped).map_err(|error| self.failed(error))
+    }
+
+    /// What failed, or the interruption that made it fail.
+    pub(crate) fn failed(self, error: ireko_layer::Error) -> FilesError {
+        if self.cancel.is_asked() { FilesError::Interrupted } else { error.into() }
+    }
+}
+
 /// What a copy changes, in order. Bytes are read when the changes are written, and must then have the hashes that the
-/// selection found. `scratch` is a directory of the step's own that outlives the writing; `now` dates what has no
-/// time of its own.
+/// selection found. `now` dates what has no time of its own.
 pub fn perform_copy(
     copy: &Copy,
     picked: &Picked,
     base: &View,
-    scratch: &Path,
+    workplace: Workplace<'_>,
     now: Time,
 ) -> Result<Vec<Change>, FilesError> {
-    let mut placing = Placing::new(copy, base, now, Some(scratch))?;
+    let mut placing = Placing::new(copy, base, now, Some(workplace))?;
     for (number, pick) in picked.picks.iter().enumerate() {
         placing.pick(number, pick)?;
     }
-    changes(placing.finish(), &picked.picks, scratch)
+    changes(placing.finish(), &picked.picks, workplace.scratch)
 }
 
 /// Where the copy's files are in the tree, with their sources' present times. `base` is the tree below the copy;

@@ -42,8 +42,9 @@ mod tree;
 
 pub use build::{BaseError, BaseLayers, Built, BuiltTree, Request, Surroundings, build};
 pub use cancel::{Cancel, Registered};
-pub use context::{Ignored, Listing, LocalContext, unpack_context};
-pub use copy::{fresh_times, perform_copy};
+pub use context::{Ignored, Listing, LocalContext, newest_file, unpack_context};
+pub use copy::{Workplace, fresh_times, perform_copy};
+pub use device::{ReadyDevices, ready_devices};
 pub use emulation::{EMULATED, NotRun, is_native, try_platform};
 pub use error::{BuildError, StepError};
 pub use files_error::FilesError;

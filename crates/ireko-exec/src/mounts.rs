@@ -16,7 +16,7 @@ use ireko_oci::GuestPath;
 use ireko_report::Blame;
 use ireko_store::{CacheMount, MountRequest};
 use ireko_sys::mount;
-use ireko_sys::sandbox::{Devices, Mount, MountSource};
+use ireko_sys::sandbox::{Mount, MountSource};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::{self, Permissions};
@@ -203,26 +203,12 @@ impl Preparing<'_, '_> {
         let (devices, allowed) = &self.performer.surroundings().devices;
         let given = devices.wanted(&run.devices, allowed).and_then(|(names, _)| devices.given(&names));
         let given = given.map_err(|error| Fault::of(Blame::Environment, &error).hinted(error.hint()))?;
-        let variables = given.env.iter().map(|(name, value)| (name.into(), value.into()));
-        self.done.variables.extend(variables);
-        self.done.groups.extend(&given.groups);
-        if !given.nodes.is_empty() {
-            let dir = self.dir("devices")?;
-            let mounted =
-                mount::tmpfs_for_devices(&dir).map_err(|error| Fault::of(Blame::Environment, &error))?;
-            self.done._attached.push(mounted);
-            for (at, node) in given.nodes.iter().enumerate() {
-                let source = device::make(node, &dir.join(at.to_string()))?;
-                self.done.mounts.push(Mount { devices: Devices::Given, ..Mount::bind(source, &node.path) });
-            }
-        }
-        for one in &given.mounts {
-            let missing = |error| device::missing(&one.host, &error);
-            fs::metadata(&one.host).map_err(missing)?;
-            let mount = Mount::bind(&one.host, &one.path);
-            let (read_only, no_set_id, no_execution) = (one.read_only, one.no_set_id, one.no_execution);
-            self.done.mounts.push(Mount { read_only, no_set_id, no_execution, ..mount });
-        }
+        let dir = self.dir("devices")?;
+        let ready = device::ready(&given, &dir)?;
+        self.done.variables.extend(ready.variables);
+        self.done.groups.extend(ready.groups);
+        self.done.mounts.extend(ready.mounts);
+        self.done._attached.extend(ready.attached);
         Ok(())
     }
 

@@ -85,33 +85,48 @@ pub(crate) fn numbers_below(spec: &str, below: &View) -> ((u32, u32), Vec<FilesE
 }
 
 fn numbers(spec: &str, passwd: Option<&[u8]>, group: Option<&[u8]>) -> ((u32, u32), Vec<FilesError>) {
-    const ROOT: &str = "root";
     let owner = owner::parse(spec);
     let (passwd, group) = (text(passwd), text(group));
     let mut unknowns = Vec::new();
     let (uid, own) = match &owner.user {
         None => (0, 0),
-        Some(Id::Number(number)) => (*number, *number),
-        Some(Id::Name(name)) if name == ROOT => (0, 0),
-        Some(Id::Name(name)) => {
-            let accounts = accounts(&passwd);
-            let account = accounts.iter().find(|account| account.name == name);
-            if account.is_none() {
-                unknowns.push(unknown("user", name, &accounts_names(&accounts)));
+        Some(id) => match owned_by(id) {
+            Ok(number) => (number, number),
+            Err(name) => {
+                let accounts = accounts(&passwd);
+                let account = accounts.iter().find(|account| account.name == name);
+                if account.is_none() {
+                    unknowns.push(unknown("user", &name, &accounts_names(&accounts)));
+                }
+                account.map_or((0, 0), |account| (account.uid, account.gid))
             }
-            account.map_or((0, 0), |account| (account.uid, account.gid))
-        }
+        },
     };
-    let gid = match &owner.group {
+    let gid = match owner.group.as_ref().map(owned_by) {
         None => own,
-        Some(Id::Name(name)) if name == ROOT => 0,
+        Some(Ok(number)) => number,
         // A group that is not there leaves that of the user.
-        Some(id) => group_number(id, &groups_of(&group)).unwrap_or_else(|error| {
+        Some(Err(name)) => group_number(&Id::Name(name), &groups_of(&group)).unwrap_or_else(|error| {
             unknowns.push(error);
             own
         }),
     };
     ((uid, gid), unknowns)
+}
+
+/// The number of an owner, or the name to look up. What is a number of 32 bits with a sign is one, and `root` is 0
+/// (`parseUID` in BuildKit's `client/llb/fileop.go`); -1 changes nothing, and what is new is root's.
+fn owned_by(id: &Id) -> Result<u32, String> {
+    let text = match id {
+        Id::Number(number) => number.to_string(),
+        Id::Name(name) if name == "root" => return Ok(0),
+        Id::Name(name) => name.clone(),
+    };
+    match text.parse::<i32>() {
+        Ok(-1) => Ok(0),
+        Ok(number) => Ok(number.cast_unsigned()),
+        Err(_) => Err(text),
+    }
 }
 
 fn group_number(id: &Id, groups: &[Group<'_>]) -> Result<u32, FilesError> {
@@ -219,6 +234,8 @@ mod tests {
     #[test]
     fn an_image_without_users_has_numbers() {
         let owner = |spec| owner(spec, &View::default());
+        assert_eq!((owner("+5:-1").unwrap(), owner("-2").unwrap()), ((5, 0), (4_294_967_294, 4_294_967_294)));
+        assert!(owner("2147483648").is_err());
         assert_eq!((owner("3:4").unwrap(), owner("root:root").unwrap()), ((3, 4), (0, 0)));
         assert_eq!(user("", None, None).unwrap().home, "/");
         assert!(owner("app").unwrap_err().hint().unwrap().contains("number"));

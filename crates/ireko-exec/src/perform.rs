@@ -1,9 +1,9 @@
 //! What runs one node on this machine: selections, copies, directories and commands, each ending in a layer.
 
 use crate::build::Surroundings;
-use crate::cancel::Cancel;
+use crate::cancel::{Cancel, Stop};
 use crate::context::LocalContext;
-use crate::copy::perform_copy;
+use crate::copy::{Workplace, perform_copy};
 use crate::error::Fault;
 use crate::freshness::{Shown, Times};
 use crate::job::Job;
@@ -28,7 +28,7 @@ use ireko_sys::mount::{Overlay, Upper};
 use ireko_sys::sandbox::RootFs;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -361,7 +361,8 @@ impl<'a> Performer<'a> {
         let picked = self.picked(job, 0)?;
         let base = if copy.link { View::default() } else { self.view(&job.base, &job.base_origins)? };
         let scratch = self.scratch()?;
-        let changes = perform_copy(copy, &picked, &base, scratch.path(), self.store().now())?;
+        let workplace = Workplace { scratch: scratch.path(), cancel: self.cancel() };
+        let changes = perform_copy(copy, &picked, &base, workplace, self.store().now())?;
         let done = self.write(job, changes, Some(began))?;
         self.warn_of_owner(job, copy.owner.as_deref().unwrap_or_default(), &base);
         Ok(done)
@@ -534,19 +535,6 @@ impl<'a> Performer<'a> {
 
 /// What takes a layer's tar.
 type Sink<'a> = &'a mut (dyn Write + Send);
-
-/// Takes nothing more once the build is to stop.
-struct Stop<'a>(&'a Cancel);
-
-impl Write for Stop<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.0.is_asked() { Err(io::ErrorKind::BrokenPipe.into()) } else { Ok(bytes.len()) }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
 
 /// The time by the clock of the file system that a step writes to.
 pub(crate) fn clock_of(dir: &Path) -> Result<Time, Fault> {

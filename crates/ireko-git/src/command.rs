@@ -10,7 +10,8 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process_group};
+use ireko_sys::Leash;
+use rustix::process::Signal;
 
 use crate::auth::Session;
 use crate::error::GitError;
@@ -219,10 +220,11 @@ impl<'a> Run<'a> {
         }
         self.command.stdin(if self.input.is_some() { Stdio::piped() } else { Stdio::null() });
         self.command.stdout(Stdio::piped()).stderr(Stdio::piped());
-        // A group of its own: the terminal's Ctrl-C reaches us alone, and helpers end with it.
-        let child = self.command.process_group(0).spawn().map_err(Trouble::Start)?;
+        // A group of its own: the terminal's Ctrl-C reaches us alone, and helpers end with it, at the latest with us.
+        let leash = Leash::new().map_err(|error| Trouble::Start(io::Error::other(error)))?;
+        let child = self.command.process_group(leash.group()).spawn().map_err(Trouble::Start)?;
         let limit = self.asks_network.then(|| self.git.patience() * 2);
-        let mut running = Running { child, reaped: false };
+        let mut running = Running { child, leash, reaped: false };
         if let (Some(mut pipe), Some(input)) = (running.child.stdin.take(), &self.input) {
             pipe.write_all(input).map_err(Trouble::Read)?;
         }
@@ -247,6 +249,7 @@ pub(crate) enum Trouble {
 /// A child that does not outlive its owner.
 struct Running {
     child: Child,
+    leash: Leash,
     reaped: bool,
 }
 
@@ -287,8 +290,7 @@ impl Running {
 
     /// Ends the group: kindly, so that half a pack is removed, then surely.
     fn end(&mut self) {
-        let Some(group) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) else { return };
-        let _gone_already = kill_process_group(group, Signal::TERM);
+        self.leash.signal(Signal::TERM);
         let until = Instant::now() + Duration::from_secs(2);
         while Instant::now() < until {
             if matches!(self.child.try_wait(), Ok(Some(_))) {
@@ -296,7 +298,7 @@ impl Running {
             }
             thread::sleep(Duration::from_millis(10));
         }
-        let _gone_already = kill_process_group(group, Signal::KILL);
+        self.leash.signal(Signal::KILL);
         let _reaped = self.child.wait();
     }
 }

@@ -2,6 +2,8 @@
 
 use crate::op::{self, GitSource, Op};
 use ireko_oci::GuestPath;
+use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::RangeInclusive;
 
 /// Position of a node in its graph.
@@ -104,6 +106,13 @@ impl Node {
         }
     }
 
+    /// Equal for nodes that do the same. Of this process alone: never kept, never part of a key.
+    fn fingerprint(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        (&self.op, self.base, &self.inputs).hash(&mut hasher);
+        hasher.finish()
+    }
+
     /// Every node that must be settled before this one can be keyed.
     pub fn needs(&self) -> impl Iterator<Item = NodeId> + '_ {
         self.base.iter().chain(&self.inputs).chain(&self.after).copied()
@@ -115,6 +124,8 @@ impl Node {
 pub struct Graph {
     /// The nodes; a [`NodeId`] is a position here.
     pub nodes: Vec<Node>,
+    /// Nodes by their fingerprint, so that an equal one is found without going through all.
+    alike: BTreeMap<u64, Vec<NodeId>>,
 }
 
 impl Graph {
@@ -127,11 +138,14 @@ impl Graph {
                 && old.after == node.after
                 && old.reuse == node.reuse
         };
-        if let Some(at) = self.nodes.iter().position(same) {
-            return NodeId(at as u32);
+        let alike = self.alike.entry(node.fingerprint()).or_default();
+        if let Some(at) = alike.iter().find(|at| same(&self.nodes[at.0 as usize])) {
+            return *at;
         }
+        let id = NodeId(self.nodes.len() as u32);
+        alike.push(id);
         self.nodes.push(node);
-        NodeId(self.nodes.len() as u32 - 1)
+        id
     }
 
     /// The node of this id.

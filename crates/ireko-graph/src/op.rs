@@ -3,7 +3,7 @@
 use ireko_oci::{Digest, GuestPath};
 
 /// One operation. Its inputs are other nodes, named by position in [`crate::Node::inputs`].
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Op {
     /// The root file system of an image whose config is known; nothing is read until a step needs it.
     Image(ImageSource),
@@ -20,7 +20,7 @@ pub enum Op {
 }
 
 /// A file at a URL.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct HttpSource {
     /// The URL, with whatever login it carries; [`shown`] is what may be seen of it.
     pub url: String,
@@ -31,7 +31,7 @@ pub struct HttpSource {
 }
 
 /// A place in a git repository.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct GitSource {
     /// The repository's URL, with whatever login it carries; [`shown`] is what may be seen of it.
     pub remote: String,
@@ -76,7 +76,7 @@ pub fn shown(url: &str) -> String {
 }
 
 /// An image as a source of files.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ImageSource {
     /// As the user wrote it, for messages.
     pub display: String,
@@ -87,7 +87,7 @@ pub struct ImageSource {
 }
 
 /// Where files come from.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum FilesFrom {
     /// A named local context; the main one is called `context`.
     Context(String),
@@ -98,7 +98,7 @@ pub enum FilesFrom {
 }
 
 /// Parameters of a RUN step.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Run {
     /// Program and arguments; a shell form already carries its shell.
     pub argv: Vec<String>,
@@ -131,7 +131,7 @@ pub struct Run {
 }
 
 /// A device that a step asks for (Container Device Interface).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Device {
     /// As it was written: `vendor.com/class=name` or a part of it.
     pub name: String,
@@ -140,7 +140,7 @@ pub struct Device {
 }
 
 /// The network of a step.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Network {
     /// The builder's default, which is the host's own.
     Default,
@@ -151,7 +151,7 @@ pub enum Network {
 }
 
 /// Confinement of a step.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Security {
     /// Docker's default capabilities and system call filter.
     Sandbox,
@@ -160,7 +160,7 @@ pub enum Security {
 }
 
 /// One mount of a RUN step.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Mount {
     /// Where it appears: absolute, already joined with the working directory.
     pub target: GuestPath,
@@ -169,7 +169,7 @@ pub struct Mount {
 }
 
 /// What a mount shows.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum MountKind {
     /// Files of a context or a tree.
     Bind {
@@ -254,7 +254,7 @@ impl MountKind {
 }
 
 /// Who may use a cache mount at the same time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Sharing {
     /// Everybody.
     Shared,
@@ -265,7 +265,7 @@ pub enum Sharing {
 }
 
 /// Parameters of a COPY or ADD.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Copy {
     /// Sources in order.
     pub items: Vec<CopyItem>,
@@ -289,7 +289,7 @@ pub struct Copy {
 }
 
 /// What happens to archives among the sources.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Unpack {
     /// COPY, or ADD `--unpack=false`: they are files.
     Never,
@@ -298,7 +298,7 @@ pub enum Unpack {
 }
 
 /// One source of a copy.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum CopyItem {
     /// Files by pattern. A `pattern` is as the user wrote it after expansion; wildcards as in Go's `filepath.Match`.
     Files {
@@ -326,7 +326,7 @@ pub enum CopyItem {
 }
 
 /// Parameters of a WORKDIR.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct MakeDir {
     /// The directory; its parents are made too.
     pub path: GuestPath,

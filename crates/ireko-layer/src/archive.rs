@@ -13,6 +13,21 @@ use crate::compress::Packing;
 use crate::tar::Reader;
 use crate::{Change, ChangeKind, Data, Error, Kind, TreePath, decompress};
 
+/// Whether an archive is no longer wanted.
+pub type Stopped<'a> = &'a (dyn Fn() -> bool + Sync);
+
+/// Gives nothing more once nobody wants it.
+struct Wanted<'a, R> {
+    from: R,
+    stopped: Stopped<'a>,
+}
+
+impl<R: Read> Read for Wanted<'_, R> {
+    fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
+        if (self.stopped)() { Err(io::Error::other("it is no longer wanted")) } else { self.from.read(room) }
+    }
+}
+
 /// A local archive, its entries known, its bytes readable in any order.
 #[derive(Debug)]
 pub struct Archive {
@@ -21,15 +36,16 @@ pub struct Archive {
 
 impl Archive {
     /// Opens a tar, plain or compressed by gzip, bzip2, xz or zstd; `None` if the file is no archive. The plain tar of
-    /// a compressed one is kept in an unnamed file in `scratch`, so that its files can be read in any order.
-    pub fn open(mut file: File, scratch: &Path) -> Result<Option<Self>, Error> {
+    /// a compressed one is kept in an unnamed file in `scratch`, so that its files can be read in any order. Reading
+    /// fails soon after `stopped` is true.
+    pub fn open(mut file: File, scratch: &Path, stopped: Stopped<'_>) -> Result<Option<Self>, Error> {
         let reading = |cause| Error::Stream { deed: "read", cause };
         let mut head = Vec::new();
         Read::by_ref(&mut file).take(6).read_to_end(&mut head).map_err(reading)?;
         file.seek(SeekFrom::Start(0)).map_err(reading)?;
         let plain = match Packing::of(&head) {
             Packing::None => file,
-            _ => match unpacked(&file, scratch)? {
+            _ => match unpacked(&file, scratch, stopped)? {
                 Some(plain) => plain,
                 None => return Ok(None),
             },
@@ -37,7 +53,7 @@ impl Archive {
         if !begins_as_tar(&plain).map_err(reading)? {
             return Ok(None);
         }
-        entries(plain).map(|changes| Some(Self { changes }))
+        entries(plain, stopped).map(|changes| Some(Self { changes }))
     }
 
     /// What unpacking it at `dest` changes, in order. Paths are below `dest`; `dest` itself, its parents, and
@@ -58,8 +74,8 @@ impl Archive {
 }
 
 /// The plain bytes of a compressed file, if they begin as a tar does.
-fn unpacked(file: &File, scratch: &Path) -> Result<Option<File>, Error> {
-    let mut plain = decompress(file)?;
+fn unpacked(file: &File, scratch: &Path, stopped: Stopped<'_>) -> Result<Option<File>, Error> {
+    let mut plain = Wanted { from: decompress(file)?, stopped };
     let mut first = [0; 512];
     // What cannot be decompressed or is too short is no archive, but a file like any other.
     if plain.read_exact(&mut first).is_err() || !crate::tar::is_header(&first) {
@@ -104,10 +120,10 @@ fn unnamed(dir: &Path) -> io::Result<File> {
     Err(io::ErrorKind::AlreadyExists.into())
 }
 
-fn entries(mut file: File) -> Result<Vec<Change>, Error> {
+fn entries(mut file: File, stopped: Stopped<'_>) -> Result<Vec<Change>, Error> {
     file.seek(SeekFrom::Start(0)).map_err(|cause| Error::Stream { deed: "read", cause })?;
     let file = Arc::new(file);
-    let mut reader = Reader::new(BufReader::with_capacity(64 << 10, &*file));
+    let mut reader = Reader::new(BufReader::with_capacity(64 << 10, Wanted { from: &*file, stopped }));
     let mut assembly: Assembly<Data> = Assembly::new(Whiteouts::Plain, None);
     while let Some(header) = reader.next()? {
         match assembly.add(&header)? {

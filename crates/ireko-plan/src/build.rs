@@ -1,5 +1,6 @@
 //! Going through the stages of a target and adding what they need to the graph.
 
+use crate::epoch;
 use crate::facts::{Facts, ImageFact};
 use crate::fault::{Fault, fault};
 use crate::input::{NoCache, PlanInput};
@@ -77,17 +78,12 @@ impl Build<'_> {
     }
 
     fn epoch(&self) -> Result<Option<Timestamp>, Fault> {
-        const NAME: &str = "SOURCE_DATE_EPOCH";
-        let text = given(self.input, NAME).or(self.global.value(NAME)).unwrap_or_default();
+        let text = given(self.input, epoch::NAME).or(self.global.value(epoch::NAME)).unwrap_or_default();
         // The date of the context: a directory has none.
         if text.is_empty() || text == "context" {
             return Ok(None);
         }
-        let wrong = |_| {
-            let message = format!("`{NAME}` is `{text}`, which is no number of seconds");
-            Box::new(ireko_report::Diagnostic::error("bad-epoch", message))
-        };
-        let seconds: i64 = text.parse().map_err(wrong)?;
+        let seconds: i64 = text.parse().map_err(|_| epoch::unknown(self.input, text))?;
         Ok(Some(Timestamp::from_unix(seconds, 0)))
     }
 
@@ -399,7 +395,9 @@ impl Build<'_> {
 
     /// Remembers what is read of a context.
     pub(crate) fn read(&mut self, read: ContextRead) {
-        if !self.plan.reads.contains(&read) {
+        let known = self.plan.reads_of.entry(read.node).or_default();
+        if known.iter().all(|at| self.plan.reads[*at] != read) {
+            known.push(self.plan.reads.len());
             self.plan.reads.push(read);
         }
     }

@@ -46,26 +46,31 @@ impl Build<'_> {
             let input = position_of(node, inputs);
             return Ok(CopyItem::Fetched { input, name: String::new(), unpack: false });
         }
-        let parse = |(text, span): &(String, Span)| {
-            let wrong = |error: ireko_oci::OciError| {
-                let message = format!("`--checksum={text}` is no digest: {error}");
-                let mut fault = fault("bad-checksum", message, *span);
-                fault.hint = Some("write `--checksum=sha256:` and 64 hexadecimal digits".to_owned());
-                fault
-            };
-            text.parse().map_err(wrong)
-        };
-        let checksum = fetch.checksum.as_ref().map(parse).transpose()?;
-        let (name, text) = (file_name(source), format!("fetch {}", op::shown(source)));
-        let op = Op::Http(HttpSource { url: source.to_owned(), name: name.clone(), checksum });
-        let node = self.source(op, self.about(at, text), at.stage);
+        let http = http(source, fetch)?;
+        let (name, text) = (http.name.clone(), format!("fetch {}", op::shown(source)));
+        let node = self.source(Op::Http(http), self.about(at, text), at.stage);
         let input = position_of(node, inputs);
         Ok(CopyItem::Fetched { input, name, unpack: fetch.unpack })
     }
 }
 
+/// The file of a URL.
+pub(crate) fn http(source: &str, fetch: &Fetch) -> Result<HttpSource, Fault> {
+    let parse = |(text, span): &(String, Span)| {
+        let wrong = |error: ireko_oci::OciError| {
+            let message = format!("`--checksum={text}` is no digest: {error}");
+            let mut fault = fault("bad-checksum", message, *span);
+            fault.hint = Some("write `--checksum=sha256:` and 64 hexadecimal digits".to_owned());
+            fault
+        };
+        text.parse().map_err(wrong)
+    };
+    let checksum = fetch.checksum.as_ref().map(parse).transpose()?;
+    Ok(HttpSource { url: source.to_owned(), name: file_name(source), checksum })
+}
+
 /// What is fetched of a repository: what its reference says, and what the flags do.
-fn git(source: &str, span: Span, fetch: &Fetch) -> Result<GitSource, Fault> {
+pub(crate) fn git(source: &str, span: Span, fetch: &Fetch) -> Result<GitSource, Fault> {
     let wrong = |why: String| {
         let message = format!("cannot use git reference `{}`: {why}", op::shown(source));
         fault("bad-git-ref", message, span)

@@ -21,6 +21,7 @@
 mod build;
 mod copy;
 mod directive;
+mod epoch;
 mod facts;
 mod fault;
 mod fetch;
@@ -36,6 +37,7 @@ mod trigger;
 
 pub use build::MAIN_CONTEXT;
 pub use directive::other_language;
+pub use epoch::{EpochFrom, epoch_from};
 pub use facts::{Facts, ImageFact, ImageName, Need};
 pub use fetch::source_of as git_source;
 pub use input::{ContextSpec, NoCache, PlanInput, StepSettings};

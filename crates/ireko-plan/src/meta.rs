@@ -114,8 +114,11 @@ impl Words<'_> {
     fn env(&self, state: &mut State, pairs: &[Pair]) -> Result<(), Fault> {
         let mut note = String::from("ENV");
         for (name, value) in self.pairs(state, pairs)? {
-            state.env.set(&name, &value);
-            state.image.config.env_set(&name, &value);
+            // The config's variables are all in the environment: what is new there needs no search here.
+            match state.env.set(&name, &value) {
+                true => state.image.config.env.push(format!("{name}={value}")),
+                false => state.image.config.env_set(&name, &value),
+            }
             note.push_str(&format!(" {name}={value}"));
         }
         state.note(note);

@@ -4,7 +4,7 @@ use crate::facts::{ImageName, Need};
 use ireko_graph::{Graph, NodeId};
 use ireko_oci::{Digest, ImageConfig, Platform, Timestamp};
 use ireko_report::Diagnostic;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The planner's answer.
 #[derive(Clone, Debug)]
@@ -30,6 +30,8 @@ pub struct Plan {
     pub images: Vec<UsedImage>,
     /// Which instruction reads what of which context.
     pub reads: Vec<ContextRead>,
+    /// Which of them are a node's.
+    pub(crate) reads_of: BTreeMap<NodeId, Vec<usize>>,
     /// What the person should know.
     pub warnings: Vec<Diagnostic>,
 }

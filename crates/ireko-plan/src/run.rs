@@ -40,7 +40,7 @@ impl Build<'_> {
             mounts.push(mount);
             reads.extend(read);
         }
-        let env = state.env.pairs().cloned().collect();
+        let env = state.env.pairs();
         let hidden = proxies(self.input).into_iter().filter(|(name, _)| state.env.value(name).is_none());
         let settings = &self.input.settings;
         let sandbox_name = given(self.input, "BUILDKIT_SANDBOX_HOSTNAME").map(str::to_owned);

@@ -6,34 +6,47 @@ use ireko_dockerfile::Ast;
 use ireko_dockerfile::words::{Env, Lexer};
 use ireko_oci::Platform;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
-/// Variables in the order of their last setting.
+/// Variables in the order of their last setting. Stages on one base share them until one of them sets another; each is
+/// found without going through the others, since hundreds of stages may inherit thousands.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Scope {
-    /// By the time of their last setting.
-    pairs: BTreeMap<usize, (String, String)>,
-    /// That time, by name.
-    times: BTreeMap<String, usize>,
+    variables: Rc<BTreeMap<Rc<str>, Variable>>,
+    /// How many settings there were.
+    settings: u64,
+}
+
+#[derive(Clone, Debug)]
+struct Variable {
+    value: Rc<str>,
+    /// The number of its last setting.
+    setting: u64,
 }
 
 impl Scope {
     /// The value of a variable.
     pub(crate) fn value(&self, name: &str) -> Option<&str> {
-        self.pairs.get(self.times.get(name)?).map(|(_, value)| value.as_str())
+        self.variables.get(name).map(|variable| &*variable.value)
     }
 
-    /// Sets a variable; it is then the last one.
-    pub(crate) fn set(&mut self, name: &str, value: &str) {
-        let time = self.pairs.last_key_value().map_or(0, |(last, _)| last + 1);
-        if let Some(before) = self.times.insert(name.to_owned(), time) {
-            self.pairs.remove(&before);
-        }
-        self.pairs.insert(time, (name.to_owned(), value.to_owned()));
+    /// Sets a variable; it is then the last one. Tells whether it is new.
+    pub(crate) fn set(&mut self, name: &str, value: &str) -> bool {
+        self.settings += 1;
+        let variable = Variable { value: value.into(), setting: self.settings };
+        Rc::make_mut(&mut self.variables).insert(name.into(), variable).is_none()
+    }
+
+    /// The names, in no order that means something.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.variables.keys().map(|name| &**name)
     }
 
     /// All of them.
-    pub(crate) fn pairs(&self) -> impl Iterator<Item = &(String, String)> {
-        self.pairs.values()
+    pub(crate) fn pairs(&self) -> Vec<(String, String)> {
+        let mut all: Vec<_> = self.variables.iter().collect();
+        all.sort_by_key(|(_, variable)| variable.setting);
+        all.iter().map(|(name, variable)| (name.to_string(), variable.value.to_string())).collect()
     }
 }
 

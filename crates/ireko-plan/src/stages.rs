@@ -535,7 +535,7 @@ fn from_of_copy(
     (known, global): (&Scope, &Scope),
 ) -> Result<String, Fault> {
     let found = lexer.word(&word.value, known).of(span)?;
-    let names = known.pairs().map(|(name, _)| name.as_str());
+    let names = known.names();
     let unset = found.unset.iter().next();
     let message = match unset {
         Some(name) => format!("`--from={}` needs the variable `{name}`, which is not set here", word.value),

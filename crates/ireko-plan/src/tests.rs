@@ -711,3 +711,16 @@ fn a_stage_may_wait_for_others() {
     "#]],
     );
 }
+
+/// What grew with the square of the lines took far longer than this; now it is a second or two on a slow machine.
+#[test]
+fn long_texts_are_planned_in_time() {
+    let lines = |line: &dyn Fn(usize) -> String| (0..8000).map(line).collect::<String>();
+    let copies = lines(&|at| format!("COPY a /f{at}\n"));
+    let variables = lines(&|at| format!("ENV V{at}=1\n"));
+    for text in [copies, variables] {
+        let begin = std::time::Instant::now();
+        assert!(matches!(settle(&input(&format!("FROM scratch\n{text}"))).0, Planned::Ready(_)));
+        assert!(begin.elapsed().as_secs() < 10, "it took {:?}", begin.elapsed());
+    }
+}

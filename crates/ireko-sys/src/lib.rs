@@ -31,6 +31,7 @@ pub mod cap;
 pub mod cgroup;
 mod error;
 pub mod fsx;
+mod leash;
 pub mod limits;
 pub mod mount;
 pub mod net;
@@ -41,3 +42,4 @@ pub mod signals;
 pub mod userns;
 
 pub use error::{Error, Result};
+pub use leash::Leash;

@@ -256,6 +256,40 @@ pub(crate) fn close_on_exec_from(first: c_uint) {
     unsafe { libc::syscall(libc::SYS_close_range, first, c_uint::MAX, CLOSE_RANGE_CLOEXEC) };
 }
 
+/// Closes every descriptor from `first` up; where the kernel lacks the call, those that a process usually has.
+pub(crate) fn close_from(first: c_uint) {
+    const USUAL: c_int = 4096;
+    // SAFETY: no pointers are passed; the caller gives up the descriptors.
+    let done = unsafe { libc::syscall(libc::SYS_close_range, first, c_uint::MAX, 0) };
+    if done != 0 {
+        (first.cast_signed()..USUAL).for_each(close);
+    }
+}
+
+/// Waits until nobody can write to the pipe `fd` any more.
+pub(crate) fn wait_for_end(fd: c_int) {
+    let mut byte = [0_u8; 1];
+    loop {
+        // SAFETY: the kernel writes at most one byte into a live array.
+        let read = check(unsafe { libc::syscall(libc::SYS_read, fd, byte.as_mut_ptr(), 1) });
+        if !matches!(read, Ok(1..) | Err(Errno(libc::EINTR))) {
+            return;
+        }
+    }
+}
+
+/// Makes this process the first of a new process group.
+pub(crate) fn lead_group() -> Result<()> {
+    // SAFETY: no pointers are passed.
+    check(unsafe { libc::syscall(libc::SYS_setpgid, 0, 0) }).map(drop)
+}
+
+/// Kills this process and all others of its group.
+pub(crate) fn kill_own_group() {
+    // SAFETY: no pointers are passed.
+    unsafe { libc::syscall(libc::SYS_kill, 0, libc::SIGKILL) };
+}
+
 pub(crate) fn fchown(fd: c_int, uid: u32, gid: u32) -> Result<()> {
     // SAFETY: no pointers are passed.
     check(unsafe { libc::syscall(libc::SYS_fchown, fd, uid, gid) }).map(drop)

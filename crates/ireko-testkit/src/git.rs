@@ -5,6 +5,7 @@ use std::fs;
 use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -218,7 +219,7 @@ impl SshServer {
         command.arg("-D").arg("-a").arg(&socket).stdout(Stdio::null());
         let agent = Daemon { child: command.spawn().unwrap(), port: 0 };
         let until = Instant::now() + Duration::from_secs(20);
-        while !socket.exists() {
+        while UnixStream::connect(&socket).is_err() {
             assert!(Instant::now() < until, "the agent does not listen");
             thread::sleep(Duration::from_millis(10));
         }

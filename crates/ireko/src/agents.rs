@@ -3,10 +3,14 @@
 use crate::environment::Environment;
 use crate::failure::Failure;
 use ireko_exec::Agents;
+use ireko_sys::Leash;
+use rustix::process::Signal;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Write};
 use std::os::unix::fs::FileTypeExt;
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -91,8 +95,9 @@ pub(crate) fn start(wishes: &[Wish], dir: &Path) -> Result<Running, Failure> {
 /// An agent that holds keys for one build.
 struct KeyAgent {
     socket: PathBuf,
-    /// `ssh-agent` runs beside this command, and ends when it has ended.
-    guard: Child,
+    program: Child,
+    /// The program ends with it, and with this process.
+    leash: Leash,
 }
 
 /// The socket's name; it is given relative to its directory, since an address is short.
@@ -112,19 +117,22 @@ impl KeyAgent {
         fs::create_dir(dir).map_err(|error| {
             Failure::environment(format!("cannot make directory `{}`", dir.display())).cause(error)
         })?;
-        // `cat` ends when its input does: at the latest when this process is gone.
-        let guard = Command::new("ssh-agent")
-            .args(["-a", SOCKET, "cat"])
+        let leash = Leash::new().map_err(|error| failed(io::Error::other(error)))?;
+        // In the foreground, else it would leave the group.
+        let program = Command::new("ssh-agent")
+            .args(["-D", "-a", SOCKET])
             .current_dir(dir)
-            .stdin(Stdio::piped())
+            .process_group(leash.group())
+            .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
             .map_err(failed)?;
-        let mut agent = Self { socket: dir.join(SOCKET), guard };
+        let mut agent = Self { socket: dir.join(SOCKET), program, leash };
         let until = Instant::now() + Duration::from_secs(10);
-        while !agent.socket.exists() {
-            let ended = agent.guard.try_wait().map_err(failed)?;
+        // The socket is there a moment before it is listened to.
+        while UnixStream::connect(&agent.socket).is_err() {
+            let ended = agent.program.try_wait().map_err(failed)?;
             if ended.is_some() || Instant::now() > until {
                 return Err(Failure::environment("`ssh-agent` does not listen"));
             }
@@ -168,9 +176,9 @@ impl KeyAgent {
 
 impl Drop for KeyAgent {
     fn drop(&mut self) {
-        drop(self.guard.stdin.take());
-        // It ends by itself now; what is waited for is only its place in the table of processes.
-        let _ = self.guard.wait();
+        self.leash.signal(Signal::KILL);
+        // What is waited for is only its place in the table of processes.
+        let _ = self.program.wait();
     }
 }
 

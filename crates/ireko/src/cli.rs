@@ -289,6 +289,8 @@ pub(crate) struct RunArgs {
     /// Mount a host path: `host:inside[:ro]`; `inside` alone is a volume of the container's own.
     #[arg(short = 'v', long = "volume", value_name = "MOUNT")]
     pub(crate) volume: Vec<String>,
+    #[command(flatten)]
+    pub(crate) devices: crate::devices::DeviceArgs,
     /// An environment variable; `NAME` alone takes the value of this environment.
     #[arg(short = 'e', long = "env", value_name = "NAME[=VALUE]")]
     pub(crate) env: Vec<String>,

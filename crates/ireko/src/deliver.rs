@@ -28,6 +28,21 @@ pub(crate) struct Share {
 }
 
 impl Share {
+    /// The target; none where none was named.
+    pub(crate) fn target(&self) -> Option<&str> {
+        self.target.as_deref()
+    }
+
+    /// Names in the store.
+    pub(crate) fn tags(&self) -> &[Reference] {
+        &self.tags
+    }
+
+    /// Where else they go.
+    pub(crate) fn outputs(&self) -> &[Output] {
+        &self.outputs
+    }
+
     /// The image stays in the store: under its names, or because it goes nowhere else.
     fn wants_store(&self) -> bool {
         let nowhere_else = self.outputs.iter().all(|output| output.form == Form::Store);

@@ -4,20 +4,21 @@ use crate::environment::Environment;
 use crate::failure::{Failure, instruction_frame, quoted_in};
 use crate::session::Session;
 use clap::Args;
+use ireko_exec::ReadyDevices;
 use ireko_exec::cdi::{Allowed, DeviceError, Devices, SPEC_DIRS};
 use ireko_graph::op::Device;
 use ireko_graph::{NodeId, Op};
 use ireko_plan::Plan;
 use ireko_report::{Blame, SourceText};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Where descriptions of devices are looked for, unless the flag says so: directories with colons between them.
 const VARIABLE: &str = "IREKO_CDI_SPEC_DIRS";
 
-/// Flags of `build`.
+/// Flags of `build` and `run`.
 #[derive(Debug, Args)]
 pub(crate) struct DeviceArgs {
-    /// A device of this machine for every RUN step, by its CDI name: `vendor.com/class=name`.
+    /// A device of this machine for every RUN step or the container, by its CDI name: `vendor.com/class=name`.
     #[arg(long, value_name = "DEVICE")]
     pub(crate) device: Vec<String>,
     /// Where descriptions of devices are, in place of /etc/cdi and the like (default: $IREKO_CDI_SPEC_DIRS).
@@ -33,9 +34,24 @@ impl DeviceArgs {
 
     /// The devices there are. Their files are read only where a step asks for one.
     fn read(&self, plan: &Plan, environment: &Environment) -> Devices {
-        if steps(plan).next().is_none() {
-            return Devices::default();
+        match steps(plan).next() {
+            Some(_) => self.known(environment),
+            None => Devices::default(),
         }
+    }
+
+    /// The devices of a container, made ready in a new directory; they live as long as what is returned.
+    pub(crate) fn ready(&self, environment: &Environment, dir: &Path) -> Result<ReadyDevices, Failure> {
+        if self.device.is_empty() {
+            return Ok(ReadyDevices::default());
+        }
+        std::fs::create_dir(dir).map_err(|error| {
+            Failure::environment(format!("cannot make directory `{}`", dir.display())).cause(error)
+        })?;
+        ireko_exec::ready_devices(&self.known(environment), &self.wanted(), dir).map_err(|error| of(&error))
+    }
+
+    fn known(&self, environment: &Environment) -> Devices {
         let from_variable = environment.get(VARIABLE);
         let dirs: Vec<PathBuf> = match (self.cdi_spec_dir.as_slice(), from_variable) {
             ([], None) => SPEC_DIRS.iter().map(PathBuf::from).collect(),

@@ -2,9 +2,10 @@
 
 use crate::cli::SourceArgs;
 use crate::failure::Failure;
+use crate::input::Patient;
 use crate::repositories::{self, Elsewhere, Repository};
 use ireko_dockerfile::gitref::GitRef;
-use ireko_exec::Fetcher;
+use ireko_exec::{Cancel, Fetcher, Workplace};
 use ireko_graph::Op;
 use ireko_graph::op::{HttpSource, shown};
 use ireko_oci::Reference;
@@ -33,8 +34,19 @@ pub(crate) struct Source {
     pub(crate) ignore: Option<(String, Vec<u8>)>,
     /// Named contexts as the planner wants them.
     pub(crate) named: BTreeMap<String, ContextSpec>,
+    /// The file that the context came as, where it did.
+    pub(crate) packed: Option<Packed>,
     /// Directories of named local contexts.
     pub(crate) dirs: BTreeMap<String, PathBuf>,
+}
+
+/// A file from elsewhere.
+#[derive(Debug)]
+pub(crate) struct Packed {
+    /// Where it lies: in a directory of the store.
+    pub(crate) path: PathBuf,
+    /// When it last changed, in seconds since 1970, where its server says so.
+    pub(crate) modified: Option<i64>,
 }
 
 /// The main context.
@@ -87,6 +99,7 @@ impl Context {
 
 /// Reads everything, fetches what is elsewhere.
 pub(crate) fn read(args: &SourceArgs, elsewhere: &Elsewhere<'_>) -> Result<Source, Failure> {
+    let cancel = elsewhere.repositories.cancel;
     let from_stdin = args.file.as_deref() == Some("-");
     if from_stdin && args.context == "-" {
         return Err(Failure::user("both the Dockerfile and the context are to come from standard input")
@@ -95,11 +108,15 @@ pub(crate) fn read(args: &SourceArgs, elsewhere: &Elsewhere<'_>) -> Result<Sourc
     if let Some(found) = repositories::reference(&args.context)? {
         return repository(args, &found, elsewhere);
     }
-    let (context, alone) = context(&args.context, elsewhere)?;
+    let packed = packed(&args.context, elsewhere)?;
+    let (context, alone) = match &packed {
+        Some((packed, place)) => packed_context(&packed.path, elsewhere, place)?,
+        None => (directory(&args.context)?, None),
+    };
     let (name, text) = match (from_stdin, alone) {
-        (true, _) => ("Dockerfile".to_owned(), stdin()?),
+        (true, _) => ("Dockerfile".to_owned(), stdin(cancel)?),
         (false, Some(text)) => ("Dockerfile".to_owned(), text),
-        (false, None) => dockerfile(args.file.as_deref(), &context)?,
+        (false, None) => dockerfile(args.file.as_deref(), &context, cancel)?,
     };
     let ignore = match &context {
         Context::Dir(_) => ignore_file(&context, (!from_stdin).then_some(Path::new(&name)))?,
@@ -107,11 +124,13 @@ pub(crate) fn read(args: &SourceArgs, elsewhere: &Elsewhere<'_>) -> Result<Sourc
         Context::Unpacked(..) | Context::Nothing(_) | Context::Repository(_) => None,
     };
     let (named, dirs) = named_contexts(&args.build_context)?;
-    Ok(Source { name, text, context, ignore, named, dirs })
+    let packed = packed.map(|(packed, _)| packed);
+    Ok(Source { name, text, context, packed, ignore, named, dirs })
 }
 
 /// A context that is a git repository: the Dockerfile is a file of it, but for standard input and absolute paths.
 fn repository(args: &SourceArgs, found: &GitRef, elsewhere: &Elsewhere<'_>) -> Result<Source, Failure> {
+    let cancel = elsewhere.repositories.cancel;
     let flag = args.file.as_deref();
     let names = match flag {
         None => NAMES.to_vec(),
@@ -121,7 +140,7 @@ fn repository(args: &SourceArgs, found: &GitRef, elsewhere: &Elsewhere<'_>) -> R
     let (repository, file) = elsewhere.main(found, &names)?;
     let unreadable = |flag: &str| Failure::user(format!("cannot read Dockerfile `{flag}`"));
     let (name, text) = match (flag, file) {
-        (Some("-"), _) => ("Dockerfile".to_owned(), stdin()?),
+        (Some("-"), _) => ("Dockerfile".to_owned(), stdin(cancel)?),
         (Some(flag), _) if flag.starts_with('/') => {
             (flag.to_owned(), fs::read(flag).map_err(|error| unreadable(flag).cause(error))?)
         }
@@ -135,43 +154,66 @@ fn repository(args: &SourceArgs, found: &GitRef, elsewhere: &Elsewhere<'_>) -> R
         }
     };
     let (named, dirs) = named_contexts(&args.build_context)?;
-    Ok(Source { name, text, context: Context::Repository(repository), ignore: None, named, dirs })
+    Ok(Source {
+        name,
+        text,
+        context: Context::Repository(repository),
+        packed: None,
+        ignore: None,
+        named,
+        dirs,
+    })
 }
 
-fn stdin() -> Result<Vec<u8>, Failure> {
-    let mut text = Vec::new();
-    io::stdin()
-        .lock()
-        .read_to_end(&mut text)
-        .map_err(|error| Failure::environment("cannot read standard input").cause(error))?;
-    Ok(text)
+fn stdin(cancel: &Cancel) -> Result<Vec<u8>, Failure> {
+    Patient::stdin(cancel)
+        .and_then(Patient::all)
+        .map_err(|error| Failure::environment("cannot read standard input").cause(error))
 }
 
-/// The context, and the Dockerfile if nothing else came where a context was expected.
-fn context(text: &str, elsewhere: &Elsewhere<'_>) -> Result<(Context, Option<Vec<u8>>), Failure> {
-    let scratch = elsewhere.scratch;
+/// The file that the context comes as, and where from, for messages; nothing where it is a directory.
+fn packed(text: &str, elsewhere: &Elsewhere<'_>) -> Result<Option<(Packed, String)>, Failure> {
     if text == "-" {
-        let path = scratch.join("packed");
+        let path = elsewhere.scratch.join("packed");
         let failed = |error: io::Error| {
             Failure::environment("cannot read the context from standard input").cause(error)
         };
         let mut file = fs::File::create_new(&path).map_err(failed)?;
-        io::copy(&mut io::stdin().lock(), &mut file).map_err(failed)?;
-        return packed_context(&path, scratch, "on standard input");
+        let mut input = Patient::stdin(elsewhere.repositories.cancel).map_err(failed)?;
+        io::copy(&mut input, &mut file).map_err(failed)?;
+        return Ok(Some((Packed { path, modified: None }, "on standard input".to_owned())));
     }
-    if is_url(text) {
-        let path = scratch.join("packed");
-        let source = HttpSource { url: text.to_owned(), name: String::new(), checksum: None };
-        let tell = |done, total| {
-            let what = "fetching the context".to_owned();
-            elsewhere.sink.emit(Event::Progress { node: None, what, done, total });
-        };
-        let secrets = elsewhere.repositories.secrets;
-        let fetcher = Fetcher { http: elsewhere.http, secrets, tell: &tell };
-        let fetched = fetcher.file(&source, None, &path);
-        fetched.map_err(|error| Failure::of(error.blame(), &error).hinted(error.hint()))?;
-        return packed_context(&path, scratch, &format!("at `{}`", shown(text)));
+    if !is_url(text) {
+        return Ok(None);
     }
+    let source = HttpSource { url: text.to_owned(), name: String::new(), checksum: None };
+    let packed = fetch_file(&source, "packed", elsewhere)?;
+    Ok(Some((packed, format!("at `{}`", shown(text)))))
+}
+
+/// Fetches a file into the build's directory, under this name.
+pub(crate) fn fetch_file(
+    source: &HttpSource,
+    name: &str,
+    elsewhere: &Elsewhere<'_>,
+) -> Result<Packed, Failure> {
+    let path = elsewhere.scratch.join(name);
+    let what = match name {
+        "packed" => "fetching the context".to_owned(),
+        _ => format!("fetching {}", shown(&source.url)),
+    };
+    let tell = |done, total| {
+        elsewhere.sink.emit(Event::Progress { node: None, what: what.clone(), done, total });
+    };
+    let secrets = elsewhere.repositories.secrets;
+    let fetcher = Fetcher { http: elsewhere.http, secrets, tell: &tell };
+    let fetched = fetcher.file(source, None, &path);
+    let fetched = fetched.map_err(|error| Failure::of(error.blame(), &error).hinted(error.hint()))?;
+    let modified = fetched.and_then(|file| file.validators.modified());
+    Ok(Packed { path, modified: modified.and_then(|secs| i64::try_from(secs).ok()) })
+}
+
+fn directory(text: &str) -> Result<Context, Failure> {
     let dir = PathBuf::from(text);
     let metadata = fs::metadata(&dir)
         .map_err(|error| Failure::user(format!("cannot use context `{text}`")).cause(error))?;
@@ -182,7 +224,7 @@ fn context(text: &str, elsewhere: &Elsewhere<'_>) -> Result<(Context, Option<Vec
     let dir = dir
         .canonicalize()
         .map_err(|error| Failure::user(format!("cannot use context `{text}`")).cause(error))?;
-    Ok((Context::Dir(dir), None))
+    Ok(Context::Dir(dir))
 }
 
 /// A URL that is no git repository's.
@@ -192,13 +234,18 @@ fn is_url(text: &str) -> bool {
 }
 
 /// What came from elsewhere is a tar, plain or compressed, or else the text of a Dockerfile.
-fn packed_context(path: &Path, scratch: &Path, place: &str) -> Result<(Context, Option<Vec<u8>>), Failure> {
+fn packed_context(
+    path: &Path,
+    elsewhere: &Elsewhere<'_>,
+    place: &str,
+) -> Result<(Context, Option<Vec<u8>>), Failure> {
     let failed =
         |error: io::Error| Failure::environment(format!("cannot read the context {place}")).cause(error);
     let mut file = fs::File::open(path).map_err(failed)?;
-    let dir = scratch.join("context");
+    let workplace = Workplace { scratch: elsewhere.scratch, cancel: elsewhere.repositories.cancel };
+    let dir = elsewhere.scratch.join("context");
     fs::create_dir(&dir).map_err(failed)?;
-    let is_archive = ireko_exec::unpack_context(&file, scratch, &dir).map_err(|error| {
+    let is_archive = ireko_exec::unpack_context(&file, workplace, &dir).map_err(|error| {
         let mut failure = Failure::of(error.blame(), &error);
         failure.causes.insert(0, failure.message);
         failure.message = format!("the context {place} cannot be unpacked");
@@ -213,7 +260,7 @@ fn packed_context(path: &Path, scratch: &Path, place: &str) -> Result<(Context, 
     Ok((Context::Nothing(dir), Some(text)))
 }
 
-fn dockerfile(flag: Option<&str>, context: &Context) -> Result<(String, Vec<u8>), Failure> {
+fn dockerfile(flag: Option<&str>, context: &Context, cancel: &Cancel) -> Result<(String, Vec<u8>), Failure> {
     let dir = context.dir();
     let path = match flag {
         // A path is relative to where the command runs, as Docker's is; inside an unpacked context, to its root.
@@ -244,7 +291,9 @@ fn dockerfile(flag: Option<&str>, context: &Context) -> Result<(String, Vec<u8>)
     };
     // A file named on the command line may be a pipe; one that the context brings along may not.
     let text = match (flag, context) {
-        (Some(_), Context::Dir(_) | Context::Nothing(_)) => fs::read(&path),
+        (Some(_), Context::Dir(_) | Context::Nothing(_)) => {
+            Patient::open(&path, cancel).and_then(Patient::all)
+        }
         _ => read_own(context, &path),
     };
     let text =

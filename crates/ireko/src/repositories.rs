@@ -93,7 +93,7 @@ impl Elsewhere<'_> {
         };
         tell(0);
         let dir = self.scratch.join("repository");
-        let failed = |error: RepositoryError| failure(&place, &error);
+        let failed = |error: RepositoryError| failure(&format!("context `{place}`"), &error);
         let opened = self.repositories.open(&source, names, self.scratch, &tell).map_err(failed)?;
         let source = match self.with_files {
             true => {
@@ -109,6 +109,17 @@ impl Elsewhere<'_> {
         };
         Ok((Repository { dir, place, time: opened.time, source }, opened.file))
     }
+}
+
+/// When the commit that a source means was made, in seconds since 1970.
+pub(crate) fn commit_time(source: &GitSource, elsewhere: &Elsewhere<'_>) -> Result<i64, Failure> {
+    let place = gitref::redact(&source.remote);
+    let tell = |done| {
+        let what = format!("fetching {place}");
+        elsewhere.sink.emit(Event::Progress { node: None, what, done, total: None });
+    };
+    let opened = elsewhere.repositories.open(source, &[], elsewhere.scratch, &tell);
+    opened.map(|opened| opened.time).map_err(|error| failure(&format!("`{place}`"), &error))
 }
 
 /// A repository as a named context.
@@ -132,12 +143,12 @@ fn place(found: &GitRef) -> String {
     place
 }
 
-fn failure(place: &str, error: &RepositoryError) -> Failure {
+fn failure(what: &str, error: &RepositoryError) -> Failure {
     if matches!(error, RepositoryError::Git(GitError::Cancelled)) {
         return Failure::interrupted();
     }
     let mut failure = Failure::of(error.blame(), error);
-    let why = std::mem::replace(&mut failure.message, format!("cannot fetch context `{place}`"));
+    let why = std::mem::replace(&mut failure.message, format!("cannot fetch {what}"));
     failure.causes.insert(0, why);
     failure.hinted(error.hint())
 }

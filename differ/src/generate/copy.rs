@@ -86,7 +86,7 @@ impl Generator {
                 11 => "1234",
                 12 => "1234:77",
                 13 => "77:lost",
-                14 => "${UNSET:-3}:4",
+                14 => "${NEVER_SET:-3}:4",
                 15 if self.risky => "nobody",
                 16 if self.risky => "app:nogroup",
                 17 if self.risky => self.pick(&[":5", "5:", "a:b:c", "4294967296", "+5", "0x5", "007"]),

@@ -5,12 +5,12 @@ use std::fs::File;
 use std::path::Path;
 
 use ireko_graph::op::{Copy, CopyItem, FilesFrom, Unpack};
-use ireko_layer::archive::Archive;
-use ireko_layer::{LayerWriter, OverlayAttrs, TreePath, View};
+use ireko_layer::{Change, ChangeKind, LayerWriter, OverlayAttrs, TreePath, View};
 use ireko_oci::GuestPath;
 
 use super::LocalContext;
-use crate::copy::Staged;
+use crate::cancel::Stop;
+use crate::copy::{Staged, Workplace};
 use crate::files_error::FilesError;
 use crate::selection;
 use crate::source::{FileSource, Item};
@@ -90,11 +90,19 @@ impl LocalContext {
     }
 }
 
+/// When the newest file of an archive was last changed, in seconds since 1970; nothing is known of what is no archive.
+pub fn newest_file(archive: File, workplace: Workplace<'_>) -> Result<Option<i64>, FilesError> {
+    let Some(archive) = workplace.open(archive)? else { return Ok(None) };
+    let changes = archive.changes(&TreePath::root())?;
+    let is_file = |change: &&Change| matches!(change.kind, ChangeKind::File(_) | ChangeKind::HardLink { .. });
+    Ok(changes.iter().filter(is_file).map(|change| change.meta.mtime.secs).max())
+}
+
 /// Unpacks a context that came as a tar, plain or compressed, into an empty directory; false if the file is no
 /// archive. Everything belongs to whoever unpacks, as everything of a context is copied as 0:0.
-pub fn unpack_context(archive: &File, scratch: &Path, into: &Path) -> Result<bool, FilesError> {
+pub fn unpack_context(archive: &File, workplace: Workplace<'_>, into: &Path) -> Result<bool, FilesError> {
     let failed = |cause| FilesError::Context { dir: into.display().to_string(), cause };
-    let Some(archive) = Archive::open(archive.try_clone().map_err(failed)?, scratch)? else {
+    let Some(archive) = workplace.open(archive.try_clone().map_err(failed)?)? else {
         return Ok(false);
     };
     // As ADD unpacks: directories may be missing in the archive, and its links lead on.
@@ -108,8 +116,8 @@ pub fn unpack_context(archive: &File, scratch: &Path, into: &Path) -> Result<boo
         change.meta.uid = 0;
         change.meta.gid = 0;
     }
-    let mut writer = LayerWriter::new().snapshot(into, OverlayAttrs::User)?;
-    writer.push_all(changes)?;
-    writer.finish()?;
+    let mut stop = Stop(workplace.cancel);
+    let mut writer = LayerWriter::new().sink(&mut stop).snapshot(into, OverlayAttrs::User)?;
+    writer.push_all(changes).and_then(|()| writer.finish()).map_err(|error| workplace.failed(error))?;
     Ok(true)
 }

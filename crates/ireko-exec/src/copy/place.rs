@@ -1,12 +1,10 @@
 //! Placing selected files onto a tree, one source after the other.
 
-use std::path::Path;
-
 use ireko_dockerfile::chmod::{self, Chmod};
 use ireko_graph::op::Copy;
-use ireko_layer::archive::Archive;
 use ireko_layer::{ChangeKind, Follow, Meta, Time, TreePath, View};
 
+use super::Workplace;
 use super::staged::{Made, Put, Staged, There};
 use crate::files_error::FilesError;
 use crate::passwd;
@@ -22,7 +20,7 @@ pub(super) struct Placing<'a> {
     chmod: Option<Chmod>,
     now: Time,
     /// Where archives are unpacked to; without it they are left out.
-    scratch: Option<&'a Path>,
+    workplace: Option<Workplace<'a>>,
 }
 
 impl<'a> Placing<'a> {
@@ -30,7 +28,7 @@ impl<'a> Placing<'a> {
         copy: &'a Copy,
         base: &'a View,
         now: Time,
-        scratch: Option<&'a Path>,
+        workplace: Option<Workplace<'a>>,
     ) -> Result<Self, FilesError> {
         let owner = match &copy.owner {
             Some(spec) => Some(passwd::owner(spec, base)?),
@@ -45,7 +43,7 @@ impl<'a> Placing<'a> {
             None => None,
         };
         let dest = TreePath::from_guest(&copy.dest);
-        Ok(Self { copy, staged: Staged::new(base), dest, owner, chmod, now, scratch })
+        Ok(Self { copy, staged: Staged::new(base), dest, owner, chmod, now, workplace })
     }
 
     pub(super) fn finish(self) -> Vec<(TreePath, Put)> {
@@ -162,14 +160,14 @@ impl<'a> Placing<'a> {
     /// Unpacks a source that is an archive; false if it is none.
     fn unpack(&mut self, pick: &Pick, root: &Selected) -> Result<bool, FilesError> {
         let PickSource::Files(source) = &pick.source else { return Ok(false) };
-        let Some(scratch) = self.scratch else { return Ok(false) };
+        let Some(workplace) = self.workplace else { return Ok(false) };
         let path = &root.item.path;
         let file = match source {
             Source::Context(context) => context.open_file(&root.item)?,
-            Source::Tree(tree) => tree.open_file(path, scratch)?,
+            Source::Tree(tree) => tree.open_file(path, workplace.scratch)?,
             Source::Empty => return Ok(false),
         };
-        let Some(archive) = Archive::open(file, scratch)? else { return Ok(false) };
+        let Some(archive) = workplace.open(file)? else { return Ok(false) };
         let made = Made::By(self.owner);
         let dest = self.staged.resolve(&self.dest, Follow::All)?;
         self.staged.make_dirs(&dest, made, root.item.meta.mtime)?;

@@ -20,7 +20,15 @@ fn outcome(base: &str, files: &str, words: &str) -> String {
     };
     let view = if copy.link { View::default() } else { view_of(base) };
     let made = pick(&copy, &source)
-        .and_then(|picked| perform_copy(&copy, &picked, &view, &bench.scratch(), NOW))
+        .and_then(|picked| {
+            perform_copy(
+                &copy,
+                &picked,
+                &view,
+                Workplace { scratch: &bench.scratch(), cancel: &Cancel::default() },
+                NOW,
+            )
+        })
         .and_then(|changes| Ok(write(changes)?));
     match made {
         Ok(written) => show(&written.index, &texts(&[files], &copy)),
@@ -631,7 +639,14 @@ fn nothing_has_nothing() {
     assert_eq!(error.as_deref(), Some("`a` is not in an empty tree"));
     let copy = copy_of("COPY . /x");
     let picked = pick(&copy, &FileSource::Empty).unwrap();
-    let changes = perform_copy(&copy, &picked, &View::default(), Path::new("/nowhere"), NOW).unwrap();
+    let changes = perform_copy(
+        &copy,
+        &picked,
+        &View::default(),
+        Workplace { scratch: Path::new("/nowhere"), cancel: &Cancel::default() },
+        NOW,
+    )
+    .unwrap();
     assert_eq!(changes.len(), 1);
 }
 

@@ -13,7 +13,7 @@ fn opened(bytes: &[u8]) -> Result<Option<Archive>, Error> {
     let mut file = tempfile::tempfile().unwrap();
     file.write_all(bytes).unwrap();
     file.seek(SeekFrom::Start(0)).unwrap();
-    let archive = Archive::open(file, scratch.path());
+    let archive = Archive::open(file, scratch.path(), &|| false);
     assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 0);
     archive
 }
@@ -160,4 +160,22 @@ fn what_a_link_says_of_itself_holds_for_the_file() {
         app/deep/er dir 755 0:0 @1000000000
     "#]],
     );
+}
+
+#[test]
+fn reading_stops_when_it_is_no_longer_wanted() {
+    use std::sync::atomic::{AtomicU32, Ordering};
+    let long = [raw(b"a", b'0', b"", &vec![7; 1 << 20]), vec![0; 1024]].concat();
+    for bytes in [packed(&long, Compression::Gzip { level: 1 }), long] {
+        let scratch = tempfile::tempdir().unwrap();
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&bytes).unwrap();
+        file.seek(SeekFrom::Start(0)).unwrap();
+        let asked = AtomicU32::new(0);
+        let stopped = || asked.fetch_add(1, Ordering::SeqCst) >= 2;
+        let error = Archive::open(file, scratch.path(), &stopped).unwrap_err();
+        assert!(matches!(error, Error::Stream { .. }), "{error}");
+        assert!(asked.into_inner() < 5);
+        assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 0);
+    }
 }

@@ -247,7 +247,7 @@ fn values_that_mean_nothing() {
         |input| input.build_args = vec![build_arg("SOURCE_DATE_EPOCH", "soon")],
         expect![[r#"
             asked docker.io/library/busybox:latest
-            `SOURCE_DATE_EPOCH` is `soon`, which is no number of seconds (bad-epoch)
+            `SOURCE_DATE_EPOCH` is `soon`, which is no number of seconds, and no stage or context is called so (bad-epoch)
         "#]],
     );
 }

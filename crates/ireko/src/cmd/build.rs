@@ -3,14 +3,17 @@
 use crate::agents;
 use crate::ahead::Ahead;
 use crate::arguments::{self, Allow, Form, Output, SecretSource, Tag};
+use crate::clash;
 use crate::cli::{BuildArgs, Global, Progress};
 use crate::cmd::check::Warned;
-use crate::deliver;
+use crate::deliver::{self, Share};
 use crate::devices;
 use crate::dockerfile::{self, Source};
 use crate::emulation;
 use crate::environment::Environment;
+use crate::epoch;
 use crate::failure::{Failure, instruction_frame, quoted_in};
+use crate::input::unless_stopped;
 use crate::places;
 use crate::repositories::{self, Elsewhere};
 use crate::session::Session;
@@ -79,9 +82,9 @@ fn build(
     (session, warned): (&Session, &mut Warned),
     cancel: &Cancel,
 ) -> Result<Option<Digest>, Failure> {
-    writable(args, wishes)?;
+    let shares = deliver::shares(&targets(&args.source)?, &wishes.tags, &wishes.outputs)?;
+    writable(args, wishes, &shares)?;
     let limits = crate::limits::prepare(&wishes.limits)?;
-    let shares = deliver::shares(&targets(&args.source), &wishes.tags, &wishes.outputs)?;
     let store = session.store()?;
     let scratch = store.scratch_dir()?;
     let sink = session.sink();
@@ -106,16 +109,16 @@ fn build(
         with_files: false,
         sink: &*sink,
     };
-    let source = dockerfile::read(&args.source, &elsewhere)?;
+    let source = unless_stopped(dockerfile::read(&args.source, &elsewhere), cancel)?;
     let images = Arc::new(Images::new(Arc::clone(&store), registry, Arc::clone(&sink), pull));
 
     let (ast, diagnostics) = settle::parse(&source, &wishes.build_args, &*sink)?;
-    let input = plan_input(ast, args, wishes, &source);
-    let Settled { plan, bases, .. } = settled(&input, &images, (&diagnostics, &source), (session, warned))?;
+    let input = unless_stopped(plan_input(ast, args, wishes, &source, &elsewhere), cancel)?;
+    let parsed = (&*diagnostics, &source);
+    let Settled { plan, bases, .. } = settled(&input, &images, parsed, (session, warned), cancel)?;
     emulation::check_steps(&plan, &input.ast.source, scratch.path())?;
     let devices = devices::of_steps((&args.devices, &wishes.devices), &plan, &input.ast.source, session)?;
     let graph = Arc::new(plan.graph.clone());
-    let place = source.context.place();
     let mut surroundings = Surroundings {
         store: Arc::clone(&store),
         contexts: contexts(&source, &store, cancel)?,
@@ -129,7 +132,7 @@ fn build(
         snapshotter: session.snapshotter(&store)?,
         sink: Arc::clone(&sink),
         cancel: cancel.clone(),
-        project: format!("{place}\0{}", source.name),
+        project: format!("{}\0{}", source.context.place(), source.name),
         packing: None,
     };
     let destinations: Vec<Destination> = wishes.outputs.iter().filter_map(deliver::destination_of).collect();
@@ -163,8 +166,9 @@ fn settled(
     images: &Images,
     parsed: (&[Diagnostic], &Source),
     (session, warned): (&Session, &mut Warned),
+    cancel: &Cancel,
 ) -> Result<Settled, Failure> {
-    let settled = settle::settle(input, images, &*session.sink())?;
+    let settled = unless_stopped(settle::settle(input, images, &*session.sink()), cancel)?;
     warned.inspect(input, parsed, &settled.configs, session)?;
     Ok(settled)
 }
@@ -363,37 +367,43 @@ pub(crate) fn plan_input_of(
     args: &crate::cli::SourceArgs,
     (platforms, build_args): (Vec<Platform>, Vec<(String, Option<String>)>),
     source: &Source,
-) -> PlanInput {
+    elsewhere: Option<&Elsewhere<'_>>,
+) -> Result<PlanInput, Failure> {
     let mut input = PlanInput::new(ast);
     input.target_platforms = platforms;
     input.build_args = build_args;
-    if let Some(time) = source.context.time() {
-        // The date of the context, where it has one.
-        let asked = |(name, value): &&mut (String, Option<String>)| {
-            name == "SOURCE_DATE_EPOCH" && value.as_deref() == Some("context")
-        };
-        input.build_args.iter_mut().filter(asked).for_each(|(_, value)| *value = Some(time.to_string()));
-    }
-    input.targets = targets(args);
+    input.targets = targets(args)?;
     input.contexts.clone_from(&source.named);
     input.main = source.context.source();
-    input
+    epoch::settle(&mut input, source, elsewhere)?;
+    Ok(input)
 }
 
-/// The stages to build, each once.
-fn targets(args: &crate::cli::SourceArgs) -> Vec<String> {
+/// The stages to build, each once. An empty flag alone is none, as for Docker; between others it is a mistake.
+fn targets(args: &crate::cli::SourceArgs) -> Result<Vec<String>, Failure> {
     let mut targets: Vec<String> = Vec::new();
+    if args.target.len() > 1 && args.target.iter().any(String::is_empty) {
+        let failure =
+            Failure::user(format!("`--target {}` names a stage with no name", args.target.join(",")));
+        return Err(failure.hint("take out the comma or the flag that is too much"));
+    }
     for target in args.target.iter().filter(|target| !target.is_empty()) {
         if !targets.iter().any(|known| known.eq_ignore_ascii_case(target)) {
             targets.push(target.clone());
         }
     }
-    targets
+    Ok(targets)
 }
 
-fn plan_input(ast: ireko_dockerfile::Ast, args: &BuildArgs, wishes: &Wishes, source: &Source) -> PlanInput {
+fn plan_input(
+    ast: ireko_dockerfile::Ast,
+    args: &BuildArgs,
+    wishes: &Wishes,
+    source: &Source,
+    elsewhere: &Elsewhere<'_>,
+) -> Result<PlanInput, Failure> {
     let given = (wishes.platforms.clone(), wishes.build_args.clone());
-    let mut input = plan_input_of(ast, &args.source, given, source);
+    let mut input = plan_input_of(ast, &args.source, given, source, Some(elsewhere))?;
     input.labels.clone_from(&wishes.labels);
     input.settings = wishes.settings.clone();
     input.cache_ttl = wishes.cache_ttl;
@@ -402,7 +412,7 @@ fn plan_input(ast: ireko_dockerfile::Ast, args: &BuildArgs, wishes: &Wishes, sou
         (false, []) => NoCache::None,
         (false, stages) => NoCache::Stages(stages.to_vec()),
     };
-    input
+    Ok(input)
 }
 
 /// The local contexts of a build, the main one under the name that the planner gives it.
@@ -487,13 +497,11 @@ fn step_failure(step: StepError, graph: &Graph, input: &PlanInput, session: &Ses
     failure
 }
 
-/// Tries every place that the result is to go to.
-fn writable(args: &BuildArgs, wishes: &Wishes) -> Result<(), Failure> {
+/// Tries every place that the result is to go to; no two results may have one.
+fn writable(args: &BuildArgs, wishes: &Wishes, shares: &[Share]) -> Result<(), Failure> {
+    let files = [("--iidfile", &args.iidfile), ("--metadata-file", &args.metadata_file)];
+    let files: Vec<_> = files.iter().filter_map(|(flag, path)| Some((*flag, path.as_deref()?))).collect();
+    clash::refuse(shares, &files)?;
     wishes.outputs.iter().try_for_each(Output::writable)?;
-    for (flag, path) in [("--iidfile", &args.iidfile), ("--metadata-file", &args.metadata_file)] {
-        if let Some(path) = path {
-            places::check(flag, path, places::Written::InPlace)?;
-        }
-    }
-    Ok(())
+    files.iter().try_for_each(|(flag, path)| places::check(flag, path, places::Written::InPlace))
 }

@@ -134,7 +134,7 @@ pub(crate) fn run(
     let source = &looked.source;
     let (ast, diagnostics) = ireko_dockerfile::parse(&source.name, &source.text);
     let platforms = settle::platforms(&args.source.platform, &session.environment)?;
-    let mut plan = plan_input_of(ast.clone(), &args.source, (platforms, looked.build_args), source);
+    let mut plan = plan_input_of(ast.clone(), &args.source, (platforms, looked.build_args), source, None)?;
     // What a step may do is asked when it is to run.
     plan.settings.allow_insecure = true;
     let subject = Subject { ast: &ast, diagnostics: &diagnostics, source };

@@ -34,7 +34,7 @@ pub(crate) fn run(args: &ContextArgs, global: &Global, environment: Environment)
         look_at(&args.source, &session, &Secrets::default(), (PullPolicy::IfMissing, true))?;
     let (ast, _) = settle::parse(&source, &build_args, &*sink)?;
     let platforms = settle::platforms(&args.source.platform, &session.environment)?;
-    let input = plan_input_of(ast, &args.source, (platforms, build_args), &source);
+    let input = plan_input_of(ast, &args.source, (platforms, build_args), &source, None)?;
     let plan = settle::settle(&input, &images, &*sink)?.plan;
     let contexts = contexts(&source, &store, &Cancel::default())?;
 

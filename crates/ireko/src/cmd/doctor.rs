@@ -6,7 +6,7 @@ use crate::failure::Failure;
 use crate::{print, print_json};
 use ireko_exec::NotRun;
 use ireko_oci::Platform;
-use ireko_sys::cgroup;
+use ireko_sys::cgroup::{self, Limiter, Limits};
 use ireko_sys::userns::{self, Level};
 use serde_json::json;
 use std::path::Path;
@@ -39,6 +39,7 @@ pub(crate) fn run(args: &DoctorArgs, global: &Global, environment: &Environment)
     if works && store_works {
         // The last to be asked, since this process becomes what a step's would be.
         findings.push(overlay(&home));
+        findings.push(limits());
         findings.push(platforms(existing(&home)));
     }
     match args.format {
@@ -151,6 +152,36 @@ fn groups() -> Finding {
         None => "none is needed: steps share ireko's own".to_owned(),
     });
     Finding { what: "a control group for each step".to_owned(), problem: report.problem, fix }
+}
+
+/// Which limits of steps and containers can be held: each controller is tried as a build would use it.
+fn limits() -> Finding {
+    let processors = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let processors = processors.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
+    let processors = processors.map(|list| list.trim().to_owned());
+    let tried = [
+        ("memory", Limits { memory: Some(64 << 20), ..Limits::default() }),
+        ("processor time", Limits { cpu_quota: Some(100_000), ..Limits::default() }),
+        ("processors", Limits { cpuset_cpus: processors, ..Limits::default() }),
+        ("processes", Limits { processes: Some(100), ..Limits::default() }),
+    ];
+    let (mut held, mut refused) = (Vec::new(), Vec::new());
+    for (name, limits) in tried {
+        match Limiter::prepare(limits) {
+            Ok(_) => held.push(name),
+            Err(refusal) => refused.push(refusal),
+        }
+    }
+    let list = if held.is_empty() { String::new() } else { format!(": {}", held.join(", ")) };
+    let what = format!("limits of steps and containers{list}");
+    let Some(refusal) = refused.first() else { return Finding { what, problem: None, fix: None } };
+    let causes = std::iter::successors(std::error::Error::source(refusal), |error| error.source());
+    let problem = causes.fold(refusal.to_string(), |text, cause| format!("{text}: {cause}"));
+    let fix = match refusal.hint() {
+        Some(hint) => format!("none is needed without such flags. {hint}"),
+        None => "none is needed without such flags".to_owned(),
+    };
+    Finding { what, problem: Some(problem), fix: Some(fix) }
 }
 
 /// Programs of the rootless level.

@@ -72,7 +72,6 @@ fn start(args: &RunArgs, global: &Global, environment: Environment) -> Result<u8
     let user = ireko_exec::user_in(user, &view).map_err(|error| Failure::user(error.to_string()))?;
     sandbox.hostname = hostname(args, &image)?;
     let own = Own { hostname: &sandbox.hostname, home: &user.home };
-    sandbox.env = env(args, &config, &own, &session.environment)?;
     sandbox.cwd = PathBuf::from(workdir(args, &config)?.as_str());
     let files = ContainerFiles::write(
         scratch.path(),
@@ -82,8 +81,15 @@ fn start(args: &RunArgs, global: &Global, environment: Environment) -> Result<u8
     )
     .map_err(|error| Failure::environment("cannot write the container's files").cause(error))?;
     sandbox.mounts = mounts(files.mounts(), args, &config)?;
+    let devices = args.devices.ready(&session.environment, &scratch.path().join("devices"))?;
+    sandbox.mounts.extend(devices.mounts.iter().cloned());
+    sandbox.env = env(args, &config, &own, &session.environment)?;
+    sandbox.env.retain(|(name, _)| devices.variables.iter().all(|(own, _)| own != name));
+    sandbox.env.extend(devices.variables.iter().cloned());
+    let mut groups = user.groups;
+    groups.extend(&devices.groups);
     sandbox.stdio = stdio(args, user.uid);
-    sandbox.identity = Identity { uid: user.uid, gid: user.gid, groups: user.groups };
+    sandbox.identity = Identity { uid: user.uid, gid: user.gid, groups };
     let listeners = published.iter().map(Published::listen).collect::<Result<Vec<_>, _>>()?;
     // A signal that comes as soon as the program speaks must find its way already.
     let signals = terminal::listen()?;

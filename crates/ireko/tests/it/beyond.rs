@@ -51,6 +51,15 @@ fn several_targets_are_built_together_and_each_has_its_names() {
     place
         .build(&["--target", "app", "-t", "tool=x"])
         .fails(2, &["`tool`", "no target of this build", "--target tool"]);
+    place
+        .ireko(&["build", "--target", "test,app", "-t", "test=one", "-t", "app=one", "context"])
+        .fails(2, &["library/one", "of `test` and of `app`"]);
+    place.build(&["-o", "type=docker,dest=x", "-o", "type=oci,dest=./x"]).fails(2, &["are the same place"]);
+    for target in [",", "app,", ",app"] {
+        place.build(&["--target", target]).fails(2, &["names a stage with no name"]);
+    }
+    place.build(&["--target", "app,App", "--target", "app"]).ok();
+    place.build(&["--target", ""]).ok();
     place.build(&["--target", "app,nothing"]).fails(2, &["`nothing` could not be found"]);
     place.dockerfile("FROM base AS common\nFROM common AS test\nRUN false\nFROM common AS app\nRUN true\n");
     place.build(&["--target", "test,app"]).fails(1, &["Dockerfile:3"]);

@@ -2,6 +2,8 @@
 
 use crate::support::Place;
 use std::fs;
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
@@ -213,4 +215,123 @@ fn hashing_a_large_file_ends_at_once() {
     assert!(begin.elapsed() < Duration::from_secs(10), "it took {:?}", begin.elapsed());
     place.nothing_mounted();
     place.sound();
+}
+
+/// Ctrl-C once, while the build waits or works: it must end soon with the usual words, and leave nothing behind.
+#[track_caller]
+fn ends_at_once(place: &Place, mut build: Child) {
+    std::thread::sleep(Duration::from_millis(700));
+    assert!(build.try_wait().expect("a state").is_none(), "it did not wait to be interrupted");
+    let begin = Instant::now();
+    rustix::process::kill_process(rustix::process::Pid::from_child(&build), rustix::process::Signal::INT)
+        .expect("a signal");
+    // Standard input stays open until the build has ended.
+    let stdin = build.stdin.take();
+    let said = crate::support::Said::of(build.wait_with_output().expect("an end"));
+    let took = begin.elapsed();
+    drop(stdin);
+    said.fails(130, &["error: interrupted"]);
+    assert!(took < Duration::from_secs(5), "it took {took:?}");
+    let left: Vec<_> = fs::read_dir(place.store().join("tmp")).expect("a directory").flatten().collect();
+    assert!(left.is_empty(), "left in tmp: {left:?}");
+    place.sound();
+}
+
+#[test]
+fn waiting_for_input_ends_at_once() {
+    let Some(place) = Place::new() else { return };
+    place.dockerfile("FROM scratch\n");
+    let fifo = place.path("fifo");
+    let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+    rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, mode, 0).expect("a pipe");
+    for args in [&["-"][..], &["-f", "-", "context"], &["-f", "fifo", "context"]] {
+        let mut command = place.command(&["build", "-q"]);
+        command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        ends_at_once(&place, command.spawn().expect("a process"));
+    }
+}
+
+#[test]
+fn unpacking_a_context_ends_at_once() {
+    let Some(place) = Place::new() else { return };
+    // A hole of a tebibyte: little to read, and more to write than there is time.
+    fs::File::create(place.file("big", "")).expect("a file").set_len(1 << 40).expect("a length");
+    place.dockerfile("FROM scratch\nCOPY big /big\n");
+    for flag in ["-cSf", "-czSf"] {
+        let mut tar = std::process::Command::new("tar");
+        tar.arg(flag).arg(place.path("packed")).arg("-C").arg(place.context()).arg(".");
+        assert!(tar.status().expect("tar").success());
+        let mut command = place.command(&["build", "-q", "-"]);
+        command.stdin(fs::File::open(place.path("packed")).expect("a file"));
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        ends_at_once(&place, command.spawn().expect("a process"));
+    }
+}
+
+/// Waits until something is so; false if it is not within the time.
+fn soon(within: Duration, mut so: impl FnMut() -> bool) -> bool {
+    let begin = Instant::now();
+    while !so() {
+        if begin.elapsed() > within {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    true
+}
+
+#[test]
+fn git_ends_with_a_killed_build() {
+    let Some(place) = Place::new() else { return };
+    if !crate::support::have(&["git"]) {
+        return;
+    }
+    let url = format!("http://127.0.0.1:{}/app.git", ireko_testkit::silent_port());
+    place.dockerfile(&format!("FROM scratch\nADD {url} /app\n"));
+    let mut build =
+        place.command(&["build", "-q", "context"]).stderr(Stdio::null()).spawn().expect("a process");
+    // `git` and the helper it started, which waits for the server.
+    let asking = || {
+        let processes = fs::read_dir("/proc").expect("processes").flatten();
+        let asks = |dir: fs::DirEntry| fs::read(dir.path().join("cmdline")).unwrap_or_default();
+        processes.map(asks).filter(|words| String::from_utf8_lossy(words).contains(&url)).count()
+    };
+    let ready = soon(Duration::from_secs(20), || asking() >= 2);
+    build.kill().expect("a signal");
+    build.wait().expect("an end");
+    assert!(ready, "git does not ask");
+    assert!(soon(Duration::from_secs(2), || asking() == 0), "git still asks");
+    assert_eq!(alive(&place), Vec::<String>::new());
+}
+
+#[test]
+fn an_agent_ends_with_a_killed_build() {
+    let Some(place) = Place::with_base() else { return };
+    if !crate::support::have(&["ssh-agent", "ssh-keygen"]) {
+        return;
+    }
+    let key = place.path("key");
+    let arguments = ["-q", "-t", "ed25519", "-N", "", "-f"];
+    let made = std::process::Command::new("ssh-keygen").args(arguments).arg(&key).status();
+    assert!(made.expect("ssh-keygen runs").success());
+    place.dockerfile("FROM base\nRUN sleep 1000\n");
+    let ssh = format!("default={}", key.display());
+    let mut command = place.command(&["build", "-q", "--ssh", &ssh, "context"]);
+    let mut build = command.stderr(Stdio::null()).spawn().expect("a process");
+    let listens = || {
+        // The directory of a build, and in it those of its parts.
+        let parts = |dir: &PathBuf| {
+            let found = fs::read_dir(dir).into_iter().flatten().flatten();
+            found.map(|entry| entry.path()).collect::<Vec<_>>()
+        };
+        let mut dirs = parts(&place.store().join("tmp")).into_iter().flat_map(|dir| parts(&dir));
+        let connects = |dir: PathBuf| UnixStream::connect(dir.join("agent-0/socket")).is_ok();
+        dirs.any(connects)
+    };
+    let ready = soon(Duration::from_secs(20), &listens);
+    build.kill().expect("a signal");
+    build.wait().expect("an end");
+    assert!(ready, "no agent listens");
+    assert!(soon(Duration::from_secs(2), || !listens()), "the agent still listens");
+    assert_eq!(alive(&place), Vec::<String>::new());
 }

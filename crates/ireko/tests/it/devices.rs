@@ -144,3 +144,22 @@ fn a_known_step_needs_no_device() {
         );
     }
 }
+
+#[test]
+fn a_container_has_the_devices_it_is_given() {
+    for place in places() {
+        let dir = format!("--cdi-spec-dir={}", place.path("cdi").display());
+        let run = |device: &str, command: &str| {
+            place.ireko(&["run", "--rm", &dir, "--device", device, "base", "sh", "-c", command])
+        };
+        let full = "test -c /dev/its-full && ! echo x >/dev/its-full && echo $FROM_SPEC $WHICH";
+        let said = run("vendor.com/test=full", full).ok();
+        assert_eq!(said.stdout, "yes full\n", "{}", said.stderr);
+        let zero = "head -c 3 /opt/zero | wc -c; cat /opt/library";
+        assert_eq!(run("vendor.com/test=zero", zero).ok().stdout, "3\nof the host\n");
+        run("vendor.com/test=ful", "true").fails(125, &["vendor.com/test=ful", "vendor.com/test=full"]);
+        run("vendor.com/test=hooked", "true").fails(125, &["nvidia-cdi-hook"]);
+        run("vendor.com/test=gone", "true").fails(125, &["/dev/no-such-device"]);
+        place.nothing_mounted();
+    }
+}

@@ -325,3 +325,60 @@ fn what_is_fetched_does_not_fit_the_disk() {
     assert!(said.stderr.contains("cannot fetch `"), "{}", said.stderr);
     assert!(said.stderr.matches("No space left on device").count() >= 4, "{}", said.stderr);
 }
+
+#[test]
+fn a_date_from_what_is_named() {
+    let Some(place) = Place::with_base() else { return };
+    let dockerfile = "FROM base\nARG SOURCE_DATE_EPOCH\nRUN echo at $SOURCE_DATE_EPOCH >/epoch\n";
+    let tar = |dockerfile: &str| {
+        let tar = TarStream::new().time(1_600_000_000).file("Dockerfile", dockerfile);
+        tar.time(1_700_000_302).file("late", "x").time(1_800_000_000).dir("d").bytes()
+    };
+    let packed = tar(dockerfile);
+    let sent = packed.clone();
+    let server = Server::start(move |request| match request.path.as_str() {
+        "/dated.tar" => Answer::ok(sent.clone()).header("last-modified", "Tue, 14 Nov 2023 22:16:41 GMT"),
+        "/context.tar" => Answer::ok(sent.clone()),
+        _ => Answer::ok("no archive"),
+    });
+    let epoch = |value: &str| format!("SOURCE_DATE_EPOCH={value}");
+    let created = || place.inspect()["Created"].as_str().unwrap_or_default().to_owned();
+    let cases = [
+        ("/dated.tar", "2023-11-14T22:16:41Z", "at 1700000201\n"),
+        ("/context.tar", "2023-11-14T22:18:22Z", "at 1700000302\n"),
+    ];
+    for (path, date, seen) in cases {
+        let url = server.url(path);
+        place.ireko(&["build", "-q", "-t", "app", "--build-arg", &epoch("context"), &url]).ok();
+        assert_eq!((created().as_str(), place.inside("cat /epoch").as_str()), (date, seen), "{path}");
+        // As a named context, and as a stage.
+        place.dockerfile(dockerfile);
+        let named = format!("src={url}");
+        place.build(&["--build-arg", &epoch("src"), "--build-context", &named]).ok();
+        assert_eq!((created().as_str(), place.inside("cat /epoch").as_str()), (date, seen), "{path}");
+        place.dockerfile(&format!(
+            "ARG SOURCE_DATE_EPOCH=src\nFROM scratch AS src\nARG N\nADD {}$N /\n{dockerfile}",
+            server.url("")
+        ));
+        place.build(&["--build-arg", &format!("N={path}")]).ok();
+        assert_eq!((created().as_str(), place.inside("cat /epoch").as_str()), (date, seen), "{path}");
+    }
+    place.ireko_fed(&["build", "-q", "-t", "app", "--build-arg", &epoch("context"), "-"], &packed).ok();
+    assert_eq!(place.inside("cat /epoch"), "at 1700000302\n", "a tar on standard input");
+    // What has no date gives none.
+    place.dockerfile(dockerfile);
+    for (value, named) in
+        [("context", "src=context"), ("src", "src=context"), ("src", "src=docker-image://base")]
+    {
+        place.build(&["--build-arg", &epoch(value), "--build-context", named]).ok();
+        assert_eq!(place.inside("cat /epoch"), "at\n", "{value} {named}");
+    }
+    place.build(&["--build-arg", &epoch("scr"), "--build-context", "src=context"]).fails(
+        2,
+        &["`SOURCE_DATE_EPOCH` is `scr`", "no stage or context is called so", "did you mean `src`?"],
+    );
+    place.dockerfile(
+        "ARG SOURCE_DATE_EPOCH=src\nFROM scratch AS src\nADD https://h/a /\nENV A=b\nFROM base\n",
+    );
+    place.build(&[]).fails(2, &["stage `src` cannot give the date", "ENV", "Dockerfile:4"]);
+}

@@ -180,3 +180,19 @@ fn nothing_is_left_after_a_kill() {
     place.built("FROM base\nRUN true\n");
     assert_eq!(groups_of(child.id()), Vec::<PathBuf>::new());
 }
+
+#[test]
+fn doctor_says_which_limits_hold() {
+    for place in [Place::with_base(), Place::ordinary_with_base()].into_iter().flatten() {
+        let doctor = place.ireko(&["doctor"]).ok().stdout;
+        let line = doctor.lines().find(|line| line.contains("limits of steps and containers"));
+        let line = line.expect("doctor speaks of limits");
+        let ran = place.ireko(&["run", "--rm", "--memory", "64m", "base", "true"]);
+        let says = line.starts_with("ok ") || line.contains(": memory");
+        assert_eq!(ran.code == 0, says, "{line}\n{}", ran.stderr);
+        if !says {
+            assert!(line.contains("`--memory` cannot be held"), "{line}");
+            assert!(doctor.contains("fix: none is needed without such flags"), "{doctor}");
+        }
+    }
+}

@@ -21,7 +21,9 @@ fn check(base: &str, inside: &str, flag: &str, words: &str, expect: Expect) {
     let (copy, view) = (copy_of(words), view_of(base));
     let scratch = bench.scratch();
     let picked = pick(&copy, &FileSource::Context(&context)).unwrap();
-    let made = perform_copy(&copy, &picked, &view, &scratch, NOW).and_then(|changes| Ok(write(changes)?));
+    let made =
+        perform_copy(&copy, &picked, &view, Workplace { scratch: &scratch, cancel: &Cancel::default() }, NOW)
+            .and_then(|changes| Ok(write(changes)?));
     let shown = match made {
         Ok(written) => show(&written.index, &texts(&[inside], &copy)),
         Err(error) => error.to_string(),
