@@ -113,6 +113,8 @@ impl Lexer {
             at: 0,
             raw_escapes: self.raw_escapes,
             depth: 0,
+            longest: LONGEST + word.len(),
+            work: WORK,
             used: BTreeSet::new(),
             unset: BTreeSet::new(),
         };
@@ -122,6 +124,13 @@ impl Lexer {
         }
     }
 }
+
+/// Most bytes that expansion may add to a word. More than any program can be given in one variable; without a limit,
+/// forty lines of `ENV A=$A$A` would fill the memory, and so would some `${a//?/${a//?/$0$0}}` in each other.
+const LONGEST: usize = 2 << 20;
+
+/// Most work of one word: bytes of values looked up, and characters times the pieces of a pattern. Half a second.
+const WORK: u64 = 1 << 26;
 
 /// Nested `${a:-${b:-…}}` deeper than this is refused: nobody writes it, and the stack is finite.
 const MAX_DEPTH: u32 = 100;
@@ -133,6 +142,10 @@ struct Reader<'a> {
     at: usize,
     raw_escapes: bool,
     depth: u32,
+    /// Most bytes of a text.
+    longest: usize,
+    /// The work that is left.
+    work: u64,
     used: BTreeSet<String>,
     unset: BTreeSet<String>,
 }
@@ -180,6 +193,7 @@ impl Reader<'_> {
             match ch {
                 '$' => {
                     let value = self.dollar()?;
+                    self.fits(text.len() + value.len())?;
                     words.push_split(&value);
                     text.push_str(&value);
                 }
@@ -265,7 +279,10 @@ impl Reader<'_> {
                     );
                 }
                 Some('"') => break,
-                Some('$') => text.push_str(&self.dollar()?),
+                Some('$') => {
+                    text.push_str(&self.dollar()?);
+                    self.fits(text.len())?;
+                }
                 Some(ch) if ch == self.lexer.escape => {
                     self.next();
                     if self.raw_escapes {
@@ -303,7 +320,7 @@ impl Reader<'_> {
         if name.is_empty() {
             return Ok("$".to_owned());
         }
-        match self.value(&name) {
+        match self.value(&name)? {
             Some(value) => Ok(value),
             None if self.lexer.skip_unset => Ok(format!("${name}")),
             None => Ok(String::new()),
@@ -320,7 +337,7 @@ impl Reader<'_> {
         let name = self.name();
         match self.next() {
             None => Err("syntax error: missing '}'".to_owned()),
-            Some('}') => match self.value(&name) {
+            Some('}') => match self.value(&name)? {
                 Some(value) => Ok(value),
                 None if self.lexer.skip_unset => Ok(format!("${{{name}}}")),
                 None => Ok(String::new()),
@@ -339,7 +356,7 @@ impl Reader<'_> {
     fn modified(&mut self, name: &str, modifier: char, colon: bool) -> Step<String> {
         let sign = if colon { format!(":{modifier}") } else { modifier.to_string() };
         let word = self.operand('}', matches!(modifier, '#' | '%'), "syntax error: missing '}'")?;
-        let value = self.value(name);
+        let value = self.value(name)?;
         if value.is_none() && self.lexer.skip_unset {
             return Ok(format!("${{{name}{sign}{word}}}"));
         }
@@ -353,7 +370,11 @@ impl Reader<'_> {
                     if was_set { "is not allowed to be empty" } else { "is not allowed to be unset" };
                 format!("{name}: {}", if word.is_empty() { default } else { &word })
             }),
-            ('#' | '%', false) => trimmed(&value.unwrap_or_default(), modifier, &word),
+            ('#' | '%', false) => {
+                let value = value.unwrap_or_default();
+                self.spend(value.len(), word.len())?;
+                trimmed(&value, modifier, &word)
+            }
             _ => Err(format!("unsupported modifier ({sign}) in substitution")),
         }
     }
@@ -363,11 +384,13 @@ impl Reader<'_> {
         let replace = if self.eat('/') { Replace::All } else { Replace::First };
         let pattern = self.operand('/', true, "syntax error: missing '/' in ${}")?;
         let text = self.operand('}', true, "syntax error: missing '}'")?;
-        match self.value(name) {
+        match self.value(name)? {
             None if self.lexer.skip_unset => Ok(format!("${{{name}/{pattern}/{text}}}")),
             value => {
+                let value = value.unwrap_or_default();
+                self.spend(value.len(), pattern.len())?;
                 let compiled = Pattern::new(&pattern).map_err(|reason| bad_pattern(&pattern, &reason))?;
-                Ok(compiled.replace(&value.unwrap_or_default(), &text, replace))
+                compiled.replace(&value, &text, replace, self.longest).ok_or_else(too_long)
             }
         }
     }
@@ -404,12 +427,28 @@ impl Reader<'_> {
         name
     }
 
-    fn value(&mut self, name: &str) -> Option<String> {
+    fn value(&mut self, name: &str) -> Step<Option<String>> {
         let value = self.env.get(name);
         let seen = if value.is_some() { &mut self.used } else { &mut self.unset };
         seen.insert(name.to_owned());
-        value
+        self.spend(value.as_ref().map_or(0, String::len), 0)?;
+        Ok(value)
     }
+
+    /// Takes the work of a pattern of so many pieces on a text of so many bytes.
+    fn spend(&mut self, bytes: usize, pieces: usize) -> Step<()> {
+        let work = (bytes as u64 + 1).saturating_mul(pieces as u64 + 1);
+        self.work = self.work.checked_sub(work).ok_or("its patterns and values take too long")?;
+        Ok(())
+    }
+
+    fn fits(&self, length: usize) -> Step<()> {
+        if length > self.longest { Err(too_long()) } else { Ok(()) }
+    }
+}
+
+fn too_long() -> String {
+    format!("more than {} MiB after its variables are expanded", LONGEST >> 20)
 }
 
 fn bad_pattern(pattern: &str, reason: &str) -> String {

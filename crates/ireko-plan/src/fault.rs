@@ -47,10 +47,6 @@ fn ticked(names: &[&str], and: &str) -> String {
     names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(and)
 }
 
-/// Most bytes a word may have after expansion. More than any program can be given in one variable; without a limit,
-/// forty lines of `ENV A=$A$A` would fill the memory.
-const LONGEST: usize = 2 << 20;
-
 /// Gives an error its place in the text.
 pub(crate) trait Of<T> {
     /// The value, or a fault at `span`.
@@ -59,11 +55,6 @@ pub(crate) trait Of<T> {
 
 impl Of<Expanded> for Result<Expanded, ireko_dockerfile::words::Error> {
     fn of(self, span: Span) -> Result<Expanded, Fault> {
-        let expanded = self.map_err(|error| fault("bad-substitution", error.to_string(), span))?;
-        if expanded.text.len() > LONGEST {
-            let message = format!("more than {} MiB after its variables are expanded", LONGEST >> 20);
-            return Err(fault("too-long", message, span));
-        }
-        Ok(expanded)
+        self.map_err(|error| fault("bad-substitution", error.to_string(), span))
     }
 }

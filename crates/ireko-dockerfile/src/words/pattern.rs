@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-#[derive(Clone, Copy, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 enum Piece {
     Char(char),
     One,
@@ -53,33 +53,75 @@ impl Pattern {
         chars[end..].iter().rev().collect()
     }
 
-    /// Replaces the leftmost longest match, or all of them.
-    pub(super) fn replace(&self, value: &str, text: &str, replace: Replace) -> String {
+    /// Replaces the leftmost longest match, or all of them. `None` where the result has more than `longest` bytes.
+    pub(super) fn replace(
+        &self,
+        value: &str,
+        text: &str,
+        replace: Replace,
+        longest: usize,
+    ) -> Option<String> {
         let chars: Vec<char> = value.chars().collect();
         let mut result = String::new();
         let mut done = 0;
-        let mut start = 0;
-        while start <= chars.len() {
-            let Some(end) = pick(&self.ends(&chars, start), true) else {
-                start += 1;
-                continue;
-            };
+        let mut from = 0;
+        while let Some((start, end)) = self.find(&chars, from) {
             result.extend(&chars[done..start]);
             // An empty match right after the previous one is no match of its own.
             if end > done || start == 0 {
                 match replace {
                     Replace::First => result.push_str(text),
-                    Replace::All => result.push_str(&filled(text, &chars[start..end])),
+                    Replace::All => fill(&mut result, text, &chars[start..end], longest)?,
                 }
             }
             done = end;
-            start = end.max(start + 1);
-            if replace == Replace::First {
+            from = end.max(start + 1);
+            if replace == Replace::First || result.len() > longest {
                 break;
             }
         }
         result.extend(&chars[done..]);
-        result
+        (result.len() <= longest).then_some(result)
+    }
+
+    /// The leftmost match that begins at `from` or later, as long as it can be, in one pass.
+    fn find(&self, chars: &[char], from: usize) -> Option<(usize, usize)> {
+        // Where the leftmost match that has reached a piece begins.
+        let mut reached: Vec<Option<usize>> = vec![None; self.0.len() + 1];
+        let mut found: Option<(usize, usize)> = None;
+        for at in from..=chars.len() {
+            if found.is_none() && reached[0].is_none() {
+                reached[0] = Some(at);
+            }
+            for (place, piece) in self.0.iter().enumerate() {
+                if *piece == Piece::Many {
+                    reached[place + 1] = earlier(reached[place], reached[place + 1]);
+                }
+            }
+            if let Some(start) = reached[self.0.len()] {
+                found = Some((start, at));
+            }
+            let Some(ch) = chars.get(at) else { break };
+            let wild = *ch != '\n';
+            for place in (0..=self.0.len()).rev() {
+                let before = place.checked_sub(1).and_then(|before| {
+                    let taken = match self.0[before] {
+                        Piece::Char(wanted) => wanted == *ch,
+                        Piece::One => wild,
+                        Piece::Many => false,
+                    };
+                    reached[before].filter(|_| taken)
+                });
+                let stays = reached[place].filter(|_| wild && self.0.get(place) == Some(&Piece::Many));
+                // What begins later than a match is none.
+                let kept = |start: &usize| found.is_none_or(|(first, _)| *start <= first);
+                reached[place] = earlier(before, stays).filter(kept);
+            }
+            if found.is_some() && reached.iter().all(Option::is_none) {
+                break;
+            }
+        }
+        found
     }
 
     /// All places where a match that begins at `start` can end.
@@ -111,10 +153,13 @@ fn pick(ends: &BTreeSet<usize>, longest: bool) -> Option<usize> {
     if longest { ends.last().copied() } else { ends.first().copied() }
 }
 
+fn earlier(one: Option<usize>, other: Option<usize>) -> Option<usize> {
+    one.into_iter().chain(other).min()
+}
+
 /// Replacing all, `$$` in the text stands for `$`, `$0` for what matched, and any other `$name` or
 /// `${name}` for nothing: the reference takes the text for a template.
-fn filled(text: &str, matched: &[char]) -> String {
-    let mut result = String::new();
+fn fill(result: &mut String, text: &str, matched: &[char], longest: usize) -> Option<()> {
     let mut rest = text;
     while let Some((before, after)) = rest.split_once('$') {
         result.push_str(before);
@@ -130,11 +175,31 @@ fn filled(text: &str, matched: &[char]) -> String {
         if name == "0" {
             result.extend(matched);
         }
+        if result.len() > longest {
+            return None;
+        }
         if name.is_empty() {
             result.push('$');
         }
         rest = after_name;
     }
     result.push_str(rest);
-    result
+    Some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn the_leftmost_longest_match_is_found(value in "[ab\n]{0,8}", pattern in "[ab?*]{0,5}", from in 0..9_usize) {
+            let chars: Vec<char> = value.chars().collect();
+            let from = from.min(chars.len());
+            let pattern = Pattern::new(&pattern).unwrap();
+            let first = |start| pick(&pattern.ends(&chars, start), true).map(|end| (start, end));
+            prop_assert_eq!(pattern.find(&chars, from), (from..=chars.len()).find_map(first));
+        }
+    }
 }

@@ -61,6 +61,33 @@ y ["x", "y"] unset {}"#]],
     );
 }
 
+/// Each doubles what is in it, or works on all of it.
+#[test]
+fn small_words_do_not_become_large_or_slow() {
+    let values = |name: &str| match name {
+        "a" => Some("abcdefgh".repeat(8)),
+        "big" => Some("x".repeat(1 << 20)),
+        _ => None,
+    };
+    let nested = |inner: &str| (0..6).fold(inner.to_owned(), |inside, _| format!("${{a//?/{inside}}}"));
+    for (word, reason) in [
+        (nested("$$0$$0"), "more than 2 MiB"),
+        ("$big".repeat(3), "more than 2 MiB"),
+        ("\"$big$big$big\"".to_owned(), "more than 2 MiB"),
+        ("${none:+$big$big}".repeat(10_000), "take too long"),
+        ("${big//*/}".repeat(1000), "take too long"),
+        ("${big//$big/}".to_owned(), "take too long"),
+    ] {
+        let begin = std::time::Instant::now();
+        let error = Lexer::new('\\').word(&word, &values).expect_err("it is refused");
+        assert!(error.reason.contains(reason), "{}", error.reason);
+        assert!(begin.elapsed().as_secs() < 60, "{reason}: {:?}", begin.elapsed());
+    }
+    // What is written may be longer.
+    let written = "x".repeat(3 << 20) + "$a";
+    assert!(Lexer::new('\\').word(&written, &values).is_ok());
+}
+
 #[test]
 fn nesting_is_bounded() {
     let deep = "${x:-".repeat(5000);

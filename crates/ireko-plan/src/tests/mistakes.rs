@@ -259,7 +259,7 @@ fn a_bomb_of_variables_is_refused() {
     else {
         panic!("it is refused")
     };
-    assert_eq!(faults[0].code, "too-long");
+    assert_eq!(faults[0].code, "bad-substitution");
 }
 
 #[test]
