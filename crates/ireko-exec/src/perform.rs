@@ -16,12 +16,12 @@ use crate::snapshotter::Snapshotter;
 use crate::source::FileSource;
 use crate::tree::TreeFiles;
 use crate::{explain, freshness, passwd};
-use ireko_graph::op::{Copy, FilesFrom, MakeDir, MountKind, Run};
+use ireko_graph::op::{Copy, CopyItem, FilesFrom, MakeDir, MountKind, Run};
 use ireko_graph::{Declared, Graph, Layer, NodeId, Op, Selection, Tree};
 use ireko_layer::{
     Change, Kind, LayerWriter, OverlayAttrs, Scan, ScanOptions, Time, View, Written, prune_upper, scan_upper,
 };
-use ireko_oci::{Digest, Fields, SelectionId};
+use ireko_oci::{ContentId, Digest, Fields, Hash, SelectionId};
 use ireko_report::{Blame, Diagnostic, Event};
 use ireko_store::{InputFile, NewForms, Record, Scratch, Store};
 use ireko_sys::mount::{Overlay, Upper};
@@ -163,22 +163,40 @@ impl<'a> Performer<'a> {
         if let Some(id) =
             memo.and_then(|key| self.store().memo(&key)).and_then(|bytes| bytes.as_slice().try_into().ok())
         {
-            return Ok(Selected { id: SelectionId(id), picked: OnceLock::new() });
+            let id = SelectionId(self.with_dates(job, selection, id));
+            return Ok(Selected { id, picked: OnceLock::new() });
         }
         let picked = Arc::new(self.pick(job, op, selection)?);
         if let Some(key) = memo {
             self.store().put_memo(&key, &picked.id().0)?;
         }
-        Ok(Selected { id: picked.id(), picked: OnceLock::from(picked) })
+        let id = SelectionId(self.with_dates(job, selection, picked.id().0));
+        Ok(Selected { id, picked: OnceLock::from(picked) })
+    }
+
+    /// What files are, and of which trees their times come, where a repository was asked for the commit's: else times
+    /// count for nothing, and an earlier checkout's files would stand for these.
+    fn with_dates(&self, job: &Job, selection: &Selection, files: Hash) -> Hash {
+        let mut fields = Fields::new("ireko dated files/1");
+        fields.add("files", &files);
+        let mut is_dated = false;
+        let node = self.graph.node(job.node);
+        for at in node.inputs_of(selection) {
+            let input = node.inputs.get(at).map(|input| &self.graph.node(*input).op);
+            if matches!(input, Some(Op::Git(source)) if source.commit_times) {
+                fields.add("tree", &job.inputs[at].id.0);
+                is_dated = true;
+            }
+        }
+        if is_dated { fields.hash() } else { files }
     }
 
     fn memo_key(&self, job: &Job, op: &Op, selection: &Selection) -> Option<[u8; 32]> {
         let mut fields = Fields::new("ireko selection memo/1");
         match (op, selection) {
             (Op::Copy(copy), Selection::Copy) => {
-                let from_context = |item: &ireko_graph::op::CopyItem| {
-                    matches!(item, ireko_graph::op::CopyItem::Files { from: FilesFrom::Context(_), .. })
-                };
+                let from_context =
+                    |item: &CopyItem| matches!(item, CopyItem::Files { from: FilesFrom::Context(_), .. });
                 if copy.items.iter().any(from_context) {
                     return None;
                 }
@@ -512,15 +530,16 @@ impl<'a> Performer<'a> {
             self.warn(format!("`/{path}`: {reason}"));
         }
         self.store().put_layer(written, forms)?;
+        let content = ContentId(self.with_dates(job, &Selection::Copy, written.content_id.0));
         let tree = match job.key {
             Some(key) if !job.cutoff => job.base.id.with_key(key),
-            _ => job.base.id.with(written.content_id),
+            _ => job.base.id.with(content),
         };
         let diff = self.store().settle(tree, &job.base.layers, written.diff_id)?;
         if let (Some(key), Some(began)) = (job.key, began) {
             let node = self.graph.node(job.node);
             let record = Record {
-                content: written.content_id,
+                content,
                 diff,
                 at: self.store().now(),
                 took_ms: began.elapsed().as_millis() as u64,
@@ -529,7 +548,7 @@ impl<'a> Performer<'a> {
             let inputs = explain::inputs(node, &job.declared, &self.files_of(job.node));
             self.store().put_record(key, &record, &inputs, &job.slot)?;
         }
-        Ok(Done { layer: Layer { content: written.content_id, diff }, adopted: diff != written.diff_id })
+        Ok(Done { layer: Layer { content, diff }, adopted: diff != written.diff_id })
     }
 }
 

@@ -1,6 +1,6 @@
 //! The build graph: nodes are operations, edges are "needs the file system of".
 
-use crate::op::{self, GitSource, Op};
+use crate::op::{self, CopyItem, FilesFrom, GitSource, MountKind, Op};
 use ireko_oci::GuestPath;
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -103,6 +103,31 @@ impl Node {
                 .filter(|at| run.mounts[*at].kind.reads_files())
                 .map(Selection::Mount)
                 .collect(),
+        }
+    }
+
+    /// The positions among the inputs that a selection takes files of.
+    pub fn inputs_of(&self, selection: &Selection) -> Vec<usize> {
+        let input = |from: &FilesFrom| match from {
+            FilesFrom::Input(input) => Some(*input),
+            FilesFrom::Context(_) | FilesFrom::Empty => None,
+        };
+        match (&self.op, selection) {
+            (Op::Copy(copy), Selection::Copy) => {
+                let of_item = |item: &CopyItem| match item {
+                    CopyItem::Files { from, .. } => input(from),
+                    CopyItem::Fetched { input, .. } => Some(*input),
+                    CopyItem::Inline { .. } => None,
+                };
+                copy.items.iter().filter_map(of_item).collect()
+            }
+            (Op::Run(run), Selection::Mount(at)) => match run.mounts.get(*at).map(|mount| &mount.kind) {
+                Some(MountKind::Bind { from, .. } | MountKind::Cache { from, .. }) => {
+                    input(from).into_iter().collect()
+                }
+                _ => Vec::new(),
+            },
+            _ => Vec::new(),
         }
     }
 

@@ -21,7 +21,7 @@ pub struct Declared {
 }
 
 /// The version of the rule. Raised whenever the meaning of any field changes.
-const RULE: &str = "ireko key/1";
+const RULE: &str = "ireko key/2";
 
 impl Declared {
     /// The declared inputs of `node`, given the tree below it (absent for what ignores it), the digests of its

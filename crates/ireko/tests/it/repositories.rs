@@ -213,10 +213,23 @@ fn a_repository_as_the_context() {
     let keep = ["--build-arg", "BUILDKIT_CONTEXT_KEEP_GIT_DIR=1", "-f", "docker/Dockerfile"];
     build(&keep, &url).ok();
     assert_eq!(place.inside("ls /d/.git/HEAD"), "/d/.git/HEAD\n");
-    // Files that no copy gave before: those keep the times of their first making.
-    let own = place.file("Own", "FROM base\nCOPY run /dated/\n");
-    let dated = ["--build-arg", "SOURCE_DATE_EPOCH=context", "-f", own.to_str().expect("a name")];
+    // A commit's times are asked for, whatever times an earlier copy of the same files has.
+    let own = place.file(
+        "Own",
+        "FROM base\nCOPY run /dated/\nRUN --mount=type=bind,target=/m stat -c %Y /dated/run /m/run >/seen\n",
+    );
+    let own = ["-f", own.to_str().expect("a name")];
+    let seen = || place.inside("cat /seen; stat -c %Y /dated/run").replace("981173106\n", "it ");
+    build(&own, &url).ok();
+    assert!(!seen().contains("it"));
+    build(&own, &format!("{url}?mtime=commit")).ok();
+    assert_eq!(seen(), "it it it ");
+    build(&["-f", own[1], "--no-cache"], &format!("{url}?mtime=commit")).ok();
+    assert_eq!(seen(), "it it it ");
+    let dated = ["--build-arg", "SOURCE_DATE_EPOCH=context", "-f", own[1]];
     build(&dated, &url).ok();
+    assert_eq!(seen(), "it it it ");
+    assert_eq!(build(&dated, &url).ok().ran(), Vec::<String>::new());
     let config = place.ireko(&["inspect", "app"]).ok().stdout;
     assert!(config.contains("2001-02-03T04:05:06Z"), "{config}");
     assert_eq!(place.inside("stat -c %Y /dated/run"), "981173106\n");
