@@ -136,11 +136,13 @@ impl Tree {
 
     /// Warns of the first byte that is not UTF-8 and does not stay what it is.
     fn replaced(&mut self, text: &Text, comments: &[Comment]) {
-        let holds = |span: Span, at: u32| span.start <= at && at < span.end;
         let instructions = self.stages.iter().flat_map(|stage| &stage.instructions);
-        let kept: Vec<Span> = instructions.flat_map(|instruction| files(&instruction.kind)).collect();
+        let kept = instructions.flat_map(|instruction| files(&instruction.kind));
+        let mut kept: Vec<Span> = kept.chain(comments.iter().map(|comment| comment.span)).collect();
+        kept.sort();
         let spared = |at| {
-            comments.iter().any(|comment| holds(comment.span, at)) || kept.iter().any(|span| holds(*span, at))
+            let after = kept.partition_point(|span| span.start <= at);
+            after.checked_sub(1).is_some_and(|last| at < kept[last].end)
         };
         let all = Span::new(0..text.source.text().len());
         if let Some(at) = text.first_invalid(all, |at| !spared(at)) {
@@ -209,9 +211,12 @@ fn onbuild(raw: &Raw, diagnostics: &mut Vec<Diagnostic>) -> Onbuild {
     let instruction = raw.inner.as_deref().and_then(|inner| {
         let mut found = Vec::new();
         let built = instruction::build(inner, &mut found);
-        diagnostics.extend(found.into_iter().map(|diagnostic| Diagnostic {
-            severity: ireko_report::Severity::Warning,
-            ..diagnostic.with_note("an image built on this one will fail here")
+        diagnostics.extend(found.into_iter().map(|diagnostic| match diagnostic.is_error() {
+            true => Diagnostic {
+                severity: ireko_report::Severity::Warning,
+                ..diagnostic.with_note("an image built on this one will fail here")
+            },
+            false => diagnostic,
         }));
         match built {
             Some(Built::Kind(kind)) => Some(Box::new(Instruction { at: place(inner), kind })),

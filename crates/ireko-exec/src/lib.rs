@@ -58,5 +58,5 @@ pub use secrets::{SecretError, SecretSource, Secrets};
 pub use selection::{Picked, pick_copy, pick_mount};
 pub use snapshotter::Snapshotter;
 pub use source::{Bytes, FileSource, Item, ItemKind};
-pub use ssh::Agents;
+pub use ssh::{Agents, connect as connect_to_agent};
 pub use tree::TreeFiles;

@@ -93,7 +93,11 @@ impl Drop for Relay {
     }
 }
 
-fn connect(path: &Path) -> io::Result<UnixStream> {
+/// Opens a connection to an agent, however long its path is.
+///
+/// # Errors
+/// Nobody listens there.
+pub fn connect(path: &Path) -> io::Result<UnixStream> {
     at_short_path(path, |path| UnixStream::connect(path))
 }
 

@@ -83,8 +83,11 @@ impl Build<'_> {
         if text.is_empty() || text == "context" {
             return Ok(None);
         }
-        let seconds: i64 = text.parse().map_err(|_| epoch::unknown(self.input, text))?;
-        Ok(Some(Timestamp::from_unix(seconds, 0)))
+        match text.parse() {
+            Ok(seconds) => Ok(Some(Timestamp::from_unix(seconds, 0))),
+            // A name, whose date nobody has looked up.
+            Err(_) => epoch::epoch_from(self.input).map(|_| None),
+        }
     }
 
     fn stage(&mut self, index: usize, epoch: Option<Timestamp>) -> Result<State, Fault> {

@@ -48,18 +48,29 @@ pub fn epoch_from(input: &PlanInput) -> Result<Option<EpochFrom>, Box<Diagnostic
     let name =
         |stage: &&Stage| stage.from.name.as_ref().is_some_and(|name| name.value.eq_ignore_ascii_case(text));
     match input.ast.stages.iter().find(name) {
-        Some(stage) => stage_source(input, stage, global).map(|op| Some(EpochFrom::Fetched(op))),
+        Some(stage) => {
+            let mut scope = global.clone();
+            // It is what is looked for (`resolveSourceDateEpoch`, `dockerfile2llb/epoch.go`).
+            scope.unset(NAME);
+            stage_source(input, stage, scope).map(|op| Some(EpochFrom::Fetched(op)))
+        }
         None => Err(unknown(input, text)),
     }
 }
 
 /// What is said of a value that is neither a number nor a name.
-pub(crate) fn unknown(input: &PlanInput, text: &str) -> Fault {
+fn unknown(input: &PlanInput, text: &str) -> Fault {
     let message =
         format!("`{NAME}` is `{text}`, which is no number of seconds, and no stage or context is called so");
     let stages = input.ast.stages.iter().filter_map(|stage| stage.from.name.as_ref());
     let names = stages.map(|name| name.value.as_str()).chain(input.contexts.keys().map(String::as_str));
-    suggest(Box::new(Diagnostic::error("bad-epoch", message)), text, names.chain(["context"]))
+    let mut diagnostic = Diagnostic::error("bad-epoch", message);
+    let args = input.ast.meta_args.iter().flat_map(|arg| &arg.args);
+    let written = args.filter(|arg| arg.name.value == NAME).filter_map(|arg| arg.value.as_ref()).next_back();
+    if let (None, Some(word)) = (given(input, NAME), written) {
+        diagnostic = diagnostic.at(word.span);
+    }
+    suggest(Box::new(diagnostic), text, names.chain(["context"]))
 }
 
 /// The one thing that a stage fetches.
@@ -82,7 +93,7 @@ fn stage_source(input: &PlanInput, stage: &Stage, mut scope: Scope) -> Result<Op
     for step in &stage.instructions {
         match &step.kind {
             InstructionKind::Arg(args) => {
-                for arg in args {
+                for arg in args.iter().filter(|arg| arg.name.value != NAME) {
                     let value = match (given(input, &arg.name.value), &arg.value) {
                         (Some(given), _) => given.to_owned(),
                         (None, Some(word)) => lexer.word(&word.value, &scope).of(word.span)?.text,
@@ -156,6 +167,10 @@ mod tests {
             (
                 "ARG V=1\nARG SOURCE_DATE_EPOCH=SRC\nFROM scratch AS src\nARG N=a$V\nADD https://h/$N.tar /\nFROM scratch\n",
                 "file https://h/a2.tar",
+            ),
+            (
+                "ARG SOURCE_DATE_EPOCH=src\nFROM scratch AS src\nARG SOURCE_DATE_EPOCH\nADD https://h/${SOURCE_DATE_EPOCH:-none} /\n",
+                "file https://h/none",
             ),
             (
                 "ARG SOURCE_DATE_EPOCH=src\nFROM scratch AS src\nADD https://h/a.git#v1 /\nFROM scratch\n",

@@ -37,6 +37,11 @@ impl Scope {
         Rc::make_mut(&mut self.variables).insert(name.into(), variable).is_none()
     }
 
+    /// Forgets a variable.
+    pub(crate) fn unset(&mut self, name: &str) {
+        Rc::make_mut(&mut self.variables).remove(name);
+    }
+
     /// The names, in no order that means something.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         self.variables.keys().map(|name| &**name)

@@ -9,7 +9,6 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Write};
 use std::os::unix::fs::FileTypeExt;
-use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -131,7 +130,7 @@ impl KeyAgent {
         let mut agent = Self { socket: dir.join(SOCKET), program, leash };
         let until = Instant::now() + Duration::from_secs(10);
         // The socket is there a moment before it is listened to.
-        while UnixStream::connect(&agent.socket).is_err() {
+        while ireko_exec::connect_to_agent(&agent.socket).is_err() {
             let ended = agent.program.try_wait().map_err(failed)?;
             if ended.is_some() || Instant::now() > until {
                 return Err(Failure::environment("`ssh-agent` does not listen"));

@@ -7,32 +7,39 @@ use ireko_oci::Reference;
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 
+/// An output and the names that its image gets there.
+type Named<'a> = (&'a Output, Vec<String>);
+
 /// Refuses one name for the images of two targets, and one place for two results. `files` are written beside them: the
 /// flag and the place.
 pub(crate) fn refuse(shares: &[Share], files: &[(&str, &Path)]) -> Result<(), Failure> {
     names(shares)?;
     let outputs = shares.iter().flat_map(|share| share.outputs().iter().map(move |output| (share, output)));
-    let mut taken: Vec<(PathBuf, String, Option<&Output>)> = Vec::new();
+    let mut taken: Vec<(PathBuf, String, Option<Named<'_>>)> = Vec::new();
     for (share, output) in outputs {
         let Some(dest) = output.dest.as_ref().filter(|_| output.form != Form::Store) else { continue };
         let real = real(dest);
         if swallows(&real) {
             continue;
         }
-        let adds = match output.form {
+        let names: Vec<String> = match output.names.is_empty() {
+            true => share.tags().iter().map(ToString::to_string).collect(),
+            false => output.names.iter().map(ToString::to_string).collect(),
+        };
+        let adds = |(other, others): &Named<'_>| match output.form {
+            form if form != other.form => false,
             Form::Local => true,
-            // What has no name there is replaced.
-            Form::OciDir => !output.names.is_empty() || !share.tags().is_empty(),
+            // What has no name there is replaced, and so is what has the same.
+            Form::OciDir => !names.is_empty() && !names.iter().any(|name| others.contains(name)),
             _ => false,
         };
         let shown = format!("`-o …,dest={}`", dest.display());
-        let other = taken.iter().find(|(place, _, other)| {
-            *place == real && !(adds && other.is_some_and(|other| other.form == output.form))
-        });
+        let other =
+            taken.iter().find(|(place, _, other)| *place == real && !other.as_ref().is_some_and(adds));
         if let Some((_, other, _)) = other {
             return Err(twice(other, &shown));
         }
-        taken.push((real, shown, Some(output)));
+        taken.push((real, shown, Some((output, names))));
     }
     for (flag, path) in files {
         let (real, shown) = (real(path), format!("`{flag} {}`", path.display()));
@@ -148,6 +155,9 @@ mod tests {
         let layout = output("oci,tar=false", "d");
         let others = format!("{layout},target=a");
         assert!(check(&layout, &others).contains("two results"));
+        let named = format!("{layout},name=z:1");
+        assert!(check(&named, &format!("{named},target=a")).contains("two results"));
+        assert_eq!(check(&named, &format!("{layout},name=z:2,target=a")), "");
         assert_eq!(said(&["a=one", "two"], &[&layout, &others], None), "");
         assert!(said(&[], &[&docker], Some(&at("link/x"))).contains("`--iidfile"));
     }

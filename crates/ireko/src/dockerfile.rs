@@ -142,7 +142,8 @@ fn repository(args: &SourceArgs, found: &GitRef, elsewhere: &Elsewhere<'_>) -> R
     let (name, text) = match (flag, file) {
         (Some("-"), _) => ("Dockerfile".to_owned(), stdin(cancel)?),
         (Some(flag), _) if flag.starts_with('/') => {
-            (flag.to_owned(), fs::read(flag).map_err(|error| unreadable(flag).cause(error))?)
+            let text = Patient::open(Path::new(flag), cancel).and_then(Patient::all);
+            (flag.to_owned(), text.map_err(|error| unreadable(flag).cause(error))?)
         }
         (_, Some(file)) => file,
         (Some(flag), None) => {

@@ -6,6 +6,7 @@ use crate::repositories::{self, Elsewhere};
 use ireko_exec::Workplace;
 use ireko_graph::Op;
 use ireko_plan::{EpochFrom, PlanInput, epoch_from};
+use ireko_report::Blame;
 use std::fs::File;
 
 /// Puts the date in the place of the name, as the build argument that every stage sees; nothing where there is no date.
@@ -36,7 +37,11 @@ pub(crate) fn settle(
 fn of_source(op: Op, elsewhere: &Elsewhere<'_>) -> Result<Option<i64>, Failure> {
     match op {
         Op::Git(source) => repositories::commit_time(&source, elsewhere).map(Some),
-        Op::Http(source) => of_file(&fetch_file(&source, "dated", elsewhere)?, elsewhere),
+        // What is no whole archive has no date.
+        Op::Http(source) => match of_file(&fetch_file(&source, "dated", elsewhere)?, elsewhere) {
+            Err(failure) if failure.blame == Blame::User => Ok(None),
+            date => date,
+        },
         _ => Ok(None),
     }
 }

@@ -226,18 +226,45 @@ fn around(text: &str, at: usize) -> (String, usize) {
     (format!("{front}{shown}{back}"), at - from + front.chars().count())
 }
 
-/// Where the first of the words that an error has in backquotes stands in these lines of the source.
+/// Where the first of the words that an error has in backquotes stands in these lines of the source: as a word of its
+/// own, or else as a part of one. The keyword is none, and neither is what a RUN gives to its shell.
 pub(crate) fn quoted_in(source: &SourceText, lines: &RangeInclusive<u32>, said: &str) -> Option<Span> {
     let span = source.line_span(*lines.start()).to(source.line_span(*lines.end()));
     let text = source.slice(span);
+    let keyword = text.len() - text.trim_start().trim_start_matches(|c: char| c.is_ascii_alphabetic()).len();
+    let text = match text[..keyword].trim().eq_ignore_ascii_case("run") {
+        true => &text[..keyword + flags_end(&text[keyword..])],
+        false => text,
+    };
     let begins = |before: &str| !before.ends_with(|c: char| c.is_alphanumeric() || "-_./*$".contains(c));
     let ends = |after: &str| !after.starts_with(|c: char| c.is_alphanumeric() || "-_./*".contains(c));
-    let words = said.split('`').skip(1).step_by(2).filter(|word| !word.is_empty());
-    words
+    let words = said.split('`').skip(1).step_by(2);
+    // What is looked for below the root of something may be written without a slash.
+    let words = words.flat_map(|word| [word, word.trim_start_matches('/')]).filter(|word| !word.is_empty());
+    let places: Vec<(usize, &str)> = words
         .flat_map(|word| text.match_indices(word))
-        .find(|(at, word)| begins(&text[..*at]) && ends(&text[at + word.len()..]))
-        .map(|(at, word)| span.range().start + at..span.range().start + at + word.len())
-        .map(Span::new)
+        .filter(|(at, word)| *at >= keyword && begins(&text[..*at]) && ends(&text[at + word.len()..]))
+        .collect();
+    let alone =
+        |(at, _): &&(usize, &str)| text[..*at].ends_with(|c: char| c.is_whitespace() || "\"'".contains(c));
+    let (at, word) = places.iter().find(alone).or(places.first())?;
+    Some(Span::new(span.range().start + at..span.range().start + at + word.len()))
+}
+
+/// Where the flags end that begin this text; all of it is taken where an array follows.
+fn flags_end(text: &str) -> usize {
+    let mut at = 0;
+    loop {
+        let word = text[at..].trim_start_matches(|c: char| c.is_whitespace() || c == '\\');
+        if word.starts_with('[') {
+            return text.len();
+        }
+        let begin = text.len() - word.len();
+        if !word.starts_with("--") {
+            return begin;
+        }
+        at = begin + word.find(char::is_whitespace).unwrap_or(word.len());
+    }
 }
 
 /// The Dockerfile's lines, the way an error frame shows the instruction that failed, with a mark below what is blamed.
@@ -253,6 +280,11 @@ pub(crate) fn instruction_frame(
     let blamed = blamed.map(|span| (source.position(span.start), source.slice(span).chars().count()));
     let place = blamed.map_or(first.to_string(), |(at, _)| format!("{}:{}", at.line, at.column));
     let mut lines = vec![format!("{gap}--> {}:{place}", source.name())];
+    // What is blamed is among the lines shown.
+    let first = match blamed {
+        Some((at, _)) if at.line >= first + SHOWN => at.line - SHOWN / 2,
+        _ => first,
+    };
     for number in first..=last.min(first + SHOWN - 1) {
         let text = source.line(number).trim_end_matches(['\r', '\n']);
         let mark = blamed.filter(|(at, _)| at.line == number);
@@ -282,6 +314,29 @@ mod tests {
         assert_eq!(marked("`a` is not there"), [" --> Dockerfile:3:6", lines[0], lines[1], "  |      ^"]);
         assert_eq!(marked("`no` and `me`")[..3], [" --> Dockerfile:2:14", lines[0], "  |              ^^"]);
         assert_eq!(marked("`b` `OPY` a")[..], [" --> Dockerfile:2", lines[0], lines[1]]);
+
+        let at = |text: &str, said: &str| {
+            let source = SourceText::new("Dockerfile", text);
+            let lines = 1..=source.line_count();
+            instruction_frame(&source, lines.clone(), quoted_in(&source, &lines, said))[0]
+                .trim_start()
+                .to_owned()
+        };
+        assert_eq!(at("COPY --exclude=no no /x\n", "`no`"), "--> Dockerfile:1:19");
+        assert_eq!(at("COPY COPY /x\n", "`COPY`"), "--> Dockerfile:1:6");
+        assert_eq!(
+            at("RUN --mount=source=a,target=/b \\\n  --network=none a b\n", "`/a`"),
+            "--> Dockerfile:1:20"
+        );
+        assert_eq!(at("RUN --network=none a b\n", "`a`"), "--> Dockerfile:1");
+        assert_eq!(at("RUN [\"/a\"]\n", "`/a`"), "--> Dockerfile:1:7");
+        let long = format!("COPY \\\n{}here /x\n", "  a \\\n".repeat(30));
+        let source = SourceText::new("Dockerfile", long);
+        let shown = instruction_frame(&source, 1..=32, quoted_in(&source, &(1..=32), "`here`"));
+        assert!(
+            shown.contains(&"32 | here /x".to_owned()) && shown.contains(&"   | ^^^^".to_owned()),
+            "{shown:?}"
+        );
     }
 
     #[test]

@@ -70,6 +70,18 @@ fn a_step_uses_the_keys_it_is_given_and_cannot_change_the_agent() {
     place.build(&[]).ok();
 }
 
+/// The address of a socket holds some hundred bytes.
+#[test]
+fn keys_with_a_store_far_below() {
+    let Some((place, one, _)) = place() else { return };
+    let key = format!("default={}", one.display());
+    let far = place.store().join("f".repeat(120));
+    place.dockerfile("FROM scratch\nCOPY Dockerfile /\n");
+    let mut command = place.command(&["build", "-q", "--ssh", &key, "context"]);
+    let output = command.env("IREKO_HOME", far).output().expect("it runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
 #[test]
 fn agents_that_are_not_there() {
     let Some((place, one, _)) = place() else { return };
