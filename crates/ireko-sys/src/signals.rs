@@ -44,6 +44,13 @@ pub fn listen(numbers: &[i32]) -> Result<Signals> {
     Ok(signals)
 }
 
+/// Lets a program learn how its children ended, whatever it was started with: where SIGCHLD is ignored, as some
+/// supervisors leave it, the kernel forgets them.
+pub fn wait_for_children() {
+    // It cannot fail for a signal that is known.
+    let _ = set_handler(libc::SIGCHLD, libc::SIG_DFL);
+}
+
 extern "C" fn handler(number: c_int) {
     let Ok(byte) = u8::try_from(number) else { return };
     // SAFETY: write is async-signal-safe, the byte lives on this stack, and the error number that the

@@ -34,6 +34,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    ireko_sys::signals::wait_for_children();
     let cli = match Cli::read(&environment::typed()) {
         Ok(cli) => cli,
         Err(error) => {

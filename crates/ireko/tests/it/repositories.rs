@@ -199,7 +199,11 @@ fn a_repository_as_the_context() {
         let args: Vec<&str> = ["build", "-t", "app"].iter().chain(args).copied().chain([context]).collect();
         place.ireko(&args)
     };
-    build(&[], &format!("{url}#main:docker")).ok();
+    // Also below a supervisor that ignores how its children end.
+    let below = ["sh", "-c", "trap '' CHLD; exec \"$@\"", "sh"];
+    let context = format!("{url}#main:docker");
+    let output = place.command_by(&below, &["build", "-t", "app", &context]).output().expect("it runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(place.inside("ls /d"), "Dockerfile\n");
     // Its ignore file does not count, as it does not for any context from elsewhere.
     build(&["-f", "docker/Dockerfile"], &url).ok();
