@@ -15,7 +15,17 @@ pub fn make_dir(op: &MakeDir, base: &View, now: Time) -> Result<Vec<Change>, Fil
     };
     let mut staged = Staged::new(base);
     let path = staged.resolve(&TreePath::from_guest(&op.path), Follow::All)?;
-    staged.make_dirs(&path, Made::By(owner), now)?;
+    staged.make_dirs(&path, Made::By(owner), now).map_err(|error| match error {
+        FilesError::Clash { path, problem } => FilesError::Unusable {
+            text: op.path.to_string(),
+            problem: match format!("/{path}") == op.path.as_str() {
+                true => problem.to_owned(),
+                false => format!("at `/{path}` {problem}"),
+            },
+            hint: None,
+        },
+        other => other,
+    })?;
     Ok(staged.changes())
 }
 

@@ -13,6 +13,7 @@ use ireko_layer::View;
 use ireko_report::{Blame, Event, Stream};
 use ireko_sys::cgroup::{Limiter, Limits};
 use ireko_sys::sandbox::{self, Exit, Running, Sandbox};
+use ireko_sys::userns::IdMap;
 use rustix::event::{PollFd, PollFlags, poll};
 use std::ffi::OsString;
 use std::fs::File;
@@ -69,7 +70,7 @@ impl ContainerFiles {
         Ok(files)
     }
 
-    /// The mounts that show them.
+    /// The mounts that show them to a container, which may write to them.
     pub fn mounts(&self) -> Vec<sandbox::Mount> {
         let bind = |source: &Path, target: &str| sandbox::Mount::bind(source, target);
         vec![
@@ -77,6 +78,18 @@ impl ContainerFiles {
             bind(&self.hosts, "/etc/hosts"),
             bind(&self.hostname, "/etc/hostname"),
         ]
+    }
+
+    /// Those of a step: what it wrote there would be lost, so it cannot, and its host's name is the image's business
+    /// (`generateMountOpts` in BuildKit's `executor/oci`).
+    fn mounts_of_step(&self) -> Vec<sandbox::Mount> {
+        let fixed = |source: &Path, target: &str| sandbox::Mount {
+            read_only: true,
+            no_set_id: true,
+            no_execution: true,
+            ..sandbox::Mount::bind(source, target)
+        };
+        vec![fixed(&self.resolv_conf, "/etc/resolv.conf"), fixed(&self.hosts, "/etc/hosts")]
     }
 }
 
@@ -141,6 +154,10 @@ fn sandbox_of(
     let files = ContainerFiles::write(scratch, performer.settings(), &name, &run.extra_hosts).map_err(io)?;
     let user = passwd::user(&run.user, below.passwd(), below.group())
         .map_err(|error| Fault::of(Blame::User, &error))?;
+    can_become(&user)?;
+    if run.argv.first().is_none_or(String::is_empty) {
+        return Err(Fault::failed(Blame::User, "RUN names no program: the first word of its array is empty"));
+    }
 
     let mut sandbox = Sandbox::new(root, run.argv.iter().map(OsString::from).collect());
     sandbox.env = environment(run, mounted, &user.home);
@@ -167,7 +184,7 @@ fn sandbox_of(
             None => return Err(Fault::failed(Blame::User, format!("unknown limit `{name}` in --ulimit"))),
         }
     }
-    sandbox.mounts = files.mounts();
+    sandbox.mounts = files.mounts_of_step();
     if run.security == Security::Insecure {
         sandbox.mounts.extend(own_devices());
     }
@@ -280,15 +297,42 @@ fn readable(open: &[(File, Stream, Mask)]) -> std::io::Result<Vec<bool>> {
     Ok(fds.iter().map(|fd| !fd.revents().is_empty()).collect())
 }
 
+/// Refuses a user whose ids an ordinary user has not been given.
+fn can_become(user: &passwd::User) -> Result<(), Fault> {
+    let map = IdMap::current().map_err(|error| Fault::of(Blame::Environment, &error))?;
+    let lacks = |kind: &str, id: u32| {
+        let message =
+            format!("this build cannot run a step as {kind} {id}: no id of this machine stands for it");
+        let hint = "a build without root has the ids of /etc/subuid and /etc/subgid, mostly 65536: \
+                    give it more there, build as root, or set a smaller USER; `--chown` takes any number";
+        Err(Fault::failed(Blame::Environment, message).hint(hint))
+    };
+    match () {
+        () if map.uid_outside(user.uid).is_none() => lacks("user", user.uid),
+        () if map.gid_outside(user.gid).is_none() => lacks("group", user.gid),
+        () => Ok(()),
+    }
+}
+
 fn spawn_fault(error: &ireko_sys::Error, program: &str, platform: &str) -> Fault {
     match error.exit_code() {
         Some(code) => {
             let mut fault = Fault::of(Blame::Step, error);
             if let Fault::Failed(failed) = &mut fault {
                 failed.exit_code = Some(i32::from(code));
-                let shell = code == 127 && (program.ends_with("/sh") || program.ends_with("bash"));
-                failed.hint =
-                    shell.then(|| "the image has no such shell: use the exec form, or SHELL".to_owned());
+                failed.hint = match error {
+                    ireko_sys::Error::ProgramNotFound { .. }
+                        if program.ends_with("/sh") || program.ends_with("bash") =>
+                    {
+                        Some("the image has no such shell: use the exec form, or SHELL".to_owned())
+                    }
+                    ireko_sys::Error::InterpreterNotFound { .. } => Some(
+                        "a directory copied over a symbolic link like /lib (`COPY --link` does that) hides the loader, \
+                         or the program is for another C library"
+                            .to_owned(),
+                    ),
+                    _ => None,
+                };
                 if let ireko_sys::Error::ProgramNotRunnable { cause, .. } = error
                     && is_foreign(cause)
                 {

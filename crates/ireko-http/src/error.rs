@@ -135,8 +135,8 @@ impl HttpError {
                 Trouble::NameServer => "check /etc/resolv.conf and the network",
                 Trouble::Refused => "check that the server runs there, and the port",
                 Trouble::Tls => {
-                    "if the server's certificate is your own authority's, name its file; \
-                     if the server speaks plain HTTP, list it as insecure"
+                    "if the server's certificate is your own authority's, set SSL_CERT_FILE to its file; \
+                     if the server speaks plain HTTP, write `http://`"
                 }
                 Trouble::Proxy => "check HTTP_PROXY, HTTPS_PROXY and NO_PROXY",
                 Trouble::Network => "check the network",

@@ -112,7 +112,10 @@ impl Output {
             ("tar", _) => Form::Tar,
             ("local", _) => Form::Local,
             ("image" | "store", _) => Form::Store,
-            ("registry" | "cacheonly", _) => return Err(Failure::not_yet(format!("`type={kind}` in `-o`"))),
+            ("registry" | "cacheonly", _) => {
+                let failure = Failure::not_yet(format!("`type={kind}` in `-o`"));
+                return Err(failure.hint("what is not there yet is listed in docs/user/from-docker.md"));
+            }
             _ => {
                 return Err(Failure::user(format!("`type={kind}` in `-o` is unknown"))
                     .hint("use type=oci, docker, tar or local"));

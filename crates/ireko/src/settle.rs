@@ -266,6 +266,10 @@ fn unresolved(need: &Need, error: &ireko_image::Error, input: &PlanInput) -> Fai
             failure.hint = Some(format!(
                 "did you mean {meant}? files from elsewhere get a name by `--build-context {name}=DIR`"
             ));
+        } else if !need.stages.is_empty() {
+            let stages = need.stages.iter().map(|stage| format!("`{stage}`")).collect::<Vec<_>>().join(", ");
+            let hint = failure.hint.map_or(String::new(), |hint| format!("; if it is an image: {hint}"));
+            failure.hint = Some(format!("if a stage is meant, there is {stages}{hint}"));
         }
     }
     if let Some(span) = need.span {

@@ -133,7 +133,9 @@ impl Cx<'_> {
         let near = nearest_names(&keyword.value, KEYWORDS);
         let message = format!("unknown instruction: {}", keyword.value);
         let mut diagnostic = Diagnostic::error("unknown-instruction", message).at(keyword.span);
-        if !keyword.value.starts_with(|ch: char| ch.is_ascii_alphabetic()) {
+        if keyword.value.starts_with("//") {
+            diagnostic = diagnostic.with_hint("a comment begins with `#`");
+        } else if !keyword.value.starts_with(|ch: char| ch.is_ascii_alphabetic()) {
             let hint = "if the line belongs to the instruction above, end the one before it with `\\`";
             diagnostic = diagnostic.with_hint(hint);
         } else if !near.is_empty() {

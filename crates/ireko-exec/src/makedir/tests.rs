@@ -78,6 +78,6 @@ fn what_is_there_stays() {
         "f 644 0:0 f x",
         "/f",
         "",
-        expect!["cannot copy to `/f`: a directory is needed there, and what is there is none"],
+        expect!["cannot use `/f`: a directory is needed there, and what is there is none"],
     );
 }

@@ -354,7 +354,7 @@ fn refuse_what_does_not_work_yet(args: &BuildArgs) -> Result<(), Failure> {
                 "--load" => failure.hint("`-t` names the image in ireko's store; `ireko save NAME | docker load` hands it to Docker"),
                 "--push" => failure.hint("write an archive with `-o type=oci,dest=app.tar`; `skopeo copy oci-archive:app.tar docker://NAME` pushes it"),
                 "--cache-from" | "--cache-to" => failure.hint("leave it out: what ireko remembers lies in its store, which may be kept between builds"),
-                _ => failure,
+                _ => failure.hint("what is not there yet is listed in docs/user/from-docker.md"),
             })
         }
         None => Ok(()),

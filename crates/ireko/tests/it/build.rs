@@ -43,6 +43,31 @@ fn heredocs_mounts_and_networks() {
 }
 
 #[test]
+fn what_a_step_writes_of_its_host_is_kept_or_refused() {
+    let Some(place) = Place::with_base() else { return };
+    place.file("f", "copied\n");
+    place.built(
+        "FROM base\nCOPY f /etc/hostname\n\
+         RUN cat /etc/hostname >/seen && sed -i s/copied/edited/ /etc/hostname && cat /proc/sys/kernel/hostname >>/seen\n\
+         RUN for file in hosts resolv.conf; do if echo x >>/etc/$file; then echo written >>/seen; fi; done\n\
+         RUN cp -a /etc /etc2 && rm /etc/hostname && echo own >/etc/hostname && cp /etc/hostname /kept\n",
+    );
+    assert_eq!(place.inside("cat /seen /kept /etc2/hostname"), "copied\nbuildkitsandbox\nown\nedited\n");
+}
+
+#[test]
+fn a_user_beyond_the_ids_of_an_ordinary_user() {
+    let Some(place) = Place::with_base() else { return };
+    place.dockerfile("FROM base\nUSER 1000660000\nRUN id -u >/tmp/id\n");
+    if crate::support::is_root() {
+        place.build(&[]).ok();
+        assert_eq!(place.inside("cat /tmp/id"), "1000660000\n");
+    } else {
+        place.build(&[]).fails(3, &["user 1000660000", "/etc/subuid", "Dockerfile:3"]);
+    }
+}
+
+#[test]
 fn owners_that_an_image_does_not_know() {
     let Some(place) = Place::with_base() else { return };
     place.file("a", "A\n");
