@@ -17,7 +17,7 @@ pub struct Node {
     pub op: Op,
     /// The tree it starts from; `None` is the empty tree.
     pub base: Option<NodeId>,
-    /// Other trees it reads files of, named by [`FilesFrom::Input`](crate::op::FilesFrom::Input).
+    /// Other trees it reads files of, named by [`FilesFrom::Input`].
     pub inputs: Vec<NodeId>,
     /// Nodes that must be done before it begins, though it reads nothing of them. Never part of a key.
     pub after: Vec<NodeId>,
