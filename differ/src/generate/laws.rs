@@ -67,8 +67,12 @@ fn link(generator: &mut Generator) -> (Case, Case) {
     let place = generator.pick(&["/x", "/x/", "/new/deep/dir/", "/new/y", "/data/", "/data/sub/more/"]);
     let from = format!("FROM {}", generator.pick(&["scratch", "empty", "plain"]));
     // A copy of its own makes the directories above anew, root's and 0755, so they are to be so below as well.
-    let place =
-        if from.ends_with("plain") { place.replace("/data/sub", "/data/empty") } else { place.to_owned() };
+    // With an owner they are that owner's, which no directory below is.
+    let place = match (from.ends_with("plain"), flags.contains("--chown")) {
+        (true, true) => place.replace("/data", "/new"),
+        (true, false) => place.replace("/data/sub", "/data/empty"),
+        (false, _) => place.to_owned(),
+    };
     let copy = |flag: &str| format!("COPY{flag}{flags} {source} {place}");
     (case(&context, &[from.clone(), copy(" --link")]), case(&context, &[from, copy("")]))
 }
@@ -106,7 +110,7 @@ fn parents(generator: &mut Generator) -> (Case, Case) {
 }
 
 fn chmod(generator: &mut Generator) -> (Case, Case) {
-    let context = generator.context();
+    let mut context = generator.context();
     let mode = generator.pick(&[
         "u+x",
         "a+x",
@@ -130,6 +134,12 @@ fn chmod(generator: &mut Generator) -> (Case, Case) {
         return (case(&context, std::slice::from_ref(&from)), case(&context, std::slice::from_ref(&from)));
     }
     let source = generator.of(&files);
+    // What `=` does to the set-id and sticky bits that are there is each program's own; here it is BSD's, as in BuildKit.
+    if mode.contains('=') {
+        for entry in context.iter_mut().filter(|entry| entry.path == source) {
+            entry.mode = entry.mode[entry.mode.len().saturating_sub(3)..].to_owned();
+        }
+    }
     let first = format!("COPY --chmod={mode} {source} /x");
     let second = [from.clone(), format!("COPY {source} /x"), format!("RUN chmod {mode} /x")];
     (case(&context, &[from, first]), case(&context, &second))
