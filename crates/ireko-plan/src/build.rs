@@ -79,8 +79,7 @@ impl Build<'_> {
 
     fn epoch(&self) -> Result<Option<Timestamp>, Fault> {
         let text = given(self.input, epoch::NAME).or(self.global.value(epoch::NAME)).unwrap_or_default();
-        // The date of the context: a directory has none.
-        if text.is_empty() || text == "context" {
+        if text.is_empty() {
             return Ok(None);
         }
         match text.parse() {

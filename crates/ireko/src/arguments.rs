@@ -113,8 +113,7 @@ impl Output {
             ("local", _) => Form::Local,
             ("image" | "store", _) => Form::Store,
             ("registry" | "cacheonly", _) => {
-                let failure = Failure::not_yet(format!("`type={kind}` in `-o`"));
-                return Err(failure.hint("what is not there yet is listed in docs/user/from-docker.md"));
+                return Err(Failure::not_yet_as_docker(format!("`type={kind}` in `-o`")));
             }
             _ => {
                 return Err(Failure::user(format!("`type={kind}` in `-o` is unknown"))

@@ -1,7 +1,7 @@
 //! Devices of this machine for RUN steps: the flags, and a look before anything runs.
 
 use crate::environment::Environment;
-use crate::failure::{Failure, instruction_frame, quoted_in};
+use crate::failure::{Failure, step_frame};
 use crate::session::Session;
 use clap::Args;
 use ireko_exec::ReadyDevices;
@@ -116,8 +116,7 @@ pub(crate) fn of_steps(
         });
         let absent = outcome.map_err(|error| {
             let mut failure = of(&error);
-            failure.details =
-                instruction_frame(source, lines.clone(), quoted_in(source, &lines, &failure.message));
+            failure.details = step_frame(source, lines.clone(), [&failure.message]);
             failure
         })?;
         for name in absent.into_iter().filter(|name| !told.contains(name)).collect::<Vec<_>>() {

@@ -1,6 +1,6 @@
 //! Programs of other platforms: whether they run here is found out before anything is built or started.
 
-use crate::failure::{Failure, instruction_frame};
+use crate::failure::{Failure, step_frame};
 use ireko_exec::NotRun;
 use ireko_graph::{NodeId, Op};
 use ireko_oci::Platform;
@@ -26,7 +26,7 @@ pub(crate) fn check_steps(plan: &Plan, source: &SourceText, scratch: &Path) -> R
         tried.insert(&run.platform, outcome.clone());
         // A step that cannot be set up tells it better itself.
         let Some(why) = outcome.err().filter(|why| !matches!(why, NotRun::Untried(_))) else { continue };
-        let frame = instruction_frame(source, node.about.lines(), None);
+        let frame = step_frame(source, node.about.lines(), []);
         match &mut failure {
             Some(first) => {
                 first.details.push(format!("error: {}", message(&platform, &why)));

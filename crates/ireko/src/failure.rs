@@ -60,6 +60,11 @@ impl Failure {
         Self::new(Blame::Interrupted, "interrupted")
     }
 
+    /// The same of a flag that Docker's `build` has, with where all of them are listed.
+    pub(crate) fn not_yet_as_docker(what: impl Display) -> Self {
+        Self::not_yet(what).hint("what is not there yet is listed in docs/user/from-docker.md")
+    }
+
     /// What a flag asks for does not work yet.
     pub(crate) fn not_yet(what: impl Display) -> Self {
         Self::user(format!("{what} is not supported yet"))
@@ -226,9 +231,19 @@ fn around(text: &str, at: usize) -> (String, usize) {
     (format!("{front}{shown}{back}"), at - from + front.chars().count())
 }
 
+/// The frame of a step that failed, with a mark below the first word that one of these texts has in backquotes.
+pub(crate) fn step_frame<'a>(
+    source: &SourceText,
+    lines: RangeInclusive<u32>,
+    said: impl IntoIterator<Item = &'a String>,
+) -> Vec<String> {
+    let blamed = said.into_iter().find_map(|text| quoted_in(source, &lines, text));
+    instruction_frame(source, lines, blamed)
+}
+
 /// Where the first of the words that an error has in backquotes stands in these lines of the source: as a word of its
 /// own, or else as a part of one. The keyword is none, and neither is what a RUN gives to its shell.
-pub(crate) fn quoted_in(source: &SourceText, lines: &RangeInclusive<u32>, said: &str) -> Option<Span> {
+fn quoted_in(source: &SourceText, lines: &RangeInclusive<u32>, said: &str) -> Option<Span> {
     let span = source.line_span(*lines.start()).to(source.line_span(*lines.end()));
     let text = source.slice(span);
     let keyword = text.len() - text.trim_start().trim_start_matches(|c: char| c.is_ascii_alphabetic()).len();
@@ -268,11 +283,7 @@ fn flags_end(text: &str) -> usize {
 }
 
 /// The Dockerfile's lines, the way an error frame shows the instruction that failed, with a mark below what is blamed.
-pub(crate) fn instruction_frame(
-    source: &SourceText,
-    lines: RangeInclusive<u32>,
-    blamed: Option<Span>,
-) -> Vec<String> {
+fn instruction_frame(source: &SourceText, lines: RangeInclusive<u32>, blamed: Option<Span>) -> Vec<String> {
     const SHOWN: u32 = 12;
     let (first, last) = lines.into_inner();
     let width = last.to_string().len();

@@ -12,7 +12,7 @@ use crate::dockerfile::{self, Source};
 use crate::emulation;
 use crate::environment::Environment;
 use crate::epoch;
-use crate::failure::{Failure, instruction_frame, quoted_in};
+use crate::failure::{Failure, step_frame};
 use crate::input::unless_stopped;
 use crate::places;
 use crate::repositories::{self, Elsewhere};
@@ -349,12 +349,12 @@ fn refuse_what_does_not_work_yet(args: &BuildArgs) -> Result<(), Failure> {
     ];
     match asked.iter().find(|(_, asked)| *asked) {
         Some((flag, _)) => {
-            let failure = Failure::not_yet(format!("`{flag}`"));
+            let failure = Failure::not_yet_as_docker(format!("`{flag}`"));
             Err(match *flag {
                 "--load" => failure.hint("`-t` names the image in ireko's store; `ireko save NAME | docker load` hands it to Docker"),
                 "--push" => failure.hint("write an archive with `-o type=oci,dest=app.tar`; `skopeo copy oci-archive:app.tar docker://NAME` pushes it"),
                 "--cache-from" | "--cache-to" => failure.hint("leave it out: what ireko remembers lies in its store, which may be kept between builds"),
-                _ => failure.hint("what is not there yet is listed in docs/user/from-docker.md"),
+                _ => failure,
             })
         }
         None => Ok(()),
@@ -479,11 +479,9 @@ fn step_failure(step: StepError, graph: &Graph, input: &PlanInput, session: &Ses
     let display = shown.as_ref().map_or_else(|| about.display(false), |step| step.display.clone());
     let mut failure = Failure::user(format!("{display}: {}", step.message));
     failure.blame = step.blame;
-    let lines = about.lines();
     // What a program said of itself names nothing of the instruction.
-    let mut said = std::iter::once(&step.message).chain(&step.causes).filter(|_| step.exit_code.is_none());
-    let blamed = said.find_map(|text| quoted_in(&input.ast.source, &lines, text));
-    failure.details = instruction_frame(&input.ast.source, lines, blamed);
+    let said = std::iter::once(&step.message).chain(&step.causes).filter(|_| step.exit_code.is_none());
+    failure.details = step_frame(&input.ast.source, about.lines(), said);
     failure.causes = step.causes;
     failure.hint = step.hint;
     let tail = shown.map(|step| step.last_lines(LOG_LINES)).unwrap_or_default();
