@@ -200,7 +200,7 @@ fn a_repository_as_the_context() {
         place.ireko(&args)
     };
     // Also below a supervisor that ignores how its children end.
-    let below = ["sh", "-c", "trap '' CHLD; exec \"$@\"", "sh"];
+    let below = ["env", "--ignore-signal=CHLD"];
     let context = format!("{url}#main:docker");
     let output = place.command_by(&below, &["build", "-t", "app", &context]).output().expect("it runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
