@@ -112,10 +112,18 @@ fn need_root() -> bool {
     is_root()
 }
 
+/// Gives a peer a runtime directory of its own. Without one skopeo and its kin look for logins in /run/containers,
+/// which root's peers may have made for root alone.
+fn own_runtime<'a>(place: &Place, command: &'a mut Command) -> &'a mut Command {
+    command.env("XDG_RUNTIME_DIR", place.path(""))
+}
+
 /// Runs a peer, which must succeed.
 #[track_caller]
 fn peer(place: &Place, program: &str, args: &[&str]) -> String {
-    said_by(Command::new("timeout").arg("60").arg(program).args(args).current_dir(place.path("")))
+    let mut command = Command::new("timeout");
+    command.arg("60").arg(program).args(args).current_dir(place.path(""));
+    said_by(own_runtime(place, &mut command))
 }
 
 /// What a command says, which must succeed.

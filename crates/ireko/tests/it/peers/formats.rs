@@ -1,7 +1,7 @@
 //! Archives, layouts and registries: who reads what we write, and whose writings we read.
 
 use super::tree::{ALL, Telling, Tree, assert_same, tree};
-use super::{build_odd, need_root, peer, said_by};
+use super::{build_odd, need_root, own_runtime, peer, said_by};
 use crate::daemons::Registry;
 use crate::support::{Place, have, is_root};
 use serde_json::Value;
@@ -130,6 +130,7 @@ pub(super) fn with_store(place: &Place, program: &str, args: &[&str]) -> Command
     command.args(["60", program, "--root"]).arg(place.path("peer/root"));
     command.arg("--runroot").arg(place.path("peer/run")).args(["--storage-driver", "vfs"]);
     command.args(args).current_dir(place.path(""));
+    own_runtime(place, &mut command);
     command
 }
 
