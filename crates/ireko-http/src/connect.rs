@@ -1,16 +1,15 @@
 //! Connections: names, proxies, TLS.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use std::path::Path;
-use std::pin::Pin;
-use std::sync::Arc;
+use std::pin::{Pin, pin};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
-use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::header::HeaderValue;
 use hyper::rt::{Read, ReadBufCursor, Write};
@@ -22,11 +21,11 @@ use hyper_util::client::legacy::connect::proxy::Tunnel;
 use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector};
 use hyper_util::client::proxy::matcher::Matcher;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
 use tokio::net::TcpStream;
 use tower_service::Service;
 
+use super::trust::Trust;
+use super::upload::Content;
 use super::{HttpError, Options, Proxies};
 use crate::dns::{LookupError, Resolver};
 
@@ -36,10 +35,16 @@ type Connecting<T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send>>;
 /// How long a connection nobody uses stays open.
 const POOL_IDLE: Duration = Duration::from_secs(30);
 
+type Pool = Client<HttpsConnector<Connector>, Content>;
+
 /// Sends single requests over pooled connections.
 #[derive(Clone)]
 pub(super) struct Transport {
-    client: Client<HttpsConnector<Connector>, Full<Bytes>>,
+    pool: Pool,
+    /// Hosts with certificates of their own, and those found to have none.
+    others: Arc<Mutex<BTreeMap<String, Pool>>>,
+    connector: Connector,
+    trust: Arc<Trust>,
     proxies: Arc<Matcher>,
 }
 
@@ -52,28 +57,52 @@ impl Transport {
         tcp.set_keepalive(Some(Duration::from_secs(60)));
         let proxies = Arc::new(matcher(&options.proxies));
         let connector = Connector { tcp, proxies: Arc::clone(&proxies) };
-        let connector = hyper_rustls::HttpsConnectorBuilder::new()
-            .with_tls_config(tls(&options.ca_files)?)
-            .https_or_http()
-            .enable_all_versions()
-            .wrap_connector(connector);
-        let client = Client::builder(TokioExecutor::new())
-            .pool_idle_timeout(POOL_IDLE)
-            .pool_timer(TokioTimer::new())
-            .build(connector);
-        Ok(Self { client, proxies })
+        let trust = Arc::new(Trust::load(options)?);
+        let pool = pool(trust.everywhere(), connector.clone());
+        Ok(Self { pool, others: Arc::default(), connector, trust, proxies })
+    }
+
+    /// The connections to a host.
+    fn pool(&self, host: &str) -> Result<Pool, HttpError> {
+        if self.trust.is_same_everywhere() {
+            return Ok(self.pool.clone());
+        }
+        let mut others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(pool) = others.get(host) {
+            return Ok(pool.clone());
+        }
+        let pool = match self.trust.at(host)? {
+            Some(config) => pool(config, self.connector.clone()),
+            None => self.pool.clone(),
+        };
+        others.insert(host.to_owned(), pool.clone());
+        Ok(pool)
     }
 
     pub(super) async fn send(
         &self,
-        request: Request<Full<Bytes>>,
+        request: Request<Content>,
         host: &str,
         patience: Duration,
     ) -> Result<Response<Incoming>, HttpError> {
-        match tokio::time::timeout(patience, self.client.request(request)).await {
-            Ok(Ok(response)) => Ok(response),
-            Ok(Err(error)) => Err(HttpError::from_exchange(host, &error)),
-            Err(_late) => Err(HttpError::Timeout { host: host.to_owned(), awaited: "an answer", patience }),
+        let taken = request.body().taken();
+        let pool = self.pool(host)?;
+        let mut work = pin!(pool.request(request));
+        let mut before = 0;
+        loop {
+            match tokio::time::timeout(patience, work.as_mut()).await {
+                Ok(Ok(response)) => return Ok(response),
+                Ok(Err(error)) => return Err(HttpError::from_exchange(host, &error)),
+                Err(_late) => {
+                    // A long upload is no silence.
+                    let now = taken.load(Ordering::Relaxed);
+                    if now == before {
+                        let host = host.to_owned();
+                        return Err(HttpError::Timeout { host, awaited: "an answer", patience });
+                    }
+                    before = now;
+                }
+            }
         }
     }
 
@@ -86,6 +115,18 @@ impl Transport {
     }
 }
 
+fn pool(config: rustls::ClientConfig, connector: Connector) -> Pool {
+    let connector = hyper_rustls::HttpsConnectorBuilder::new()
+        .with_tls_config(config)
+        .https_or_http()
+        .enable_all_versions()
+        .wrap_connector(connector);
+    Client::builder(TokioExecutor::new())
+        .pool_idle_timeout(POOL_IDLE)
+        .pool_timer(TokioTimer::new())
+        .build(connector)
+}
+
 fn matcher(proxies: &Proxies) -> Matcher {
     let text = |value: &Option<String>| value.clone().unwrap_or_default();
     Matcher::builder()
@@ -93,38 +134,6 @@ fn matcher(proxies: &Proxies) -> Matcher {
         .https(text(&proxies.https))
         .no(text(&proxies.no_proxy))
         .build()
-}
-
-fn tls(extra: &[std::path::PathBuf]) -> Result<rustls::ClientConfig, HttpError> {
-    let mut roots = rustls::RootCertStore::empty();
-    // A machine without certificates can still pull over plain HTTP, or with a file of its own; if neither is
-    // the case, the handshake says that the issuer is unknown.
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    for path in extra {
-        for certificate in certificates(path)? {
-            let wrong = |problem: rustls::Error| unusable(path, problem.to_string());
-            roots.add(certificate).map_err(wrong)?;
-        }
-    }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .expect("ring provides for every default protocol version");
-    Ok(config.with_root_certificates(roots).with_no_client_auth())
-}
-
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, HttpError> {
-    let bytes = std::fs::read(path).map_err(|cause| unusable(path, cause.to_string()))?;
-    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
-    let found = found.map_err(|cause| unusable(path, cause.to_string()))?;
-    if found.is_empty() {
-        return Err(unusable(path, "it holds no certificate in PEM form".to_owned()));
-    }
-    Ok(found)
-}
-
-fn unusable(path: &Path, problem: String) -> HttpError {
-    HttpError::Certificates { path: path.to_owned(), problem }
 }
 
 /// A proxy that cannot be used.

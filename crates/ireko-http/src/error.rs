@@ -89,6 +89,13 @@ pub enum HttpError {
         #[source]
         cause: io::Error,
     },
+    /// What is to be sent could not be read.
+    #[error("cannot read what is to be sent")]
+    Read {
+        /// What the system said.
+        #[source]
+        cause: io::Error,
+    },
     /// Somebody asked to stop.
     #[error("interrupted")]
     Aborted,
@@ -111,6 +118,7 @@ impl HttpError {
             | Self::Start { .. }
             | Self::Status { .. }
             | Self::Write { .. }
+            | Self::Read { .. }
             | Self::Aborted => false,
             Self::Connect { trouble, .. } => matches!(trouble, Trouble::NameServer | Trouble::Network),
             Self::Timeout { .. } | Self::Broken { .. } => true,
@@ -152,6 +160,7 @@ impl HttpError {
             | Self::Certificates { .. }
             | Self::Start { .. }
             | Self::Write { .. }
+            | Self::Read { .. }
             | Self::Aborted => None,
         }
     }

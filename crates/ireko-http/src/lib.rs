@@ -19,6 +19,9 @@ mod download;
 mod error;
 mod login;
 mod redirect;
+mod request;
+mod trust;
+mod upload;
 
 use std::future::{Future, pending, poll_fn};
 use std::path::PathBuf;
@@ -28,20 +31,19 @@ use std::task::Poll;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::header::{
-    AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, IF_NONE_MATCH, PROXY_AUTHORIZATION, RETRY_AFTER,
-    USER_AGENT,
+    AUTHORIZATION, HeaderMap, HeaderValue, IF_NONE_MATCH, PROXY_AUTHORIZATION, RETRY_AFTER, USER_AGENT,
 };
-use hyper::{Method, StatusCode, Uri};
+use hyper::{StatusCode, Uri};
 use tokio::sync::{oneshot, watch};
 
 pub use body::Body;
 use connect::Transport;
 pub use download::{Download, Downloaded, KnownFile, Validators};
 pub use error::{HttpError, Trouble};
+pub use request::Request;
+use upload::Content;
 
 /// How many redirects are followed.
 const REDIRECTS_MAX: usize = 10;
@@ -95,75 +97,15 @@ pub struct Options {
     pub proxies: Proxies,
     /// Files of certificates (PEM) trusted in addition to the machine's.
     pub ca_files: Vec<PathBuf>,
+    /// Directories in the layout of `certs.d`: in one named after a host, with its port where one is given, are
+    /// `*.crt` with authorities trusted for it, and `NAME.cert` with `NAME.key`, which are shown to it.
+    pub certificate_dirs: Vec<PathBuf>,
+    /// Hosts, with or without a port, whose certificates are taken as they are.
+    pub unverified: Vec<String>,
     /// How long to wait, and how often.
     pub patience: Patience,
     /// Where host names are looked up.
     pub names: crate::dns::Source,
-}
-
-/// A request that may be sent again.
-#[derive(Clone, Debug)]
-pub struct Request {
-    method: Method,
-    url: Uri,
-    headers: HeaderMap,
-    downgrade: bool,
-    known: Option<KnownFile>,
-}
-
-impl Request {
-    /// Asks for a document.
-    pub fn get(url: &str) -> Result<Self, HttpError> {
-        Self::new(Method::GET, url)
-    }
-
-    /// Asks for the head of an answer only.
-    pub fn head(url: &str) -> Result<Self, HttpError> {
-        Self::new(Method::HEAD, url)
-    }
-
-    /// A user name in the address becomes a header: no message ever shows it.
-    fn new(method: Method, url: &str) -> Result<Self, HttpError> {
-        let (url, login) = login::split(url);
-        let url = redirect::parse(&url)?;
-        let request = Self { method, url, headers: HeaderMap::new(), downgrade: false, known: None };
-        match login {
-            Some(login) => request.header("authorization", &login),
-            None => Ok(request),
-        }
-    }
-
-    /// The same request, which may be redirected from https to plain http: for content whose digest is known.
-    pub fn may_leave_tls(mut self, may: bool) -> Self {
-        self.downgrade = may;
-        self
-    }
-
-    /// The same request, which asks the address of a known file only for another one.
-    fn unless(mut self, known: Option<&KnownFile>) -> Self {
-        self.known = known.cloned();
-        self
-    }
-
-    /// The same request with this header set.
-    pub fn header(mut self, name: &str, value: &str) -> Result<Self, HttpError> {
-        let wrong = || HttpError::Url { url: self.url.to_string(), problem: format!("bad header `{name}`") };
-        let key = HeaderName::from_bytes(name.as_bytes()).map_err(|_| wrong())?;
-        let mut content = HeaderValue::from_str(value).map_err(|_| wrong())?;
-        content.set_sensitive(key == AUTHORIZATION);
-        self.headers.insert(key, content);
-        Ok(self)
-    }
-
-    /// The name of the host it goes to.
-    pub fn host_name(&self) -> &str {
-        self.url.host().unwrap_or_default()
-    }
-
-    /// The host it goes to, with its port where one is given.
-    pub fn host(&self) -> String {
-        host_of(&self.url)
-    }
 }
 
 /// An answer, whatever its status.
@@ -205,6 +147,17 @@ impl Response {
     /// The length the server announced.
     pub fn length(&self) -> Option<u64> {
         self.header("content-length")?.parse().ok()
+    }
+
+    /// The address that it names as where to go on.
+    pub fn location(&self) -> Option<String> {
+        redirect::join(&self.url, self.header("location")?)
+    }
+
+    /// How long to wait before asking again, if the status says that it may help: as long as the server asks for, or
+    /// else as usual.
+    pub fn pause(&self, usual: Duration) -> Option<Duration> {
+        pause_after(self, usual)
     }
 
     /// Where it came from, after redirects.
@@ -271,6 +224,11 @@ impl Client {
         self.shared.aborted.send_replace(true);
     }
 
+    /// Whether everything is to end.
+    pub fn is_aborted(&self) -> bool {
+        *self.shared.aborted.borrow()
+    }
+
     /// Asks for a document, with these headers.
     pub fn get(&self, url: &str, headers: &[(&str, &str)]) -> Result<Response, HttpError> {
         let mut request = Request::get(url)?;
@@ -300,10 +258,11 @@ impl Client {
         }
     }
 
-    fn wait(&self, pause: Duration) -> Result<(), HttpError> {
+    /// Waits; ends early with [`HttpError::Aborted`] once everything is to end.
+    pub fn wait(&self, pause: Duration) -> Result<(), HttpError> {
         let until = Instant::now() + pause;
         loop {
-            if *self.shared.aborted.borrow() {
+            if self.is_aborted() {
                 return Err(HttpError::Aborted);
             }
             let left = until.saturating_duration_since(Instant::now());
@@ -323,6 +282,9 @@ impl Client {
         let mut request = request.clone();
         for _ in 0..=REDIRECTS_MAX {
             let response = self.exchange(&request)?;
+            if !request.may_move() {
+                return Ok(response);
+            }
             let Some(target) = redirect::target(&response, request.downgrade)? else {
                 return Ok(response);
             };
@@ -336,8 +298,14 @@ impl Client {
     }
 
     fn exchange(&self, request: &Request) -> Result<Response, HttpError> {
+        let waiting = self.begin(request, Content::whole(request.content.clone()))?;
+        waiting.answer()
+    }
+
+    /// Sends one request and does not wait for the answer.
+    fn begin(&self, request: &Request, content: Content) -> Result<Waiting, HttpError> {
         let (runtime, transport) = self.engine()?;
-        let mut outgoing = hyper::Request::new(Full::new(Bytes::new()));
+        let mut outgoing = hyper::Request::new(content);
         *outgoing.method_mut() = request.method.clone();
         *outgoing.uri_mut() = request.url.clone();
         *outgoing.headers_mut() = request.headers.clone();
@@ -354,9 +322,9 @@ impl Client {
         {
             outgoing.headers_mut().insert(IF_NONE_MATCH, etag);
         }
-        let host = request.host();
+        let (host, url) = (request.host(), request.url.clone());
         let patience = self.shared.options.patience.clone();
-        let (sender, receiver) = std::sync::mpsc::sync_channel(1);
+        let (sender, receiver) = oneshot::channel();
         runtime.spawn({
             let (host, aborted) = (host.clone(), self.shared.aborted.subscribe());
             async move {
@@ -367,9 +335,7 @@ impl Client {
                 let _ = sender.send(answer.map(|answer| open(answer, &host, patience.idle, aborted)));
             }
         });
-        let stopped = |_| HttpError::Broken { host, problem: "the connection's thread stopped".to_owned() };
-        let (status, headers, body) = receiver.recv().map_err(stopped)??;
-        Ok(Response { status, headers, url: request.url.clone(), body })
+        Ok(Waiting { receiver, runtime, host, url })
     }
 
     fn engine(&self) -> Result<(tokio::runtime::Handle, Transport), HttpError> {
@@ -379,6 +345,27 @@ impl Client {
             empty => empty.insert(start(&self.shared.options)?),
         };
         Ok((engine.runtime.clone(), engine.transport.clone()))
+    }
+}
+
+/// The parts of an answer as they come from the connection's thread.
+type Parts = Result<(StatusCode, HeaderMap, Body), HttpError>;
+
+/// A request on its way.
+struct Waiting {
+    receiver: oneshot::Receiver<Parts>,
+    runtime: tokio::runtime::Handle,
+    host: String,
+    url: Uri,
+}
+
+impl Waiting {
+    /// Waits for the answer.
+    fn answer(self) -> Result<Response, HttpError> {
+        let Self { receiver, host, url, .. } = self;
+        let stopped = |_| HttpError::Broken { host, problem: "the connection's thread stopped".to_owned() };
+        let (status, headers, body) = receiver.blocking_recv().map_err(stopped)??;
+        Ok(Response { status, headers, url, body })
     }
 }
 

@@ -71,7 +71,7 @@ pub(super) fn target(response: &Response, downgrade: bool) -> Result<Option<Uri>
 }
 
 /// A reference resolved against the address it was found at (RFC 3986, the forms servers send).
-fn join(from: &Uri, location: &str) -> Option<String> {
+pub(super) fn join(from: &Uri, location: &str) -> Option<String> {
     let location = location.split('#').next().unwrap_or_default();
     // A `://` further on belongs to a query.
     if location.split_once("://").is_some_and(|(scheme, _)| !scheme.contains(['/', '?'])) {

@@ -5,6 +5,7 @@ use std::io;
 use ireko_oci::OciError;
 use ireko_report::Blame;
 
+use crate::keychain::KeychainError;
 use ireko_http::HttpError;
 
 /// Why something could not be had from a registry. `what` names the thing, such as ``manifest of `app:1` ``.
@@ -31,8 +32,8 @@ pub enum RegistryError {
         /// Tags of the repository: those that read alike, or else the first ones.
         similar: Vec<String>,
     },
-    /// The registry does not give it to everybody.
-    #[error("`{host}` does not let everybody pull `{reference}` ({said})")]
+    /// The registry does not let everybody do this.
+    #[error("`{host}` does not let {} {} `{reference}` ({said})", who(login), if *pushes { "push" } else { "pull" })]
     Denied {
         /// The reference as people write it.
         reference: String,
@@ -40,6 +41,37 @@ pub enum RegistryError {
         host: String,
         /// What it answered.
         said: String,
+        /// Content was to be put there.
+        pushes: bool,
+        /// Whose login was used, and where it is from.
+        login: Option<String>,
+    },
+    /// A login could not be looked up.
+    #[error("cannot look up the login for `{reference}`")]
+    Keychain {
+        /// The reference as people write it.
+        reference: String,
+        /// Why not.
+        #[source]
+        cause: KeychainError,
+    },
+    /// A configuration forbids it.
+    #[error("`{file}` blocks `{reference}`")]
+    Blocked {
+        /// The reference as people write it.
+        reference: String,
+        /// The file.
+        file: String,
+    },
+    /// A configuration gives a place that is no name.
+    #[error("`{file}` moves `{reference}` to `{place}`, which is no name of an image")]
+    Place {
+        /// The reference as people write it.
+        reference: String,
+        /// What stands in its place.
+        place: String,
+        /// The file.
+        file: String,
     },
     /// The registry was asked too often, or is out of order.
     #[error("`{host}` cannot serve {what} now ({said})")]
@@ -115,6 +147,10 @@ pub enum RegistryError {
     },
 }
 
+fn who(login: &Option<String>) -> &str {
+    login.as_deref().unwrap_or("everybody")
+}
+
 fn list(similar: &[String]) -> String {
     if similar.is_empty() {
         return String::new();
@@ -135,7 +171,12 @@ impl RegistryError {
     /// Whose fault it is.
     pub fn blame(&self) -> Blame {
         match self {
-            Self::NotFound { .. } | Self::Denied { .. } | Self::Platform { .. } => Blame::User,
+            Self::NotFound { .. }
+            | Self::Denied { .. }
+            | Self::Keychain { .. }
+            | Self::Blocked { .. }
+            | Self::Place { .. }
+            | Self::Platform { .. } => Blame::User,
             Self::Http { cause, .. } => cause.blame(),
             Self::Unavailable { .. }
             | Self::Status { .. }
@@ -146,14 +187,28 @@ impl RegistryError {
         }
     }
 
+    /// What happened and why, in one line.
+    pub(crate) fn in_one_line(&self) -> String {
+        let mut text = self.to_string();
+        let mut cause = std::error::Error::source(self);
+        while let Some(next) = cause {
+            text += &format!(": {next}");
+            cause = next.source();
+        }
+        text
+    }
+
     /// What to do next.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Http { cause, .. } => cause.hint(),
             Self::NotFound { .. } => Some("check the spelling of name and tag"),
-            Self::Denied { .. } => {
-                Some("check the spelling; private images need a login, which is not supported yet")
-            }
+            Self::Denied { login: Some(_), .. } => Some(
+                "check the spelling, and what this login may do; `ireko login` puts another in its place",
+            ),
+            Self::Denied { .. } => Some("check the spelling; what is not public needs `ireko login` first"),
+            Self::Keychain { cause, .. } => Some(cause.hint()),
+            Self::Blocked { .. } | Self::Place { .. } => Some("change the file, or use another name"),
             Self::Unavailable { .. } => Some("try again later"),
             Self::Mismatch { .. } => {
                 Some("the registry or something before it changes content; try again, or another registry")

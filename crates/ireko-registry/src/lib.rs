@@ -1,7 +1,7 @@
 //! Images in a registry: the OCI distribution protocol.
 //!
-//! Everything blocks, and several threads may share one [`Registry`]. This crate keeps nothing on disk and knows no environment: proxies, certificates and insecure
-//! hosts are given in [`Options`]. Whatever arrives is checked against its digest and size before it is
+//! Everything blocks, and several threads may share one [`Registry`]. This crate knows no environment: proxies,
+//! certificates, mirrors and the files with logins are given in [`Options`]. Whatever arrives is checked against its digest and size before it is
 //! reported as done. Read first [`Registry::image`] and [`Registry::blob`].
 //!
 //! ```no_run
@@ -13,15 +13,19 @@
 //! registry.blob(&image.reference, &image.manifest.layers[0], &mut layer, &mut |_bytes| {})?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
-//!
-//! Pushing will be a module beside `pull` over the same [`Registry`] session (hosts, tokens, refusals).
 #![forbid(unsafe_code)]
 
 mod auth;
 mod error;
+mod hosts;
+pub mod keychain;
 mod pull;
+mod push;
 mod registry;
 
 pub use error::RegistryError;
+pub use hosts::{Hosts, HostsError};
+pub use keychain::{AuthFile, Keychain, Login, Secret};
 pub use pull::{Fetched, RemoteImage};
+pub use push::{Blob, Content, Pushed};
 pub use registry::{Options, Registry};

@@ -28,6 +28,8 @@ pub struct Fetched {
     pub media_type: MediaType,
     /// The bytes.
     pub bytes: Vec<u8>,
+    /// The host that gave them: a mirror, perhaps.
+    pub host: String,
 }
 
 /// An image whose layers have not been fetched.
@@ -52,6 +54,10 @@ pub struct RemoteImage {
 impl Registry {
     /// The digest a reference has now, without fetching anything; nothing if the registry does not say.
     pub fn digest(&self, reference: &Reference) -> Result<Option<Digest>, RegistryError> {
+        self.at_each(reference, |place| self.digest_at(place))
+    }
+
+    fn digest_at(&self, reference: &Reference) -> Result<Option<Digest>, RegistryError> {
         let what = manifest_of(reference);
         let request = self.manifest_request(reference, &what, Request::head)?;
         let response = self.send(reference, &what, &request)?;
@@ -67,6 +73,10 @@ impl Registry {
 
     /// The manifest or index a reference names. If the reference has a digest, it is that one.
     pub fn resolve(&self, reference: &Reference) -> Result<Fetched, RegistryError> {
+        self.at_each(reference, |place| self.resolve_at(place))
+    }
+
+    fn resolve_at(&self, reference: &Reference) -> Result<Fetched, RegistryError> {
         let what = manifest_of(reference);
         let request = self.manifest_request(reference, &what, Request::get)?;
         let response = self.send(reference, &what, &request)?;
@@ -83,7 +93,7 @@ impl Registry {
             Some(wanted) => verify(&what, &host, &wanted, &bytes)?,
             None => Digest::of(&bytes),
         };
-        Ok(Fetched { digest, media_type, bytes })
+        Ok(Fetched { digest, media_type, bytes, host })
     }
 
     /// The manifest with this digest in a reference's repository.
@@ -164,14 +174,22 @@ impl Registry {
         progress: &mut dyn FnMut(u64),
     ) -> Result<(), RegistryError> {
         let what = blob_of(reference, blob);
-        let host = Self::host(reference).to_owned();
-        let mut transfer = Transfer { what: &what, host: &host, blob, hasher: Hasher::new(), out, progress };
+        let mut transfer =
+            Transfer { what: &what, host: String::new(), blob, hasher: Hasher::new(), out, progress };
+        // What a mirror gave counts, wherever the rest comes from: all of it is checked together at the end.
+        self.at_each(reference, |place| self.fill(place, &mut transfer))?;
+        transfer.finish()
+    }
+
+    /// Fetches what is missing of a blob from one place.
+    fn fill(&self, reference: &Reference, transfer: &mut Transfer<'_>) -> Result<(), RegistryError> {
+        Self::host(reference).clone_into(&mut transfer.host);
         let mut patience = self.client().patience().attempts;
         loop {
             let before = transfer.hasher.size();
-            let response = self.open_blob(reference, &transfer)?;
+            let response = self.open_blob(reference, transfer)?;
             match transfer.copy(response) {
-                Ok(()) => return transfer.finish(),
+                Ok(()) => return Ok(()),
                 Err(error) if error.retryable() && transfer.hasher.size() > before => {
                     // It gets on; only attempts without any progress count.
                     patience = self.client().patience().attempts;
@@ -263,7 +281,8 @@ impl Registry {
 /// A blob on its way, perhaps over several connections.
 struct Transfer<'a> {
     what: &'a str,
-    host: &'a str,
+    /// Whom it is coming from.
+    host: String,
     blob: &'a Descriptor,
     hasher: Hasher,
     out: &'a mut dyn Write,
@@ -290,7 +309,7 @@ impl Transfer<'_> {
         let size = self.hasher.size();
         if size < self.blob.size {
             let problem = format!("it ended after {size} of {} bytes", self.blob.size);
-            let cause = HttpError::Broken { host: self.host.to_owned(), problem };
+            let cause = HttpError::Broken { host: self.host.clone(), problem };
             return Err(RegistryError::Http { what: self.what.to_owned(), cause });
         }
         Ok(())
@@ -318,26 +337,21 @@ impl Transfer<'_> {
         let found = hasher.finish();
         if found != blob.digest {
             let (expected, found) = (blob.digest.to_string(), found.to_string());
-            return Err(RegistryError::Mismatch {
-                what: what.to_owned(),
-                host: host.to_owned(),
-                expected,
-                found,
-            });
+            return Err(RegistryError::Mismatch { what: what.to_owned(), host, expected, found });
         }
         Ok(())
     }
 
     fn mismatch(&self, expected: String, found: String) -> RegistryError {
-        RegistryError::Mismatch { what: self.what.to_owned(), host: self.host.to_owned(), expected, found }
+        RegistryError::Mismatch { what: self.what.to_owned(), host: self.host.clone(), expected, found }
     }
 }
 
-fn manifest_of(reference: &Reference) -> String {
+pub(crate) fn manifest_of(reference: &Reference) -> String {
     format!("manifest of `{}`", reference.familiar())
 }
 
-fn blob_of(reference: &Reference, blob: &Descriptor) -> String {
+pub(crate) fn blob_of(reference: &Reference, blob: &Descriptor) -> String {
     format!("blob `{}` of `{}`", blob.digest, reference.familiar())
 }
 

@@ -1,17 +1,19 @@
 //! A session with registries: hosts, tokens, and what a refusal means.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use ireko_oci::Reference;
+use ireko_report::Blame;
 use serde::Deserialize;
 
-use crate::auth::{self, Challenge, NoToken, Tokens};
+use crate::auth::{self, Challenge, NoToken, Scope, Tokens};
 use crate::error::RegistryError;
-use ireko_http::{self as http, Client, Request, Response};
+use crate::hosts::{self, Hosts, split_port};
+use crate::keychain::{Keychain, KeychainError, Login, Secret};
+use ireko_http::{self as http, Client, HttpError, Request, Response};
 
-/// What Docker calls `docker.io` is served here.
-const DOCKER_HUB: &str = "docker.io";
-const DOCKER_HUB_HOST: &str = "registry-1.docker.io";
 /// Of a refusal's text, this much is read, and this much is shown.
 const REFUSAL_MAX: u64 = 64 << 10;
 const REFUSAL_SHOWN: usize = 200;
@@ -21,15 +23,18 @@ const REFUSAL_SHOWN: usize = 200;
 pub struct Options {
     /// Connections.
     pub http: http::Options,
-    /// Hosts, with their ports, that are spoken to in plain HTTP. This machine always is, save on port 443.
-    pub insecure: Vec<String>,
+    /// Mirrors, other places, insecure hosts.
+    pub hosts: Hosts,
+    /// Logins.
+    pub keychain: Keychain,
     /// The largest manifest or config accepted.
     pub document_limit: u64,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { http: http::Options::default(), insecure: Vec::new(), document_limit: 4 << 20 }
+        let (http, hosts, keychain) = (http::Options::default(), Hosts::default(), Keychain::default());
+        Self { http, hosts, keychain, document_limit: 4 << 20 }
     }
 }
 
@@ -37,16 +42,35 @@ impl Default for Options {
 #[derive(Debug)]
 pub struct Registry {
     client: Client,
-    insecure: Vec<String>,
+    pub(crate) hosts: Hosts,
+    keychain: Keychain,
     pub(crate) document_limit: u64,
     tokens: Tokens,
+    /// Logins that were looked for, by reference without tag and digest.
+    logins: Mutex<BTreeMap<String, Option<Login>>>,
+    /// Insecure hosts, and whether they speak plain HTTP.
+    plain: Mutex<BTreeMap<String, bool>>,
+    /// Mirrors that could not be reached.
+    given_up: Mutex<BTreeSet<String>>,
+    notes: Mutex<Vec<String>>,
 }
 
 impl Registry {
     /// A session; nothing is opened before the first request.
     pub fn new(options: Options) -> Self {
-        let Options { http, insecure, document_limit } = options;
-        Self { client: Client::new(http), insecure, document_limit, tokens: Tokens::default() }
+        let Options { mut http, hosts, keychain, document_limit } = options;
+        http.unverified.extend(hosts.insecure_hosts());
+        Self {
+            client: Client::new(http),
+            hosts,
+            keychain,
+            document_limit,
+            tokens: Tokens::default(),
+            logins: Mutex::default(),
+            plain: Mutex::default(),
+            given_up: Mutex::default(),
+            notes: Mutex::default(),
+        }
     }
 
     /// The HTTP client below, which shares the connections.
@@ -56,86 +80,240 @@ impl Registry {
 
     /// The host that serves a reference, as in a URL.
     pub fn host(reference: &Reference) -> &str {
-        match reference.domain() {
-            DOCKER_HUB => DOCKER_HUB_HOST,
-            other => other,
+        hosts::serving(reference.domain())
+    }
+
+    /// What went wrong without being an error, each once: mirrors that did not help, logins that were not there.
+    pub fn take_notes(&self) -> Vec<String> {
+        std::mem::take(&mut lock(&self.notes))
+    }
+
+    fn note(&self, text: String) {
+        let mut notes = lock(&self.notes);
+        if !notes.contains(&text) {
+            notes.push(text);
         }
+    }
+
+    /// Does something with a reference where it is: at its mirrors first, at its own place last.
+    pub(crate) fn at_each<T>(
+        &self,
+        reference: &Reference,
+        mut deed: impl FnMut(&Reference) -> Result<T, RegistryError>,
+    ) -> Result<T, RegistryError> {
+        let places = self.hosts.endpoints(reference)?;
+        let Some((own, mirrors)) = places.split_last() else { return deed(reference) };
+        for mirror in mirrors {
+            let host = Self::host(mirror);
+            if lock(&self.given_up).contains(host) {
+                continue;
+            }
+            match deed(mirror) {
+                Ok(done) => return Ok(done),
+                Err(error) if error.blame() == Blame::Interrupted => return Err(error),
+                Err(RegistryError::NotFound { .. }) => {}
+                Err(error) => {
+                    if matches!(error, RegistryError::Http { .. } | RegistryError::Unavailable { .. }) {
+                        lock(&self.given_up).insert(host.to_owned());
+                    }
+                    let why = error.in_one_line();
+                    self.note(format!("mirror `{host}` is passed over: {why}"));
+                }
+            }
+        }
+        deed(own)
     }
 
     /// The URL of something in a reference's repository.
     pub(crate) fn url(&self, reference: &Reference, rest: &str) -> String {
         let host = Self::host(reference);
+        format!("{}/v2/{}/{rest}", self.base(host), reference.path())
+    }
+
+    /// Scheme and host.
+    pub(crate) fn base(&self, host: &str) -> String {
         let scheme = if self.is_plain(host) { "http" } else { "https" };
-        format!("{scheme}://{host}/v2/{}/{rest}", reference.path())
+        format!("{scheme}://{host}")
     }
 
     fn is_plain(&self, host: &str) -> bool {
-        let (name, port) = split_port(host);
-        if self.insecure.iter().any(|listed| listed == host || listed == name) {
+        if is_here(host) {
             return true;
         }
-        let is_here = match name.trim_matches(['[', ']']).parse::<IpAddr>() {
-            Ok(address) => address.is_loopback(),
-            Err(_) => name == "localhost" || name.ends_with(".localhost"),
+        if !self.hosts.is_insecure(host) {
+            return false;
+        }
+        if let Some(plain) = lock(&self.plain).get(host) {
+            return *plain;
+        }
+        // Listed hosts are asked over TLS first, as Docker does.
+        let request = Request::get(&format!("https://{host}/v2/"));
+        let plain = match request.and_then(|request| self.client.send(&request)) {
+            Ok(_) => false,
+            Err(error) => !matches!(error, HttpError::Aborted),
         };
-        is_here && port != Some("443")
+        lock(&self.plain).insert(host.to_owned(), plain);
+        plain
     }
 
-    /// Sends a request about a repository, with a token where the registry wants one.
+    /// Whether a secret may be sent with this request.
+    fn may_show(&self, request: &Request) -> bool {
+        request.is_encrypted() || is_here(&request.host()) || self.hosts.is_insecure(&request.host())
+    }
+
+    /// Sends a request about a repository, with a login where the registry wants one.
     pub(crate) fn send(
         &self,
         reference: &Reference,
         what: &str,
         request: &Request,
     ) -> Result<Response, RegistryError> {
-        let (host, repository) = (Self::host(reference), reference.path());
+        let scope = Scope::pull(reference.path());
+        self.authorized((reference, &scope), what, request, &mut |request| self.client.send(request))
+    }
+
+    /// Makes a request, with what the registry wants to see of a login. `attempt` is called again after a refusal.
+    pub(crate) fn authorized(
+        &self,
+        (reference, scope): (&Reference, &Scope),
+        what: &str,
+        request: &Request,
+        attempt: &mut dyn FnMut(&Request) -> Result<Response, HttpError>,
+    ) -> Result<Response, RegistryError> {
+        let host = Self::host(reference);
+        // Where a registry sends an upload is not always itself; strangers get no login.
+        let is_own = request.host() == host;
         let failed = |cause| RegistryError::Http { what: what.to_owned(), cause };
-        let with = |token: &str| request.clone().header("authorization", &format!("Bearer {token}"));
-        let response = match self.tokens.get(host, repository) {
-            Some(token) => self.client.send(&with(&token).map_err(failed)?).map_err(failed)?,
-            None => self.client.send(request).map_err(failed)?,
+        let with = |value: &str| request.clone().header("authorization", value).map_err(failed);
+        let known = self.tokens.get(host, scope).filter(|_| is_own);
+        let response = match &known {
+            Some(value) => attempt(&with(value)?).map_err(failed)?,
+            None => attempt(request).map_err(failed)?,
         };
         // A redirect's target may ask for credentials of its own; those are nobody's to give.
-        if response.status() != 401 || response.host() != request.host() {
+        if response.status() != 401 || response.host() != host || !is_own {
             return Ok(response);
         }
         let challenges: Vec<_> = response.headers("www-authenticate").flat_map(Challenge::parse).collect();
         drop(response);
-        let denied =
-            |said| RegistryError::Denied { reference: reference.familiar(), host: host.to_owned(), said };
-        let token =
-            auth::fetch_token(&self.client, &challenges, repository).map_err(|problem| match problem {
-                NoToken::Denied(said) => denied(said),
-                NoToken::Useless(said) => {
-                    RegistryError::Unavailable { what: what.to_owned(), host: host.to_owned(), said }
-                }
-                NoToken::Http(cause) => failed(cause),
-            })?;
-        let response = self.client.send(&with(&token).map_err(failed)?).map_err(failed)?;
-        self.tokens.put(host, repository, token);
+        let login = self.login(reference)?;
+        if login.is_some() && !self.may_show(request) {
+            let said = "it is spoken to without encryption: no password is sent".to_owned();
+            return Err(RegistryError::Unavailable { what: what.to_owned(), host: host.to_owned(), said });
+        }
+        let may_show = |request: &Request| self.may_show(request);
+        let value = auth::answer(&self.client, &challenges, scope, login.as_ref(), &may_show);
+        let value = value.map_err(|problem| match problem {
+            NoToken::Denied(said) => self.denied(reference, scope.pushes, said),
+            NoToken::Useless(said) => {
+                RegistryError::Unavailable { what: what.to_owned(), host: host.to_owned(), said }
+            }
+            NoToken::Http(cause) => failed(cause),
+        })?;
+        let response = attempt(&with(&value)?).map_err(failed)?;
+        self.tokens.put(host, scope, value);
         Ok(response)
     }
 
+    /// The login for a reference, looked for once.
+    fn login(&self, reference: &Reference) -> Result<Option<Login>, RegistryError> {
+        let name = reference.name();
+        if let Some(login) = lock(&self.logins).get(&name) {
+            return Ok(login.clone());
+        }
+        let login = match self.keychain.login(reference, &|| self.client.is_aborted()) {
+            Ok(login) => login,
+            // Much is public. If this is not, the note says what may be missing.
+            Err(error @ KeychainError::NoHelper { .. }) => {
+                self.note(error.to_string());
+                None
+            }
+            Err(cause) => return Err(RegistryError::Keychain { reference: reference.familiar(), cause }),
+        };
+        lock(&self.logins).insert(name, login.clone());
+        Ok(login)
+    }
+
+    /// That a registry refuses, and as whom it was asked.
+    fn denied(&self, reference: &Reference, pushes: bool, said: String) -> RegistryError {
+        let login = lock(&self.logins).get(&reference.name()).cloned().flatten();
+        let login = login.map(|login| match login.secret {
+            Secret::Password { user, .. } => format!("`{user}`, as {} says", quoted(&login.from)),
+            Secret::Refresh(_) | Secret::Bearer(_) => format!("the token in {}", quoted(&login.from)),
+        });
+        let (reference, host) = (reference.familiar(), Self::host(reference).to_owned());
+        RegistryError::Denied { reference, host, said, pushes, login }
+    }
+
+    /// Tries a login: whether a registry takes it.
+    ///
+    /// # Errors
+    /// The registry does not take it, or is none.
+    pub fn check_login(&self, domain: &str) -> Result<(), RegistryError> {
+        let wrong = |said: &str| RegistryError::Status {
+            what: "a login".to_owned(),
+            host: domain.to_owned(),
+            said: said.to_owned(),
+        };
+        // Any repository of it: only the host is asked.
+        let reference: Reference =
+            format!("{domain}/login").parse().map_err(|_| wrong("nothing: it is no host"))?;
+        let host = Self::host(&reference);
+        let what = format!("a login at `{host}`");
+        let url = format!("{}/v2/", self.base(host));
+        let request =
+            Request::get(&url).map_err(|cause| RegistryError::Http { what: what.clone(), cause })?;
+        let scope = Scope::pull("");
+        let response =
+            self.authorized((&reference, &scope), &what, &request, &mut |it| self.client.send(it))?;
+        match response.status() {
+            200 => Ok(()),
+            _ => Err(self.refusal(&reference, &what, response)),
+        }
+    }
+
     /// Turns an answer that is no success into an error.
-    pub(crate) fn refusal(&self, reference: &Reference, what: &str, mut response: Response) -> RegistryError {
+    pub(crate) fn refusal(&self, reference: &Reference, what: &str, response: Response) -> RegistryError {
+        self.refused(reference, what, false, response)
+    }
+
+    /// The same for one who fetches, or one who puts content there.
+    pub(crate) fn refused(
+        &self,
+        reference: &Reference,
+        what: &str,
+        pushes: bool,
+        mut response: Response,
+    ) -> RegistryError {
         let said = describe(&mut response);
         let (what, host) = (what.to_owned(), response.host());
         match response.status() {
             404 => {
                 RegistryError::NotFound { reference: reference.familiar(), host, said, similar: Vec::new() }
             }
-            401 | 403 => RegistryError::Denied { reference: reference.familiar(), host, said },
+            401 | 403 => self.denied(reference, pushes, said),
             408 | 429 | 500 | 502 | 503 | 504 => RegistryError::Unavailable { what, host, said },
             _ => RegistryError::Status { what, host, said },
         }
     }
 }
 
-fn split_port(host: &str) -> (&str, Option<&str>) {
-    match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => (name, Some(port)),
-        _ => (host, None),
-    }
+/// Whether a host is this machine, where no encryption is needed.
+fn is_here(host: &str) -> bool {
+    let (name, port) = split_port(host);
+    let is_here = match name.trim_matches(['[', ']']).parse::<IpAddr>() {
+        Ok(address) => address.is_loopback(),
+        Err(_) => name == "localhost" || name.ends_with(".localhost"),
+    };
+    is_here && port != Some("443")
+}
+
+fn quoted(from: &str) -> String {
+    if from.contains(' ') { from.to_owned() } else { format!("`{from}`") }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Status, and the registry's own words in one short line.

@@ -263,10 +263,10 @@ fn what_is_private_says_so() {
         |registry| registry.fault("/manifests/", 1, Fault::Status(403)),
         "app:1.0",
         expect![[r#"
-        GET /v2/app/manifests/1.0
-        error: `HOST` does not let everybody pull `HOST/app:1.0` (403 Forbidden, FAULT: fault)
-        retryable false, blame User, hint Some("check the spelling; private images need a login, which is not supported yet")
-    "#]],
+            GET /v2/app/manifests/1.0
+            error: `HOST` does not let everybody pull `HOST/app:1.0` (403 Forbidden, FAULT: fault)
+            retryable false, blame User, hint Some("check the spelling; what is not public needs `ireko login` first")
+        "#]],
     );
 }
 

@@ -1,0 +1,169 @@
+//! Whose certificates are trusted, and which are shown.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+
+use super::{HttpError, Options};
+
+/// What connections are made with.
+pub(super) struct Trust {
+    provider: Arc<CryptoProvider>,
+    roots: RootCertStore,
+    dirs: Vec<PathBuf>,
+    unverified: Vec<String>,
+}
+
+impl Trust {
+    pub(super) fn load(options: &Options) -> Result<Self, HttpError> {
+        let mut roots = RootCertStore::empty();
+        // A machine without certificates can still pull over plain HTTP, or with a file of its own; if neither is
+        // the case, the handshake says that the issuer is unknown.
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        for path in &options.ca_files {
+            add(&mut roots, path)?;
+        }
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let (dirs, unverified) = (options.certificate_dirs.clone(), options.unverified.clone());
+        Ok(Self { provider, roots, dirs, unverified })
+    }
+
+    /// No host has anything of its own.
+    pub(super) fn is_same_everywhere(&self) -> bool {
+        self.dirs.is_empty() && self.unverified.is_empty()
+    }
+
+    /// What is used where a host has nothing of its own.
+    pub(super) fn everywhere(&self) -> ClientConfig {
+        self.builder().with_root_certificates(self.roots.clone()).with_no_client_auth()
+    }
+
+    /// What is used for a host, if that is something of its own: the layout of Docker's and Podman's `certs.d`,
+    /// where a directory named after host and port has `*.crt` with authorities, and `NAME.cert` with `NAME.key`.
+    pub(super) fn at(&self, host: &str) -> Result<Option<ClientConfig>, HttpError> {
+        let own = own_files(&self.dirs, host)?;
+        let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+        let is_listed = self.unverified.iter().any(|listed| listed == host || listed == name);
+        if own.authorities.is_empty() && own.pair.is_none() && !is_listed {
+            return Ok(None);
+        }
+        let builder = if is_listed {
+            let anyone = Arc::new(Anyone(Arc::clone(&self.provider)));
+            self.builder().dangerous().with_custom_certificate_verifier(anyone)
+        } else {
+            let mut roots = self.roots.clone();
+            for path in &own.authorities {
+                add(&mut roots, path)?;
+            }
+            self.builder().with_root_certificates(roots)
+        };
+        let Some((certificate, key)) = own.pair else { return Ok(Some(builder.with_no_client_auth())) };
+        let chain = certificates(&certificate)?;
+        let read = PrivateKeyDer::from_pem_file(&key);
+        let private = read.map_err(|cause| unusable(&key, format!("it holds no private key ({cause})")))?;
+        let config = builder.with_client_auth_cert(chain, private);
+        config.map(Some).map_err(|cause| unusable(&certificate, cause.to_string()))
+    }
+
+    fn builder(&self) -> rustls::ConfigBuilder<ClientConfig, rustls::WantsVerifier> {
+        ClientConfig::builder_with_provider(Arc::clone(&self.provider))
+            .with_safe_default_protocol_versions()
+            .expect("ring provides for every default protocol version")
+    }
+}
+
+/// The files of a host.
+#[derive(Default)]
+struct OwnFiles {
+    authorities: Vec<PathBuf>,
+    /// A certificate and its key.
+    pair: Option<(PathBuf, PathBuf)>,
+}
+
+fn own_files(dirs: &[PathBuf], host: &str) -> Result<OwnFiles, HttpError> {
+    let mut own = OwnFiles::default();
+    // Host names hold no slash, so this stays below the directory.
+    for dir in dirs.iter().map(|dir| dir.join(host)) {
+        let Ok(entries) = fs::read_dir(&dir) else { continue };
+        let mut paths: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+        paths.sort();
+        let named = |path: &&PathBuf, kind: &str| path.extension().is_some_and(|end| end == kind);
+        own.authorities.extend(paths.iter().filter(|path| named(path, "crt")).cloned());
+        for certificate in paths.iter().filter(|path| named(path, "cert")) {
+            let key = certificate.with_extension("key");
+            if !key.is_file() {
+                return Err(unusable(certificate, format!("its key `{}` is missing", key.display())));
+            }
+            own.pair.get_or_insert((certificate.clone(), key));
+        }
+    }
+    Ok(own)
+}
+
+fn add(roots: &mut RootCertStore, path: &Path) -> Result<(), HttpError> {
+    for certificate in certificates(path)? {
+        roots.add(certificate).map_err(|problem| unusable(path, problem.to_string()))?;
+    }
+    Ok(())
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, HttpError> {
+    let bytes = fs::read(path).map_err(|cause| unusable(path, cause.to_string()))?;
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
+    let found = found.map_err(|cause| unusable(path, cause.to_string()))?;
+    if found.is_empty() {
+        return Err(unusable(path, "it holds no certificate in PEM form".to_owned()));
+    }
+    Ok(found)
+}
+
+fn unusable(path: &Path, problem: String) -> HttpError {
+    HttpError::Certificates { path: path.to_owned(), problem }
+}
+
+/// Takes any certificate, for hosts that are listed as such.
+#[derive(Debug)]
+struct Anyone(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for Anyone {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let known = &self.0.signature_verification_algorithms;
+        rustls::crypto::verify_tls12_signature(message, certificate, signed, known)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let known = &self.0.signature_verification_algorithms;
+        rustls::crypto::verify_tls13_signature(message, certificate, signed, known)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}

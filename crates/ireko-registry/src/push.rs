@@ -1,0 +1,354 @@
+//! Pushing: blobs that a registry lacks, then what refers to them.
+
+use std::io::Read;
+use std::time::Duration;
+
+use ireko_oci::{Algorithm, Descriptor, Digest, MediaType, Reference};
+
+use crate::auth::Scope;
+use crate::error::RegistryError;
+use crate::pull::{blob_of, manifest_of};
+use crate::registry::Registry;
+use ireko_http::{HttpError, Request, Response};
+
+/// Blobs up to this size are sent in one request with their digest.
+const SMALL: u64 = 1 << 20;
+/// What is sent at once where a registry, or something before it, refuses a whole blob for its size.
+const CHUNK: u64 = 32 << 20;
+/// How many other repositories are tried as the source of a blob.
+const SOURCES_MAX: usize = 3;
+
+/// Opens what is pushed, from a byte on.
+pub type Content<'a> = &'a (dyn Fn(u64) -> std::io::Result<Box<dyn Read + Send>> + Sync);
+
+/// A blob that is to be in a repository.
+#[derive(Clone, Copy)]
+pub struct Blob<'a> {
+    /// Its digest, size and type.
+    pub descriptor: &'a Descriptor,
+    /// Its bytes.
+    pub content: Content<'a>,
+    /// Other repositories of the same registry that may have it.
+    pub sources: &'a [Reference],
+}
+
+/// How a blob came to be in a repository.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Pushed {
+    /// It was there.
+    Present,
+    /// The registry took it over from this repository of its own.
+    Mounted(String),
+    /// It was sent.
+    Sent,
+}
+
+/// An upload that was begun.
+struct Upload {
+    /// Where it goes on.
+    url: String,
+    /// How many bytes the registry has.
+    offset: u64,
+}
+
+/// A blob on its way into a repository.
+struct Sending<'a> {
+    registry: &'a Registry,
+    destination: &'a Reference,
+    what: String,
+    scope: Scope,
+    blob: &'a Descriptor,
+    content: Content<'a>,
+    /// The most that is sent in one request.
+    chunk: u64,
+}
+
+impl Registry {
+    /// Whether a repository has a blob.
+    pub fn has_blob(&self, reference: &Reference, digest: &Digest) -> Result<bool, RegistryError> {
+        let destination = self.hosts.destination(reference)?;
+        let what = format!("blob `{digest}` of `{}`", reference.familiar());
+        self.sees_blob(&destination, &what, &Scope::push(destination.path()), digest)
+    }
+
+    fn sees_blob(
+        &self,
+        destination: &Reference,
+        what: &str,
+        scope: &Scope,
+        digest: &Digest,
+    ) -> Result<bool, RegistryError> {
+        let url = self.url(destination, &format!("blobs/{digest}"));
+        let request = Request::head(&url).map_err(|cause| http(what, cause))?;
+        let response =
+            self.authorized((destination, scope), what, &request, &mut |it| self.client().send(it))?;
+        match response.status() {
+            200..=299 => Ok(true),
+            // Some answer a question about a repository that is not there yet with a refusal of its name; whether one
+            // may push there, the push itself says.
+            400 | 404 | 405 => Ok(false),
+            _ => Err(self.refused(destination, what, true, response)),
+        }
+    }
+
+    /// Brings a blob into a repository, unless it is there: from one of its sources, or else byte by byte. A transfer
+    /// that breaks goes on where the registry says it
+    /// stopped. `progress` is told how many bytes have been sent so far.
+    ///
+    /// # Errors
+    /// The registry refuses, or stays out of reach; the content cannot be read or is not what its digest says.
+    pub fn push_blob(
+        &self,
+        reference: &Reference,
+        blob: Blob<'_>,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<Pushed, RegistryError> {
+        let Blob { descriptor: blob, content, sources } = blob;
+        let destination = &self.hosts.destination(reference)?;
+        let what = blob_of(reference, blob);
+        let scope = Scope::push(destination.path());
+        if self.sees_blob(destination, &what, &scope, &blob.digest)? {
+            return Ok(Pushed::Present);
+        }
+        let mut sending =
+            Sending { registry: self, destination, what, scope, blob, content, chunk: u64::MAX };
+        let is_other = |source: &&Reference| {
+            source.domain() == destination.domain() && source.path() != destination.path()
+        };
+        let mut begun = None;
+        for source in sources.iter().filter(is_other).take(SOURCES_MAX) {
+            match sending.mount(source)? {
+                Mount::Done => return Ok(Pushed::Mounted(source.path().to_owned())),
+                Mount::Begun(upload) => begun = Some(upload),
+                Mount::Refused => {}
+            }
+        }
+        sending.send(begun, progress)?;
+        Ok(Pushed::Sent)
+    }
+
+    /// Puts a manifest or index into a repository, under the reference's tag, or else under its digest alone. The
+    /// digest that comes back is the registry's word.
+    ///
+    /// # Errors
+    /// The registry refuses it or is out of reach, or says another digest.
+    pub fn push_manifest(
+        &self,
+        reference: &Reference,
+        kind: &MediaType,
+        bytes: &[u8],
+    ) -> Result<Digest, RegistryError> {
+        let destination = self.hosts.destination(reference)?;
+        let what = manifest_of(reference);
+        let digest = Digest::of(bytes);
+        let name = destination.tag().map_or_else(|| digest.to_string(), str::to_owned);
+        let url = self.url(&destination, &format!("manifests/{name}"));
+        let request = Request::put(&url).map_err(|cause| http(&what, cause))?;
+        let request = request.content(kind.as_str(), bytes.to_owned());
+        let scope = Scope::push(destination.path());
+        let response =
+            self.authorized((&destination, &scope), &what, &request, &mut |it| self.client().send(it))?;
+        if !response.is_success() {
+            return Err(self.refused(&destination, &what, true, response));
+        }
+        let said = response.header("docker-content-digest").and_then(|text| text.parse::<Digest>().ok());
+        match said.filter(|said| said.algorithm() == Algorithm::Sha256 && *said != digest) {
+            None => Ok(digest),
+            Some(found) => Err(RegistryError::Mismatch {
+                what,
+                host: Self::host(&destination).to_owned(),
+                expected: digest.to_string(),
+                found: found.to_string(),
+            }),
+        }
+    }
+}
+
+enum Mount {
+    Done,
+    Begun(Upload),
+    Refused,
+}
+
+impl Sending<'_> {
+    /// Asks the registry to take a blob over from another repository of its own.
+    fn mount(&self, source: &Reference) -> Result<Mount, RegistryError> {
+        let query = format!("blobs/uploads/?mount={}&from={}", self.blob.digest, source.path());
+        let scope = Scope { from: Some(source.path().to_owned()), ..self.scope.clone() };
+        let asked = self.ask(Request::post(&self.registry.url(self.destination, &query)), &scope);
+        let response = match asked {
+            Ok(response) => response,
+            // Who may not read there sends the bytes.
+            Err(RegistryError::Denied { .. }) => return Ok(Mount::Refused),
+            Err(error) => return Err(error),
+        };
+        Ok(match response.status() {
+            201 => Mount::Done,
+            202 => self.upload(&response).map_or(Mount::Refused, Mount::Begun),
+            _ => Mount::Refused,
+        })
+    }
+
+    fn send(
+        &mut self,
+        mut begun: Option<Upload>,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<(), RegistryError> {
+        let patience = self.registry.client().patience();
+        let (mut left, mut pause, mut furthest) = (patience.attempts, patience.pause, 0);
+        loop {
+            let mut upload = match begun.take() {
+                Some(upload) => upload,
+                None => self.begin()?,
+            };
+            let failure = match self.rest(&mut upload, progress) {
+                Ok(()) => return Ok(()),
+                Err(failure) => failure,
+            };
+            if failure.too_large && self.chunk > CHUNK {
+                self.chunk = CHUNK;
+                continue;
+            }
+            if !failure.error.retryable() || left <= 1 {
+                return Err(*failure.error);
+            }
+            self.registry
+                .client()
+                .wait(failure.pause.unwrap_or(pause))
+                .map_err(|cause| http(&self.what, cause))?;
+            // The last answer may have been lost, not the last request.
+            if self.registry.sees_blob(self.destination, &self.what, &self.scope, &self.blob.digest)? {
+                return Ok(());
+            }
+            begun = self.resume(upload);
+            let reached = begun.as_ref().map_or(0, |upload| upload.offset);
+            if reached > furthest {
+                // It gets on; only attempts without any progress count.
+                (left, pause, furthest) = (patience.attempts, patience.pause, reached);
+            } else {
+                (left, pause) = (left - 1, pause * 2);
+            }
+        }
+    }
+
+    fn begin(&self) -> Result<Upload, RegistryError> {
+        let url = self.registry.url(self.destination, "blobs/uploads/");
+        let response = self.ask(Request::post(&url), &self.scope)?;
+        if !response.is_success() {
+            return Err(self.registry.refused(self.destination, &self.what, true, response));
+        }
+        self.upload(&response).ok_or_else(|| self.strange("an upload without a place"))
+    }
+
+    /// Where an answer says that an upload goes on.
+    fn upload(&self, response: &Response) -> Option<Upload> {
+        let mut url = response.location()?;
+        // A registry behind something that adds TLS may not know of it.
+        let host = Registry::host(self.destination);
+        if let Some(rest) = url.strip_prefix(&format!("http://{host}/")) {
+            url = format!("{}/{rest}", self.registry.base(host));
+        }
+        Some(Upload { url, offset: 0 })
+    }
+
+    /// Sends what the registry has not got, and closes the upload.
+    fn rest(&self, upload: &mut Upload, progress: &mut dyn FnMut(u64)) -> Result<(), Failure> {
+        let size = self.blob.size;
+        let is_small = size <= SMALL && upload.offset == 0;
+        while upload.offset < size && !is_small {
+            let end = upload.offset.saturating_add(self.chunk).min(size);
+            let mut request = Request::patch(&upload.url)
+                .and_then(|request| request.header("content-type", "application/octet-stream"))
+                .map_err(|cause| self.failed(cause))?;
+            if upload.offset > 0 || end < size {
+                let range = format!("{}-{}", upload.offset, end - 1);
+                request = request.header("content-range", &range).map_err(|cause| self.failed(cause))?;
+            }
+            let response = self.put(&request, upload.offset, end, progress)?;
+            *upload =
+                Upload { url: self.upload(&response).map_or(upload.url.clone(), |it| it.url), offset: end };
+        }
+        let joint = if upload.url.contains('?') { '&' } else { '?' };
+        let digest = self.blob.digest.to_string().replace(':', "%3A");
+        let request = Request::put(&format!("{}{joint}digest={digest}", upload.url))
+            .and_then(|request| request.header("content-type", "application/octet-stream"))
+            .map_err(|cause| self.failed(cause))?;
+        self.put(&request, if is_small { 0 } else { size }, size, progress)?;
+        Ok(())
+    }
+
+    /// Sends a part of the content.
+    fn put(
+        &self,
+        request: &Request,
+        start: u64,
+        end: u64,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<Response, Failure> {
+        let mut attempt = |request: &Request| {
+            let mut content = (self.content)(start).map_err(|cause| HttpError::Read { cause })?;
+            let client = self.registry.client();
+            client.upload(request, &mut content, end - start, &mut |sent| progress(start + sent))
+        };
+        let sent =
+            self.registry.authorized((self.destination, &self.scope), &self.what, request, &mut attempt);
+        let response = sent.map_err(Failure::from)?;
+        if response.is_success() {
+            return Ok(response);
+        }
+        let too_large = response.status() == 413;
+        let pause = response.pause(Duration::ZERO).filter(|pause| !pause.is_zero());
+        let error = self.registry.refused(self.destination, &self.what, true, response);
+        Err(Failure { error: Box::new(error), pause, too_large })
+    }
+
+    /// How far a broken upload got; nothing where it must begin again.
+    fn resume(&self, upload: Upload) -> Option<Upload> {
+        let response = self.ask(Request::get(&upload.url), &self.scope).ok()?;
+        if !response.is_success() {
+            return None;
+        }
+        let last: u64 = response.header("range")?.rsplit('-').next()?.parse().ok()?;
+        // `0-0` is said of one byte and of none.
+        let offset = if last == 0 { return None } else { last + 1 };
+        let url = self.upload(&response).map_or(upload.url, |it| it.url);
+        (offset <= self.blob.size).then_some(Upload { url, offset })
+    }
+
+    fn ask(&self, request: Result<Request, HttpError>, scope: &Scope) -> Result<Response, RegistryError> {
+        let request = request.map_err(|cause| http(&self.what, cause))?;
+        let client = self.registry.client();
+        self.registry.authorized((self.destination, scope), &self.what, &request, &mut |it| client.send(it))
+    }
+
+    fn failed(&self, cause: HttpError) -> Failure {
+        Failure::from(http(&self.what, cause))
+    }
+
+    fn strange(&self, said: &str) -> RegistryError {
+        let host = Registry::host(self.destination).to_owned();
+        RegistryError::Status { what: self.what.clone(), host, said: said.to_owned() }
+    }
+}
+
+/// Why a part was not taken.
+struct Failure {
+    error: Box<RegistryError>,
+    /// How long the registry wants to be left alone.
+    pause: Option<Duration>,
+    /// It was too much at once.
+    too_large: bool,
+}
+
+impl From<RegistryError> for Failure {
+    fn from(error: RegistryError) -> Self {
+        Self { error: Box::new(error), pause: None, too_large: false }
+    }
+}
+
+fn http(what: &str, cause: HttpError) -> RegistryError {
+    RegistryError::Http { what: what.to_owned(), cause }
+}
+
+#[cfg(test)]
+mod tests;
