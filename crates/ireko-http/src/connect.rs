@@ -58,7 +58,7 @@ impl Transport {
         let proxies = Arc::new(matcher(&options.proxies));
         let connector = Connector { tcp, proxies: Arc::clone(&proxies) };
         let trust = Arc::new(Trust::load(options)?);
-        let pool = pool(trust.everywhere(), connector.clone());
+        let pool = pool(trust.everywhere()?, connector.clone());
         Ok(Self { pool, others: Arc::default(), connector, trust, proxies })
     }
 

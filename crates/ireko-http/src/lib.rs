@@ -100,6 +100,8 @@ pub struct Options {
     /// Directories in the layout of `certs.d`: in one named after a host, with its port where one is given, are
     /// `*.crt` with authorities trusted for it, and `NAME.cert` with `NAME.key`, which are shown to it.
     pub certificate_dirs: Vec<PathBuf>,
+    /// A certificate and its key that are shown to whoever asks for one.
+    pub identity: Option<(PathBuf, PathBuf)>,
     /// Hosts, with or without a port, whose certificates are taken as they are.
     pub unverified: Vec<String>,
     /// How long to wait, and how often.

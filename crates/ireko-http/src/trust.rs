@@ -17,6 +17,7 @@ pub(super) struct Trust {
     provider: Arc<CryptoProvider>,
     roots: RootCertStore,
     dirs: Vec<PathBuf>,
+    identity: Option<(PathBuf, PathBuf)>,
     unverified: Vec<String>,
 }
 
@@ -31,7 +32,7 @@ impl Trust {
         }
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let (dirs, unverified) = (options.certificate_dirs.clone(), options.unverified.clone());
-        Ok(Self { provider, roots, dirs, unverified })
+        Ok(Self { provider, roots, dirs, identity: options.identity.clone(), unverified })
     }
 
     /// No host has anything of its own.
@@ -40,8 +41,9 @@ impl Trust {
     }
 
     /// What is used where a host has nothing of its own.
-    pub(super) fn everywhere(&self) -> ClientConfig {
-        self.builder().with_root_certificates(self.roots.clone()).with_no_client_auth()
+    pub(super) fn everywhere(&self) -> Result<ClientConfig, HttpError> {
+        let builder = self.builder().with_root_certificates(self.roots.clone());
+        shown(builder, self.identity.as_ref())
     }
 
     /// What is used for a host, if that is something of its own: the layout of Docker's and Podman's `certs.d`,
@@ -63,12 +65,7 @@ impl Trust {
             }
             self.builder().with_root_certificates(roots)
         };
-        let Some((certificate, key)) = own.pair else { return Ok(Some(builder.with_no_client_auth())) };
-        let chain = certificates(&certificate)?;
-        let read = PrivateKeyDer::from_pem_file(&key);
-        let private = read.map_err(|cause| unusable(&key, format!("it holds no private key ({cause})")))?;
-        let config = builder.with_client_auth_cert(chain, private);
-        config.map(Some).map_err(|cause| unusable(&certificate, cause.to_string()))
+        shown(builder, own.pair.as_ref().or(self.identity.as_ref())).map(Some)
     }
 
     fn builder(&self) -> rustls::ConfigBuilder<ClientConfig, rustls::WantsVerifier> {
@@ -76,6 +73,18 @@ impl Trust {
             .with_safe_default_protocol_versions()
             .expect("ring provides for every default protocol version")
     }
+}
+
+/// Adds what is shown of oneself.
+fn shown(
+    builder: rustls::ConfigBuilder<ClientConfig, rustls::client::WantsClientCert>,
+    pair: Option<&(PathBuf, PathBuf)>,
+) -> Result<ClientConfig, HttpError> {
+    let Some((certificate, key)) = pair else { return Ok(builder.with_no_client_auth()) };
+    let chain = certificates(certificate)?;
+    let read = PrivateKeyDer::from_pem_file(key);
+    let private = read.map_err(|cause| unusable(key, format!("it holds no private key ({cause})")))?;
+    builder.with_client_auth_cert(chain, private).map_err(|cause| unusable(certificate, cause.to_string()))
 }
 
 /// The files of a host.

@@ -16,7 +16,7 @@ use crate::assemble::Assembled;
 use crate::error::{Error, Result};
 use crate::flat;
 use crate::output::{Content, Folder, Output};
-use crate::pack::{Packed, Packer};
+use crate::pack::Packer;
 
 /// What is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,11 +83,18 @@ struct Unit {
 }
 
 /// The image of one platform.
-struct Part {
-    config: ImageConfig,
-    config_bytes: Vec<u8>,
+pub(crate) struct Part {
+    pub(crate) config: ImageConfig,
+    pub(crate) config_bytes: Vec<u8>,
     /// A manifest that others wrote and that still holds.
-    manifest: Option<Vec<u8>>,
+    pub(crate) manifest: Option<Vec<u8>>,
+}
+
+impl Part {
+    /// What a build made.
+    pub(crate) fn of(image: &Assembled) -> Self {
+        Self { config: image.config.clone(), config_bytes: image.bytes.clone(), manifest: None }
+    }
 }
 
 /// Writes an image; several are one image, each for a platform of its own. Their layers must be in the store: see
@@ -106,13 +113,8 @@ pub fn export(
         return files(store, &configs, destination, sink);
     }
     let packer = Packer { store, how: destination.compression, threads, sink };
-    let part = |image: &Assembled| Part {
-        config: image.config.clone(),
-        config_bytes: image.bytes.clone(),
-        manifest: None,
-    };
     let names = names.iter().map(Reference::or_latest).collect();
-    archive(&packer, vec![Unit { names, parts: images.iter().map(part).collect() }], destination)
+    archive(&packer, vec![Unit { names, parts: images.iter().map(Part::of).collect() }], destination)
 }
 
 /// Writes the files of images, without the images.
@@ -160,16 +162,13 @@ pub fn save(
     }
     let mut units = Vec::new();
     for (image, names) in images {
-        let mut parts = Vec::new();
-        for image in members(store, image)? {
-            let gone = ireko_store::Error::BlobGone { digest: image.id };
-            let config_bytes = store.read_blob(&image.id)?.ok_or(gone)?;
-            let config = store.image_config(&image)?;
-            let manifest = match destination.compression {
-                None => whole_manifest(store, &image)?,
-                Some(_) => None,
-            };
-            parts.push(Part { config, config_bytes, manifest });
+        let mut parts = parts_of(store, image)?;
+        for part in &mut parts {
+            let is_whole = destination.compression.is_none()
+                && part.manifest.as_ref().is_some_and(|it| is_whole(store, it));
+            if !is_whole {
+                part.manifest = None;
+            }
         }
         units.push(Unit { names: names.iter().map(Reference::or_latest).collect(), parts });
     }
@@ -193,12 +192,24 @@ fn members(store: &Store, image: &Image) -> Result<Vec<Image>> {
     image.members.iter().map(of).collect()
 }
 
-/// The manifest an image came with, if all its blobs are still here.
-fn whole_manifest(store: &Store, image: &Image) -> Result<Option<Vec<u8>>> {
-    let Some(digest) = &image.manifest else { return Ok(None) };
-    let Some(manifest) = store.image_manifest(image)? else { return Ok(None) };
-    let is_whole = manifest.layers.iter().all(|layer| store.blob_size(&layer.digest) == Some(layer.size));
-    if is_whole { Ok(store.read_blob(digest)?) } else { Ok(None) }
+/// An image of the store, one platform after the other, each with the manifest it came with.
+pub(crate) fn parts_of(store: &Store, image: &Image) -> Result<Vec<Part>> {
+    let mut parts = Vec::new();
+    for image in members(store, image)? {
+        let gone = ireko_store::Error::BlobGone { digest: image.id };
+        let config_bytes = store.read_blob(&image.id)?.ok_or(gone)?;
+        let config = store.image_config(&image)?;
+        let manifest = image.manifest.map(|digest| store.read_blob(&digest)).transpose()?.flatten();
+        parts.push(Part { config, config_bytes, manifest });
+    }
+    Ok(parts)
+}
+
+/// Whether all layers of a manifest are still here as they came.
+fn is_whole(store: &Store, manifest: &[u8]) -> bool {
+    Manifest::parse(manifest).is_ok_and(|manifest| {
+        manifest.layers.iter().all(|layer| store.blob_size(&layer.digest) == Some(layer.size))
+    })
 }
 
 /// All that an archive holds, before anything is written.
@@ -309,7 +320,13 @@ impl Contents {
                 }
                 // Docker has no type for zstd that other tools agree on.
                 let as_docker = is_docker && layers.iter().all(|layer| layer.codec != Codec::Zstd);
-                let manifest = manifest_of(&config_bytes, &layers, as_docker);
+                let kind = |codec| match as_docker {
+                    true => MediaType::docker_layer(codec),
+                    false => MediaType::oci_layer(codec),
+                };
+                let blobs =
+                    layers.iter().map(|layer| Descriptor::new(kind(layer.codec), layer.digest, layer.size));
+                let manifest = manifest_of(&config_bytes, blobs.collect(), as_docker);
                 (manifest.to_json(), manifest.media_type)
             }
         };
@@ -360,17 +377,13 @@ impl Contents {
     }
 }
 
-fn manifest_of(config: &[u8], layers: &[Packed], as_docker: bool) -> Manifest {
+/// The manifest of a config and its layers.
+pub(crate) fn manifest_of(config: &[u8], layers: Vec<Descriptor>, as_docker: bool) -> Manifest {
     let (kind, config_kind) = match as_docker {
         true => (MediaType::DOCKER_MANIFEST, MediaType::DOCKER_CONFIG),
         false => (MediaType::OCI_MANIFEST, MediaType::OCI_CONFIG),
     };
-    let layers = layers.iter().map(|layer| {
-        let kind =
-            if as_docker { MediaType::docker_layer(layer.codec) } else { MediaType::oci_layer(layer.codec) };
-        Descriptor::new(kind, layer.digest, layer.size)
-    });
-    Manifest::new(kind, Descriptor::of(config_kind, config), layers.collect())
+    Manifest::new(kind, Descriptor::of(config_kind, config), layers)
 }
 
 fn document(config: &[u8], cause: ireko_oci::OciError) -> Error {

@@ -1,6 +1,6 @@
 //! Finding images, and bringing their layers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -15,9 +15,10 @@ use crate::files::{Files, Piece};
 use crate::near::near_images;
 use crate::origin::{self, Origin};
 use crate::pack::parallel;
+use crate::push;
 
 /// So many layers are fetched at a time.
-const TRANSFERS: usize = 4;
+pub(crate) const TRANSFERS: usize = 4;
 /// Progress is told in steps of this size.
 const PROGRESS_STEP: u64 = 512 << 10;
 
@@ -65,17 +66,25 @@ type Places = BTreeMap<(Digest, Digest), Origin>;
 /// The images that can be reached. Several threads may use it at once.
 pub struct Images {
     pub(crate) store: Arc<Store>,
-    registry: Arc<Registry>,
-    sink: Arc<dyn Sink>,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) sink: Arc<dyn Sink>,
     pull: PullPolicy,
     places: Mutex<Places>,
     turns: Mutex<BTreeMap<Digest, Arc<Mutex<()>>>>,
+    /// Blobs that are known to be in a repository now.
+    pub(crate) pushed: Mutex<BTreeSet<(String, Digest)>>,
 }
 
 impl Images {
     /// The images of a store and of what a registry session reaches; progress of transfers goes to `sink`.
     pub fn new(store: Arc<Store>, registry: Arc<Registry>, sink: Arc<dyn Sink>, pull: PullPolicy) -> Self {
-        Self { store, registry, sink, pull, places: Mutex::default(), turns: Mutex::default() }
+        let (places, turns, pushed) = (Mutex::default(), Mutex::default(), Mutex::default());
+        Self { store, registry, sink, pull, places, turns, pushed }
+    }
+
+    /// The store.
+    pub fn store(&self) -> &Arc<Store> {
+        &self.store
     }
 
     /// Finds an image by its source. Nothing but manifest and config is read.
@@ -99,8 +108,10 @@ impl Images {
         }
         let remote = self.remote(reference, platform)?;
         let config_digest = self.remember_remote(&remote)?;
-        let RemoteImage { config, manifest_digest: digest, .. } = remote;
-        Ok(Resolved { config, config_digest, digest, from: reference.domain().to_owned() })
+        let RemoteImage { config, manifest_digest: digest, top, .. } = remote;
+        let own = Registry::host(reference);
+        let from = if top.host == own { reference.domain().to_owned() } else { top.host };
+        Ok(Resolved { config, config_digest, digest, from })
     }
 
     /// The store's image of this name, if it is for the platform.
@@ -131,7 +142,9 @@ impl Images {
     }
 
     fn remote(&self, reference: &Reference, platform: &Platform) -> Result<RemoteImage> {
-        self.registry.image(reference, platform).map_err(|error| self.not_found(reference, platform, error))
+        let found = self.registry.image(reference, platform);
+        self.tell_notes();
+        found.map_err(|error| self.not_found(reference, platform, error))
     }
 
     /// Says what was asked for, where it was looked for, and what reads alike.
@@ -174,6 +187,9 @@ impl Images {
         let RemoteImage { reference, manifest, config, .. } = remote;
         let id = manifest.config.digest;
         let repository = reference.repository();
+        for blob in &manifest.layers {
+            push::note_at(&self.store, &blob.digest, &repository)?;
+        }
         let layers = config.rootfs.diff_ids.iter().zip(&manifest.layers);
         self.remember(
             &id,
@@ -237,9 +253,7 @@ impl Images {
         if self.store.presence(diff)? {
             return Ok(());
         }
-        let known = lock(&self.places).get(&(*config, *diff)).cloned();
-        let origin =
-            known.or_else(|| Origin::recall(&self.store, diff)).ok_or(Error::NoOrigin { diff: *diff })?;
+        let origin = self.origin(config, diff).ok_or(Error::NoOrigin { diff: *diff })?;
         if let Some((piece, blob, place)) = origin.piece()? {
             return self.take(diff, &piece, blob, &place);
         }
@@ -247,6 +261,12 @@ impl Images {
             Origin::Registry { reference, blob } => self.fetch(reference, blob, diff),
             Origin::Layout { .. } | Origin::Archive { .. } => Err(Error::NoOrigin { diff: *diff }),
         }
+    }
+
+    /// Where a layer of an image can be had.
+    pub(crate) fn origin(&self, config: &Digest, diff: &Digest) -> Option<Origin> {
+        let known = lock(&self.places).get(&(*config, *diff)).cloned();
+        known.or_else(|| Origin::recall(&self.store, diff))
     }
 
     pub(crate) fn take(
@@ -273,7 +293,7 @@ impl Images {
         Ok(())
     }
 
-    fn progress(&self, what: &str, total: u64) -> impl FnMut(u64) + use<> {
+    pub(crate) fn progress(&self, what: &str, total: u64) -> impl FnMut(u64) + use<> {
         let (sink, what) = (Arc::clone(&self.sink), what.to_owned());
         let mut told = 0;
         move |done| {
@@ -326,7 +346,7 @@ fn resolved(found: Described, from: String) -> Resolved {
     Resolved { config: found.config, config_digest: found.id, digest, from }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 

@@ -25,6 +25,7 @@ mod near;
 mod origin;
 mod output;
 mod pack;
+mod push;
 #[cfg(test)]
 mod testing;
 
@@ -35,3 +36,4 @@ pub use images::{Images, PullPolicy, Resolved, Source};
 pub use load::{LoadFrom, Loaded};
 pub use near::near_images;
 pub use pack::LayerDraft;
+pub use push::{PushAs, PushedImage};

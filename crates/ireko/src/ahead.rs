@@ -1,9 +1,9 @@
-//! Compression that goes on while steps run.
+//! Compression and pushing that go on while steps run.
 
 use ireko_exec::{LastLayer, Packing};
-use ireko_image::{Destination, LayerDraft};
+use ireko_image::{Destination, Images, LayerDraft, PushAs};
 use ireko_layer::Compression;
-use ireko_oci::Digest;
+use ireko_oci::{Digest, Reference};
 use ireko_store::Store;
 use std::io::{self, Write};
 use std::num::NonZero;
@@ -11,9 +11,9 @@ use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 
-/// A thread that compresses layers as the destinations of a build will want them.
+/// Threads that compress layers, and push them, as the destinations of a build will want them.
 pub(crate) struct Ahead {
-    worker: JoinHandle<()>,
+    workers: Vec<JoinHandle<()>>,
 }
 
 /// What the build tells.
@@ -24,38 +24,59 @@ pub(crate) struct Told {
     threads: usize,
 }
 
+/// What is pushed: names, and in which form.
+pub(crate) type Pushes = Vec<(Vec<Reference>, PushAs)>;
+
 impl Ahead {
-    /// Starts it, where some destination wants compressed layers.
-    pub(crate) fn start(store: &Arc<Store>, destinations: &[Destination]) -> Option<(Self, Told)> {
-        let mut wanted: Vec<Option<Compression>> = destinations
+    /// Starts it, where some destination wants compressed layers, or some registry wants layers.
+    pub(crate) fn start(
+        store: &Arc<Store>,
+        destinations: &[Destination],
+        (images, pushes): (&Arc<Images>, Pushes),
+    ) -> Option<(Self, Told)> {
+        let archives = destinations
             .iter()
             .filter(|destination| destination.form.is_archive())
-            .map(|destination| destination.compression)
+            .map(|destination| destination.compression);
+        let mut wanted: Vec<Option<Compression>> = archives
+            .chain(pushes.iter().map(|(_, how)| how.compression))
             .filter(|how| *how != Some(Compression::None))
             .collect();
         wanted.sort_unstable();
         wanted.dedup();
-        if wanted.is_empty() {
+        if wanted.is_empty() && pushes.is_empty() {
             return None;
         }
         let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
         let (layers, inbox): (Sender<Digest>, _) = channel();
+        let (ready, outbox): (Sender<Digest>, _) = channel();
         let told = Told { layers, store: Arc::clone(store), wanted: wanted.clone(), threads };
         let store = Arc::clone(store);
-        let worker = std::thread::spawn(move || {
+        let packer = std::thread::spawn(move || {
             // What fails here is told by the export, which tries again.
             for layer in inbox {
                 for how in &wanted {
                     let _ = ireko_image::prepare(&store, &layer, *how, threads);
                 }
+                let _ = ready.send(layer);
             }
         });
-        Some((Self { worker }, told))
+        let images = Arc::clone(images);
+        let pusher = std::thread::spawn(move || {
+            for layer in outbox {
+                for (names, how) in &pushes {
+                    images.push_ahead(&layer, names, *how, threads);
+                }
+            }
+        });
+        Some((Self { workers: vec![packer, pusher] }, told))
     }
 
-    /// Waits until all it was told of is compressed. The teller must be gone by now.
+    /// Waits until all it was told of is done. The teller must be gone by now.
     pub(crate) fn finish(self) {
-        let _ = self.worker.join();
+        for worker in self.workers {
+            let _ = worker.join();
+        }
     }
 }
 

@@ -25,6 +25,10 @@ pub(crate) struct Output {
     pub(crate) names: Vec<Reference>,
     /// Whether each platform's files have a directory of their own; where it was not said, when there are several.
     pub(crate) split: Option<bool>,
+    /// Docker's media types in a registry.
+    pub(crate) docker_types: bool,
+    /// In a registry the image has no tag, only its digest.
+    pub(crate) by_digest: bool,
 }
 
 /// The form of a result.
@@ -44,6 +48,8 @@ pub(crate) enum Form {
     Local,
     /// ireko's own store, where every build goes anyway.
     Store,
+    /// The registries of its names.
+    Registry,
 }
 
 /// A choice of compression.
@@ -100,7 +106,8 @@ impl Output {
             values.insert(name, value);
         }
         let kind = values.remove("type").ok_or_else(|| {
-            Failure::user(format!("`-o {text}` names no type")).hint("use type=oci, docker, tar or local")
+            Failure::user(format!("`-o {text}` names no type"))
+                .hint("use type=oci, docker, registry, tar or local")
         })?;
         let dest = values.remove("dest").filter(|dest| !dest.is_empty() && dest != "-").map(PathBuf::from);
         let tar = flag(&values.remove("tar").unwrap_or_else(|| "true".to_owned()))?;
@@ -112,12 +119,13 @@ impl Output {
             ("tar", _) => Form::Tar,
             ("local", _) => Form::Local,
             ("image" | "store", _) => Form::Store,
-            ("registry" | "cacheonly", _) => {
+            ("registry", _) => Form::Registry,
+            ("cacheonly", _) => {
                 return Err(Failure::not_yet_as_docker(format!("`type={kind}` in `-o`")));
             }
             _ => {
                 return Err(Failure::user(format!("`type={kind}` in `-o` is unknown"))
-                    .hint("use type=oci, docker, tar or local"));
+                    .hint("use type=oci, docker, registry, tar or local"));
             }
         };
         let needs_dest = matches!(form, Form::Local | Form::OciDir | Form::DockerDir);
@@ -128,16 +136,16 @@ impl Output {
             Form::Tar | Form::Local => values.remove("platform-split"),
             _ => None,
         };
+        let (form, docker_types, by_digest) = pushed(form, &mut values)?;
         let output = Self {
+            docker_types,
+            by_digest,
             split: split.map(|split| flag(&split)).transpose()?,
             target: values.remove("target").filter(|target| !target.is_empty()),
             compression: squeeze(&mut values)?,
             names: names(&mut values)?,
             ..Self::plain(form, dest)
         };
-        if form == Form::Store && values.remove("push").is_some_and(|push| push == "true") {
-            return Err(Failure::not_yet("`push=true` in `-o`"));
-        }
         match values.keys().next() {
             Some(name) => Err(Failure::not_yet(format!("`{name}` in `-o`"))),
             None => Ok(output),
@@ -148,7 +156,7 @@ impl Output {
     /// directory that does not exist, a place that may not be written to.
     pub(crate) fn writable(&self) -> Result<(), Failure> {
         let how = match self.form {
-            Form::Store => return Ok(()),
+            Form::Store | Form::Registry => return Ok(()),
             Form::Local | Form::OciDir | Form::DockerDir => Written::Dir,
             Form::OciTar | Form::DockerTar | Form::Tar => Written::Whole,
         };
@@ -166,12 +174,33 @@ impl Output {
 
     /// Whether it goes to standard output.
     pub(crate) fn is_stdout(&self) -> bool {
-        self.dest.is_none() && self.form != Form::Store
+        self.dest.is_none() && !matches!(self.form, Form::Store | Form::Registry)
     }
 
-    fn plain(form: Form, dest: Option<PathBuf>) -> Self {
-        Self { form, dest, target: None, compression: None, names: Vec::new(), split: None }
+    /// One with nothing said of it.
+    pub(crate) fn plain(form: Form, dest: Option<PathBuf>) -> Self {
+        let (target, compression, split, names) = (None, None, None, Vec::new());
+        Self { form, dest, target, compression, names, split, docker_types: false, by_digest: false }
     }
+}
+
+/// What is said of an image in a registry: whether it goes there, in Docker's media types, and by its digest alone.
+fn pushed(form: Form, values: &mut BTreeMap<String, String>) -> Result<(Form, bool, bool), Failure> {
+    if !matches!(form, Form::Store | Form::Registry) {
+        return Ok((form, false, false));
+    }
+    // The store always holds the image, and unpacks it where a step needs that.
+    values.retain(|name, _| !matches!(name.as_str(), "store" | "unpack" | "name-canonical"));
+    let mut take = |name: &str| values.remove(name).map(|text| flag(&text)).transpose();
+    let (push, by_digest) = (take("push")?, take("push-by-digest")?.unwrap_or_default());
+    let docker_types = take("oci-mediatypes")?.is_some_and(|oci| !oci);
+    let form = match push {
+        Some(true) => Form::Registry,
+        None if by_digest => Form::Registry,
+        Some(false) => Form::Store,
+        None => form,
+    };
+    Ok((form, docker_types, by_digest))
 }
 
 fn squeeze(values: &mut BTreeMap<String, String>) -> Result<Option<Squeeze>, Failure> {
@@ -180,10 +209,17 @@ fn squeeze(values: &mut BTreeMap<String, String>) -> Result<Option<Squeeze>, Fai
         level.parse().map_err(|_| Failure::user(format!("`compression-level={level}` is no number")))
     });
     let level = level.transpose()?;
-    let Some(name) = values.remove("compression") else {
+    // Layers that are compressed already stay as they are unless they must not.
+    values.remove("force-compression");
+    compression(values.remove("compression").as_deref(), level)
+}
+
+/// A compression by its name; gzip where only a level is said.
+pub(crate) fn compression(name: Option<&str>, level: Option<u32>) -> Result<Option<Squeeze>, Failure> {
+    let Some(name) = name else {
         return Ok(level.map(|level| Squeeze { kind: ireko_oci::Compression::Gzip, level: Some(level) }));
     };
-    let kind = match name.as_str() {
+    let kind = match name {
         "gzip" => ireko_oci::Compression::Gzip,
         "zstd" => ireko_oci::Compression::Zstd,
         "uncompressed" => ireko_oci::Compression::None,

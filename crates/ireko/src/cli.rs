@@ -2,6 +2,8 @@
 
 use crate::devices::DeviceArgs;
 use crate::limits::{LimitArgs, RunLimitArgs};
+pub(crate) mod registry;
+
 use clap::builder::ValueParser;
 use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
@@ -94,6 +96,12 @@ pub(crate) enum Command {
     Save(SaveArgs),
     /// Fetch an image from a registry.
     Pull(PullArgs),
+    /// Push images to their registries.
+    Push(registry::PushArgs),
+    /// Keep a login for a registry, as Docker does.
+    Login(registry::LoginArgs),
+    /// Forget the login for a registry.
+    Logout(registry::LogoutArgs),
     /// Look after the build cache.
     #[command(subcommand)]
     Cache(CacheCommand),
@@ -241,6 +249,11 @@ pub(crate) struct BuildArgs {
     pub(crate) force_rm: bool,
     #[arg(long, hide = true)]
     pub(crate) compress: bool,
+    /// Push the image to the registries of its names: the same as `-o type=registry`.
+    #[arg(long)]
+    pub(crate) push: bool,
+    #[command(flatten)]
+    pub(crate) registry: registry::RegistryArgs,
     #[command(flatten)]
     pub(crate) later: LaterArgs,
 }
@@ -264,8 +277,6 @@ pub(crate) struct LaterArgs {
     pub(crate) load: bool,
     #[arg(long, hide = true, num_args = 0..=1, default_missing_value = "true")]
     pub(crate) provenance: Option<String>,
-    #[arg(long, hide = true)]
-    pub(crate) push: bool,
     #[arg(long, hide = true, num_args = 0..=1, default_missing_value = "true")]
     pub(crate) sbom: Option<String>,
     #[arg(long, hide = true)]
@@ -483,6 +494,8 @@ pub(crate) struct PullArgs {
     /// Print the id only.
     #[arg(short = 'q', long)]
     pub(crate) quiet: bool,
+    #[command(flatten)]
+    pub(crate) registry: registry::RegistryArgs,
 }
 
 /// Commands of `cache`.

@@ -1,12 +1,12 @@
 //! What a build made, brought to where it was asked for: the store, archives, directories, and the files for scripts.
 
-use crate::arguments::{Form, Output, Tag};
+use crate::arguments::{Form, Output, Squeeze, Tag};
 use crate::cli::BuildArgs;
 use crate::failure::Failure;
 use crate::places;
 use crate::settle::Base;
 use ireko_exec::Cancel;
-use ireko_image::{Assembled, Destination, To};
+use ireko_image::{Assembled, Destination, Images, PushAs, To};
 use ireko_oci::{Digest, Reference};
 use ireko_report::{Event, Sink};
 use ireko_store::{Image, Store};
@@ -101,25 +101,26 @@ struct Written {
 
 /// Brings the images of a build, one target's after the other, to where they are wanted.
 pub(crate) fn deliver(
-    store: &Arc<Store>,
+    with: &Images,
     images: &[Assembled],
     shares: &[Share],
     cancel: &Cancel,
     sink: &dyn Sink,
 ) -> Result<Vec<Delivered>, Failure> {
     let each = images.len() / shares.len();
-    let of = |(share, images): (&Share, &[Assembled])| one(store, images, share, cancel, sink);
+    let of = |(share, images): (&Share, &[Assembled])| one(with, images, share, cancel, sink);
     shares.iter().zip(images.chunks(each)).map(of).collect()
 }
 
 /// Keeps the images of one target, one for each platform, and writes them to its destinations.
 fn one(
-    store: &Arc<Store>,
+    with: &Images,
     images: &[Assembled],
     share: &Share,
     cancel: &Cancel,
     sink: &dyn Sink,
 ) -> Result<Delivered, Failure> {
+    let store = with.store();
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let kept = if share.wants_store() { keep(store, images, &share.tags, sink)? } else { None };
     let mut id = match images {
@@ -130,6 +131,12 @@ fn one(
     for output in &share.outputs {
         if cancel.is_asked() {
             return Err(Failure::interrupted());
+        }
+        if output.form == Form::Registry {
+            let (done, pushed_index) = push(with, images, (output, &share.tags), threads, sink)?;
+            index = index.or(pushed_index);
+            written.push(done);
+            continue;
         }
         let Some(destination) = destination_of(output) else { continue };
         let names = if output.names.is_empty() { &share.tags } else { &output.names };
@@ -190,19 +197,64 @@ pub(crate) fn destination_of(output: &Output) -> Option<Destination> {
         Form::DockerDir => ireko_image::Form::DockerDir,
         Form::Tar => ireko_image::Form::Tar,
         Form::Local => ireko_image::Form::Local,
-        Form::Store => return None,
+        Form::Store | Form::Registry => return None,
     };
     let to = output.dest.clone().map_or(To::Stdout, To::Path);
-    let compression = output.compression.map(|squeeze| {
-        let level =
-            |default: u8| squeeze.level.map_or(default, |level| u8::try_from(level).unwrap_or(u8::MAX));
-        match squeeze.kind {
-            ireko_oci::Compression::Gzip => ireko_layer::Compression::Gzip { level: level(6) },
-            ireko_oci::Compression::Zstd => ireko_layer::Compression::Zstd { level: level(3) },
-            ireko_oci::Compression::None => ireko_layer::Compression::None,
-        }
-    });
-    Some(Destination { form, to, compression, split: output.split })
+    Some(Destination { form, to, compression: output.compression.map(compression_of), split: output.split })
+}
+
+/// A choice of compression as the writer of layers knows it.
+pub(crate) fn compression_of(squeeze: Squeeze) -> ireko_layer::Compression {
+    let level = |default: u8| squeeze.level.map_or(default, |level| u8::try_from(level).unwrap_or(u8::MAX));
+    match squeeze.kind {
+        ireko_oci::Compression::Gzip => ireko_layer::Compression::Gzip { level: level(6) },
+        ireko_oci::Compression::Zstd => ireko_layer::Compression::Zstd { level: level(3) },
+        ireko_oci::Compression::None => ireko_layer::Compression::None,
+    }
+}
+
+/// How an `-o` pushes.
+pub(crate) fn push_as(output: &Output) -> PushAs {
+    PushAs { compression: output.compression.map(compression_of), docker_types: output.docker_types }
+}
+
+/// The names that an `-o` pushes to: its own, or the build's.
+pub(crate) fn pushed_names(output: &Output, tags: &[Reference]) -> Result<Vec<Reference>, Failure> {
+    let names = if output.names.is_empty() { tags } else { &output.names };
+    if names.is_empty() {
+        return Err(Failure::user("an image that is pushed needs a name, and there is none")
+            .hint("give `-t host/repository:tag`"));
+    }
+    Ok(names.iter().map(|name| if output.by_digest { name.repository() } else { name.clone() }).collect())
+}
+
+/// Pushes the images of one target.
+fn push(
+    images: &Images,
+    assembled: &[Assembled],
+    (output, tags): (&Output, &[Reference]),
+    threads: usize,
+    sink: &dyn Sink,
+) -> Result<(Written, Option<Vec<u8>>), Failure> {
+    let names = pushed_names(output, tags)?;
+    let pushed = images.push(assembled, &names, push_as(output), threads);
+    images.tell_notes();
+    let pushed = pushed?;
+    let manifest = pushed.top.digest;
+    for name in &names {
+        let destination = match output.by_digest {
+            true => name.with_digest(manifest).to_string(),
+            false => name.to_string(),
+        };
+        sink.emit(Event::Exported {
+            destination,
+            image: assembled.first().map(|image| image.id.to_string()),
+            manifest: Some(manifest.to_string()),
+            bytes: pushed.sent,
+        });
+    }
+    let destination = names.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+    Ok((Written { destination, manifest: Some(manifest) }, pushed.index))
 }
 
 /// The files that scripts read afterwards: of the last target, and of several the others in a list.

@@ -14,6 +14,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 #[derive(Clone, Debug)]
 pub(crate) struct Environment {
     variables: BTreeMap<String, String>,
+    uid: u32,
 }
 
 impl Environment {
@@ -22,14 +23,24 @@ impl Environment {
         let variables = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .collect();
-        Self { variables }
+        Self { variables, uid: rustix::process::getuid().as_raw() }
     }
 
     /// A made-up one, for tests.
     #[cfg(test)]
     pub(crate) fn of<const N: usize>(variables: [(&str, &str); N]) -> Self {
         let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
-        Self { variables: variables.into_iter().map(owned).collect() }
+        Self { variables: variables.into_iter().map(owned).collect(), uid: 1000 }
+    }
+
+    /// All variables.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.variables.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// Who started the process, before it entered any namespace.
+    pub(crate) fn uid(&self) -> u32 {
+        self.uid
     }
 
     /// A variable that is set and not empty.

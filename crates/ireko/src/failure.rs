@@ -137,6 +137,18 @@ impl From<ireko_image::Error> for Failure {
     }
 }
 
+impl From<ireko_registry::RegistryError> for Failure {
+    fn from(error: ireko_registry::RegistryError) -> Self {
+        Self::of(error.blame(), &error).hinted(error.hint())
+    }
+}
+
+impl From<ireko_registry::keychain::KeychainError> for Failure {
+    fn from(error: ireko_registry::keychain::KeychainError) -> Self {
+        Self::of(Blame::User, &error).hint(error.hint())
+    }
+}
+
 impl From<Vec<Diagnostic>> for Failure {
     /// Several mistakes in one text, without the text.
     fn from(diagnostics: Vec<Diagnostic>) -> Self {

@@ -2,11 +2,12 @@
 
 use crate::arguments;
 use crate::cli::SourceArgs;
+use crate::cli::registry::RegistryArgs;
 use crate::dockerfile::{self, Source};
 use crate::failure::Failure;
+use crate::registries;
 use crate::repositories::{self, Elsewhere};
 use crate::session::Session;
-use crate::settle;
 use ireko_exec::{Agents, Cancel, Repositories, Secrets};
 use ireko_image::{Images, PullPolicy};
 use ireko_store::{Scratch, Store};
@@ -39,7 +40,8 @@ pub(crate) fn look_at(
     let build_args: Vec<_> =
         args.build_arg.iter().map(|text| arguments::build_arg(text, &session.environment)).collect();
     let git = repositories::settings(&session.environment);
-    let registry = Arc::new(ireko_registry::Registry::new(settle::registry_options(&session.environment)));
+    let options = registries::options(&session.environment, &RegistryArgs::default(), &[])?;
+    let registry = Arc::new(ireko_registry::Registry::new(options));
     let elsewhere = Elsewhere {
         repositories: Repositories {
             settings: &git,

@@ -20,10 +20,12 @@ mod input;
 mod limits;
 mod look;
 mod places;
+mod registries;
 mod repositories;
 mod session;
 mod settle;
 mod signals;
+mod terminal;
 mod text;
 mod ui;
 
@@ -83,6 +85,9 @@ fn dispatch(cli: &Cli, environment: Environment) -> Result<u8, Failure> {
         Command::Load(args) => cmd::transfer::load(args, global, environment)?,
         Command::Save(args) => cmd::transfer::save(args, global, environment)?,
         Command::Pull(args) => cmd::transfer::pull(args, global, environment)?,
+        Command::Push(args) => cmd::registry::push(args, global, environment)?,
+        Command::Login(args) => cmd::registry::login(args, &environment)?,
+        Command::Logout(args) => cmd::registry::logout(args, &environment)?,
         Command::Cache(command) => return cmd::cache::run(command, global, environment),
         Command::Context(args) => cmd::context::run(args, global, environment)?,
         Command::Doctor(args) => return cmd::doctor::run(args, global, &environment),

@@ -280,24 +280,6 @@ fn unresolved(need: &Need, error: &ireko_image::Error, input: &PlanInput) -> Fai
     failure
 }
 
-/// Where plain http and proxies are concerned: what the environment says to the registry client.
-pub(crate) fn registry_options(environment: &Environment) -> ireko_registry::Options {
-    let either = |upper: &str, lower: &str| {
-        environment.get(lower).or_else(|| environment.get(upper)).map(str::to_owned)
-    };
-    let mut options = ireko_registry::Options::default();
-    options.http.proxies.http = either("HTTP_PROXY", "http_proxy");
-    options.http.proxies.https = either("HTTPS_PROXY", "https_proxy");
-    options.http.proxies.no_proxy = either("NO_PROXY", "no_proxy");
-    if let Some(file) = environment.get("SSL_CERT_FILE") {
-        options.http.ca_files.push(PathBuf::from(file));
-    }
-    if let Some(hosts) = environment.get("IREKO_INSECURE_REGISTRIES") {
-        options.insecure = hosts.split(',').map(|host| host.trim().to_owned()).collect();
-    }
-    options
-}
-
 /// The variable that stands for `--platform` where that is not given, as for Docker.
 const DEFAULT_PLATFORM: &str = "DOCKER_DEFAULT_PLATFORM";
 

@@ -4,7 +4,7 @@ use super::*;
 
 fn output(text: &str) -> String {
     match Output::parse(text) {
-        Ok(Output { form, dest, compression, names, split, target: _ }) => {
+        Ok(Output { form, dest, compression, names, split, .. }) => {
             let names: Vec<String> = names.iter().map(ToString::to_string).collect();
             let split = split.map_or(String::new(), |split| format!(" split {split}"));
             format!(
@@ -38,7 +38,12 @@ fn outputs() {
         ("", "an `-o` is empty"),
         ("type=zip,dest=a", "`type=zip` in `-o` is unknown"),
         ("type=oci,dest=a,wrong=1", "`wrong` in `-o` is not supported yet"),
-        ("type=registry", "`type=registry` in `-o` is not supported yet"),
+        ("type=registry", "Registry \"\" None []"),
+        ("type=image,push=true,name=r.io/a", "Registry \"\" None [\"r.io/a:latest\"]"),
+        ("type=image,push-by-digest=true,unpack=true", "Registry \"\" None []"),
+        ("type=image,push=false", "Store \"\" None []"),
+        ("type=image,push=maybe", "`maybe` is neither true nor false"),
+        ("type=cacheonly", "`type=cacheonly` in `-o` is not supported yet"),
     ] {
         assert_eq!(output(text), expect, "{text}");
     }

@@ -1,7 +1,7 @@
 //! `ireko build`: read, parse, settle, solve, assemble, export.
 
 use crate::agents;
-use crate::ahead::Ahead;
+use crate::ahead::{Ahead, Pushes};
 use crate::arguments::{self, Allow, Form, Output, SecretSource, Tag};
 use crate::clash;
 use crate::cli::{BuildArgs, Global, Progress};
@@ -15,6 +15,7 @@ use crate::epoch;
 use crate::failure::{Failure, step_frame};
 use crate::input::unless_stopped;
 use crate::places;
+use crate::registries;
 use crate::repositories::{self, Elsewhere};
 use crate::session::Session;
 use crate::settle::{self, Settled};
@@ -31,6 +32,7 @@ use ireko_image::{Assembled, Destination, Images, PullPolicy};
 use ireko_layer::Time;
 use ireko_oci::{Digest, Platform, Reference, Timestamp};
 use ireko_plan::{MAIN_CONTEXT, NoCache, Plan, PlanInput, StepSettings};
+use ireko_registry::Registry;
 use ireko_report::{Diagnostic, Event, Sink};
 use ireko_store::Store;
 use ireko_sys::cgroup::Limits;
@@ -91,7 +93,7 @@ fn build(
     let agents = agents::start(&wishes.agents, scratch.path())?;
     let git = repositories::settings(&session.environment);
     let pull = if args.pull { PullPolicy::Always } else { PullPolicy::IfMissing };
-    let registry = Arc::new(ireko_registry::Registry::new(settle::registry_options(&session.environment)));
+    let registry = registry(args, wishes, session)?;
     let http = registry.client().clone();
     let aborted = http.clone();
     let _stopping = cancel.on_ask(move || aborted.abort());
@@ -136,23 +138,40 @@ fn build(
         packing: None,
     };
     let destinations: Vec<Destination> = wishes.outputs.iter().filter_map(deliver::destination_of).collect();
-    let ahead = Ahead::start(&store, &destinations).map(|(ahead, packing)| {
+    let pushes = pushes(&shares)?;
+    let ahead = Ahead::start(&store, &destinations, (&images, pushes)).map(|(ahead, packing)| {
         surroundings.packing = Some(Box::new(packing));
         ahead
     });
     let trees = solve(&graph, wanted(&plan), args, &surroundings)
         .map_err(|error| build_failure(error, &graph, &input, session))?;
     drop(surroundings);
-    if let Some(ahead) = ahead {
-        ahead.finish();
-    }
+    ahead.into_iter().for_each(Ahead::finish);
     let made = made(&plan, &trees, &images, !destinations.is_empty())?;
-    let delivered = deliver::deliver(&store, &made, &shares, cancel, &*sink)?;
+    let delivered = deliver::deliver(&images, &made, &shares, cancel, &*sink)?;
     for warning in store.warnings() {
         session.screen.note(&format!("warning: {warning}"));
     }
     deliver::report(args, &shares, &delivered, &bases)?;
     Ok(delivered.last().and_then(|last| last.id))
+}
+
+/// The registries that the build asks.
+fn registry(args: &BuildArgs, wishes: &Wishes, session: &Session) -> Result<Arc<Registry>, Failure> {
+    let named: Vec<Reference> = wishes.tags.iter().map(|tag| tag.name.clone()).collect();
+    let options = registries::options(&session.environment, &args.registry, &named)?;
+    Ok(Arc::new(Registry::new(options)))
+}
+
+/// What of the build is pushed: names, and in which form.
+fn pushes(shares: &[Share]) -> Result<Pushes, Failure> {
+    let mut all = Vec::new();
+    for share in shares {
+        for output in share.outputs().iter().filter(|output| output.form == Form::Registry) {
+            all.push((deliver::pushed_names(output, share.tags())?, deliver::push_as(output)));
+        }
+    }
+    Ok(all)
 }
 
 /// The nodes whose trees are wanted, and those that only have to be done.
@@ -225,7 +244,15 @@ struct Wishes {
 impl Wishes {
     fn read(args: &BuildArgs, environment: &Environment) -> Result<Self, Failure> {
         let mut tags = args.tag.iter().map(|text| Tag::parse(text)).collect::<Result<Vec<_>, _>>()?;
-        let outputs = args.output.iter().map(|text| Output::parse(text)).collect::<Result<Vec<_>, _>>()?;
+        let mut outputs =
+            args.output.iter().map(|text| Output::parse(text)).collect::<Result<Vec<_>, _>>()?;
+        if args.push && !outputs.iter().any(|output| output.form == Form::Registry) {
+            // What is to be an image in the store is pushed, as with buildx.
+            match outputs.iter_mut().find(|output| output.form == Form::Store) {
+                Some(output) => output.form = Form::Registry,
+                None => outputs.push(Output::plain(Form::Registry, None)),
+            }
+        }
         for output in outputs.iter().filter(|output| output.form == Form::Store) {
             let named = |name: &Reference| Tag { target: output.target.clone(), name: name.clone() };
             tags.extend(output.names.iter().map(named));
@@ -342,7 +369,6 @@ fn refuse_what_does_not_work_yet(args: &BuildArgs) -> Result<(), Failure> {
         ("--isolation", later.isolation.as_deref().is_some_and(|kind| kind != "default")),
         ("--load", later.load),
         ("--provenance", later.provenance.as_deref().is_some_and(|value| value != "false")),
-        ("--push", later.push),
         ("--sbom", later.sbom.as_deref().is_some_and(|value| value != "false")),
         ("--security-opt", !later.security_opt.is_empty()),
         ("--squash", later.squash),
@@ -352,7 +378,6 @@ fn refuse_what_does_not_work_yet(args: &BuildArgs) -> Result<(), Failure> {
             let failure = Failure::not_yet_as_docker(format!("`{flag}`"));
             Err(match *flag {
                 "--load" => failure.hint("`-t` names the image in ireko's store; `ireko save NAME | docker load` hands it to Docker"),
-                "--push" => failure.hint("write an archive with `-o type=oci,dest=app.tar`; `skopeo copy oci-archive:app.tar docker://NAME` pushes it"),
                 "--cache-from" | "--cache-to" => failure.hint("leave it out: what ireko remembers lies in its store, which may be kept between builds"),
                 _ => failure,
             })

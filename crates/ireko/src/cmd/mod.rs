@@ -6,5 +6,6 @@ pub(crate) mod check;
 pub(crate) mod context;
 pub(crate) mod doctor;
 pub(crate) mod images;
+pub(crate) mod registry;
 pub(crate) mod run;
 pub(crate) mod transfer;

@@ -1,13 +1,14 @@
 //! `ireko load`, `save` and `pull`: images in and out of the store.
 
 use crate::arguments;
+use crate::cli::registry::RegistryArgs;
 use crate::cli::{Format, Global, LoadArgs, Progress, PullArgs, SaveArgs};
 use crate::cmd::images::{find, find_for};
 use crate::environment::Environment;
 use crate::failure::Failure;
 use crate::places::{self, Written};
 use crate::session::Session;
-use crate::{print, print_json, settle};
+use crate::{print, print_json, registries, settle};
 use ireko_image::{Form, Images, LoadFrom, Loaded, PullPolicy, To};
 use ireko_oci::{Platform, Reference};
 use ireko_store::{Image, Store};
@@ -15,8 +16,13 @@ use serde_json::{Value, json};
 use std::io::IsTerminal;
 use std::sync::Arc;
 
-fn images(session: &Session, pull: PullPolicy) -> Result<Images, Failure> {
-    let registry = Arc::new(ireko_registry::Registry::new(settle::registry_options(&session.environment)));
+fn images(
+    session: &Session,
+    pull: PullPolicy,
+    (args, named): (&RegistryArgs, &[Reference]),
+) -> Result<Images, Failure> {
+    let options = registries::options(&session.environment, args, named)?;
+    let registry = Arc::new(ireko_registry::Registry::new(options));
     Ok(Images::new(session.store()?, registry, session.sink(), pull))
 }
 
@@ -34,12 +40,13 @@ pub(crate) fn complete(session: &Session, store: &Arc<Store>, image: &Image) -> 
         if store.hold_image(&image)?.is_empty() {
             continue;
         }
-        let reach = || {
-            let options = settle::registry_options(&session.environment);
-            let registry = Arc::new(ireko_registry::Registry::new(options));
-            Images::new(Arc::clone(store), registry, session.sink(), PullPolicy::IfMissing)
+        let images = match &images {
+            Some(images) => images,
+            None => {
+                images.insert(self::images(session, PullPolicy::IfMissing, (&RegistryArgs::default(), &[]))?)
+            }
         };
-        images.get_or_insert_with(reach).complete(&image)?;
+        images.complete(&image)?;
     }
     Ok(())
 }
@@ -48,7 +55,7 @@ pub(crate) fn complete(session: &Session, store: &Arc<Store>, image: &Image) -> 
 pub(crate) fn load(args: &LoadArgs, global: &Global, environment: Environment) -> Result<(), Failure> {
     let progress = if args.quiet { Progress::Quiet } else { Progress::Auto };
     let session = Session::enter(global, environment, progress, false)?;
-    let images = images(&session, PullPolicy::IfMissing)?;
+    let images = images(&session, PullPolicy::IfMissing, (&RegistryArgs::default(), &[]))?;
     let platform = args.platform.as_deref().map(settle::named_platform).transpose()?;
     let platform = platform.unwrap_or_else(Platform::host);
     let loaded = match &args.input {
@@ -158,7 +165,8 @@ pub(crate) fn pull(args: &PullArgs, global: &Global, environment: Environment) -
     let platform = platform.map_or_else(Platform::host, |(platform, _)| platform);
     let progress = if args.quiet { Progress::Quiet } else { Progress::Auto };
     let session = Session::enter(global, environment, progress, false)?;
-    let image = images(&session, PullPolicy::Always)?.pull(&reference.or_latest(), &platform)?;
+    let image = images(&session, PullPolicy::Always, (&args.registry, std::slice::from_ref(&reference)))?
+        .pull(&reference.or_latest(), &platform)?;
     session.screen.close();
     print(&format!("{}\n", image.id));
     Ok(())

@@ -1,0 +1,86 @@
+//! Flags of the commands that talk to registries.
+
+use super::Format;
+use clap::Args;
+use std::path::PathBuf;
+
+/// How registries are reached, for every command that asks one; `docker`'s users set this in files.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct RegistryArgs {
+    /// The file with logins (default: $REGISTRY_AUTH_FILE, or those of Docker and Podman).
+    #[arg(long, value_name = "FILE")]
+    pub(crate) authfile: Option<PathBuf>,
+    /// A login for the registry of the image named: `user:password`.
+    #[arg(long, value_name = "USER:PASSWORD")]
+    pub(crate) creds: Option<String>,
+    /// A directory with certificates: authorities in `*.crt`, one's own in `NAME.cert` and `NAME.key`.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) cert_dir: Option<PathBuf>,
+    /// `false`: take any certificate of the registry of the image named, or plain HTTP.
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "true|false")]
+    pub(crate) tls_verify: Option<String>,
+}
+
+/// Flags of `push`.
+#[derive(Debug, Args)]
+pub(crate) struct PushArgs {
+    /// Images of the store, by the names that they are to have in their registries.
+    #[arg(value_name = "NAME", required = true)]
+    pub(crate) images: Vec<String>,
+    /// Every tag that the repository has in the store.
+    #[arg(short = 'a', long)]
+    pub(crate) all_tags: bool,
+    /// Of images for several platforms only this one.
+    #[arg(long, value_name = "PLATFORM")]
+    pub(crate) platform: Option<String>,
+    /// How layers are compressed: `gzip`, `zstd` or `uncompressed` (default: as they came, gzip where made here).
+    #[arg(long, value_name = "HOW")]
+    pub(crate) compression: Option<String>,
+    /// How hard.
+    #[arg(long, value_name = "LEVEL")]
+    pub(crate) compression_level: Option<u32>,
+    /// Write the digest of what was pushed to this file.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) digestfile: Option<PathBuf>,
+    /// Print nothing but the name that was pushed.
+    #[arg(short = 'q', long)]
+    pub(crate) quiet: bool,
+    /// How it is told what was pushed.
+    #[arg(long, value_enum, default_value = "table")]
+    pub(crate) format: Format,
+    #[command(flatten)]
+    pub(crate) registry: RegistryArgs,
+}
+
+/// Flags of `login`.
+#[derive(Debug, Args)]
+pub(crate) struct LoginArgs {
+    /// The registry (default: Docker's own).
+    #[arg(value_name = "REGISTRY")]
+    pub(crate) server: Option<String>,
+    /// The name.
+    #[arg(short = 'u', long, value_name = "NAME")]
+    pub(crate) username: Option<String>,
+    /// The password; others on this machine see it in the list of processes.
+    #[arg(short = 'p', long, value_name = "PASSWORD")]
+    pub(crate) password: Option<String>,
+    /// Read the password, or a token, from standard input.
+    #[arg(long)]
+    pub(crate) password_stdin: bool,
+    /// Say who is logged in there, and do nothing.
+    #[arg(long)]
+    pub(crate) get_login: bool,
+    #[command(flatten)]
+    pub(crate) registry: RegistryArgs,
+}
+
+/// Flags of `logout`.
+#[derive(Debug, Args)]
+pub(crate) struct LogoutArgs {
+    /// The registry (default: Docker's own).
+    #[arg(value_name = "REGISTRY")]
+    pub(crate) server: Option<String>,
+    /// The file with logins (default: $REGISTRY_AUTH_FILE, or Docker's).
+    #[arg(long, value_name = "FILE")]
+    pub(crate) authfile: Option<PathBuf>,
+}
