@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::pin::{Pin, pin};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,7 +22,7 @@ use hyper_util::client::legacy::connect::proxy::Tunnel;
 use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector};
 use hyper_util::client::proxy::matcher::Matcher;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 use tower_service::Service;
 
 use super::trust::Trust;
@@ -56,7 +57,8 @@ impl Transport {
         tcp.set_connect_timeout(Some(options.patience.connect));
         tcp.set_keepalive(Some(Duration::from_secs(60)));
         let proxies = Arc::new(matcher(&options.proxies));
-        let connector = Connector { tcp, proxies: Arc::clone(&proxies) };
+        let socket = options.socket.clone().map(Arc::from);
+        let connector = Connector { tcp, proxies: Arc::clone(&proxies), socket };
         let trust = Arc::new(Trust::load(options)?);
         let pool = pool(trust.everywhere()?, connector.clone());
         Ok(Self { pool, others: Arc::default(), connector, trust, proxies })
@@ -174,6 +176,7 @@ impl Service<Name> for Names {
 struct Connector {
     tcp: HttpConnector<Names>,
     proxies: Arc<Matcher>,
+    socket: Option<Arc<Path>>,
 }
 
 impl Service<Uri> for Connector {
@@ -187,8 +190,16 @@ impl Service<Uri> for Connector {
 
     fn call(&mut self, target: Uri) -> Self::Future {
         let mut tcp = self.tcp.clone();
+        if let Some(socket) = self.socket.clone() {
+            return Box::pin(async move {
+                let stream = UnixStream::connect(&socket).await?;
+                Ok(Stream { inner: Pipe::Unix(TokioIo::new(stream)), is_proxy: false })
+            });
+        }
         let Some(proxy) = self.proxies.intercept(&target) else {
-            return Box::pin(async move { Ok(Stream { inner: tcp.call(target).await?, is_proxy: false }) });
+            return Box::pin(async move {
+                Ok(Stream { inner: Pipe::Tcp(tcp.call(target).await?), is_proxy: false })
+            });
         };
         let host = proxy.uri().authority().map(|it| it.as_str().to_owned()).unwrap_or_default();
         let failed = move |problem: String| -> BoxError { Box::new(ProxyError { host, problem }) };
@@ -205,25 +216,34 @@ impl Service<Uri> for Connector {
             return Box::pin(async move {
                 let inner =
                     tunnel.call(target).await.map_err(|error| failed(super::error::explain(&error)))?;
-                Ok(Stream { inner, is_proxy: false })
+                Ok(Stream { inner: Pipe::Tcp(inner), is_proxy: false })
             });
         }
         Box::pin(async move {
             let inner = tcp.call(address).await.map_err(|error| failed(super::error::explain(&error)))?;
-            Ok(Stream { inner, is_proxy: true })
+            Ok(Stream { inner: Pipe::Tcp(inner), is_proxy: true })
         })
     }
 }
 
 /// A connection that knows whether a proxy at its end wants whole addresses.
 struct Stream {
-    inner: TokioIo<TcpStream>,
+    inner: Pipe,
     is_proxy: bool,
+}
+
+/// What carries the bytes.
+enum Pipe {
+    Tcp(TokioIo<TcpStream>),
+    Unix(TokioIo<UnixStream>),
 }
 
 impl Connection for Stream {
     fn connected(&self) -> Connected {
-        self.inner.connected().proxy(self.is_proxy)
+        match &self.inner {
+            Pipe::Tcp(stream) => stream.connected().proxy(self.is_proxy),
+            Pipe::Unix(_) => Connected::new(),
+        }
     }
 }
 
@@ -233,20 +253,32 @@ impl Read for Stream {
         cx: &mut Context<'_>,
         room: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_read(cx, room)
+        match &mut self.inner {
+            Pipe::Tcp(stream) => Pin::new(stream).poll_read(cx, room),
+            Pipe::Unix(stream) => Pin::new(stream).poll_read(cx, room),
+        }
     }
 }
 
 impl Write for Stream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.inner).poll_write(cx, bytes)
+        match &mut self.inner {
+            Pipe::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Pipe::Unix(stream) => Pin::new(stream).poll_write(cx, bytes),
+        }
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_flush(cx)
+        match &mut self.inner {
+            Pipe::Tcp(stream) => Pin::new(stream).poll_flush(cx),
+            Pipe::Unix(stream) => Pin::new(stream).poll_flush(cx),
+        }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_shutdown(cx)
+        match &mut self.inner {
+            Pipe::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
+            Pipe::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
     }
 }

@@ -108,6 +108,8 @@ pub struct Options {
     pub patience: Patience,
     /// Where host names are looked up.
     pub names: crate::dns::Source,
+    /// A Unix socket that every connection goes to, whatever host is named.
+    pub socket: Option<PathBuf>,
 }
 
 /// An answer, whatever its status.

@@ -1,7 +1,7 @@
 //! Content that is sent while it is read.
 
 use std::future::{Future, poll_fn};
-use std::io::Read;
+use std::io::{self, Read};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,8 +23,8 @@ pub(super) struct Content {
     piece: Bytes,
     /// Where more comes from.
     pieces: Option<mpsc::Receiver<Bytes>>,
-    /// How many bytes are still to come.
-    left: u64,
+    /// How many bytes are still to come, where that is known.
+    left: Option<u64>,
     /// How many bytes were taken so far: whether a transfer gets on.
     taken: Arc<AtomicU64>,
 }
@@ -32,12 +32,12 @@ pub(super) struct Content {
 impl Content {
     /// Content that is at hand.
     pub(super) fn whole(piece: Bytes) -> Self {
-        let left = piece.len() as u64;
+        let left = Some(piece.len() as u64);
         Self { piece, pieces: None, left, taken: Arc::default() }
     }
 
-    /// Content of this length that comes in pieces.
-    fn streamed(pieces: mpsc::Receiver<Bytes>, left: u64) -> Self {
+    /// Content that comes in pieces, of this length where it is known.
+    fn streamed(pieces: mpsc::Receiver<Bytes>, left: Option<u64>) -> Self {
         Self { piece: Bytes::new(), pieces: Some(pieces), left, taken: Arc::default() }
     }
 
@@ -49,7 +49,7 @@ impl Content {
 
 impl Body for Content {
     type Data = Bytes;
-    type Error = std::convert::Infallible;
+    type Error = io::Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
@@ -58,30 +58,36 @@ impl Body for Content {
         let piece = if self.piece.is_empty() {
             match self.pieces.as_mut().map(|pieces| pieces.poll_recv(cx)) {
                 Some(Poll::Pending) => return Poll::Pending,
-                // A channel that closes early leaves the content short, which ends the connection.
-                Some(Poll::Ready(None)) | None => return Poll::Ready(None),
+                // An empty piece is the end. A channel that closes without it was abandoned: what was sent must not look
+                // whole.
+                Some(Poll::Ready(None)) => return Poll::Ready(Some(Err(io::ErrorKind::BrokenPipe.into()))),
+                Some(Poll::Ready(Some(piece))) if piece.is_empty() => {
+                    self.left = Some(0);
+                    return Poll::Ready(None);
+                }
                 Some(Poll::Ready(Some(piece))) => piece,
+                None => return Poll::Ready(None),
             }
         } else {
             std::mem::take(&mut self.piece)
         };
-        self.left = self.left.saturating_sub(piece.len() as u64);
+        self.left = self.left.map(|left| left.saturating_sub(piece.len() as u64));
         self.taken.fetch_add(piece.len() as u64, Ordering::Relaxed);
         Poll::Ready(Some(Ok(Frame::data(piece))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.left == 0
+        self.left == Some(0)
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.left)
+        self.left.map_or_else(SizeHint::default, SizeHint::with_exact)
     }
 }
 
 impl Client {
-    /// Sends a request once, with the next `length` bytes of a reader as its content. `progress` is told how many
-    /// bytes have been handed over so far. An answer that comes early ends the transfer: it is then shorter.
+    /// Sends a request once, with the next `length` bytes of a reader as its content, or all where no length is given.
+    /// `progress` is told how many bytes have been handed over so far. An answer that comes early ends the transfer: it is then shorter.
     ///
     /// # Errors
     /// The reader fails or ends early ([`HttpError::Read`]), or the server does not take it or does not answer.
@@ -89,18 +95,22 @@ impl Client {
         &self,
         request: &Request,
         content: &mut dyn Read,
-        length: u64,
+        length: Option<u64>,
         progress: &mut dyn FnMut(u64),
     ) -> Result<Response, HttpError> {
         let (sender, pieces) = mpsc::channel(QUEUE);
         let mut waiting = self.begin(request, Content::streamed(pieces, length))?;
         let mut done = 0;
-        while done < length {
-            let room = usize::try_from(length - done).unwrap_or(PIECE).min(PIECE);
+        while length.is_none_or(|length| done < length) {
+            let left = length.map_or(PIECE as u64, |length| length - done);
+            let room = usize::try_from(left).unwrap_or(PIECE).min(PIECE);
             let mut piece = vec![0; room];
             let read = read_some(content, &mut piece).map_err(|cause| HttpError::Read { cause })?;
+            if read == 0 && length.is_none() {
+                break;
+            }
             if read == 0 {
-                let cause = std::io::Error::from(std::io::ErrorKind::UnexpectedEof);
+                let cause = io::Error::from(io::ErrorKind::UnexpectedEof);
                 return Err(HttpError::Read { cause });
             }
             piece.truncate(read);
@@ -120,18 +130,21 @@ impl Client {
             done += read as u64;
             progress(done);
         }
+        // A connection that is gone says why by itself.
+        let runtime = waiting.runtime.clone();
+        let _ = runtime.block_on(sender.send(Bytes::new()));
         drop(sender);
         waiting.answer()
     }
 }
 
-fn read_some(content: &mut dyn Read, piece: &mut [u8]) -> std::io::Result<usize> {
+fn read_some(content: &mut dyn Read, piece: &mut [u8]) -> io::Result<usize> {
     let mut filled = 0;
     while filled < piece.len() {
         match content.read(&mut piece[filled..]) {
             Ok(0) => break,
             Ok(read) => filled += read,
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
     }

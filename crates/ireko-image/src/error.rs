@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use ireko_engine::EngineError;
 use ireko_oci::{Digest, OciError};
 use ireko_registry::RegistryError;
 use ireko_report::Blame;
@@ -37,6 +38,23 @@ pub enum Error {
     /// A registry failed otherwise.
     #[error(transparent)]
     Registry(#[from] Box<RegistryError>),
+    /// An engine failed.
+    #[error(transparent)]
+    Engine(#[from] Box<EngineError>),
+    /// No registry may be asked.
+    #[error("`{asked}` is not on this machine, and no registry may be asked{}", near_names(near))]
+    Offline {
+        /// What was asked for, as people write it.
+        asked: String,
+        /// Names in the store that read alike.
+        near: Vec<String>,
+    },
+    /// What was said of engines is wrong.
+    #[error("{0}")]
+    EngineAddress(String),
+    /// No engine was found.
+    #[error("no engine runs here")]
+    NoEngine,
     /// The store failed.
     #[error(transparent)]
     Store(#[from] Box<ireko_store::Error>),
@@ -123,14 +141,17 @@ impl Error {
     pub fn blame(&self) -> Blame {
         match self {
             Self::NoImage { .. } | Self::NotAnImage { .. } | Self::Platform { .. } => Blame::User,
-            Self::Document { .. } => Blame::User,
+            Self::Document { .. } | Self::Offline { .. } | Self::EngineAddress(_) => Blame::User,
+            Self::Engine(cause) => cause.blame(),
             Self::Registry(cause) | Self::NotInStore { cause, .. } => cause.blame(),
             Self::Store(cause) => cause.blame(),
             Self::Layer { cause, .. } => cause.blame(),
             Self::Io { cause, .. } if is_users(cause) => Blame::User,
-            Self::Io { .. } | Self::WrongDigest { .. } | Self::NoOrigin { .. } | Self::Compressor(_) => {
-                Blame::Environment
-            }
+            Self::Io { .. }
+            | Self::NoEngine
+            | Self::WrongDigest { .. }
+            | Self::NoOrigin { .. }
+            | Self::Compressor(_) => Blame::Environment,
         }
     }
 
@@ -140,6 +161,11 @@ impl Error {
             Self::NoImage { .. } => Some("check the spelling; `ireko images` lists what is in the store"),
             Self::Registry(cause) | Self::NotInStore { cause, .. } => cause.hint(),
             Self::Store(cause) => cause.hint(),
+            Self::Engine(cause) => cause.hint(),
+            Self::NoEngine => Some(
+                "start Docker or Podman (`systemctl --user start podman.socket`), or name its socket: DOCKER_HOST=unix:///…",
+            ),
+            Self::Offline { .. } => Some("pull it first, or leave out `--offline` and `--pull=never`"),
             Self::NotAnImage { .. } => {
                 Some("docker archives, OCI archives and OCI layout directories can be read")
             }
@@ -154,6 +180,18 @@ impl Error {
             }
             _ => None,
         }
+    }
+
+    /// Who was to read something went away.
+    pub(crate) fn is_broken_pipe(&self) -> bool {
+        let mut next: Option<&(dyn std::error::Error + 'static)> = Some(self);
+        while let Some(error) = next {
+            if error.downcast_ref::<io::Error>().is_some_and(|it| it.kind() == io::ErrorKind::BrokenPipe) {
+                return true;
+            }
+            next = error.source();
+        }
+        false
     }
 
     pub(crate) fn io(deed: &'static str, path: &Path, cause: impl Into<io::Error>) -> Self {
@@ -174,6 +212,12 @@ fn is_users(cause: &io::Error) -> bool {
 impl From<ireko_store::Error> for Error {
     fn from(cause: ireko_store::Error) -> Self {
         Self::Store(Box::new(cause))
+    }
+}
+
+impl From<EngineError> for Error {
+    fn from(cause: EngineError) -> Self {
+        Self::Engine(Box::new(cause))
     }
 }
 

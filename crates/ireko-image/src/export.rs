@@ -1,6 +1,7 @@
 //! Writing images: archives and layout directories with compressed layers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -253,6 +254,35 @@ fn archive(packer: &Packer<'_>, units: Vec<Unit>, destination: &Destination) -> 
     let index = manifest.filter(|top| contents.indexes.contains(top));
     let index = index.and_then(|top| contents.documents.remove(&top));
     Ok(Exported { manifest, index, bytes: folder.finish()? })
+}
+
+/// Writes an image as Docker's archive to who reads it, with plain layers; those that the reader has are empty files.
+pub(crate) fn stream(
+    store: &Arc<Store>,
+    part: &Part,
+    (names, has): (&[Reference], &BTreeSet<Digest>),
+    out: File,
+) -> Result<u64> {
+    let mut folder = Folder::Archive(Output::stream(out));
+    let id = Digest::of(&part.config_bytes);
+    folder.dir("blobs")?;
+    folder.dir("blobs/sha256")?;
+    folder.file(&blob_path(&id), 0o444, Content::Bytes(&part.config_bytes))?;
+    let diffs = &part.config.rootfs.diff_ids;
+    for diff in diffs.iter().collect::<BTreeSet<_>>() {
+        if has.contains(diff) {
+            folder.file(&blob_path(diff), 0o444, Content::Bytes(&[]))?;
+            continue;
+        }
+        let layer = store.layer(diff)?.ok_or(Error::NoOrigin { diff: *diff })?;
+        let tar = |output: &mut Output| store.copy_tar(diff, output).map(drop).map_err(Error::from);
+        folder.file(&blob_path(diff), 0o444, Content::Made(layer.tar_size, &tar))?;
+    }
+    let repo_tags = names.iter().map(|name| name.or_latest().familiar()).collect();
+    let layers = diffs.iter().map(blob_path).collect();
+    let image = ArchiveImage { config: blob_path(&id), repo_tags, layers, ..ArchiveImage::default() };
+    folder.file("manifest.json", 0o644, Content::Bytes(&ArchiveImage::list_to_json(&[image])))?;
+    folder.finish()
 }
 
 impl Contents {

@@ -10,6 +10,7 @@ use ireko_report::{Event, Sink};
 use ireko_store::{BlobForm, Image, NewImage, Store};
 
 use crate::describe::{Described, Reader};
+use crate::engine::Engines;
 use crate::error::{Error, Result};
 use crate::files::{Files, Piece};
 use crate::near::near_images;
@@ -29,6 +30,8 @@ pub enum PullPolicy {
     IfMissing,
     /// The registry is always asked.
     Always,
+    /// No registry is ever asked.
+    Never,
 }
 
 /// Where an image is looked for.
@@ -73,13 +76,37 @@ pub struct Images {
     turns: Mutex<BTreeMap<Digest, Arc<Mutex<()>>>>,
     /// Blobs that are known to be in a repository now.
     pub(crate) pushed: Mutex<BTreeSet<(String, Digest)>>,
+    pub(crate) engines: Engines,
 }
 
 impl Images {
     /// The images of a store and of what a registry session reaches; progress of transfers goes to `sink`.
     pub fn new(store: Arc<Store>, registry: Arc<Registry>, sink: Arc<dyn Sink>, pull: PullPolicy) -> Self {
         let (places, turns, pushed) = (Mutex::default(), Mutex::default(), Mutex::default());
-        Self { store, registry, sink, pull, places, turns, pushed }
+        let engines = Engines::default();
+        Self { store, registry, sink, pull, places, turns, pushed, engines }
+    }
+
+    /// The same, which finds images in engines too: after the store, before registries.
+    #[must_use]
+    pub fn with_engines(self, engines: Engines) -> Self {
+        Self { engines, ..self }
+    }
+
+    /// The registries that are asked.
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// Ends all transfers.
+    pub fn abort(&self) {
+        self.registry.client().abort();
+        self.engines.abort();
+    }
+
+    /// The engines of this machine.
+    pub fn engines(&self) -> &Engines {
+        &self.engines
     }
 
     /// The store.
@@ -98,13 +125,18 @@ impl Images {
     }
 
     fn by_reference(&self, reference: &Reference, platform: &Platform) -> Result<Resolved> {
-        if self.pull == PullPolicy::IfMissing
+        if self.pull != PullPolicy::Always
             && let Some(image) = self.in_store(reference, platform)?
         {
             let config = self.store.image_config(&image)?;
             self.store.hold_image(&image)?;
             let digest = image.manifest.unwrap_or(image.id);
             return Ok(Resolved { config, config_digest: image.id, digest, from: "store".to_owned() });
+        }
+        if self.pull != PullPolicy::Always
+            && let Some(found) = self.in_engines(reference, platform)?
+        {
+            return Ok(found);
         }
         let remote = self.remote(reference, platform)?;
         let config_digest = self.remember_remote(&remote)?;
@@ -142,6 +174,10 @@ impl Images {
     }
 
     fn remote(&self, reference: &Reference, platform: &Platform) -> Result<RemoteImage> {
+        if self.pull == PullPolicy::Never {
+            let near = near_images(reference, self.known_names());
+            return Err(Error::Offline { asked: reference.familiar(), near });
+        }
         let found = self.registry.image(reference, platform);
         self.tell_notes();
         found.map_err(|error| self.not_found(reference, platform, error))
@@ -151,7 +187,7 @@ impl Images {
     fn not_found(&self, reference: &Reference, platform: &Platform, error: RegistryError) -> Error {
         let asked = reference.familiar();
         // A name that is there is there for another platform.
-        if self.pull == PullPolicy::IfMissing
+        if self.pull != PullPolicy::Always
             && let Ok(Some(image)) = self.store.image(&reference.to_string())
         {
             let available = image.platforms().iter().map(ToString::to_string).collect();
@@ -164,7 +200,9 @@ impl Images {
                 let tags = similar.iter().map(|tag| format!("{}:{tag}", reference.familiar_name()));
                 let new: Vec<String> = tags.filter(|name| *name != asked && !near.contains(name)).collect();
                 near.extend(new);
-                let looked = vec!["the store".to_owned(), format!("`{host}`")];
+                let mut looked = vec!["the store".to_owned()];
+                looked.extend(self.engines.running().iter().map(|engine| engine.name()));
+                looked.push(format!("`{host}`"));
                 let cause = RegistryError::NotFound { similar: Vec::new(), host, said, reference: name };
                 Error::NoImage { asked, looked, near, cause: Some(Box::new(cause)) }
             }
@@ -281,6 +319,10 @@ impl Images {
     }
 
     fn fetch(&self, reference: &Reference, blob: &ireko_oci::Descriptor, diff: &Digest) -> Result<()> {
+        if self.pull == PullPolicy::Never && !self.store.has_blob(&blob.digest) {
+            let asked = format!("{} (layer {})", reference.familiar(), diff.short());
+            return Err(Error::Offline { asked, near: Vec::new() });
+        }
         if !self.store.has_blob(&blob.digest) {
             let mut draft = self.store.blob_draft()?;
             let mut progress = self.progress(&format!("pulling {}", blob.digest.short()), blob.size);

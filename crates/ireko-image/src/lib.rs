@@ -15,6 +15,7 @@
 mod archive;
 mod assemble;
 mod describe;
+mod engine;
 mod error;
 mod export;
 mod files;
@@ -30,6 +31,7 @@ mod push;
 mod testing;
 
 pub use assemble::{Assembled, assemble, keep};
+pub use engine::{Engines, HandedOver};
 pub use error::{Error, Result};
 pub use export::{Destination, Exported, Form, To, export, prepare, save};
 pub use images::{Images, PullPolicy, Resolved, Source};

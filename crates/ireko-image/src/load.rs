@@ -45,15 +45,32 @@ impl Images {
 
     /// The same for another platform.
     pub fn load_for(&self, from: LoadFrom<'_>, platform: &Platform) -> Result<Vec<Loaded>> {
+        let (files, images) = self.described(from, platform)?;
+        let loaded = images.iter().map(|image| self.load_one(&files, image)).collect::<Result<_>>()?;
+        self.store.sync()?;
+        Ok(loaded)
+    }
+
+    /// The same without giving them names.
+    pub(crate) fn load_unnamed(&self, from: LoadFrom<'_>, platform: &Platform) -> Result<Vec<Image>> {
+        let (files, mut images) = self.described(from, platform)?;
+        let mut loaded = Vec::new();
+        for image in &mut images {
+            image.names.clear();
+            loaded.push(self.load_one(&files, image)?.image);
+        }
+        self.store.sync()?;
+        Ok(loaded)
+    }
+
+    fn described(&self, from: LoadFrom<'_>, platform: &Platform) -> Result<(Files, Vec<Described>)> {
         let files = match from {
             LoadFrom::Path(path) if path.is_dir() => Files::dir(path)?,
             LoadFrom::Path(path) => open(&self.store, path)?,
             LoadFrom::Stream(stream) => piped(&self.store, stream)?,
         };
         let images = Reader { store: &self.store, files: &files, platform }.all()?;
-        let loaded = images.iter().map(|image| self.load_one(&files, image)).collect::<Result<_>>()?;
-        self.store.sync()?;
-        Ok(loaded)
+        Ok((files, images))
     }
 
     fn load_one(&self, files: &Files, image: &Described) -> Result<Loaded> {

@@ -53,6 +53,11 @@ impl Output {
         Ok(Self { file, written: 0, place, draft: None })
     }
 
+    /// A pipe or socket that somebody reads.
+    pub(crate) fn stream(file: File) -> Self {
+        Self { file, written: 0, place: PathBuf::from("-"), draft: None }
+    }
+
     /// A file that is renamed into place when it is whole.
     pub(crate) fn beside(path: &Path) -> Result<Self> {
         static COUNT: AtomicU64 = AtomicU64::new(0);

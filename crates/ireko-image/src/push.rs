@@ -317,10 +317,13 @@ impl Images {
 
     /// Tells what a registry session noted by the way.
     pub fn tell_notes(&self) {
-        for note in self.registry.take_notes() {
-            let diagnostic = ireko_report::Diagnostic::warning("registry", note);
-            self.sink.emit(Event::Warning { diagnostic });
-        }
+        self.registry.take_notes().iter().for_each(|note| self.warn(note));
+    }
+
+    /// Says something to know about.
+    pub(crate) fn warn(&self, text: &str) {
+        let diagnostic = ireko_report::Diagnostic::warning("registry", text);
+        self.sink.emit(Event::Warning { diagnostic });
     }
 }
 

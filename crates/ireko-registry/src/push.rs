@@ -288,7 +288,7 @@ impl Sending<'_> {
         let mut attempt = |request: &Request| {
             let mut content = (self.content)(start).map_err(|cause| HttpError::Read { cause })?;
             let client = self.registry.client();
-            client.upload(request, &mut content, end - start, &mut |sent| progress(start + sent))
+            client.upload(request, &mut content, Some(end - start), &mut |sent| progress(start + sent))
         };
         let sent =
             self.registry.authorized((self.destination, &self.scope), &self.what, request, &mut attempt);

@@ -50,6 +50,8 @@ pub(crate) enum Form {
     Store,
     /// The registries of its names.
     Registry,
+    /// A running engine.
+    Engine,
 }
 
 /// A choice of compression.
@@ -109,11 +111,14 @@ impl Output {
             Failure::user(format!("`-o {text}` names no type"))
                 .hint("use type=oci, docker, registry, tar or local")
         })?;
-        let dest = values.remove("dest").filter(|dest| !dest.is_empty() && dest != "-").map(PathBuf::from);
+        let dest = values.remove("dest");
+        let nowhere = dest.is_none();
+        let dest = dest.filter(|dest| !dest.is_empty() && dest != "-").map(PathBuf::from);
         let tar = flag(&values.remove("tar").unwrap_or_else(|| "true".to_owned()))?;
         let form = match (kind.as_str(), tar) {
             ("oci", true) => Form::OciTar,
             ("oci", false) => Form::OciDir,
+            ("docker", true) if nowhere => Form::Engine,
             ("docker", true) => Form::DockerTar,
             ("docker", false) => Form::DockerDir,
             ("tar", _) => Form::Tar,
@@ -156,7 +161,7 @@ impl Output {
     /// directory that does not exist, a place that may not be written to.
     pub(crate) fn writable(&self) -> Result<(), Failure> {
         let how = match self.form {
-            Form::Store | Form::Registry => return Ok(()),
+            Form::Store | Form::Registry | Form::Engine => return Ok(()),
             Form::Local | Form::OciDir | Form::DockerDir => Written::Dir,
             Form::OciTar | Form::DockerTar | Form::Tar => Written::Whole,
         };
@@ -164,7 +169,9 @@ impl Output {
             Some(dest) => places::check("-o", dest, how),
             None if std::io::stdout().is_terminal() => {
                 Err(Failure::user("an archive is not written to a terminal").hint(match self.form {
-                    Form::DockerTar => "name a file with `dest=PATH`, or hand it to an engine: `ireko build -o type=docker … | docker load`",
+                    Form::DockerTar => {
+                        "name a file with `dest=PATH`, or hand it to an engine: leave `dest=-` out"
+                    }
                     _ => "name a file with `dest=PATH`, or send the output on",
                 }))
             }
@@ -174,7 +181,7 @@ impl Output {
 
     /// Whether it goes to standard output.
     pub(crate) fn is_stdout(&self) -> bool {
-        self.dest.is_none() && !matches!(self.form, Form::Store | Form::Registry)
+        self.dest.is_none() && !matches!(self.form, Form::Store | Form::Registry | Form::Engine)
     }
 
     /// One with nothing said of it.

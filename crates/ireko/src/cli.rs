@@ -55,6 +55,31 @@ fn truth(text: &str) -> Result<bool, String> {
     }
 }
 
+/// When a registry is asked for an image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pull {
+    /// Each time.
+    Always,
+    /// For what is not here.
+    Missing,
+    /// Never.
+    Never,
+}
+
+/// Docker's words for it, and Podman's.
+fn pull(text: &str) -> Result<Pull, String> {
+    match text {
+        "always" | "newer" => Ok(Pull::Always),
+        "missing" | "ifnewer" => Ok(Pull::Missing),
+        "never" => Ok(Pull::Never),
+        other => match truth(other) {
+            Ok(true) => Ok(Pull::Always),
+            Ok(false) => Ok(Pull::Missing),
+            Err(_) => Err("use always, missing or never".to_owned()),
+        },
+    }
+}
+
 /// Flags of every command.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Global {
@@ -199,9 +224,12 @@ pub(crate) struct BuildArgs {
     /// How long a RUN step's remembered result counts: `24h`, `7d`; a comment `# ireko:cache-ttl=…` above the step wins.
     #[arg(long, value_name = "AGE")]
     pub(crate) cache_ttl: Option<String>,
-    /// Ask the registry for base images even if the store has them.
+    /// Ask the registry for base images even if the store or an engine has them; `never`: the same as --offline.
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "always", value_name = "always|missing|never", value_parser = pull)]
+    pub(crate) pull: Option<Pull>,
+    /// Ask no registry: base images are in the store or in a running engine.
     #[arg(long)]
-    pub(crate) pull: bool,
+    pub(crate) offline: bool,
     /// Network of RUN steps: `default`, `host` or `none`.
     #[arg(long, value_name = "MODE", default_value = "default")]
     pub(crate) network: String,
@@ -249,6 +277,9 @@ pub(crate) struct BuildArgs {
     pub(crate) force_rm: bool,
     #[arg(long, hide = true)]
     pub(crate) compress: bool,
+    /// Give the image to a running Docker or Podman, with those layers that it lacks: the same as `-o type=docker`.
+    #[arg(long)]
+    pub(crate) load: bool,
     /// Push the image to the registries of its names: the same as `-o type=registry`.
     #[arg(long)]
     pub(crate) push: bool,
@@ -273,8 +304,6 @@ pub(crate) struct LaterArgs {
     pub(crate) cache_to: Vec<String>,
     #[arg(long, hide = true)]
     pub(crate) isolation: Option<String>,
-    #[arg(long, hide = true)]
-    pub(crate) load: bool,
     #[arg(long, hide = true, num_args = 0..=1, default_missing_value = "true")]
     pub(crate) provenance: Option<String>,
     #[arg(long, hide = true, num_args = 0..=1, default_missing_value = "true")]

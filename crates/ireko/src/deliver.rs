@@ -8,7 +8,7 @@ use crate::settle::Base;
 use ireko_exec::Cancel;
 use ireko_image::{Assembled, Destination, Images, PushAs, To};
 use ireko_oci::{Digest, Reference};
-use ireko_report::{Event, Sink};
+use ireko_report::{Diagnostic, Event, Sink};
 use ireko_store::{Image, Store};
 use serde_json::{Value, json};
 use std::fs;
@@ -138,6 +138,10 @@ fn one(
             written.push(done);
             continue;
         }
+        if output.form == Form::Engine {
+            written.push(hand_over(with, images, (output, &share.tags), sink)?);
+            continue;
+        }
         let Some(destination) = destination_of(output) else { continue };
         let names = if output.names.is_empty() { &share.tags } else { &output.names };
         let done = ireko_image::export(store, images, names, &destination, threads, sink)?;
@@ -197,7 +201,7 @@ pub(crate) fn destination_of(output: &Output) -> Option<Destination> {
         Form::DockerDir => ireko_image::Form::DockerDir,
         Form::Tar => ireko_image::Form::Tar,
         Form::Local => ireko_image::Form::Local,
-        Form::Store | Form::Registry => return None,
+        Form::Store | Form::Registry | Form::Engine => return None,
     };
     let to = output.dest.clone().map_or(To::Stdout, To::Path);
     Some(Destination { form, to, compression: output.compression.map(compression_of), split: output.split })
@@ -317,6 +321,32 @@ fn metadata(share: &Share, delivered: &Delivered) -> Value {
         metadata["image.name"] = json!(names.join(","));
     }
     metadata
+}
+
+/// Gives the image of one target to a running engine.
+fn hand_over(
+    images: &Images,
+    assembled: &[Assembled],
+    (output, tags): (&Output, &[Reference]),
+    sink: &dyn Sink,
+) -> Result<Written, Failure> {
+    let Some(image) = assembled.first() else {
+        return Err(Failure::user("there is no image to load"));
+    };
+    let names = if output.names.is_empty() { tags } else { &output.names };
+    let engine = images.engines().first()?;
+    let done = images.hand_over(&engine, image, names)?;
+    if let Some(note) = done.note {
+        sink.emit(Event::Warning { diagnostic: Diagnostic::warning("engine", note) });
+    }
+    let destination = done.engine;
+    sink.emit(Event::Exported {
+        destination: destination.clone(),
+        image: Some(image.id.to_string()),
+        manifest: None,
+        bytes: done.bytes,
+    });
+    Ok(Written { destination, manifest: None })
 }
 
 fn write_file(flag: &str, path: &Path, bytes: &[u8]) -> Result<(), Failure> {

@@ -13,6 +13,7 @@ mod deliver;
 mod devices;
 mod dockerfile;
 mod emulation;
+mod engines;
 mod environment;
 mod epoch;
 mod failure;

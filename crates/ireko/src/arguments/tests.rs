@@ -24,7 +24,7 @@ fn outputs() {
         ("-", "Tar \"\" None []"),
         ("type=oci,dest=a.tar", "OciTar \"a.tar\" None []"),
         ("type=oci,dest=a,tar=false", "OciDir \"a\" None []"),
-        ("type=docker", "DockerTar \"\" None []"),
+        ("type=docker", "Engine \"\" None []"),
         ("type=oci,dest=a,compression=zstd,compression-level=3", "OciTar \"a\" Some((Zstd, Some(3))) []"),
         (
             "type=docker,dest=-,\"name=a,b:1\"",

@@ -21,16 +21,16 @@ fn flags_are_read_as_docker_reads_them() {
     let shown = |typed| {
         let args = build(typed).expect("docker takes it");
         let BuildArgs { pull, no_cache, quiet, tag, source, .. } = args;
-        format!("{pull} {no_cache} {quiet} {tag:?} {:?} {}", source.file, source.context)
+        format!("{pull:?} {no_cache} {quiet} {tag:?} {:?} {}", source.file, source.context)
     };
     for (typed, expect) in [
-        ("--pull=true --no-cache=0 ctx", "true false false [] None ctx"),
-        ("--pull --pull=false .", "false false false [] None ."),
-        ("--no-cache --no-cache .", "false true false [] None ."),
-        ("--rm ctx", "false false false [] None ctx"),
-        ("--rm=false --force-rm --compress=true ctx", "false false false [] None ctx"),
-        ("-qt app -t b:1 --tag=c -fx -f y ctx", "false false true [\"app\", \"b:1\", \"c\"] Some(\"y\") ctx"),
-        ("ctx -q=false --pull", "true false false [] None ctx"),
+        ("--pull=true --no-cache=0 ctx", "Some(Always) false false [] None ctx"),
+        ("--pull --pull=false .", "Some(Missing) false false [] None ."),
+        ("--no-cache --no-cache .", "None true false [] None ."),
+        ("--rm ctx", "None false false [] None ctx"),
+        ("--rm=false --force-rm --compress=true ctx", "None false false [] None ctx"),
+        ("-qt app -t b:1 --tag=c -fx -f y ctx", "None false true [\"app\", \"b:1\", \"c\"] Some(\"y\") ctx"),
+        ("ctx -q=false --pull", "Some(Always) false false [] None ctx"),
     ] {
         assert_eq!(shown(typed), expect, "{typed}");
     }
@@ -43,7 +43,7 @@ fn help_shows_switches_as_people_type_them() {
     let help = build("--help").expect_err("help is no build");
     assert!(!help.use_stderr());
     let help = help.to_string();
-    assert!(help.contains("--pull") && !help.contains("--pull["), "{help}");
+    assert!(help.contains("--no-cache") && !help.contains("--no-cache["), "{help}");
 }
 
 #[test]

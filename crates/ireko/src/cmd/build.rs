@@ -4,12 +4,13 @@ use crate::agents;
 use crate::ahead::{Ahead, Pushes};
 use crate::arguments::{self, Allow, Form, Output, SecretSource, Tag};
 use crate::clash;
-use crate::cli::{BuildArgs, Global, Progress};
+use crate::cli::{BuildArgs, Global, Progress, Pull};
 use crate::cmd::check::Warned;
 use crate::deliver::{self, Share};
 use crate::devices;
 use crate::dockerfile::{self, Source};
 use crate::emulation;
+use crate::engines;
 use crate::environment::Environment;
 use crate::epoch;
 use crate::failure::{Failure, step_frame};
@@ -92,10 +93,12 @@ fn build(
     let sink = session.sink();
     let agents = agents::start(&wishes.agents, scratch.path())?;
     let git = repositories::settings(&session.environment);
-    let pull = if args.pull { PullPolicy::Always } else { PullPolicy::IfMissing };
-    let registry = registry(args, wishes, session)?;
-    let http = registry.client().clone();
-    let aborted = http.clone();
+    let images = images(args, wishes, session, &store)?;
+    if wishes.outputs.iter().any(|output| output.form == Form::Engine) {
+        images.engines().first()?;
+    }
+    let http = images.registry().client().clone();
+    let aborted = Arc::clone(&images);
     let _stopping = cancel.on_ask(move || aborted.abort());
     let elsewhere = Elsewhere {
         repositories: Repositories {
@@ -112,7 +115,6 @@ fn build(
         sink: &*sink,
     };
     let source = unless_stopped(dockerfile::read(&args.source, &elsewhere), cancel)?;
-    let images = Arc::new(Images::new(Arc::clone(&store), registry, Arc::clone(&sink), pull));
 
     let (ast, diagnostics) = settle::parse(&source, &wishes.build_args, &*sink)?;
     let input = unless_stopped(plan_input(ast, args, wishes, &source, &elsewhere), cancel)?;
@@ -156,11 +158,28 @@ fn build(
     Ok(delivered.last().and_then(|last| last.id))
 }
 
-/// The registries that the build asks.
-fn registry(args: &BuildArgs, wishes: &Wishes, session: &Session) -> Result<Arc<Registry>, Failure> {
+/// When the registry is asked for a base image.
+pub(crate) fn pull(args: &BuildArgs) -> PullPolicy {
+    match args.pull {
+        _ if args.offline => PullPolicy::Never,
+        Some(Pull::Always) => PullPolicy::Always,
+        Some(Pull::Never) => PullPolicy::Never,
+        Some(Pull::Missing) | None => PullPolicy::IfMissing,
+    }
+}
+
+/// The images that the build can reach: in the store, in engines, in registries.
+fn images(
+    args: &BuildArgs,
+    wishes: &Wishes,
+    session: &Session,
+    store: &Arc<Store>,
+) -> Result<Arc<Images>, Failure> {
     let named: Vec<Reference> = wishes.tags.iter().map(|tag| tag.name.clone()).collect();
     let options = registries::options(&session.environment, &args.registry, &named)?;
-    Ok(Arc::new(Registry::new(options)))
+    let registry = Arc::new(Registry::new(options));
+    let images = Images::new(Arc::clone(store), registry, session.sink(), pull(args));
+    Ok(Arc::new(images.with_engines(engines::engines(&session.environment))))
 }
 
 /// What of the build is pushed: names, and in which form.
@@ -246,6 +265,9 @@ impl Wishes {
         let mut tags = args.tag.iter().map(|text| Tag::parse(text)).collect::<Result<Vec<_>, _>>()?;
         let mut outputs =
             args.output.iter().map(|text| Output::parse(text)).collect::<Result<Vec<_>, _>>()?;
+        if args.load && !outputs.iter().any(|output| output.form == Form::Engine) {
+            outputs.push(Output::plain(Form::Engine, None));
+        }
         if args.push && !outputs.iter().any(|output| output.form == Form::Registry) {
             // What is to be an image in the store is pushed, as with buildx.
             match outputs.iter_mut().find(|output| output.form == Form::Store) {
@@ -295,7 +317,7 @@ impl Wishes {
 
 /// Docker's archive names one image where an index would be needed.
 fn refuse_docker_archives(outputs: &[Output], platforms: &[Platform]) -> Result<(), Failure> {
-    let is_docker = |output: &Output| matches!(output.form, Form::DockerTar | Form::DockerDir);
+    let is_docker = |output: &Output| matches!(output.form, Form::DockerTar | Form::DockerDir | Form::Engine);
     if platforms.len() < 2 || !outputs.iter().any(is_docker) {
         return Ok(());
     }
@@ -367,7 +389,6 @@ fn refuse_what_does_not_work_yet(args: &BuildArgs) -> Result<(), Failure> {
         ("--cache-from", !later.cache_from.is_empty()),
         ("--cache-to", !later.cache_to.is_empty()),
         ("--isolation", later.isolation.as_deref().is_some_and(|kind| kind != "default")),
-        ("--load", later.load),
         ("--provenance", later.provenance.as_deref().is_some_and(|value| value != "false")),
         ("--sbom", later.sbom.as_deref().is_some_and(|value| value != "false")),
         ("--security-opt", !later.security_opt.is_empty()),
@@ -377,8 +398,9 @@ fn refuse_what_does_not_work_yet(args: &BuildArgs) -> Result<(), Failure> {
         Some((flag, _)) => {
             let failure = Failure::not_yet_as_docker(format!("`{flag}`"));
             Err(match *flag {
-                "--load" => failure.hint("`-t` names the image in ireko's store; `ireko save NAME | docker load` hands it to Docker"),
-                "--cache-from" | "--cache-to" => failure.hint("leave it out: what ireko remembers lies in its store, which may be kept between builds"),
+                "--cache-from" | "--cache-to" => failure.hint(
+                    "leave it out: what ireko remembers lies in its store, which may be kept between builds",
+                ),
                 _ => failure,
             })
         }

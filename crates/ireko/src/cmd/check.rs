@@ -4,7 +4,7 @@ mod document;
 mod picture;
 
 use crate::cli::{BuildArgs, Global, Progress};
-use crate::cmd::build::{plan_input_of, secrets};
+use crate::cmd::build::{plan_input_of, pull, secrets};
 use crate::dockerfile::Source;
 use crate::environment::Environment;
 use crate::failure::{Failure, frame, in_source};
@@ -14,7 +14,7 @@ use crate::session::Session;
 use crate::settle::{self, Configs};
 use ireko_dockerfile::Ast;
 use ireko_dockerfile::ignore::Patterns;
-use ireko_image::{Images, PullPolicy};
+use ireko_image::Images;
 use ireko_lint::{Fault, Findings, Input, Outline, Scope, lint, outline, targets};
 use ireko_oci::Platform;
 use ireko_plan::PlanInput;
@@ -129,7 +129,7 @@ pub(crate) fn run(
 ) -> Result<u8, Failure> {
     let secrets = secrets(args, &environment)?;
     let session = Session::enter(global, environment, Progress::Quiet, false)?;
-    let pull = if args.pull { PullPolicy::Always } else { PullPolicy::IfMissing };
+    let pull = pull(args);
     let looked = look_at(&args.source, &session, &secrets, (pull, false))?;
     let source = &looked.source;
     let (ast, diagnostics) = ireko_dockerfile::parse(&source.name, &source.text);

@@ -1,0 +1,135 @@
+//! An engine that is a server of the tests', and addresses as people set them.
+
+use std::fs;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use expect_test::{Expect, expect};
+use ireko_oci::Digest;
+use ireko_testkit::{Answer, Received, Server};
+
+use super::{Address, Engine, Kind, Surroundings, usual};
+
+fn connect(server: &Server) -> Engine {
+    Engine::connect(&Address::Tcp { host: server.address(), certificates: None }).unwrap()
+}
+
+#[test]
+fn an_image_is_looked_up() {
+    let id = format!("sha256:{}", "1".repeat(64));
+    let layer = format!("sha256:{}", "2".repeat(64));
+    let body = format!(
+        r#"{{"Id": "{id}", "Os": "linux", "Architecture": "arm", "Variant": "v7", "RootFS": {{"Layers": ["{layer}"]}}}}"#
+    );
+    let server = Server::start(move |request: &Received| match request.path.as_str() {
+        "/_ping" => Answer::ok("OK").header("Libpod-API-Version", "4.3.1"),
+        "/images/team/app:1/json" => Answer::ok(body.clone()),
+        _ => Answer::status(404).body(r#"{"message": "no such image"}"#),
+    });
+    let engine = connect(&server);
+    assert_eq!(engine.kind, Kind::Podman);
+    let image = engine.image("team/app:1").unwrap().unwrap();
+    assert_eq!((image.id.to_string(), image.platform.as_str()), (id, "linux/arm/v7"));
+    assert_eq!(image.diff_ids, [layer.parse::<Digest>().unwrap()]);
+    assert_eq!(engine.image("other").unwrap(), None);
+}
+
+#[track_caller]
+fn check_load(answer: Answer, expect: Expect) {
+    let server = Server::start(move |request: &Received| match request.path.as_str() {
+        "/_ping" => Answer::ok("OK"),
+        _ => answer.clone(),
+    });
+    let result = connect(&server).load(&mut &b""[..]);
+    let text = match result {
+        Ok(lines) => lines.join("|"),
+        Err(error) => error.to_string(),
+    };
+    expect.assert_eq(&text.replace(&server.address(), "HOST"));
+}
+
+#[test]
+fn an_engine_that_fails_half_way_is_believed() {
+    let told = "{\"stream\":\"Loaded image: a:1\\n\"}\r\n{\"stream\":\"Loaded image: b:1\\n\"}";
+    check_load(Answer::ok(told), expect!["Loaded image: a:1|Loaded image: b:1"]);
+    let failed = r#"{"stream":"x"}{"errorDetail":{"message":"no space left"},"error":"no space left"}"#;
+    check_load(Answer::ok(failed), expect!["cannot load an image: Docker at HOST says: no space left"]);
+    check_load(
+        Answer::status(500).body(r#"{"message":"open layer.tar:\n no such file"}"#),
+        expect!["cannot load an image: Docker at HOST says: open layer.tar: no such file"],
+    );
+    check_load(
+        Answer::status(502).body("<html>"),
+        expect!["cannot load an image: Docker at HOST says: 502 Bad Gateway"],
+    );
+}
+
+#[test]
+fn an_archive_that_cannot_be_read_is_not_taken_for_whole() {
+    struct Broken(usize);
+    impl Read for Broken {
+        fn read(&mut self, room: &mut [u8]) -> std::io::Result<usize> {
+            self.0 += 1;
+            if self.0 > 2 { Err(std::io::Error::other("gone")) } else { Ok(room.len()) }
+        }
+    }
+    let server = Server::start(|request: &Received| match request.path.as_str() {
+        "/_ping" => Answer::ok("OK"),
+        _ => Answer::ok("{}"),
+    });
+    let error = connect(&server).load(&mut Broken(0)).unwrap_err();
+    assert!(error.to_string().contains("gave no answer"), "{error}");
+}
+
+#[track_caller]
+fn check(around: &Surroundings, expect: Expect) {
+    let text = match usual(around) {
+        Ok(addresses) => format!("{addresses:?}"),
+        Err(error) => error.to_string(),
+    };
+    expect.assert_eq(&text);
+}
+
+#[test]
+fn what_is_said_wins() {
+    let host = |text: &str| Surroundings { docker_host: Some(text.to_owned()), ..Surroundings::default() };
+    check(&host("unix:///run/x.sock"), expect![[r#"[Socket("/run/x.sock")]"#]]);
+    check(&host("tcp://h"), expect![[r#"[Tcp { host: "h:2375", certificates: None }]"#]]);
+    let mut tls = host("tcp://h:1");
+    (tls.docker_tls, tls.docker_cert_path) = (true, Some(PathBuf::from("/c")));
+    check(&tls, expect![[r#"[Tcp { host: "h:1", certificates: Some("/c") }]"#]]);
+    check(
+        &host("npipe://x"),
+        expect![
+            "`npipe://x`, from DOCKER_HOST, is no address of an engine: only unix:// and tcp:// are known"
+        ],
+    );
+    check(&host("here"), expect!["`here`, from DOCKER_HOST, is no address of an engine: it has no `://`"]);
+}
+
+#[test]
+fn contexts_are_followed() {
+    let dir = tempfile::tempdir().unwrap();
+    let id = Digest::of(b"lab").to_string().replace("sha256:", "");
+    let meta = dir.path().join("contexts/meta").join(id);
+    fs::create_dir_all(&meta).unwrap();
+    fs::write(meta.join("meta.json"), r#"{"Name":"lab","Endpoints":{"docker":{"Host":"unix:///lab.sock"}}}"#)
+        .unwrap();
+    fs::write(dir.path().join("config.json"), r#"{"currentContext": "lab"}"#).unwrap();
+    let around = |context: Option<&str>| Surroundings {
+        docker_context: context.map(str::to_owned),
+        docker_config: Some(dir.path().to_owned()),
+        ..Surroundings::default()
+    };
+    check(&around(None), expect![[r#"[Socket("/lab.sock")]"#]]);
+    check(
+        &around(Some("gone")),
+        expect!["the Docker context `gone`, from DOCKER_CONTEXT, cannot be used: there is none of this name"],
+    );
+    assert!(
+        usual(&around(Some("default")))
+            .unwrap()
+            .iter()
+            .all(|it| *it != Address::Socket(Path::new("/lab.sock").to_owned()))
+    );
+}

@@ -1,0 +1,268 @@
+//! Images into an engine and out of one.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use ireko_engine::{Address, AddressError, Engine, EngineError, EngineImage, Kind};
+use ireko_oci::{Digest, Platform, Reference};
+use ireko_store::Image;
+
+use crate::assemble::Assembled;
+use crate::error::{Error, Result};
+use crate::export::{self, Part, parts_of};
+use crate::images::{Images, Resolved, lock};
+use crate::load::LoadFrom;
+
+/// Of an engine's images, so many are looked at for layers it has already.
+const LOOKED_MAX: usize = 200;
+
+/// The engines of this machine, reached when somebody asks.
+#[derive(Debug, Default)]
+pub struct Engines {
+    addresses: Vec<Address>,
+    /// What is wrong with what was said of them.
+    wrong: Option<AddressError>,
+    reached: Mutex<Option<Vec<Arc<Engine>>>>,
+    /// Why those that gave no answer gave none.
+    silent: Mutex<Vec<EngineError>>,
+}
+
+impl Engines {
+    /// Those at these addresses.
+    pub fn new(addresses: Vec<Address>) -> Self {
+        Self { addresses, ..Self::default() }
+    }
+
+    /// None, since what was said of them is wrong.
+    pub fn unusable(error: AddressError) -> Self {
+        Self { wrong: Some(error), ..Self::default() }
+    }
+
+    /// Those that answer.
+    pub fn running(&self) -> Vec<Arc<Engine>> {
+        let mut reached = lock(&self.reached);
+        reached
+            .get_or_insert_with(|| {
+                let mut running = Vec::new();
+                for address in &self.addresses {
+                    match Engine::connect(address) {
+                        Ok(engine) => running.push(Arc::new(engine)),
+                        Err(error) => lock(&self.silent).push(error),
+                    }
+                }
+                running
+            })
+            .clone()
+    }
+
+    /// The first that answers.
+    ///
+    /// # Errors
+    /// None does.
+    pub fn first(&self) -> Result<Arc<Engine>> {
+        match (self.running().into_iter().next(), &self.wrong) {
+            (Some(engine), _) => Ok(engine),
+            (None, Some(wrong)) => Err(Error::EngineAddress(wrong.to_string())),
+            (None, None) => Err(lock(&self.silent).drain(..).next().map_or(Error::NoEngine, Error::from)),
+        }
+    }
+
+    /// Ends all transfers.
+    pub fn abort(&self) {
+        for engine in lock(&self.reached).iter().flatten() {
+            engine.client().abort();
+        }
+    }
+}
+
+/// What an engine was given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HandedOver {
+    /// The engine.
+    pub engine: String,
+    /// How many bytes were sent.
+    pub bytes: u64,
+    /// How many layers it had already.
+    pub spared: usize,
+    /// Something to know about how it was done.
+    pub note: Option<String>,
+}
+
+impl Images {
+    /// Gives a build's image to an engine, with those layers that it lacks.
+    ///
+    /// # Errors
+    /// The engine refuses or goes away; the store cannot be read.
+    pub fn hand_over(&self, engine: &Engine, image: &Assembled, names: &[Reference]) -> Result<HandedOver> {
+        self.hand_part(engine, &Part::of(image), names)
+    }
+
+    /// The same of an image of the store.
+    ///
+    /// # Errors
+    /// As for [`Images::hand_over`].
+    pub fn hand_stored(&self, engine: &Engine, image: &Image, names: &[Reference]) -> Result<HandedOver> {
+        let mut parts = parts_of(&self.store, image)?;
+        self.hand_part(engine, &parts.remove(0), names)
+    }
+
+    fn hand_part(&self, engine: &Engine, part: &Part, names: &[Reference]) -> Result<HandedOver> {
+        let layers = &part.config.rootfs.diff_ids;
+        let mut note = None;
+        let mut has = BTreeSet::new();
+        if engine.keeps_content()? {
+            note = Some(format!("{} keeps images with containerd and takes them only whole", engine.name()));
+        } else {
+            has = layers_at(engine, layers, names)?;
+        }
+        let id = Digest::of(&part.config_bytes);
+        let missing: Vec<Digest> = layers.iter().filter(|diff| !has.contains(*diff)).copied().collect();
+        self.bring_all(&id, &missing)?;
+        let done = |bytes, spared, note| HandedOver { engine: engine.name(), bytes, spared, note };
+        match self.send(engine, part, names, &has) {
+            Ok(bytes) => Ok(done(bytes, has.len(), note)),
+            // A layer may be gone since it was seen there.
+            Err(Error::Engine(error)) if !has.is_empty() && matches!(*error, EngineError::Refused { .. }) => {
+                self.bring_all(&id, layers)?;
+                let bytes = self.send(engine, part, names, &BTreeSet::new())?;
+                let note = format!(
+                    "{} did not take the image without the layers it has: all were sent",
+                    engine.name()
+                );
+                Ok(done(bytes, 0, Some(note)))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Sends an archive; layers that the engine has are empty files in it.
+    fn send(&self, engine: &Engine, part: &Part, names: &[Reference], has: &BTreeSet<Digest>) -> Result<u64> {
+        let pipe = |cause: io::Error| Error::io("make a pipe to", Path::new(&engine.place), cause);
+        let (mut reader, writer) = io::pipe().map_err(pipe)?;
+        std::thread::scope(|scope| {
+            let writing = scope.spawn(move || {
+                let out = File::from(OwnedFd::from(writer));
+                export::stream(&self.store, part, (names, has), out)
+            });
+            let loaded = engine.load(&mut reader);
+            drop(reader);
+            let written = writing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            match (loaded, written) {
+                (Ok(_), Ok(bytes)) => Ok(bytes),
+                // An engine that reads no further says why by itself.
+                (Err(error), Ok(_)) => Err(error.into()),
+                (Err(error), Err(broken)) if broken.is_broken_pipe() => Err(error.into()),
+                (_, Err(error)) => Err(error),
+            }
+        })
+    }
+
+    /// Finds an image in an engine, and takes it into the store where it is not there yet.
+    pub(crate) fn in_engines(&self, reference: &Reference, platform: &Platform) -> Result<Option<Resolved>> {
+        for engine in self.engines.running() {
+            match self.in_engine(&engine, reference, platform) {
+                Ok(Some(found)) => return Ok(Some(found)),
+                Ok(None) => {}
+                Err(error) if error.blame() == ireko_report::Blame::Interrupted => return Err(error),
+                // Other places may have it.
+                Err(error) => self.warn(&format!("{} is passed over: {error}", engine.name())),
+            }
+        }
+        Ok(None)
+    }
+
+    fn in_engine(
+        &self,
+        engine: &Engine,
+        reference: &Reference,
+        platform: &Platform,
+    ) -> Result<Option<Resolved>> {
+        let Some((name, found)) = seen_as(engine, reference)? else { return Ok(None) };
+        let own: Option<Platform> = found.platform.parse().ok();
+        let fits = own.is_some_and(|own| {
+            own.is_level_of(platform) || platform.runnable().iter().any(|it| it.same(&own))
+        });
+        if !fits {
+            return Ok(None);
+        }
+        let image = match self.held(&found)? {
+            Some(image) => image,
+            None => {
+                let mut archive = engine.save(&name)?;
+                let loaded = self.load_unnamed(LoadFrom::Stream(&mut archive), platform)?;
+                let is_it = |image: &Image| image.diff_ids == found.diff_ids;
+                let Some(image) = loaded.into_iter().find(is_it) else { return Ok(None) };
+                image
+            }
+        };
+        let config = self.store.image_config(&image)?;
+        self.store.hold_image(&image)?;
+        let digest = image.manifest.unwrap_or(image.id);
+        Ok(Some(Resolved { config, config_digest: image.id, digest, from: engine.name() }))
+    }
+
+    /// The same image in the store, whole.
+    fn held(&self, found: &EngineImage) -> Result<Option<Image>> {
+        let Some(image) = self.store.image_by_id(&found.id)? else { return Ok(None) };
+        for diff in &image.diff_ids {
+            if !self.store.presence(diff)? {
+                return Ok(None);
+            }
+        }
+        Ok(Some(image))
+    }
+}
+
+/// An image of an engine and the name it has there. Podman knows what it built as `localhost/…`.
+fn seen_as(engine: &Engine, reference: &Reference) -> Result<Option<(String, EngineImage)>> {
+    let familiar = reference.familiar();
+    let mut names = match engine.kind {
+        Kind::Docker | Kind::Unknown => vec![familiar.clone()],
+        Kind::Podman => vec![reference.to_string()],
+    };
+    let is_bare = !familiar.contains('/');
+    if engine.kind == Kind::Podman && is_bare {
+        names.push(format!("localhost/{familiar}"));
+    }
+    for name in names {
+        if let Some(image) = engine.image(&name)? {
+            return Ok(Some((name, image)));
+        }
+    }
+    Ok(None)
+}
+
+/// Which of these layers an engine has: those of what the names mean there now, then of its other images. Docker knows
+/// a layer only on top of the same layers below.
+fn layers_at(engine: &Engine, layers: &[Digest], names: &[Reference]) -> Result<BTreeSet<Digest>> {
+    let mut has = BTreeSet::new();
+    let look = |name: &str, has: &mut BTreeSet<Digest>| -> Result<()> {
+        let Some(image) = engine.image(name)? else { return Ok(()) };
+        match engine.kind {
+            Kind::Docker | Kind::Unknown => {
+                let same = layers.iter().zip(&image.diff_ids).take_while(|(one, other)| one == other);
+                has.extend(same.map(|(layer, _)| *layer));
+            }
+            Kind::Podman => has.extend(layers.iter().filter(|layer| image.diff_ids.contains(layer))),
+        }
+        Ok(())
+    };
+    for name in names {
+        if let Some((name, _)) = seen_as(engine, name)? {
+            look(&name, &mut has)?;
+        }
+    }
+    let mut rest = engine.images()?;
+    rest.truncate(LOOKED_MAX);
+    for id in rest {
+        if has.len() == layers.len() {
+            break;
+        }
+        look(&id, &mut has)?;
+    }
+    Ok(has)
+}
