@@ -1,7 +1,13 @@
 //! Docker and Podman by their API: what they hold, images into them and out of them.
 //!
 //! Podman answers Docker's API, so there is one client; where the two differ, [`Kind`] says which it is. Everything
-//! blocks. This crate knows no environment: where an engine may be is told by [`Address`].
+//! blocks. This crate knows no environment: what people set is given in [`Surroundings`], and [`usual`] makes
+//! addresses of it.
+//!
+//! An engine is asked for what it has ([`Engine::image`]), given an archive ([`Engine::load`]), and gives one
+//! ([`Engine::save`]). What is in an archive is for `ireko-image` to know.
+//!
+//! Read first [`Engine`].
 #![forbid(unsafe_code)]
 
 mod address;

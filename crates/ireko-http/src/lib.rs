@@ -24,6 +24,7 @@ mod trust;
 mod upload;
 
 use std::future::{Future, pending, poll_fn};
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -349,6 +350,18 @@ impl Client {
             empty => empty.insert(start(&self.shared.options)?),
         };
         Ok((engine.runtime.clone(), engine.transport.clone()))
+    }
+}
+
+/// Whether a host, with or without a port, is this machine by its name or address.
+pub fn is_this_machine(host: &str) -> bool {
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
+    };
+    match name.trim_matches(['[', ']']).parse::<IpAddr>() {
+        Ok(address) => address.is_loopback(),
+        Err(_) => name == "localhost" || name.ends_with(".localhost"),
     }
 }
 

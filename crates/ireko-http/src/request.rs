@@ -108,6 +108,17 @@ impl Request {
         self.url.scheme_str() == Some("https")
     }
 
+    /// The same request over TLS.
+    #[must_use]
+    pub fn encrypted(mut self) -> Self {
+        let mut parts = self.url.clone().into_parts();
+        parts.scheme = Some(hyper::http::uri::Scheme::HTTPS);
+        if let Ok(url) = Uri::from_parts(parts) {
+            self.url = url;
+        }
+        self
+    }
+
     /// Whether a redirect may be followed: a document is asked for again elsewhere; what is handed in is not.
     pub(super) fn may_move(&self) -> bool {
         self.method == Method::GET || self.method == Method::HEAD

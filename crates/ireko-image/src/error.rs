@@ -163,7 +163,7 @@ impl Error {
             Self::Store(cause) => cause.hint(),
             Self::Engine(cause) => cause.hint(),
             Self::NoEngine => Some(
-                "start Docker or Podman (`systemctl --user start podman.socket`), or name its socket: DOCKER_HOST=unix:///…",
+                "start Docker or Podman (`systemctl --user start podman.socket`), or name its socket: DOCKER_HOST=unix:///…; `dest=FILE` in `-o` writes an archive",
             ),
             Self::Offline { .. } => Some("pull it first, or leave out `--offline` and `--pull=never`"),
             Self::NotAnImage { .. } => {

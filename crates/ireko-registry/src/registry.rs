@@ -1,7 +1,6 @@
 //! A session with registries: hosts, tokens, and what a refusal means.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use ireko_oci::Reference;
@@ -53,6 +52,8 @@ pub struct Registry {
     /// Mirrors that could not be reached.
     given_up: Mutex<BTreeSet<String>>,
     notes: Mutex<Vec<String>>,
+    /// Why a login that may be somewhere could not be had.
+    absent: Mutex<Option<String>>,
 }
 
 impl Registry {
@@ -70,6 +71,7 @@ impl Registry {
             plain: Mutex::default(),
             given_up: Mutex::default(),
             notes: Mutex::default(),
+            absent: Mutex::default(),
         }
     }
 
@@ -137,14 +139,14 @@ impl Registry {
     }
 
     fn is_plain(&self, host: &str) -> bool {
+        if let Some(plain) = lock(&self.plain).get(host) {
+            return *plain;
+        }
         if is_here(host) {
             return true;
         }
         if !self.hosts.is_insecure(host) {
             return false;
-        }
-        if let Some(plain) = lock(&self.plain).get(host) {
-            return *plain;
         }
         // Listed hosts are asked over TLS first, as Docker does.
         let request = Request::get(&format!("https://{host}/v2/"));
@@ -154,6 +156,25 @@ impl Registry {
         };
         lock(&self.plain).insert(host.to_owned(), plain);
         plain
+    }
+
+    /// Whether an answer to a plain request says that this machine's registry speaks TLS: servers refuse such requests,
+    /// or hang up. Asked once for a host.
+    fn wants_tls(&self, host: &str, answer: &Result<Response, HttpError>) -> bool {
+        let is_sign = match answer {
+            Ok(response) => {
+                response.status() == 400 && response.header("docker-distribution-api-version").is_none()
+            }
+            Err(error) => matches!(error, HttpError::Broken { .. }),
+        };
+        if !is_here(host) || !is_sign || lock(&self.plain).contains_key(host) {
+            return false;
+        }
+        let speaks = Request::get(&format!("https://{host}/v2/"))
+            .and_then(|request| self.client.send(&request))
+            .is_ok();
+        lock(&self.plain).insert(host.to_owned(), !speaks);
+        speaks
     }
 
     /// Whether a secret may be sent with this request.
@@ -186,9 +207,17 @@ impl Registry {
         let failed = |cause| RegistryError::Http { what: what.to_owned(), cause };
         let with = |value: &str| request.clone().header("authorization", value).map_err(failed);
         let known = self.tokens.get(host, scope).filter(|_| is_own);
-        let response = match &known {
-            Some(value) => attempt(&with(value)?).map_err(failed)?,
-            None => attempt(request).map_err(failed)?,
+        let first = match &known {
+            Some(value) => with(value)?,
+            None => request.clone(),
+        };
+        let response = match attempt(&first) {
+            // A registry of this machine that speaks TLS after all.
+            answer if is_own && !request.is_encrypted() && self.wants_tls(host, &answer) => {
+                let request = request.clone().encrypted();
+                return self.authorized((reference, scope), what, &request, attempt);
+            }
+            answer => answer.map_err(failed)?,
         };
         // A redirect's target may ask for credentials of its own; those are nobody's to give.
         if response.status() != 401 || response.host() != host || !is_own {
@@ -226,6 +255,7 @@ impl Registry {
             // Much is public. If this is not, the note says what may be missing.
             Err(error @ KeychainError::NoHelper { .. }) => {
                 self.note(error.to_string());
+                lock(&self.absent).get_or_insert(error.to_string());
                 None
             }
             Err(cause) => return Err(RegistryError::Keychain { reference: reference.familiar(), cause }),
@@ -241,6 +271,10 @@ impl Registry {
             Secret::Password { user, .. } => format!("`{user}`, as {} says", quoted(&login.from)),
             Secret::Refresh(_) | Secret::Bearer(_) => format!("the token in {}", quoted(&login.from)),
         });
+        let said = match lock(&self.absent).as_ref().filter(|_| login.is_none()) {
+            Some(why) => format!("{said}; {why}"),
+            None => said,
+        };
         let (reference, host) = (reference.familiar(), Self::host(reference).to_owned());
         RegistryError::Denied { reference, host, said, pushes, login }
     }
@@ -298,14 +332,9 @@ impl Registry {
     }
 }
 
-/// Whether a host is this machine, where no encryption is needed.
+/// Whether a host is this machine on a port where no encryption is usual.
 fn is_here(host: &str) -> bool {
-    let (name, port) = split_port(host);
-    let is_here = match name.trim_matches(['[', ']']).parse::<IpAddr>() {
-        Ok(address) => address.is_loopback(),
-        Err(_) => name == "localhost" || name.ends_with(".localhost"),
-    };
-    is_here && port != Some("443")
+    http::is_this_machine(host) && split_port(host).1 != Some("443")
 }
 
 fn quoted(from: &str) -> String {

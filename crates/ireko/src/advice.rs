@@ -4,11 +4,10 @@ use clap::error::{ContextKind, ContextValue};
 
 const NO_CONTAINERS: &str =
     "ireko keeps no containers: `ireko run` stays in front of its container and removes it at the end";
-const NO_PUSH: &str = "no push and no login yet: write an archive with `ireko build -o type=oci,dest=app.tar .` or `ireko save`, and push that with skopeo or crane";
 const CAPABILITIES: &str =
     "not supported yet: a container has Docker's default capabilities, profile and devices";
 
-const COMMANDS: [(&str, &str); 24] = [
+const COMMANDS: [(&str, &str); 22] = [
     ("attach", NO_CONTAINERS),
     ("builder", "the cache is looked after by `ireko cache du` and `ireko cache prune`"),
     ("buildx", "`ireko build` has the flags of `docker buildx build`"),
@@ -21,10 +20,8 @@ const COMMANDS: [(&str, &str); 24] = [
     ("import", "`FROM scratch` and `ADD root.tar /` make an image of a tar"),
     ("info", "`ireko doctor` says what works on this machine"),
     ("kill", NO_CONTAINERS),
-    ("login", NO_PUSH),
     ("logs", NO_CONTAINERS),
     ("ps", NO_CONTAINERS),
-    ("push", NO_PUSH),
     ("restart", NO_CONTAINERS),
     ("rm", NO_CONTAINERS),
     ("start", NO_CONTAINERS),

@@ -133,8 +133,8 @@ fn mistakes_on_the_command_line() {
     place.ireko(&["build", "context/Dockerfile"]).fails(2, &["is a file"]);
     place.ireko(&["build", "nowhere"]).fails(2, &["nowhere"]);
     place.ireko(&["build", "--target", "none", "context"]).fails(2, &["none"]);
-    place.ireko(&["build", "--push", "context"]).fails(2, &["--push", "not supported yet", "type=oci"]);
-    place.ireko(&["build", "--load", "context"]).fails(2, &["--load", "docker load"]);
+    place.ireko(&["build", "--push", "context"]).fails(2, &["needs a name", "-t host/repository:tag"]);
+    place.ireko(&["build", "--squash", "context"]).fails(2, &["--squash", "not supported yet"]);
     place
         .ireko(&["build", "http://me:word@127.0.0.1:1/x.git"])
         .fails(3, &["cannot fetch context `http://xxxxx:xxxxx@127.0.0.1:1/x.git`", "cannot reach"]);

@@ -79,6 +79,11 @@ impl Engine {
         Some(Self { _daemon: daemon, dir })
     }
 
+    /// As `DOCKER_HOST` has it.
+    pub(crate) fn host(&self) -> String {
+        socket(self.dir.path())
+    }
+
     /// Its version.
     pub(crate) fn version(&self) -> String {
         self.docker(&["version", "--format", "{{.Server.Version}}"]).ok().stdout.trim().to_owned()
@@ -105,35 +110,107 @@ fn socket(dir: &Path) -> String {
 /// A registry on a port of its own.
 pub(crate) struct Registry {
     _daemon: Daemon,
-    _dir: TempDir,
+    dir: TempDir,
     port: u16,
 }
 
 impl Registry {
     /// Starts one, or says why there is none.
     pub(crate) fn start() -> Option<Self> {
+        Self::start_for("")
+    }
+
+    /// One that lets in only the user `me` with the password `secret`.
+    pub(crate) fn start_closed() -> Option<Self> {
+        // The hash that bcrypt makes of the password.
+        Self::start_for("me:$2y$05$abcdefghijklmnopqrstuuOQiyCxlgf/oeuTqixKmWdcYUh4Hjl0a\n")
+    }
+
+    /// One for these users; for everybody where there are none.
+    fn start_for(users: &str) -> Option<Self> {
         if !have(&["docker-registry"]) {
             return None;
         }
         let dir = tempfile::Builder::new().prefix("ireko-registry-").tempdir().expect("a directory");
         let port = free_port();
         let config = dir.path().join("config.yml");
+        let list = dir.path().join("users");
+        fs::write(&list, users).expect("a file");
+        let more = match users.is_empty() {
+            true => String::new(),
+            false => format!("auth:\n  htpasswd:\n    realm: test\n    path: {}\n", list.display()),
+        };
         let mut file = File::create(&config).expect("a file");
         write!(
             file,
-            "version: 0.1\nstorage:\n  filesystem:\n    rootdirectory: {}\nhttp:\n  addr: 127.0.0.1:{port}\n",
+            "version: 0.1\nstorage:\n  filesystem:\n    rootdirectory: {}\nhttp:\n  addr: 127.0.0.1:{port}\n{more}",
             dir.path().join("data").display()
         )
         .expect("a config");
         let log = dir.path().join("log");
         let mut daemon = Daemon::start(Command::new("docker-registry").arg("serve").arg(&config), &log);
         daemon.ready(&log, || TcpStream::connect(("127.0.0.1", port)).is_ok());
-        Some(Self { _daemon: daemon, _dir: dir, port })
+        Some(Self { _daemon: daemon, dir, port })
     }
 
     /// Its host and port.
     pub(crate) fn address(&self) -> String {
         format!("localhost:{}", self.port)
+    }
+
+    /// How many blobs it holds.
+    pub(crate) fn blobs(&self) -> usize {
+        let root = self.dir.path().join("data/docker/registry/v2/blobs/sha256");
+        let below = |dir: std::path::PathBuf| fs::read_dir(dir).into_iter().flatten().flatten();
+        below(root)
+            .flat_map(|entry| below(entry.path()))
+            .filter(|entry| entry.path().join("data").is_file())
+            .count()
+    }
+
+    /// What it said of requests that it served: a line each.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
+    }
+}
+
+/// Podman's service on a socket of its own.
+pub(crate) struct Podman {
+    _daemon: Daemon,
+    dir: TempDir,
+}
+
+impl Podman {
+    /// Starts one, or says why there is none.
+    pub(crate) fn start() -> Option<Self> {
+        if !have(&["podman", "conmon"]) {
+            return None;
+        }
+        let dir = tempfile::Builder::new().prefix("ireko-podman-").tempdir().expect("a directory");
+        let log = dir.path().join("log");
+        let mut command = Self::base(dir.path());
+        command.args(["system", "service", "--time=0"]).arg(socket(dir.path()));
+        let mut daemon = Daemon::start(&mut command, &log);
+        let path = dir.path().join("socket");
+        daemon.ready(&log, || std::os::unix::net::UnixStream::connect(&path).is_ok());
+        Some(Self { _daemon: daemon, dir })
+    }
+
+    fn base(dir: &Path) -> Command {
+        let mut command = Command::new("podman");
+        command.arg("--root").arg(dir.join("root")).arg("--runroot").arg(dir.join("run"));
+        command.args(["--storage-driver", "vfs"]).env("XDG_RUNTIME_DIR", dir).stdin(Stdio::null());
+        command
+    }
+
+    /// As `DOCKER_HOST` has it.
+    pub(crate) fn host(&self) -> String {
+        socket(self.dir.path())
+    }
+
+    /// What the program says of the same store.
+    pub(crate) fn podman(&self, args: &[&str]) -> Said {
+        Said::of(Self::base(self.dir.path()).args(args).output().expect("a program"))
     }
 }
 
@@ -148,6 +225,15 @@ pub(crate) struct Nginx {
 impl Nginx {
     /// Starts one; `locations` are lines for its server.
     pub(crate) fn start(locations: &str) -> Option<Self> {
+        Self::start_with("", locations)
+    }
+
+    /// One that speaks TLS, as the locations say.
+    pub(crate) fn start_encrypted(locations: &str) -> Option<Self> {
+        Self::start_with(" ssl", locations)
+    }
+
+    fn start_with(tls: &str, locations: &str) -> Option<Self> {
         if !have(&["nginx"]) {
             return None;
         }
@@ -162,7 +248,7 @@ impl Nginx {
         let config = format!(
             "{user}\ndaemon off; worker_processes 1; pid {at}/pid; error_log {at}/error.log;\nevents {{}}\n\
              http {{\n{temporary}log_format short '$request_method $uri $status $http_range';\naccess_log {at}/access.log short;\n\
-             server {{ listen 127.0.0.1:{port}; root {at}/files; {locations} }}\n}}\n"
+             server {{ listen 127.0.0.1:{port}{tls}; root {at}/files; {locations} }}\n}}\n"
         );
         fs::create_dir(dir.path().join("files")).expect("a directory");
         fs::write(dir.path().join("nginx.conf"), config).expect("a file");
@@ -178,6 +264,11 @@ impl Nginx {
     /// The URL of a path.
     pub(crate) fn url(&self, path: &str) -> String {
         format!("http://127.0.0.1:{}{path}", self.port)
+    }
+
+    /// Its port.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
     }
 
     /// Writes a file that it serves.

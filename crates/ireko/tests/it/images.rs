@@ -77,18 +77,18 @@ fn archives_go_out_and_come_back() {
 }
 
 #[test]
-fn archives_without_a_destination_go_to_standard_output_but_to_no_terminal() {
+fn archives_for_a_stream_go_to_standard_output_but_to_no_terminal() {
     let Some(place) = Place::with_base() else { return };
     place.dockerfile("FROM base\nCMD [\"echo\", \"here\"]\n");
     for kind in ["docker", "oci"] {
-        let command = format!("type={kind},name=piped");
+        let command = format!("type={kind},dest=-,name=piped");
         let output = place.command(&["build", "-q", "-o", &command, "context"]).output().expect("an end");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let Some(other) = Place::new() else { return };
         // Nothing but the archive: no image id beside it.
         other.ireko_fed(&["load"], &output.stdout).ok();
         assert_eq!(other.ireko(&["run", "piped"]).ok().stdout, "here\n", "{kind}");
-        let words = place.command(&["build", "-o", &format!("type={kind}"), "context"]);
+        let words = place.command(&["build", "-o", &format!("type={kind},dest=-"), "context"]);
         let words: Vec<_> = [words.get_program()].into_iter().chain(words.get_args()).collect();
         let line = words.iter().map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ");
         let mut script = std::process::Command::new("script");
@@ -97,7 +97,7 @@ fn archives_without_a_destination_go_to_standard_output_but_to_no_terminal() {
         let shown = String::from_utf8_lossy(&output.stdout);
         assert_eq!(output.status.code(), Some(2), "{shown}");
         assert!(shown.contains("an archive is not written to a terminal"), "{shown}");
-        assert_eq!(shown.contains("| docker load"), kind == "docker", "{shown}");
+        assert_eq!(shown.contains("hand it to an engine"), kind == "docker", "{shown}");
         assert!(!shown.contains("manifest.json"), "{shown}");
     }
 }

@@ -213,6 +213,8 @@ impl Place {
         };
         command.args(&words[1..]);
         command.args(args).current_dir(self.dir.path()).env("IREKO_HOME", self.store()).stdin(Stdio::null());
+        // Logins, certificates and mirrors are those of the test.
+        command.env("HOME", self.dir.path());
         for name in [
             "SOURCE_DATE_EPOCH",
             "NO_COLOR",
@@ -221,6 +223,14 @@ impl Place {
             "HTTP_PROXY",
             "HTTPS_PROXY",
             "BUILDKIT_PROGRESS",
+            "DOCKER_HOST",
+            "DOCKER_CONTEXT",
+            "DOCKER_CONFIG",
+            "DOCKER_AUTH_CONFIG",
+            "REGISTRY_AUTH_FILE",
+            "CONTAINER_HOST",
+            "CONTAINERS_REGISTRIES_CONF",
+            "XDG_CONFIG_HOME",
             "DOCKER_DEFAULT_PLATFORM",
         ] {
             command.env_remove(name);

@@ -1,0 +1,114 @@
+//! Images into Docker and Podman by their API, and bases out of them.
+
+use crate::daemons::{Engine, Podman};
+use crate::support::{Place, Said};
+use ireko_testkit::{Answer, Received, Server};
+use serde_json::Value;
+use std::fs;
+
+/// Builds the context and loads it into the engine at this address; how many bytes that took.
+#[track_caller]
+fn load(place: &Place, host: &str, tag: &str) -> u64 {
+    let flags = ["build", "--progress=json", "--load", "-t", tag, "context"];
+    let said = Said::of(place.command(&flags).env("DOCKER_HOST", host).output().expect("it runs")).ok();
+    let exported = said.stderr.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let mut sizes = exported.filter(|event| {
+        event["event"] == "exported" && event["destination"].as_str().is_some_and(|to| to.contains(" at "))
+    });
+    let event = sizes.next().unwrap_or_else(|| panic!("nothing was exported:\n{}", said.stderr));
+    event["bytes"].as_u64().expect("a number")
+}
+
+/// What any engine must do; `say` asks its program.
+fn check(place: &Place, host: &str, say: &dyn Fn(&[&str]) -> Said) {
+    place.file("f", "one");
+    place.dockerfile("FROM base\nRUN head -c 2000000 /dev/urandom >/big\nCOPY f /f\nCMD [\"cat\", \"/f\"]\n");
+    let whole = load(place, host, "app:1");
+    assert!(whole > 2_000_000, "{whole}");
+    let id = say(&["image", "inspect", "--format", "{{.Id}}", "app:1"]).ok().stdout;
+    assert!(id.contains(place.id("app:1").trim_start_matches("sha256:")), "{id}");
+    // Of a file that changed, only its layer is sent.
+    place.file("f", "two");
+    let again = load(place, host, "app:1");
+    assert!(again < 20_000, "{again} bytes for one small layer");
+    let nothing = load(place, host, "other:2");
+    assert!(nothing < 20_000, "{nothing} bytes for a second name");
+    let id = say(&["image", "inspect", "--format", "{{.Id}}", "other:2"]).ok().stdout;
+    assert!(id.contains(place.id("app:1").trim_start_matches("sha256:")), "{id}");
+
+    // A base that only the engine has.
+    say(&["tag", "app:1", "only-there:1"]).ok();
+    let Some(other) = Place::new() else { return };
+    other.dockerfile("FROM only-there:1\nRUN cat /f /f >/g\nCMD [\"cat\", \"/g\"]\n");
+    let build = |flags: &[&str]| {
+        let all = [&["build", "--progress=plain", "-t", "app"][..], flags, &["context"]].concat();
+        Said::of(other.command(&all).env("DOCKER_HOST", host).output().expect("it runs"))
+    };
+    let said = build(&["--offline"]).ok();
+    assert!(said.stderr.contains(" at "), "where the base came from is said:\n{}", said.stderr);
+    assert_eq!(other.ireko(&["run", "app"]).ok().stdout, "twotwo");
+    assert_eq!(build(&[]).ok().ran(), Vec::<String>::new());
+    // The name is the engine's: it is asked again, and a new image counts.
+    place.file("f", "three");
+    load(place, host, "only-there:1");
+    build(&[]).ok();
+    assert_eq!(other.ireko(&["run", "app"]).ok().stdout, "threethree");
+    assert!(!other.ireko(&["images"]).ok().stdout.contains("only-there"));
+    other.dockerfile("FROM nowhere:1\nRUN true\n");
+    build(&["--offline"]).fails(2, &["`nowhere:1` is not on this machine", "Dockerfile:1:6"]);
+    other.sound();
+    place.sound();
+}
+
+#[test]
+fn docker_takes_and_gives() {
+    let (Some(place), Some(engine)) = (Place::with_base(), Engine::start()) else { return };
+    check(&place, &engine.host(), &|args| engine.docker(args));
+    // It runs what it was given.
+    let said = engine.docker(&["run", "--rm", "--network=none", "app:1"]).ok();
+    assert_eq!(said.stdout, "two");
+    // A context of Docker's own names the engine.
+    let meta = ".docker/contexts/meta/".to_owned()
+        + ireko_oci::Digest::of(b"lab").to_string().trim_start_matches("sha256:");
+    fs::create_dir_all(place.path(&meta)).expect("a directory");
+    let text = format!(r#"{{"Name":"lab","Endpoints":{{"docker":{{"Host":"{}"}}}}}}"#, engine.host());
+    fs::write(place.path(&meta).join("meta.json"), text).expect("a file");
+    let mut command = place.command(&["build", "-q", "--load", "-t", "by-context", "context"]);
+    Said::of(command.env("DOCKER_CONTEXT", "lab").output().expect("it runs")).ok();
+    engine.docker(&["image", "inspect", "by-context"]).ok();
+}
+
+#[test]
+fn podman_takes_and_gives() {
+    let (Some(place), Some(podman)) = (Place::with_base(), Podman::start()) else { return };
+    check(&place, &podman.host(), &|args| podman.podman(args));
+}
+
+#[test]
+fn an_engine_that_goes_away_is_told() {
+    let Some(place) = Place::with_base() else { return };
+    place.dockerfile("FROM base\nRUN echo hi >/f\n");
+    let build = |host: &str| {
+        let mut command = place.command(&["build", "--progress=plain", "--load", "-t", "app", "context"]);
+        Said::of(command.env("DOCKER_HOST", host).output().expect("it runs"))
+    };
+    // Before anything is built.
+    let said = build("unix:///does/not/exist.sock").fails(3, &["/does/not/exist.sock", "DOCKER_HOST"]);
+    assert!(!said.stderr.contains("RUN echo hi"), "{}", said.stderr);
+    build("npipe://x").fails(2, &["`npipe://x`, from DOCKER_HOST"]);
+    for (answer, says) in [
+        (Answer::hang_up(), "gave no answer"),
+        (Answer::status(500).body(r#"{"message":"no space left on device"}"#), "no space left on device"),
+        (Answer::ok(r#"{"error":"unexpected EOF"}"#), "unexpected EOF"),
+    ] {
+        let server = Server::start(move |request: &Received| match request.path.as_str() {
+            "/_ping" => Answer::ok("OK"),
+            "/info" => Answer::ok("{}"),
+            "/images/json" => Answer::ok("[]"),
+            "/images/load" => answer.clone(),
+            _ => Answer::status(404),
+        });
+        build(&format!("tcp://{}", server.address())).fails(3, &[says]);
+    }
+    place.sound();
+}
