@@ -198,7 +198,10 @@ impl Hosts {
     }
 
     /// Where a reference is asked for, mirrors first, the place itself last.
-    pub(crate) fn endpoints(&self, reference: &Reference) -> Result<Vec<Reference>, RegistryError> {
+    ///
+    /// # Errors
+    /// A file blocks it, or moves it to what is no name.
+    pub fn endpoints(&self, reference: &Reference) -> Result<Vec<Reference>, RegistryError> {
         let name = reference.name();
         let Some((rule, length)) = self.rule(&name) else { return Ok(vec![reference.clone()]) };
         if rule.blocked {

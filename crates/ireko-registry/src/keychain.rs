@@ -205,6 +205,10 @@ impl Keychain {
     ) -> Result<Option<Login>, KeychainError> {
         let domain = reference.domain();
         let ask = |name: &str| {
+            if name.contains('/') {
+                let problem = format!("`{name}` is no name of a credential helper: it holds a slash");
+                return Err(KeychainError::Content { file: from.to_owned(), problem });
+            }
             let server = server_of(domain);
             helper::get(name, from, server, &self.environment, stop)
         };

@@ -74,3 +74,17 @@ fn rubbish_ends_the_list() {
 fn values_are_escaped() {
     assert_eq!(escape("repository:a/b:pull,push &x"), "repository:a/b:pull%2Cpush%20%26x");
 }
+
+proptest::proptest! {
+    #[test]
+    fn any_header_is_read(header in ".*") {
+        Challenge::parse(&header);
+    }
+
+    #[test]
+    fn what_looks_like_a_challenge_is_read(header in "([Bb]earer|Basic|x)?( ?,? ?[a-z]{0,3}=?\"?[a-z\\\\,= ]{0,5}\"?){0,5}") {
+        for challenge in Challenge::parse(&header) {
+            assert!(!challenge.scheme.is_empty());
+        }
+    }
+}

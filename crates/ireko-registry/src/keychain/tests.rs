@@ -142,6 +142,13 @@ fn mistakes_are_told_without_secrets() {
     "#]],
     );
     check(
+        r#"{"credsStore": "../../bin/sh"}"#,
+        &["a"],
+        expect![[r#"
+        a: cannot use the logins in `DIR/config.json`: `../../bin/sh` is no name of a credential helper: it holds a slash
+    "#]],
+    );
+    check(
         "",
         &["a"],
         expect![[r#"
