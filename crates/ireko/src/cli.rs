@@ -236,6 +236,9 @@ pub(crate) struct BuildArgs {
     /// An extra line of /etc/hosts in RUN steps: `name:address`.
     #[arg(long, value_name = "HOST:IP")]
     pub(crate) add_host: Vec<String>,
+    /// Give RUN steps the proxies that this process has (`HTTP_PROXY` and its kin).
+    #[arg(long)]
+    pub(crate) http_proxy: bool,
     /// Size of /dev/shm in RUN steps.
     #[arg(long, value_name = "SIZE")]
     pub(crate) shm_size: Option<String>,

@@ -21,6 +21,7 @@ mod input;
 mod limits;
 mod look;
 mod places;
+mod proxies;
 mod registries;
 mod repositories;
 mod session;

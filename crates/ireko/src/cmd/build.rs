@@ -16,6 +16,7 @@ use crate::epoch;
 use crate::failure::{Failure, step_frame};
 use crate::input::unless_stopped;
 use crate::places;
+use crate::proxies;
 use crate::registries;
 use crate::repositories::{self, Elsewhere};
 use crate::session::Session;
@@ -286,9 +287,14 @@ impl Wishes {
         let platforms = settle::platforms(&args.source.platform, environment)?;
         let allow = arguments::allow(&args.allow)?;
         refuse_docker_archives(&outputs, &platforms)?;
-        // Proxies of this process are its own: steps get those that are given as build arguments.
         let mut build_args: Vec<(String, Option<String>)> =
             args.source.build_arg.iter().map(|text| arguments::build_arg(text, environment)).collect();
+        // What is given wins; by itself no proxy of this process reaches a step.
+        for (name, value) in proxies::for_steps(environment, args.http_proxy)? {
+            if !build_args.iter().any(|(given, _)| *given == name) {
+                build_args.push((name, Some(value)));
+            }
+        }
         if let Some(epoch) = environment
             .get("SOURCE_DATE_EPOCH")
             .filter(|_| !build_args.iter().any(|(name, _)| name == "SOURCE_DATE_EPOCH"))

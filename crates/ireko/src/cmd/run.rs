@@ -9,6 +9,7 @@ use crate::cli::{Global, Progress, RunArgs};
 use crate::cmd::images::find_for;
 use crate::environment::Environment;
 use crate::failure::Failure;
+use crate::proxies;
 use crate::session::Session;
 use crate::settle;
 use crate::text;
@@ -244,6 +245,11 @@ fn typed_env(args: &RunArgs, environment: &Environment) -> Result<Vec<(String, O
         typed.extend(lines.map(|line| variable(line, environment)).filter(|(_, value)| value.is_some()));
     }
     typed.extend(args.env.iter().map(|text| variable(text, environment)));
+    for (name, value) in proxies::for_steps(environment, false)? {
+        if !typed.iter().any(|(given, _)| *given == name) {
+            typed.push((name, Some(value)));
+        }
+    }
     match typed.iter().any(|(name, _)| name.is_empty()) {
         true => Err(Failure::user("a variable has no name").hint("variables look like -e NAME=VALUE")),
         false => Ok(typed),

@@ -459,6 +459,37 @@ fn a_registry_in_bad_health() {
 }
 
 #[test]
+fn proxies_of_dockers_configuration_reach_steps_and_containers() {
+    let Some(place) = Place::with_base() else { return };
+    fs::create_dir(place.path(".docker")).expect("a directory");
+    let text = r#"{"proxies": {"default": {"httpProxy": "http://p.example:1", "noProxy": "a"}}}"#;
+    fs::write(place.path(".docker/config.json"), text).expect("a file");
+    place.dockerfile("FROM base\nRUN echo $http_proxy $HTTP_PROXY $NO_PROXY >/f\nCMD [\"cat\", \"/f\"]\n");
+    place.build(&[]).ok();
+    assert_eq!(place.ireko(&["run", "app"]).ok().stdout, "http://p.example:1 http://p.example:1 a\n");
+    assert_eq!(
+        place.ireko(&["run", "app", "sh", "-c", "echo $http_proxy $NO_PROXY"]).ok().stdout,
+        "http://p.example:1 a\n"
+    );
+    assert_eq!(
+        place.ireko(&["run", "-e", "http_proxy=own", "app", "sh", "-c", "echo $http_proxy"]).ok().stdout,
+        "own\n"
+    );
+    // Neither in the image nor in the key.
+    let config = place.config("app").to_string();
+    assert!(!config.contains("p.example"), "{config}");
+    fs::write(place.path(".docker/config.json"), "{}").expect("a file");
+    assert_eq!(place.build(&[]).ok().ran(), Vec::<String>::new());
+    let mut command = place.command(&["build", "-q", "--no-cache", "--http-proxy", "-t", "app", "context"]);
+    Said::of(command.env("http_proxy", "http://q.example:2").output().expect("it runs")).ok();
+    assert_eq!(place.ireko(&["run", "app"]).ok().stdout, "http://q.example:2 http://q.example:2\n");
+    place.dockerfile("FROM base\nRUN [ -z \"$http_proxy\" ]\n");
+    place.build(&["--no-cache"]).ok();
+    fs::write(place.path(".docker/config.json"), "{\"proxies\": 1}").expect("a file");
+    place.build(&[]).fails(2, &[".docker/config.json", "line 1, column 13"]);
+}
+
+#[test]
 fn one_tag_is_pushed_by_two() {
     let (Some(place), Some(registry)) = (Place::with_base(), Registry::start()) else { return };
     let name = format!("{}/app:1", registry.address());
