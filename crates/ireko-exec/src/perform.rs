@@ -119,7 +119,9 @@ impl<'a> Performer<'a> {
     /// The file that takes a step's whole log.
     pub(crate) fn log(&self, node: NodeId) -> Result<(File, PathBuf), Fault> {
         let about = &self.graph.node(node).about;
-        Ok(self.store().log_file(&format!("{}-{}", about.stage, about.step))?)
+        let (file, path) = self.store().log_file(&format!("{}-{}", about.stage, about.step))?;
+        self.emit(Event::StepLogFile { node: node.0, path: path.display().to_string() });
+        Ok((file, path))
     }
 
     /// Keeps what was learnt of local files for the next build.

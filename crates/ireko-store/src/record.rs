@@ -176,6 +176,11 @@ impl Store {
         self.write_sealed(MEMO, &self.layout.memo(name), body)
     }
 
+    /// Where logs lie.
+    pub fn log_dir(&self) -> std::path::PathBuf {
+        self.layout.dir("logs")
+    }
+
     /// A new file for a log; `name` is for people.
     pub fn log_file(&self, name: &str) -> Result<(std::fs::File, std::path::PathBuf)> {
         let plain = |letter: char| if letter.is_ascii_alphanumeric() || letter == '-' { letter } else { '_' };

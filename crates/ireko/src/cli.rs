@@ -2,6 +2,7 @@
 
 use crate::devices::DeviceArgs;
 use crate::limits::{LimitArgs, RunLimitArgs};
+pub(crate) mod builds;
 pub(crate) mod registry;
 
 use clap::builder::ValueParser;
@@ -109,8 +110,12 @@ pub(crate) enum Command {
     Images(ImagesArgs),
     /// Show everything known of an image, as JSON.
     Inspect(InspectArgs),
-    /// Show the steps that made an image.
+    /// Show the steps that made an image, or the builds that were made.
     History(HistoryArgs),
+    /// Show what the steps of a build wrote.
+    Logs(builds::LogsArgs),
+    /// Say why the steps of a build had to run.
+    Why(builds::WhyArgs),
     /// Remove images.
     Rmi(RmiArgs),
     /// Give an image another name.
@@ -439,8 +444,11 @@ pub(crate) struct InspectArgs {
 /// Flags of `history`.
 #[derive(Debug, Args)]
 pub(crate) struct HistoryArgs {
-    /// The image, by name or id.
-    pub(crate) image: String,
+    /// The image, by name or id; without one the builds are listed.
+    pub(crate) image: Option<String>,
+    /// The steps of this build.
+    #[arg(long, value_name = "BUILD", conflicts_with = "image")]
+    pub(crate) build: Option<String>,
     /// Which image of one for several platforms (default: this machine's, else the first).
     #[arg(long, value_name = "PLATFORM")]
     pub(crate) platform: Option<String>,

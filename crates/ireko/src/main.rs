@@ -6,6 +6,7 @@ mod agents;
 mod ahead;
 mod arguments;
 mod bases;
+mod builds;
 mod clash;
 mod cli;
 mod cmd;
@@ -81,7 +82,10 @@ fn dispatch(cli: &Cli, environment: Environment) -> Result<u8, Failure> {
         Command::Run(args) => return cmd::run::run(args, global, environment),
         Command::Images(args) => cmd::images::list::run(args, global, environment)?,
         Command::Inspect(args) => cmd::images::inspect(args, global, environment)?,
+        Command::History(args) if args.image.is_none() => cmd::builds::history(args, global, environment)?,
         Command::History(args) => cmd::images::history(args, global, environment)?,
+        Command::Logs(args) => cmd::builds::logs(args, global, environment)?,
+        Command::Why(args) => cmd::builds::why(args, global, environment)?,
         Command::Rmi(args) => cmd::images::remove(args, global, environment)?,
         Command::Tag(args) => cmd::images::tag(args, global, environment)?,
         Command::Load(args) => cmd::transfer::load(args, global, environment)?,

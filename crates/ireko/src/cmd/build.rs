@@ -3,6 +3,7 @@
 use crate::agents;
 use crate::ahead::{Ahead, Pushes};
 use crate::arguments::{self, Allow, Form, Output, SecretSource, Tag};
+use crate::builds;
 use crate::clash;
 use crate::cli::{BuildArgs, Global, Progress, Pull};
 use crate::cmd::check::Warned;
@@ -11,7 +12,7 @@ use crate::devices;
 use crate::dockerfile::{self, Source};
 use crate::emulation;
 use crate::engines;
-use crate::environment::Environment;
+use crate::environment::{self, Environment};
 use crate::epoch;
 use crate::failure::{Failure, step_frame};
 use crate::input::unless_stopped;
@@ -29,6 +30,7 @@ use ireko_exec::{
     BuildError, Built, BuiltTree, Cancel, LocalContext, Repositories, Request, SandboxSettings, Secrets,
     StepError, Surroundings,
 };
+use ireko_graph::op::shown;
 use ireko_graph::{Graph, NodeId, Op, Policy};
 use ireko_image::{Assembled, Destination, Images, PullPolicy};
 use ireko_layer::Time;
@@ -57,12 +59,36 @@ pub(crate) fn run(args: &BuildArgs, global: &Global, environment: Environment) -
     let success = outcome.is_ok();
     session.screen.emit(Event::BuildFinished { success, elapsed_ms: began.elapsed().as_millis() as u64 });
     warned.say(&session);
+    remember(&session, args, &wishes, outcome.as_ref().err());
     session.screen.close();
     // What already carries an archive is not to carry the id as well.
     if let Some(id) = outcome?.filter(|_| args.quiet && !wishes.outputs.iter().any(Output::is_stdout)) {
         crate::print(&format!("{id}\n"));
     }
     Ok(())
+}
+
+/// Keeps what is told of the build later; a build does not fail for want of that.
+fn remember(session: &Session, args: &BuildArgs, wishes: &Wishes, failure: Option<&Failure>) {
+    let now = environment::now();
+    let file = shown(args.source.file.as_deref().unwrap_or("Dockerfile"));
+    // A directory is told apart from others by its whole path.
+    let context = match std::path::absolute(&args.source.context) {
+        Ok(path) if path.is_dir() => path.display().to_string(),
+        _ => shown(&args.source.context),
+    };
+    let mut build = session.screen.record(|recorder| recorder.finish(now, context, file));
+    build.success = failure.is_none();
+    build.error = failure.map(|failure| failure.message.clone());
+    build.targets.clone_from(&args.source.target);
+    build.platforms = wishes.platforms.iter().map(ToString::to_string).collect();
+    // What never got to a step is not worth remembering.
+    if build.steps.is_empty() && build.results.is_empty() {
+        return;
+    }
+    if let Err(failure) = session.store().and_then(|store| builds::keep(&store, &build)) {
+        session.screen.note(&format!("warning: {}", failure.message));
+    }
 }
 
 /// How progress is shown: by the flag, else nothing under `-q`, else by the variable that BuildKit has for it.

@@ -1,6 +1,7 @@
 //! One module a command.
 
 pub(crate) mod build;
+pub(crate) mod builds;
 pub(crate) mod cache;
 pub(crate) mod check;
 pub(crate) mod context;

@@ -25,6 +25,7 @@ mod devices;
 mod engines;
 mod fetch;
 mod groups;
+mod history;
 mod images;
 mod limits;
 mod peers;
