@@ -4,6 +4,7 @@ use ireko_exec::{LastLayer, Packing};
 use ireko_image::{Destination, Images, LayerDraft, PushAs};
 use ireko_layer::Compression;
 use ireko_oci::{Digest, Reference};
+use ireko_report::Sink;
 use ireko_store::Store;
 use std::io::{self, Write};
 use std::num::NonZero;
@@ -33,6 +34,7 @@ impl Ahead {
         store: &Arc<Store>,
         destinations: &[Destination],
         (images, pushes): (&Arc<Images>, Pushes),
+        sink: Arc<dyn Sink>,
     ) -> Option<(Self, Told)> {
         let archives = destinations
             .iter()
@@ -56,7 +58,7 @@ impl Ahead {
             // What fails here is told by the export, which tries again.
             for layer in inbox {
                 for how in &wanted {
-                    let _ = ireko_image::prepare(&store, &layer, *how, threads);
+                    let _ = ireko_image::prepare(&store, &layer, *how, threads, &*sink);
                 }
                 let _ = ready.send(layer);
             }

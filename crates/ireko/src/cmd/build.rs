@@ -167,11 +167,12 @@ fn build(
         packing: None,
     };
     let destinations: Vec<Destination> = wishes.outputs.iter().filter_map(deliver::destination_of).collect();
-    let pushes = pushes(&shares)?;
-    let ahead = Ahead::start(&store, &destinations, (&images, pushes)).map(|(ahead, packing)| {
-        surroundings.packing = Some(Box::new(packing));
-        ahead
-    });
+    let ahead = Ahead::start(&store, &destinations, (&images, pushes(&shares)?), Arc::clone(&sink)).map(
+        |(ahead, packing)| {
+            surroundings.packing = Some(Box::new(packing));
+            ahead
+        },
+    );
     let trees = solve(&graph, wanted(&plan), args, &surroundings)
         .map_err(|error| build_failure(error, &graph, &input, session))?;
     drop(surroundings);
