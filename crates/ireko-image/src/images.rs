@@ -93,6 +93,11 @@ impl Images {
         Self { engines, ..self }
     }
 
+    /// Where progress is told.
+    pub fn sink(&self) -> &Arc<dyn Sink> {
+        &self.sink
+    }
+
     /// The registries that are asked.
     pub fn registry(&self) -> &Registry {
         &self.registry

@@ -4,7 +4,6 @@ use ireko_exec::{LastLayer, Packing};
 use ireko_image::{Destination, Images, LayerDraft, PushAs};
 use ireko_layer::Compression;
 use ireko_oci::{Digest, Reference};
-use ireko_report::Sink;
 use ireko_store::Store;
 use std::io::{self, Write};
 use std::num::NonZero;
@@ -31,11 +30,11 @@ pub(crate) type Pushes = Vec<(Vec<Reference>, PushAs)>;
 impl Ahead {
     /// Starts it, where some destination wants compressed layers, or some registry wants layers.
     pub(crate) fn start(
-        store: &Arc<Store>,
+        images: &Arc<Images>,
         destinations: &[Destination],
-        (images, pushes): (&Arc<Images>, Pushes),
-        sink: Arc<dyn Sink>,
-    ) -> Option<(Self, Told)> {
+        pushes: Pushes,
+    ) -> (Option<Self>, Option<Box<dyn Packing>>) {
+        let (store, sink) = (images.store(), Arc::clone(images.sink()));
         let archives = destinations
             .iter()
             .filter(|destination| destination.form.is_archive())
@@ -47,7 +46,7 @@ impl Ahead {
         wanted.sort_unstable();
         wanted.dedup();
         if wanted.is_empty() && pushes.is_empty() {
-            return None;
+            return (None, None);
         }
         let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
         let (layers, inbox): (Sender<Digest>, _) = channel();
@@ -71,7 +70,7 @@ impl Ahead {
                 }
             }
         });
-        Some((Self { workers: vec![packer, pusher] }, told))
+        (Some(Self { workers: vec![packer, pusher] }), Some(Box::new(told)))
     }
 
     /// Waits until all it was told of is done. The teller must be gone by now.

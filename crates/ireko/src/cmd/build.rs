@@ -167,12 +167,8 @@ fn build(
         packing: None,
     };
     let destinations: Vec<Destination> = wishes.outputs.iter().filter_map(deliver::destination_of).collect();
-    let ahead = Ahead::start(&store, &destinations, (&images, pushes(&shares)?), Arc::clone(&sink)).map(
-        |(ahead, packing)| {
-            surroundings.packing = Some(Box::new(packing));
-            ahead
-        },
-    );
+    let (ahead, packing) = Ahead::start(&images, &destinations, pushes(&shares)?);
+    surroundings.packing = packing;
     let trees = solve(&graph, wanted(&plan), args, &surroundings)
         .map_err(|error| build_failure(error, &graph, &input, session))?;
     drop(surroundings);
