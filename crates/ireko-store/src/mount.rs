@@ -73,6 +73,7 @@ impl Store {
     /// and the call waits.
     pub fn cache_mount(&self, request: &MountRequest<'_>, waiting: &dyn Fn(&str)) -> Result<CacheMount> {
         // Owners in it are those of this id map: another one must not see them as its own.
+        self.grows();
         let place = self.layout.mount(request.id, &self.options.written_as.id_map);
         loop {
             self.make_mount(&place, request.id)?;

@@ -21,6 +21,7 @@ mod limits;
 mod look;
 mod places;
 mod repositories;
+mod room;
 mod session;
 mod settle;
 mod signals;
@@ -84,6 +85,9 @@ fn dispatch(cli: &Cli, environment: Environment) -> Result<u8, Failure> {
         Command::Save(args) => cmd::transfer::save(args, global, environment)?,
         Command::Pull(args) => cmd::transfer::pull(args, global, environment)?,
         Command::Cache(command) => return cmd::cache::run(command, global, environment),
+        Command::Builder(command) => return cmd::cache::builder(command, global, environment),
+        Command::System(command) => return cmd::cache::system(command, global, environment),
+        Command::Image(command) => return cmd::cache::image(command, global, environment),
         Command::Context(args) => cmd::context::run(args, global, environment)?,
         Command::Doctor(args) => return cmd::doctor::run(args, global, &environment),
     }

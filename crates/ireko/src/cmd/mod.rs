@@ -6,5 +6,7 @@ pub(crate) mod check;
 pub(crate) mod context;
 pub(crate) mod doctor;
 pub(crate) mod images;
+pub(crate) mod prune;
 pub(crate) mod run;
 pub(crate) mod transfer;
+pub(crate) mod usage;

@@ -29,6 +29,7 @@ mod limits;
 mod peers;
 mod platforms;
 mod probe;
+mod prune;
 mod repositories;
 mod retracted;
 mod revert;
