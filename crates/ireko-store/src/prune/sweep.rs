@@ -135,14 +135,24 @@ impl<'a> Sweep<'a> {
                 self.unlink(&path, bytes)?;
                 continue;
             }
-            if may_go && has_size && row.image.members.is_empty() && !row.is_member {
-                for object in needs(&row.image) {
-                    self.nameless.entry(object).or_default().push(row.image.id);
-                }
+            if may_go && has_size {
+                self.keep_while_there_is_room(&row.image)?;
                 continue;
             }
             members.extend(row.image.members.iter().map(|member| member.id));
             self.keep(&row.image);
+        }
+        Ok(())
+    }
+
+    /// An image goes with the first thing that it, or one of its members, needs.
+    fn keep_while_there_is_room(&mut self, image: &Image) -> Result<()> {
+        let mut objects: BTreeSet<Object> = needs(image).collect();
+        for member in &image.members {
+            objects.extend(self.store.image_by_id(&member.id)?.iter().flat_map(needs));
+        }
+        for object in objects {
+            self.nameless.entry(object).or_default().push(image.id);
         }
         Ok(())
     }

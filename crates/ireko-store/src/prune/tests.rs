@@ -151,6 +151,26 @@ fn a_size_takes_nameless_images_and_leaves_tagged_ones() {
 }
 
 #[test]
+fn a_nameless_image_for_several_platforms_goes_whole() {
+    let home = testing::home();
+    let store = testing::store(home.path());
+    let layers: Vec<Digest> =
+        (0..3).map(|at| put(&store, &format!("file-{at}"), 100_000, (9 - at) * HOUR, None)).collect();
+    let members: Vec<crate::Image> = (0..2)
+        .map(|at| image(&store, &[], at as u32, &layers[at..=at]))
+        .map(|id| store.image_by_id(&id).unwrap().unwrap())
+        .collect();
+    let index = store.put_index(&[], &members, None).unwrap().id;
+    drop(store);
+    let store = testing::store(home.path());
+    store.prune(&PrunePlan { max_size: Some(total(&store) - 50_000), ..PrunePlan::default() }).unwrap();
+    let has = |id: &Digest| store.image_by_id(id).unwrap().is_some();
+    assert!(!has(&index) && !has(&members[0].id) && has(&members[1].id));
+    assert!(!store.presence(&layers[0]).unwrap() && store.presence(&layers[1]).unwrap());
+    assert!(store.fsck(false).unwrap().is_clean());
+}
+
+#[test]
 fn a_nameless_image_stays_while_there_is_room() {
     let home = testing::home();
     let store = testing::store(home.path());
