@@ -197,6 +197,11 @@ impl Store {
         Ok(())
     }
 
+    /// Deletes what a prune that was killed had taken out already.
+    pub fn clear_trash(&self) -> Result<()> {
+        self.empty_trash(&mut Pruned::default())
+    }
+
     fn empty_trash(&self, pruned: &mut Pruned) -> Result<()> {
         let trash = self.layout.dir("trash");
         let names = disk::names(&trash)?;

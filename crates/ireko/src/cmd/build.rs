@@ -56,7 +56,7 @@ pub(crate) fn run(args: &BuildArgs, global: &Global, environment: Environment) -
     session.screen.emit(Event::BuildFinished { success, elapsed_ms: began.elapsed().as_millis() as u64 });
     warned.say(&session);
     let built = outcome.as_ref().ok().and_then(Option::as_ref);
-    if let Err(failure) = room::keep_limit(&session, limit, built) {
+    if let Err(failure) = room::tidy(&session, limit, built) {
         session.screen.note(&format!("warning: the cache could not be pruned: {}", failure.message));
     }
     session.screen.close();
