@@ -362,7 +362,7 @@ impl<'a> Driver<'a> {
 
     fn no_thread(&mut self, node: NodeId, error: &std::io::Error) {
         let fault = Fault::of(Blame::Environment, error);
-        let hint = "no thread could be started: the machine has too many, or a limit (`ulimit -u`) is low";
+        let hint = "no thread could be started: the machine has too many, or a limit (`ulimit -u`, `ulimit -v`) is low";
         self.crew.busy.remove(&node);
         self.take(fault_report(node, fault.hint(hint), self.errors));
     }

@@ -1,11 +1,11 @@
 //! Reads everything and says what is damaged; on request, drops what can be made again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
 use ireko_layer::Index;
-use ireko_oci::ImageConfig;
+use ireko_oci::{Digest, ImageConfig};
 
 use crate::disk::{self, Hold};
 use crate::error::{Error, Result};
@@ -82,7 +82,7 @@ impl Store {
 struct Check<'a> {
     store: &'a Store,
     repair: bool,
-    held: std::collections::BTreeSet<Object>,
+    held: BTreeSet<Object>,
     report: FsckReport,
 }
 
@@ -283,6 +283,29 @@ impl Check<'_> {
 
     fn images(&mut self) -> Result<()> {
         let (names, ids) = (self.store.layout.dir("images/names"), self.store.layout.dir("images/ids"));
+        let _lock = match self.repair {
+            true => Some(disk::lock(&self.store.layout.lock("images"), Hold::Exclusive)?),
+            false => None,
+        };
+        // What somebody can ask for.
+        let mut asked: BTreeSet<Digest> =
+            self.store.all_names()?.into_iter().map(|name: NameFile| name.id).collect();
+        asked
+            .extend(self.store.all_images()?.iter().flat_map(|image| &image.members).map(|member| member.id));
+        for hex in disk::names(&ids)? {
+            self.count("images");
+            let path = ids.join(&hex);
+            match quiet::<Image>(IMAGE, &path) {
+                Some(image) => {
+                    let before = self.report.problems.len();
+                    self.image(&image)?;
+                    self.drop_nameless(&image, before, &asked)?;
+                }
+                None if !path.exists() => {}
+                None => self.unreadable(format!("image {hex}"), "it does not read back", &path)?,
+            }
+        }
+        // After the images: a name whose image was dropped is dropped too.
         for file_name in disk::names(&names)? {
             self.count("image names");
             let path = names.join(&file_name);
@@ -290,27 +313,32 @@ impl Check<'_> {
                 Some(file) if self.store.layout.image_id(&file.id).exists() => {}
                 Some(file) => {
                     let problem = format!("it names image {}, which is not there", file.id.short());
-                    self.problem(format!("name `{}`", file.name), problem, Fate::Left);
+                    self.unreadable(format!("name `{}`", file.name), &problem, &path)?;
                 }
                 // The name may have gone since the directory was read.
                 None if !path.exists() => {}
-                None => self.problem(
-                    format!("name `{file_name}`"),
-                    "it does not read back".to_owned(),
-                    Fate::Left,
-                ),
-            }
-        }
-        for hex in disk::names(&ids)? {
-            self.count("images");
-            let path = ids.join(&hex);
-            match quiet::<Image>(IMAGE, &path) {
-                Some(image) => self.image(&image)?,
-                None if !path.exists() => {}
-                None => self.problem(format!("image {hex}"), "it does not read back".to_owned(), Fate::Left),
+                None => self.unreadable(format!("name `{file_name}`"), "it does not read back", &path)?,
             }
         }
         Ok(())
+    }
+
+    /// A damaged image that has no name goes: nobody can ask for it.
+    fn drop_nameless(&mut self, image: &Image, before: usize, asked: &BTreeSet<Digest>) -> Result<()> {
+        let is_damaged = self.report.problems.len() > before;
+        let is_held = self.held.contains(&Object::Blob(image.id));
+        if self.repair && is_damaged && !is_held && !asked.contains(&image.id) {
+            self.remove(&self.store.layout.image_id(&image.id))?;
+            for problem in &mut self.report.problems[before..] {
+                problem.fate = Fate::Dropped;
+            }
+        }
+        Ok(())
+    }
+
+    /// What says nothing any more: nothing is lost with it.
+    fn unreadable(&mut self, subject: String, problem: &str, path: &Path) -> Result<()> {
+        self.drop_damaged(subject, problem.to_owned(), None, &[path])
     }
 
     /// An image for several platforms is well where its members are, each of which is looked at by itself.

@@ -76,7 +76,7 @@ impl Crowd {
         let busybox = ["/bin/busybox", "/usr/bin/busybox"].iter().map(Path::new).find(|path| path.exists());
         let Some(busybox) = busybox else { return Ok(None) };
         let registry = TestRegistry::start();
-        let layer = |name: &str| TarStream::new().file(name, &"pulled\n".repeat(10_000));
+        let layer = |name: &str| TarStream::new().file(name, "pulled\n".repeat(10_000));
         registry.push("pulled", "1", &TestImage::new().layer(layer("one")).layer(layer("two")));
         let mut crowd = Self {
             binary: binary.to_owned(),

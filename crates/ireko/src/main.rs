@@ -31,10 +31,36 @@ mod ui;
 use cli::{Cli, Command};
 use environment::Environment;
 use failure::Failure;
+use ireko_sys::memory::OrExit;
 use std::io::Write;
 use std::process::ExitCode;
 
+/// No step's program is under this: it has an allocator of its own.
+#[global_allocator]
+static MEMORY: OrExit = OrExit {
+    message: "error: there is no memory left\nhint: a limit is low (`ulimit -v`), or others take too much; nothing of the store is lost\n",
+    code: 3,
+};
+
+/// A thread that cannot be started is the machine's fault, wherever it was wanted. What was under way is as if the
+/// process had been killed.
+fn end_without_threads() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let said = panic.payload_as_str().unwrap_or_default();
+        if !said.contains("failed to spawn thread") {
+            return usual(panic);
+        }
+        let failure = Failure::environment("no thread could be started").hint(
+            "the machine has too many, or a limit is low (`ulimit -u`, `ulimit -v`); nothing of the store is lost",
+        );
+        eprint(&failure.render());
+        std::process::exit(i32::from(failure.exit_code()));
+    }));
+}
+
 fn main() -> ExitCode {
+    end_without_threads();
     ireko_sys::signals::wait_for_children();
     let cli = match Cli::read(&environment::typed()) {
         Ok(cli) => cli,

@@ -148,11 +148,51 @@ fn a_name_without_an_image_is_told() {
     check(
         |home, _, id| fs::remove_file(home.join("images/ids").join(id.hex())).unwrap(),
         expect![[r#"
-        Left: name `a:1`: it names image ID, which is not there
+            Dropped: name `a:1`: it names image ID, which is not there
+            --
+            --
+        "#]],
+    );
+}
+
+/// What a power cut leaves of an image that was just built.
+#[test]
+fn torn_images_and_names_go() {
+    check(
+        |home, _, id| fs::write(home.join("images/ids").join(id.hex()), "").unwrap(),
+        expect![[r#"
+        Dropped: image ID: it does not read back
+        Dropped: name `a:1`: it names image ID, which is not there
         --
-        Left: name `a:1`: it names image ID, which is not there
         --
     "#]],
+    );
+    check(
+        |home, _, _| {
+            let names = home.join("images/names");
+            fs::write(names.join(disk::names(&names).unwrap().remove(0)), "").unwrap();
+        },
+        expect![[r#"
+            Dropped: name `a:1`: it does not read back
+            --
+            --
+        "#]],
+    );
+}
+
+#[test]
+fn a_damaged_image_that_nobody_can_ask_for_goes() {
+    check(
+        |home, diff, _| {
+            let names = home.join("images/names");
+            fs::remove_file(names.join(disk::names(&names).unwrap().remove(0))).unwrap();
+            fs::remove_dir_all(home.join("layers").join(diff.hex())).unwrap();
+        },
+        expect![[r#"
+            Dropped: image ID: its layer DIFF is not in the store
+            --
+            --
+        "#]],
     );
 }
 

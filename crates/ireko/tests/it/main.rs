@@ -22,6 +22,7 @@ mod containers;
 mod crash;
 mod daemons;
 mod devices;
+mod faults;
 mod fetch;
 mod groups;
 mod images;
