@@ -151,6 +151,8 @@ impl Store {
         }
         let mut notes = Notes::read(self)?;
         notes.expire(self, plan, &mut pruned)?;
+        // Each has a lock of its own, and what lies in them can be much to look through.
+        let mounts = self.mount_items()?;
         {
             // Images first, then the collector's lock: in this order everywhere.
             let _images = disk::lock(&self.layout.lock("images"), Hold::Exclusive)?;
@@ -160,7 +162,7 @@ impl Store {
                     lease::reap_locked(&self.layout)? + lease::remove_unowned_drafts(&self.layout)?;
             }
             let mut sweep = Sweep::new(self, plan, &mut pruned)?;
-            sweep.read(&notes)?;
+            sweep.read(&notes, mounts)?;
             sweep.images()?;
             sweep.layers()?;
             sweep.blobs()?;

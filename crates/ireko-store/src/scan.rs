@@ -177,11 +177,16 @@ pub(crate) fn parallel<T: Sync, R: Send>(items: &[T], deed: impl Fn(&T) -> R + S
     std::thread::scope(|scope| {
         let parts: Vec<_> = items
             .chunks(items.len().div_ceil(cores))
-            .map(|part| scope.spawn(move || part.iter().map(deed).collect::<Vec<R>>()))
+            .map(|part| {
+                let work = move || part.iter().map(deed).collect::<Vec<R>>();
+                // Where no thread can be started this one does it all.
+                (part, std::thread::Builder::new().spawn_scoped(scope, work).ok())
+            })
             .collect();
-        let join = |part: std::thread::ScopedJoinHandle<'_, Vec<R>>| {
-            part.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        let done = |(part, thread): (&[T], Option<std::thread::ScopedJoinHandle<'_, Vec<R>>>)| match thread {
+            Some(thread) => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+            None => part.iter().map(deed).collect(),
         };
-        parts.into_iter().flat_map(join).collect()
+        parts.into_iter().flat_map(done).collect()
     })
 }

@@ -163,10 +163,13 @@ impl Crowd {
             }
             let _ = job.child.kill();
         }
+        let together: Vec<String> =
+            jobs.iter().map(|job| format!("{} (killed after {:?} µs)", job.words, job.end)).collect();
         for job in jobs {
             let output = job.child.wait_with_output().map_err(|error| error.to_string())?;
             if job.end.is_none() {
-                succeeded(&job.words, &output)?;
+                succeeded(&job.words, &output)
+                    .map_err(|error| format!("{error}\ntogether with:\n{}", together.join("\n")))?;
             }
         }
         let n = self.random.below(VARIANTS);

@@ -110,7 +110,7 @@ pub(crate) enum Command {
     /// Show and free what the store takes, as Docker calls it.
     #[command(subcommand)]
     System(SystemCommand),
-    /// Remove images without a name, as Docker calls it.
+    /// The commands for images, as Docker calls them, and `prune`.
     #[command(subcommand)]
     Image(ImageCommand),
     /// Show what a build would read of its context.

@@ -28,7 +28,7 @@ mod signals;
 mod text;
 mod ui;
 
-use cli::{Cli, Command};
+use cli::{BuildArgs, BuilderCommand, Cli, Command, Global, ImageCommand};
 use environment::Environment;
 use failure::Failure;
 use ireko_sys::memory::OrExit;
@@ -97,10 +97,7 @@ fn usage_code(arguments: impl Iterator<Item = std::ffi::OsString>) -> u8 {
 fn dispatch(cli: &Cli, environment: Environment) -> Result<u8, Failure> {
     let global = &cli.global;
     match &cli.command {
-        Command::Build(args) => match cmd::check::Call::of(args)? {
-            Some(call) => return cmd::check::run(args, &call, global, environment),
-            None => cmd::build::run(args, global, environment)?,
-        },
+        Command::Build(args) => return build(args, global, environment),
         Command::Run(args) => return cmd::run::run(args, global, environment),
         Command::Images(args) => cmd::images::list::run(args, global, environment)?,
         Command::Inspect(args) => cmd::images::inspect(args, global, environment)?,
@@ -111,11 +108,37 @@ fn dispatch(cli: &Cli, environment: Environment) -> Result<u8, Failure> {
         Command::Save(args) => cmd::transfer::save(args, global, environment)?,
         Command::Pull(args) => cmd::transfer::pull(args, global, environment)?,
         Command::Cache(command) => return cmd::cache::run(command, global, environment),
-        Command::Builder(command) => return cmd::cache::builder(command, global, environment),
+        Command::Builder(BuilderCommand::Build(args)) => return build(args, global, environment),
+        Command::Builder(BuilderCommand::Du(args)) => return cmd::cache::du(args, global, environment),
+        Command::Builder(BuilderCommand::Prune(args)) => return cmd::cache::prune(args, global, environment),
         Command::System(command) => return cmd::cache::system(command, global, environment),
-        Command::Image(command) => return cmd::cache::image(command, global, environment),
+        Command::Image(command) => return image(command, global, environment),
         Command::Context(args) => cmd::context::run(args, global, environment)?,
         Command::Doctor(args) => return cmd::doctor::run(args, global, &environment),
+    }
+    Ok(0)
+}
+
+fn build(args: &BuildArgs, global: &Global, environment: Environment) -> Result<u8, Failure> {
+    match cmd::check::Call::of(args)? {
+        Some(call) => cmd::check::run(args, &call, global, environment),
+        None => cmd::build::run(args, global, environment).map(|()| 0),
+    }
+}
+
+/// The commands for images under the names that Docker gave them later.
+fn image(command: &ImageCommand, global: &Global, environment: Environment) -> Result<u8, Failure> {
+    match command {
+        ImageCommand::Ls(args) => cmd::images::list::run(args, global, environment)?,
+        ImageCommand::Inspect(args) => cmd::images::inspect(args, global, environment)?,
+        ImageCommand::History(args) => cmd::images::history(args, global, environment)?,
+        ImageCommand::Rm(args) => cmd::images::remove(args, global, environment)?,
+        ImageCommand::Tag(args) => cmd::images::tag(args, global, environment)?,
+        ImageCommand::Load(args) => cmd::transfer::load(args, global, environment)?,
+        ImageCommand::Save(args) => cmd::transfer::save(args, global, environment)?,
+        ImageCommand::Pull(args) => cmd::transfer::pull(args, global, environment)?,
+        ImageCommand::Build(args) => return build(args, global, environment),
+        ImageCommand::Prune(args) => return cmd::cache::images(args, global, environment),
     }
     Ok(0)
 }

@@ -9,7 +9,7 @@ use ireko_exec::{BuildError, Cancel};
 use ireko_http::Client;
 use ireko_oci::Digest;
 use ireko_report::{Diagnostic, Event, Sink};
-use ireko_store::{PrunePlan, Store};
+use ireko_store::{Condition, PrunePlan, Store, UsageKind};
 
 /// What the store may take at the end of a build: the flag, `IREKO_CACHE_MAX_SIZE`, or no limit.
 pub(crate) fn limit(flag: Option<&str>, environment: &Environment) -> Result<Option<u64>, Failure> {
@@ -71,7 +71,10 @@ impl Room<'_> {
 }
 
 fn made_room(store: &Store, session: &Session) -> bool {
-    let plan = PrunePlan { max_size: Some(0), ..PrunePlan::default() };
+    // Notes are small, and among them is what this build has done already.
+    let notes = Condition::Kind(vec![UsageKind::Record, UsageKind::StatCache]);
+    let conditions = vec![Condition::Not(Box::new(notes))];
+    let plan = PrunePlan { max_size: Some(0), conditions, ..PrunePlan::default() };
     match store.prune(&plan) {
         Ok(pruned) if pruned.freed > 0 => {
             let (count, freed) = (pruned.items.len(), bytes(pruned.freed));

@@ -207,3 +207,29 @@ fn an_index_is_read_again_from_the_tar() {
     "#]],
     );
 }
+
+/// A layer that a running build made again while it was being looked at is not what was looked at.
+#[test]
+fn what_came_in_the_place_of_something_damaged_stays() {
+    let home = testing::home();
+    let store = testing::store(home.path());
+    let diff = testing::put(&store, &[("a", "1")], Forms::Both).1.diff;
+    drop(store);
+    let store = testing::store(home.path());
+    store.lease().unwrap();
+    let mut check = Check { store: &store, repair: true, report: FsckReport::default() };
+    let place = store.layout.layer(&diff);
+    let seen = Witness::of(&[&place]);
+    fs::remove_dir_all(&place).unwrap();
+    let builder = testing::store(home.path());
+    testing::put(&builder, &[("a", "1")], Forms::Both);
+    let object = Some(Object::Layer(diff));
+    check.drop_damaged("it".to_owned(), "damaged".to_owned(), object, &seen).unwrap();
+    assert!(check.report.problems.is_empty() && place.exists());
+    // What somebody came to use meanwhile stays as well.
+    check.drop_damaged("it".to_owned(), "damaged".to_owned(), object, &Witness::of(&[&place])).unwrap();
+    assert!(check.report.problems.remove(0).fate == Fate::InUse && place.exists());
+    drop(builder);
+    check.drop_damaged("it".to_owned(), "damaged".to_owned(), object, &Witness::of(&[&place])).unwrap();
+    assert!(check.report.problems.remove(0).fate == Fate::Dropped && !place.exists());
+}

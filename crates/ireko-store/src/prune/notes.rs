@@ -63,7 +63,9 @@ impl Notes {
             }
         }
         for (dir, items) in self.small.iter().enumerate() {
-            let expired = |item: &SmallItem| item.used <= cutoff || item.is_empty;
+            // A log may be one that nothing has been written to yet.
+            let may_be_empty = SMALL[dir].1 == UsageKind::Log;
+            let expired = |item: &SmallItem| item.used <= cutoff || item.is_empty && !may_be_empty;
             let chosen = items.iter().enumerate().filter(|(_, item)| expired(item));
             victims.extend(chosen.map(|(at, _)| Note::Small(dir, at)));
         }

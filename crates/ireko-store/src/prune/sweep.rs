@@ -60,10 +60,10 @@ impl<'a> Sweep<'a> {
     }
 
     /// Reads what there is. After the leases: what is published from now on was held already.
-    pub(super) fn read(&mut self, notes: &Notes) -> Result<()> {
+    pub(super) fn read(&mut self, notes: &Notes, mounts: Vec<MountItem>) -> Result<()> {
         self.layers = self.store.layer_items()?;
         self.blobs = self.store.blob_items()?;
-        self.mounts = self.store.mount_items()?;
+        self.mounts = mounts;
         self.made = notes.made();
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! `ireko cache`, and Docker's names for its commands: what takes space, what can go, what is damaged.
 
-use crate::cli::{BuilderCommand, CacheCommand, Format, Global, ImageCommand, Progress, SystemCommand};
+use crate::cli::{CacheCommand, DuArgs, Format, Global, ImagePruneArgs, Progress, PruneArgs, SystemCommand};
 use crate::cmd::{prune, usage};
 use crate::environment::Environment;
 use crate::failure::Failure;
@@ -24,17 +24,16 @@ pub(crate) fn run(command: &CacheCommand, global: &Global, environment: Environm
     }
 }
 
-/// Runs one of the commands of `builder`.
-pub(crate) fn builder(
-    command: &BuilderCommand,
-    global: &Global,
-    environment: Environment,
-) -> Result<u8, Failure> {
+/// Runs `builder du`.
+pub(crate) fn du(args: &DuArgs, global: &Global, environment: Environment) -> Result<u8, Failure> {
     let store = open(global, environment)?;
-    match command {
-        BuilderCommand::Du(args) => usage::du(&store, args),
-        BuilderCommand::Prune(args) => prune::cache(&store, args, prune::Unsaid::InUse),
-    }
+    usage::du(&store, args)
+}
+
+/// Runs `builder prune`.
+pub(crate) fn prune(args: &PruneArgs, global: &Global, environment: Environment) -> Result<u8, Failure> {
+    let store = open(global, environment)?;
+    prune::cache(&store, args, prune::Unsaid::InUse)
 }
 
 /// Runs one of the commands of `system`.
@@ -50,16 +49,14 @@ pub(crate) fn system(
     }
 }
 
-/// Runs the command of `image`.
-pub(crate) fn image(
-    command: &ImageCommand,
+/// Runs `image prune`.
+pub(crate) fn images(
+    args: &ImagePruneArgs,
     global: &Global,
     environment: Environment,
 ) -> Result<u8, Failure> {
     let store = open(global, environment)?;
-    match command {
-        ImageCommand::Prune(args) => prune::images(&store, args),
-    }
+    prune::images(&store, args)
 }
 
 fn fsck(store: &Store, repair: bool, format: Format) -> Result<u8, Failure> {

@@ -221,6 +221,7 @@ impl Place {
             "HTTP_PROXY",
             "HTTPS_PROXY",
             "BUILDKIT_PROGRESS",
+            "IREKO_CACHE_MAX_SIZE",
             "DOCKER_DEFAULT_PLATFORM",
         ] {
             command.env_remove(name);
