@@ -162,7 +162,9 @@ fn a_build_on_a_full_disk_prunes_and_tries_once_more() {
     place.file("big", &"0123456789abcde\n".repeat(850_000));
     place.file("Dockerfile.copy", "FROM base\nCOPY big /big\n");
     place.file("Dockerfile.much", "FROM base\nRUN head -c 90000000 /dev/zero >/much\n");
+    // Copies of trees would take other sizes.
     let script = "
+        export IREKO_SNAPSHOTTER=overlay
         $IREKO load -i base.tar || exit 91
         build() { $IREKO build --progress=plain -t $1 -f context/Dockerfile.$1 context; }
         build old || exit 92; $IREKO rmi old
