@@ -196,12 +196,15 @@ impl Store {
         self.write_sealed(MEMO, &self.layout.memo(name), body)
     }
 
-    /// A new file for a log; `name` is for people.
+    /// A new file for a log; `name` is for people. It is not pruned while it is open.
     pub fn log_file(&self, name: &str) -> Result<(std::fs::File, std::path::PathBuf)> {
         let plain = |letter: char| if letter.is_ascii_alphanumeric() || letter == '-' { letter } else { '_' };
         let name: String = name.chars().take(64).map(plain).collect();
         let path = self.layout.dir("logs").join(format!("{name}-{}.log", crate::open::unique_name()?));
-        Ok((disk::create_new(&path)?, path))
+        let file = disk::create_new(&path)?;
+        // Where it is refused the log may be pruned early, which is no reason to fail.
+        let _ = file.try_lock_shared();
+        Ok((file, path))
     }
 
     /// Notes that something was used, at most once an hour.

@@ -1,6 +1,8 @@
 //! What is kept by its age alone and may be missed at any time: records, slots, trees, memos, file hashes, logs.
 
 use std::collections::BTreeMap;
+use std::fs::{File, TryLockError};
+use std::path::Path;
 
 use ireko_oci::{Digest, Key};
 
@@ -48,7 +50,14 @@ pub(crate) struct Made {
 impl Notes {
     pub(super) fn read(store: &Store) -> Result<Self> {
         let records = store.record_items()?;
-        let small = SMALL.iter().map(|(dir, _)| store.small_items(dir)).collect::<Result<_>>()?;
+        let of = |(dir, kind): &(&str, UsageKind)| {
+            let mut items = store.small_items(dir)?;
+            if *kind == UsageKind::Log {
+                items.retain(|item| !is_written(&store.layout.dir(dir).join(&item.name)));
+            }
+            Ok(items)
+        };
+        let small = SMALL.iter().map(of).collect::<Result<_>>()?;
         Ok(Self { records, small, victims: Vec::new() })
     }
 
@@ -65,7 +74,7 @@ impl Notes {
         for (dir, items) in self.small.iter().enumerate() {
             // A log may be one that nothing has been written to yet.
             let may_be_empty = SMALL[dir].1 == UsageKind::Log;
-            let expired = |item: &SmallItem| item.used <= cutoff || item.is_empty && !may_be_empty;
+            let expired = |item: &SmallItem| item.used <= cutoff || (item.is_empty && !may_be_empty);
             let chosen = items.iter().enumerate().filter(|(_, item)| expired(item));
             victims.extend(chosen.map(|(at, _)| Note::Small(dir, at)));
         }
@@ -162,6 +171,11 @@ pub(crate) fn made(records: &[RecordItem]) -> BTreeMap<Digest, Made> {
         }
     }
     made
+}
+
+/// Whether a step still writes to a log.
+fn is_written(path: &Path) -> bool {
+    File::open(path).is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
 }
 
 fn fanned(key: Key) -> String {

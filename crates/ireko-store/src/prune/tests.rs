@@ -309,6 +309,19 @@ fn what_is_held_can_be_read_whatever_the_collector_does() {
 }
 
 #[test]
+fn the_log_of_a_running_step_stays() {
+    let home = testing::home();
+    let builder = testing::store(home.path());
+    let (file, log) = builder.log_file("a step").unwrap();
+    let other = testing::store(home.path());
+    other.prune(&PrunePlan { all: true, ..PrunePlan::default() }).unwrap();
+    assert!(log.exists());
+    drop(file);
+    other.prune(&PrunePlan { all: true, ..PrunePlan::default() }).unwrap();
+    assert!(!log.exists());
+}
+
+#[test]
 fn drafts_of_the_dead_go_and_those_of_the_living_stay() {
     let home = testing::home();
     let living = testing::store(home.path());
