@@ -7,16 +7,13 @@ const NO_CONTAINERS: &str =
 const CAPABILITIES: &str =
     "not supported yet: a container has Docker's default capabilities, profile and devices";
 
-const COMMANDS: [(&str, &str); 22] = [
+const COMMANDS: [(&str, &str); 18] = [
     ("attach", NO_CONTAINERS),
-    ("builder", "the cache is looked after by `ireko cache du` and `ireko cache prune`"),
-    ("buildx", "`ireko build` has the flags of `docker buildx build`"),
     ("compose", "compose files are not supported yet"),
     ("container", NO_CONTAINERS),
     ("create", NO_CONTAINERS),
     ("exec", NO_CONTAINERS),
     ("export", "`ireko build -o type=tar,dest=root.tar .` writes the file system of an image"),
-    ("image", "images are looked after by `ireko images`, `inspect`, `history`, `rmi` and `tag`"),
     ("import", "`FROM scratch` and `ADD root.tar /` make an image of a tar"),
     ("info", "`ireko doctor` says what works on this machine"),
     ("kill", NO_CONTAINERS),
@@ -26,7 +23,6 @@ const COMMANDS: [(&str, &str); 22] = [
     ("rm", NO_CONTAINERS),
     ("start", NO_CONTAINERS),
     ("stop", NO_CONTAINERS),
-    ("system", "`ireko cache du`, `ireko cache prune` and `ireko doctor` are nearest to it"),
     ("version", "`ireko --version`"),
     ("volume", "there are no named volumes: give `-v` a path of this machine"),
     ("wait", NO_CONTAINERS),

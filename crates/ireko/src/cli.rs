@@ -10,6 +10,13 @@ use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand, 
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+mod store;
+
+pub(crate) use store::{
+    BuilderCommand, By, CacheCommand, DuArgs, ImageCommand, ImagePruneArgs, PruneArgs, SystemCommand,
+    SystemPruneArgs,
+};
+
 /// Builds small container images from Dockerfiles, fast: no daemon, no root.
 #[derive(Debug, Parser)]
 #[command(name = "ireko", version, about, propagate_version = true, disable_help_subcommand = true)]
@@ -135,6 +142,15 @@ pub(crate) enum Command {
     /// Look after the build cache.
     #[command(subcommand)]
     Cache(CacheCommand),
+    /// Look after the build cache, as Docker calls it.
+    #[command(subcommand, visible_alias = "buildx")]
+    Builder(BuilderCommand),
+    /// Show and free what the store takes, as Docker calls it.
+    #[command(subcommand)]
+    System(SystemCommand),
+    /// The commands for images, as Docker calls them, and `prune`.
+    #[command(subcommand)]
+    Image(ImageCommand),
     /// Show what a build would read of its context.
     Context(ContextArgs),
     /// Say what works on this machine, and how to mend what does not.
@@ -220,6 +236,9 @@ pub(crate) struct BuildArgs {
     /// Build nothing but say: `check`, `outline` (what a target takes), `targets` or `subrequests.describe`; `,format=json` for programs.
     #[arg(long, value_name = "METHOD")]
     pub(crate) call: Option<String>,
+    /// What the store may take at the end of the build: `10g`; what is worth least goes (default: $IREKO_CACHE_MAX_SIZE, or no limit).
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) cache_max_size: Option<String>,
     /// Run every step, whatever the cache holds.
     #[arg(long)]
     pub(crate) no_cache: bool,
@@ -536,44 +555,6 @@ pub(crate) struct PullArgs {
     pub(crate) quiet: bool,
     #[command(flatten)]
     pub(crate) registry: registry::RegistryArgs,
-}
-
-/// Commands of `cache`.
-#[derive(Debug, Subcommand)]
-pub(crate) enum CacheCommand {
-    /// Show what takes space.
-    Du {
-        /// How the list is printed.
-        #[arg(long, value_enum, default_value = "table")]
-        format: Format,
-    },
-    /// Remove what no image needs and nobody used for a week.
-    Prune {
-        /// Every record, cache mount and unpacked tree, whenever used; tagged images keep their blobs.
-        #[arg(short = 'a', long)]
-        all: bool,
-        /// Do not ask.
-        #[arg(short = 'f', long)]
-        force: bool,
-        /// Remove what nobody used for this long: `24h`.
-        #[arg(long, value_name = "TIME")]
-        unused_for: Option<String>,
-        /// Remove what was used longest ago until no more than this is left: `10g`.
-        #[arg(long, value_name = "SIZE")]
-        max_size: Option<String>,
-        /// How it is told what was removed.
-        #[arg(long, value_enum, default_value = "table")]
-        format: Format,
-    },
-    /// Check everything the store holds.
-    Fsck {
-        /// Drop what is damaged and can be made again.
-        #[arg(long)]
-        repair: bool,
-        /// How the findings are printed.
-        #[arg(long, value_enum, default_value = "table")]
-        format: Format,
-    },
 }
 
 /// Flags of `context`.

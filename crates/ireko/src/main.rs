@@ -25,6 +25,7 @@ mod places;
 mod proxies;
 mod registries;
 mod repositories;
+mod room;
 mod session;
 mod settle;
 mod signals;
@@ -32,13 +33,39 @@ mod terminal;
 mod text;
 mod ui;
 
-use cli::{Cli, Command};
+use cli::{BuildArgs, BuilderCommand, Cli, Command, Global, ImageCommand};
 use environment::Environment;
 use failure::Failure;
+use ireko_sys::memory::OrExit;
 use std::io::Write;
 use std::process::ExitCode;
 
+/// No step's program is under this: it has an allocator of its own.
+#[global_allocator]
+static MEMORY: OrExit = OrExit {
+    message: "error: there is no memory left\nhint: a limit is low (`ulimit -v`), or others take too much; nothing of the store is lost\n",
+    code: 3,
+};
+
+/// A thread that cannot be started is the machine's fault, wherever it was wanted. What was under way is as if the
+/// process had been killed.
+fn end_without_threads() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let said = panic.payload_as_str().unwrap_or_default();
+        if !said.contains("failed to spawn thread") {
+            return usual(panic);
+        }
+        let failure = Failure::environment("no thread could be started").hint(
+            "the machine has too many, or a limit is low (`ulimit -u`, `ulimit -v`); nothing of the store is lost",
+        );
+        eprint(&failure.render());
+        std::process::exit(i32::from(failure.exit_code()));
+    }));
+}
+
 fn main() -> ExitCode {
+    end_without_threads();
     ireko_sys::signals::wait_for_children();
     let cli = match Cli::read(&environment::typed()) {
         Ok(cli) => cli,
@@ -75,10 +102,7 @@ fn usage_code(arguments: impl Iterator<Item = std::ffi::OsString>) -> u8 {
 fn dispatch(cli: &Cli, environment: Environment) -> Result<u8, Failure> {
     let global = &cli.global;
     match &cli.command {
-        Command::Build(args) => match cmd::check::Call::of(args)? {
-            Some(call) => return cmd::check::run(args, &call, global, environment),
-            None => cmd::build::run(args, global, environment)?,
-        },
+        Command::Build(args) => return build(args, global, environment),
         Command::Run(args) => return cmd::run::run(args, global, environment),
         Command::Images(args) => cmd::images::list::run(args, global, environment)?,
         Command::Inspect(args) => cmd::images::inspect(args, global, environment)?,
@@ -95,8 +119,37 @@ fn dispatch(cli: &Cli, environment: Environment) -> Result<u8, Failure> {
         Command::Login(args) => cmd::registry::login(args, &environment)?,
         Command::Logout(args) => cmd::registry::logout(args, &environment)?,
         Command::Cache(command) => return cmd::cache::run(command, global, environment),
+        Command::Builder(BuilderCommand::Build(args)) => return build(args, global, environment),
+        Command::Builder(BuilderCommand::Du(args)) => return cmd::cache::du(args, global, environment),
+        Command::Builder(BuilderCommand::Prune(args)) => return cmd::cache::prune(args, global, environment),
+        Command::System(command) => return cmd::cache::system(command, global, environment),
+        Command::Image(command) => return image(command, global, environment),
         Command::Context(args) => cmd::context::run(args, global, environment)?,
         Command::Doctor(args) => return cmd::doctor::run(args, global, &environment),
+    }
+    Ok(0)
+}
+
+fn build(args: &BuildArgs, global: &Global, environment: Environment) -> Result<u8, Failure> {
+    match cmd::check::Call::of(args)? {
+        Some(call) => cmd::check::run(args, &call, global, environment),
+        None => cmd::build::run(args, global, environment).map(|()| 0),
+    }
+}
+
+/// The commands for images under the names that Docker gave them later.
+fn image(command: &ImageCommand, global: &Global, environment: Environment) -> Result<u8, Failure> {
+    match command {
+        ImageCommand::Ls(args) => cmd::images::list::run(args, global, environment)?,
+        ImageCommand::Inspect(args) => cmd::images::inspect(args, global, environment)?,
+        ImageCommand::History(args) => cmd::images::history(args, global, environment)?,
+        ImageCommand::Rm(args) => cmd::images::remove(args, global, environment)?,
+        ImageCommand::Tag(args) => cmd::images::tag(args, global, environment)?,
+        ImageCommand::Load(args) => cmd::transfer::load(args, global, environment)?,
+        ImageCommand::Save(args) => cmd::transfer::save(args, global, environment)?,
+        ImageCommand::Pull(args) => cmd::transfer::pull(args, global, environment)?,
+        ImageCommand::Build(args) => return build(args, global, environment),
+        ImageCommand::Prune(args) => return cmd::cache::images(args, global, environment),
     }
     Ok(0)
 }

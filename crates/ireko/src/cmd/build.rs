@@ -20,6 +20,7 @@ use crate::places;
 use crate::proxies;
 use crate::registries;
 use crate::repositories::{self, Elsewhere};
+use crate::room::{self, Room};
 use crate::session::Session;
 use crate::settle::{self, Settled};
 use crate::text;
@@ -50,6 +51,7 @@ pub(crate) fn run(args: &BuildArgs, global: &Global, environment: Environment) -
     refuse_what_does_not_work_yet(args)?;
     let began = Instant::now();
     let wishes = Wishes::read(args, &environment)?;
+    let limit = room::limit(args.cache_max_size.as_deref(), &environment)?;
     let progress = progress(args, &environment)?;
     let global = Global { verbose: global.verbose || args.v, ..global.clone() };
     let session = Session::enter(&global, environment, progress, args.explain)?;
@@ -60,6 +62,10 @@ pub(crate) fn run(args: &BuildArgs, global: &Global, environment: Environment) -
     session.screen.emit(Event::BuildFinished { success, elapsed_ms: began.elapsed().as_millis() as u64 });
     warned.say(&session);
     remember(&session, args, &wishes, outcome.as_ref().err());
+    let built = outcome.as_ref().ok().and_then(Option::as_ref);
+    if let Err(failure) = room::tidy(&session, limit, built) {
+        session.screen.note(&format!("warning: the cache could not be pruned: {}", failure.message));
+    }
     session.screen.close();
     // What already carries an archive is not to carry the id as well.
     if let Some(id) = outcome?.filter(|_| args.quiet && !wishes.outputs.iter().any(Output::is_stdout)) {
@@ -124,7 +130,7 @@ fn build(
     if wishes.outputs.iter().any(|output| output.form == Form::Engine) {
         images.engines().first()?;
     }
-    let http = images.registry().client().clone();
+    let (http, transfers) = (images.registry().client().clone(), images.registry().client().clone());
     let aborted = Arc::clone(&images);
     let _stopping = cancel.on_ask(move || aborted.abort());
     let elsewhere = Elsewhere {
@@ -169,15 +175,14 @@ fn build(
     let destinations: Vec<Destination> = wishes.outputs.iter().filter_map(deliver::destination_of).collect();
     let (ahead, packing) = Ahead::start(&images, &destinations, pushes(&shares)?);
     surroundings.packing = packing;
-    let trees = solve(&graph, wanted(&plan), args, &surroundings)
-        .map_err(|error| build_failure(error, &graph, &input, session))?;
+    let room = Room { store: &store, session, cancel, http: &transfers };
+    let solved = room.for_deed(|| solve(&graph, wanted(&plan), args, &surroundings));
+    let trees = solved.map_err(|error| build_failure(error, &graph, &input, session))?;
     drop(surroundings);
     ahead.into_iter().for_each(Ahead::finish);
     let made = made(&plan, &trees, &images, !destinations.is_empty())?;
-    let delivered = deliver::deliver(&images, &made, &shares, cancel, &*sink)?;
-    for warning in store.warnings() {
-        session.screen.note(&format!("warning: {warning}"));
-    }
+    let delivered = room.for_deed(|| deliver::deliver(&images, &made, &shares, cancel, &*sink))?;
+    session.tell_warnings(&store);
     deliver::report(args, &shares, &delivered, &bases)?;
     Ok(delivered.last().and_then(|last| last.id))
 }
@@ -555,11 +560,12 @@ fn step_failure(step: StepError, graph: &Graph, input: &PlanInput, session: &Ses
     let display = shown.as_ref().map_or_else(|| about.display(false), |step| step.display.clone());
     let mut failure = Failure::user(format!("{display}: {}", step.message));
     failure.blame = step.blame;
+    failure.disk_full = step.disk_full;
     // What a program said of itself names nothing of the instruction.
     let said = std::iter::once(&step.message).chain(&step.causes).filter(|_| step.exit_code.is_none());
     failure.details = step_frame(&input.ast.source, about.lines(), said);
     failure.causes = step.causes;
-    failure.hint = step.hint;
+    failure.hint = step.hint.or_else(|| step.disk_full.then(|| room::FULL.to_owned()));
     let tail = shown.map(|step| step.last_lines(LOG_LINES)).unwrap_or_default();
     if !tail.is_empty() {
         failure.details.push("the last lines it wrote:".to_owned());

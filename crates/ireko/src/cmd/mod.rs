@@ -7,6 +7,8 @@ pub(crate) mod check;
 pub(crate) mod context;
 pub(crate) mod doctor;
 pub(crate) mod images;
+pub(crate) mod prune;
 pub(crate) mod registry;
 pub(crate) mod run;
 pub(crate) mod transfer;
+pub(crate) mod usage;
