@@ -21,7 +21,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::{self, Permissions};
 use std::io;
-use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -229,7 +229,7 @@ impl Preparing<'_, '_> {
     fn selection(&mut self, at: usize, position: usize) -> Result<PathBuf, Fault> {
         let picked = self.performer.picked(self.job, position)?;
         let dir = self.dir(&format!("bind-{at}"))?;
-        let path = picked.lay_out(&dir)?;
+        let path = picked.lay_out(&dir, self.performer.attrs())?;
         self.done.watched.push(picked);
         Ok(path)
     }
@@ -263,7 +263,12 @@ impl Preparing<'_, '_> {
         if self.fresh {
             let shown = Shown { tree, origins, lowers: &lowers, which: input + 1 };
             let times = freshness::times(self.performer, self.job, &shown)?;
-            lowers.extend(freshness::lay(&times, &view, &lowers, &self.dir(&format!("fresh-{at}"))?)?);
+            lowers.extend(freshness::lay(
+                &times,
+                &view,
+                &lowers,
+                (&self.dir(&format!("fresh-{at}"))?, self.performer.attrs()),
+            )?);
         }
         if lowers.is_empty() {
             lowers.push(self.dir(&format!("below-{at}"))?);
@@ -321,14 +326,15 @@ impl Preparing<'_, '_> {
     }
 
     fn cache(&self, id: &str, cache: &Cache) -> Result<CacheMount, Fault> {
+        let attrs = self.performer.attrs();
         let prepare = |dir: &Path| -> io::Result<()> {
             if let Some(picked) = &cache.seed {
                 picked
-                    .lay_out(dir)
+                    .lay_out(dir, attrs)
                     .map_err(|_| io::Error::other("the files to begin with cannot be laid out"))?;
             }
             fs::set_permissions(dir, Permissions::from_mode(cache.mode))?;
-            chown(dir, Some(cache.uid), Some(cache.gid))
+            attrs.give(dir, cache.uid, cache.gid)
         };
         let node = self.job.node;
         let waiting = |what: &str| {
@@ -371,7 +377,11 @@ impl Preparing<'_, '_> {
         if *file {
             let path = self.memory()?.join(format!("secret-{at}"));
             fs::write(&path, &value.0).map_err(|error| disk(&path, error))?;
-            chown(&path, Some(*uid), Some(*gid)).map_err(|error| disk(&path, error))?;
+            match self.performer.attrs().give(&path, *uid, *gid) {
+                // Where owners are noted and memory takes no notes: the step's user may read it in any case.
+                Err(error) if error.raw_os_error() == Some(rustix::io::Errno::NOTSUP.raw_os_error()) => {}
+                given => given.map_err(|error| disk(&path, error))?,
+            }
             fs::set_permissions(&path, Permissions::from_mode(*mode)).map_err(|error| disk(&path, error))?;
             self.add(MountSource::Bind(path), &op.target, true);
         }
@@ -395,7 +405,7 @@ impl Preparing<'_, '_> {
             }
             return Ok(());
         };
-        let access = Access { mode: *mode, uid: *uid, gid: *gid };
+        let access = Access { mode: *mode, uid: *uid, gid: *gid, attrs: self.performer.attrs() };
         let relay = Relay::start(agent, self.scratch, &format!("ssh-{at}"), &access).map_err(|error| {
             let message = format!("ssh agent `{id}` cannot be used at `{}`", agent.display());
             Fault::of(Blame::Environment, &error).named(message).hint("check that the agent runs, and --ssh")

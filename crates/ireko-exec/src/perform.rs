@@ -451,7 +451,7 @@ impl<'a> Performer<'a> {
         packing.map(|packing| packing.last_layer()).unwrap_or_default()
     }
 
-    fn attrs(&self) -> OverlayAttrs {
+    pub(crate) fn attrs(&self) -> OverlayAttrs {
         self.store().written_as().attrs
     }
 
@@ -472,14 +472,15 @@ impl<'a> Performer<'a> {
             let shown = Shown { tree: &job.base, origins: &job.base_origins, lowers: &lowers, which: 0 };
             times = freshness::times(self, job, &shown)?;
             let scratch = fresh.insert(self.scratch()?);
-            lowers.extend(freshness::lay(&times, &below, &lowers, scratch.path())?);
+            lowers.extend(freshness::lay(&times, &below, &lowers, (scratch.path(), self.attrs()))?);
         }
         let draft = self.store().snapshot_draft()?;
         let started = made_at(&draft.dir())?;
-        same_root(&below, &draft.dir())?;
+        same_root(&below, &draft.dir(), self.attrs())?;
         let root = RootFs::Overlay(self.overlay(&lowers, Some((&draft.dir(), &draft.work()))));
         let unchanged = run::run_step(self, &Step { job, run, below: &below, upper: &draft.dir() }, root)?;
-        let options = ScanOptions { started, attrs: self.attrs(), skip: Vec::new() };
+        let options =
+            ScanOptions { started, attrs: self.attrs(), skip: Vec::new(), owners: Default::default() };
         let mut scan = scan_upper(&draft.dir(), &below, &options)?;
         freshness::give_back(&times, &below, &mut scan.changes, Some(&draft.dir()))?;
         self.warn_of(run, unchanged, &scan);
@@ -509,7 +510,7 @@ impl<'a> Performer<'a> {
     /// An overlay over unpacked layers, bottom first.
     pub(crate) fn overlay(&self, lowers: &[PathBuf], upper: Option<(&Path, &Path)>) -> Overlay {
         let upper = upper.map(|(dir, work)| Upper { dir: dir.to_owned(), work: work.to_owned() });
-        Overlay::of_stack(lowers, upper, self.attrs() == OverlayAttrs::User)
+        Overlay::of_stack(lowers, upper, self.attrs().is_user())
     }
 
     /// Puts a new layer into the store, lets an earlier one with the same content win, and remembers the outcome,
@@ -573,13 +574,13 @@ fn made_at(dir: &Path) -> Result<Time, Fault> {
 }
 
 /// The new upper directory is the root of what the step sees: it gets the root's own mode and owner.
-pub(crate) fn same_root(below: &View, upper: &Path) -> Result<(), Fault> {
+pub(crate) fn same_root(below: &View, upper: &Path, attrs: OverlayAttrs) -> Result<(), Fault> {
     let (mode, uid, gid) = match below.entry(&ireko_layer::TreePath::root()) {
         Some(root) => (root.meta.mode, root.meta.uid, root.meta.gid),
         None => (0o755, 0, 0),
     };
     let io = |error: std::io::Error| Fault::of(Blame::Environment, &error);
-    std::os::unix::fs::chown(upper, Some(uid), Some(gid)).map_err(io)?;
+    attrs.give(upper, uid, gid).map_err(io)?;
     std::fs::set_permissions(upper, std::os::unix::fs::PermissionsExt::from_mode(mode)).map_err(io)
 }
 

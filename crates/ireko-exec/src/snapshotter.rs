@@ -7,7 +7,7 @@ use crate::job::Job;
 use crate::perform::{Done, Ground, Performer, clock_of, same_root};
 use crate::run::{Step, run_step};
 use ireko_graph::op::Run;
-use ireko_layer::{LaidOut, OverlayAttrs, ScanOptions, SnapshotStack, Time, TreePath, scan_tree};
+use ireko_layer::{LaidOut, ScanOptions, SnapshotStack, Time, TreePath, scan_tree};
 use ireko_oci::Fields;
 use ireko_report::Blame;
 use ireko_store::Store;
@@ -39,7 +39,7 @@ impl Snapshotter {
             return Ok(Self::Overlay);
         }
         let scratch = store.scratch_dir()?;
-        let userxattr = store.written_as().attrs == OverlayAttrs::User;
+        let userxattr = store.written_as().attrs.is_user();
         if mount::probe_overlay(scratch.path(), userxattr).is_err() {
             return Ok(Self::Copy);
         }
@@ -81,7 +81,8 @@ impl Performer<'_> {
         let root = scratch.path().join("root");
         fs::create_dir(&root).map_err(|error| Fault::of(Blame::Environment, &error))?;
         let stack = SnapshotStack { view: below, dirs: lowers };
-        stack.lay_out(&root)?;
+        let attrs = self.store().written_as().attrs;
+        stack.lay_out(&root, attrs)?;
         let below = stack.view;
         let mut times = Times::new();
         if freshness::matters(run) {
@@ -89,12 +90,12 @@ impl Performer<'_> {
             times = freshness::times(self, job, &shown)?;
             freshness::set(&times, &TreePath::root(), &root)?;
         }
-        same_root(&below, &root)?;
-        let laid = LaidOut::of(&root)?;
+        same_root(&below, &root, attrs)?;
+        let laid = LaidOut::of(&root, attrs)?;
         let started = clock_after(scratch.path(), laid.latest())?;
         let step = Step { job, run, below: &below, upper: &root };
         let unchanged = run_step(self, &step, RootFs::Dir(root.clone()))?;
-        let options = ScanOptions { started, attrs: self.store().written_as().attrs, skip: Vec::new() };
+        let options = ScanOptions { started, attrs, skip: Vec::new(), owners: Default::default() };
         let mut scan = scan_tree(&root, &laid, &below, &options)?;
         freshness::give_back(&times, &below, &mut scan.changes, None)?;
         self.warn_of(run, unchanged, &scan);

@@ -35,6 +35,8 @@ mod leash;
 pub mod limits;
 pub mod mount;
 pub mod net;
+mod notify;
+pub mod owner;
 mod raw;
 pub mod sandbox;
 mod seccomp;

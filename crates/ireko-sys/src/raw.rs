@@ -461,6 +461,13 @@ pub(crate) fn load_filter(program: &[libc::sock_filter]) -> Result<()> {
     }
 }
 
+/// What the kernel says to a filter with these flags and without a program.
+pub(crate) fn load_no_filter(flags: c_ulong) -> Errno {
+    // SAFETY: the kernel refuses the null pointer, if not the flags before it.
+    let done = unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, 0) };
+    check(done).err().unwrap_or(Errno(0))
+}
+
 pub(crate) fn execve(path: &CStr, argv: &[*const c_char], envp: &[*const c_char]) -> Errno {
     // SAFETY: `path` is NUL-terminated, both lists end with a null pointer (the plan made them so) and all
     // strings outlive the call.

@@ -12,6 +12,7 @@ use crate::cap::{self, CapSet};
 use crate::cgroup;
 use crate::error::{Error, Result};
 use crate::mount::{OverlayApi, OverlayPlan, c_path};
+use crate::userns::IdMap;
 
 /// What must be known of this machine to plan a sandbox.
 #[derive(Debug, Clone)]
@@ -26,6 +27,8 @@ pub struct Facts {
     pub last_capability: u32,
     /// Directories below /sys that tell how hot the processors run; Docker masks them.
     pub thermal_paths: Vec<String>,
+    /// Whether there is one id only: nobody else can be become, or own anything.
+    pub one_id: bool,
     /// Whether /proc has the kernel's memory as a core file, to which /dev/core leads.
     pub kcore: bool,
     /// The caller's limits on open files, soft and hard, where this process has others.
@@ -48,6 +51,7 @@ impl Facts {
             groups: cgroup::Home::find().ok(),
             last_capability: cap::last(),
             thermal_paths,
+            one_id: IdMap::current().is_ok_and(|map| map.is_single()),
             kcore: Path::new("/proc/kcore").exists(),
             files: crate::limits::files_of_caller(),
         }
@@ -144,7 +148,7 @@ pub(super) fn plan(sandbox: &Sandbox, facts: &Facts, descriptors: &Descriptors) 
     }
     plan.push(Deed::LeaveOldRoot);
     plan.surroundings(sandbox)?;
-    plan.streams(sandbox, descriptors)?;
+    plan.streams(sandbox, facts, descriptors)?;
     if sandbox.read_only_root {
         plan.push(Deed::ReadOnlyRoot);
     }
@@ -282,7 +286,9 @@ impl Plan {
             self.push(Deed::NoMoreDevices(text("/dev")?));
         }
         let devpts = libc::MS_NOSUID | libc::MS_NOEXEC;
-        self.mount(c"devpts", "/dev/pts", devpts, "newinstance,ptmxmode=0666,mode=0620,gid=5")?;
+        // The group `tty`, where there is one.
+        let group = if facts.one_id { "" } else { ",gid=5" };
+        self.mount(c"devpts", "/dev/pts", devpts, &format!("newinstance,ptmxmode=0666,mode=0620{group}"))?;
         self.mount(c"tmpfs", "/dev/shm", PLAIN, &format!("mode=1777,size={}", sandbox.shm_size))?;
         self.mount(c"mqueue", "/dev/mqueue", PLAIN, "")?;
         self.push(Deed::Sys { read_only: held });
@@ -387,8 +393,8 @@ impl Plan {
         Ok(())
     }
 
-    fn streams(&mut self, sandbox: &Sandbox, open: &Descriptors) -> Result<()> {
-        let owner = sandbox.identity.uid;
+    fn streams(&mut self, sandbox: &Sandbox, facts: &Facts, open: &Descriptors) -> Result<()> {
+        let owner = if facts.one_id { 0 } else { sandbox.identity.uid };
         match sandbox.stdio {
             Stdio::Terminal { rows, columns } => {
                 self.push(Deed::Terminal { rows, columns, socket: open.terminal, owner });
@@ -421,7 +427,9 @@ impl Plan {
         // As Docker: who drops the group it runs in still is in it, so a file closed to the group stays closed.
         let others = identity.groups.iter().copied().filter(|group| *group != identity.gid);
         let groups = std::iter::once(identity.gid).chain(others).collect();
-        self.push(Deed::Become { uid: identity.uid, gid: identity.gid, groups });
+        if !facts.one_id {
+            self.push(Deed::Become { uid: identity.uid, gid: identity.gid, groups });
+        }
         // Becoming somebody else made the kernel forget it.
         self.push(Deed::DieWithParent);
         self.push(Deed::Umask(0o022));

@@ -34,6 +34,7 @@ use ireko_plan::{MAIN_CONTEXT, NoCache, Plan, PlanInput, StepSettings};
 use ireko_report::{Diagnostic, Event, Sink};
 use ireko_store::Store;
 use ireko_sys::cgroup::Limits;
+use ireko_sys::userns::Level;
 use std::collections::BTreeMap;
 use std::fs;
 use std::sync::Arc;
@@ -140,7 +141,7 @@ fn build(
         surroundings.packing = Some(Box::new(packing));
         ahead
     });
-    let trees = solve(&graph, wanted(&plan), args, &surroundings)
+    let trees = solve(&graph, wanted(&plan), args, (session.level, &surroundings))
         .map_err(|error| build_failure(error, &graph, &input, session))?;
     drop(surroundings);
     if let Some(ahead) = ahead {
@@ -449,13 +450,13 @@ fn solve(
     graph: &Arc<Graph>,
     outputs: Vec<NodeId>,
     args: &BuildArgs,
-    surroundings: &Surroundings,
+    (level, surroundings): (Level, &Surroundings),
 ) -> Result<Built, BuildError> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let policy = Policy {
         jobs: args.jobs.unwrap_or_else(|| (cores * 4).max(16)).max(1),
         cutoff: args.cache_cutoff != "off",
-        class: "full".to_owned(),
+        class: level.class().to_owned(),
     };
     let request = Request { graph: Arc::clone(graph), outputs, policy, export: true };
     ireko_exec::build(&request, surroundings)
