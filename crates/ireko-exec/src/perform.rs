@@ -478,9 +478,9 @@ impl<'a> Performer<'a> {
         let started = made_at(&draft.dir())?;
         same_root(&below, &draft.dir(), self.attrs())?;
         let root = RootFs::Overlay(self.overlay(&lowers, Some((&draft.dir(), &draft.work()))));
-        let unchanged = run::run_step(self, &Step { job, run, below: &below, upper: &draft.dir() }, root)?;
-        let options =
-            ScanOptions { started, attrs: self.attrs(), skip: Vec::new(), owners: Default::default() };
+        let run::Ran { unchanged, owners } =
+            run::run_step(self, &Step { job, run, below: &below, upper: &draft.dir() }, root)?;
+        let options = ScanOptions { started, attrs: self.attrs(), skip: Vec::new(), owners };
         let mut scan = scan_upper(&draft.dir(), &below, &options)?;
         freshness::give_back(&times, &below, &mut scan.changes, Some(&draft.dir()))?;
         self.warn_of(run, unchanged, &scan);

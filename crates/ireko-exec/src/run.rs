@@ -9,9 +9,10 @@ use crate::passwd;
 use crate::perform::Performer;
 use crate::secrets::Mask;
 use ireko_graph::op::{Network, Run, Security};
-use ireko_layer::View;
+use ireko_layer::{Entry, Kind, OverlayAttrs, View};
 use ireko_report::{Blame, Event, Stream};
 use ireko_sys::cgroup::{Limiter, Limits};
+use ireko_sys::owner::{Owner, OwnerTable};
 use ireko_sys::sandbox::{self, Exit, Running, Sandbox};
 use ireko_sys::userns::IdMap;
 use rustix::event::{PollFd, PollFlags, poll};
@@ -103,14 +104,21 @@ pub(crate) struct Step<'s> {
     pub upper: &'s Path,
 }
 
+/// What is known of a step that ran, beside its changes.
+pub(crate) struct Ran {
+    /// False: files of a local context changed while the step could see them, and its result must not be recorded.
+    pub unchanged: bool,
+    /// Owners of files that take no note.
+    pub owners: OwnerTable,
+}
+
 /// Runs the step on top of `root`. What it changed is in the upper directory of `root` afterwards.
 ///
-/// False means that files of a local context changed while the step could see them: its result must not be recorded.
 pub(crate) fn run_step(
     performer: &Performer<'_>,
     step: &Step<'_>,
     root: sandbox::RootFs,
-) -> Result<bool, Fault> {
+) -> Result<Ran, Fault> {
     let Step { job, run, upper, .. } = *step;
     let scratch = performer.scratch()?;
     let mounted = mounts::prepare(performer, step, scratch.path())?;
@@ -120,10 +128,13 @@ pub(crate) fn run_step(
         return Err(Fault::Cancelled);
     }
     let mut log = Log::default();
-    let running = sandbox::spawn(&sandbox).map_err(|error| spawn_fault(&error, &program, &run.platform))?;
+    let mut running =
+        sandbox::spawn(&sandbox).map_err(|error| spawn_fault(&error, &program, &run.platform))?;
     drop(sandbox);
     let made = running.mount_points.clone();
-    let exit = watch(performer, job, running, &mut log, &Mask::new(mounted.secrets()));
+    let exit = watch(performer, job, &mut running, &mut log, &Mask::new(mounted.secrets()));
+    let owners = exit.is_ok().then(|| running.owners()).unwrap_or_default();
+    drop(running);
     sandbox::remove_mount_points(upper, &made).map_err(|error| Fault::of(Blame::Environment, &error))?;
     let (exit, out_of_memory) = exit?;
     match exit {
@@ -131,7 +142,7 @@ pub(crate) fn run_step(
             if freshness::matters(run) {
                 freshness::settle(performer, job)?;
             }
-            mounted.unchanged()
+            Ok(Ran { unchanged: mounted.unchanged()?, owners })
         }
         _ if performer.cancel().is_asked() => Err(Fault::Cancelled),
         _ => {
@@ -174,6 +185,7 @@ fn sandbox_of(
     };
     let groups = user.groups.into_iter().chain(mounted.groups().iter().copied()).collect();
     sandbox.identity = sandbox::Identity { uid: user.uid, gid: user.gid, groups };
+    sandbox.owners = owners_of(performer, step);
     if let Some(size) = run.shm_size {
         sandbox.shm_size = size;
     }
@@ -193,6 +205,28 @@ fn sandbox_of(
     mounts.sort_by(|a, b| a.target.cmp(&b.target));
     sandbox.mounts.extend(mounts);
     Ok(sandbox)
+}
+
+/// What shows other owners to a step whose kernel knows one id.
+fn owners_of(performer: &Performer<'_>, step: &Step<'_>) -> Option<sandbox::Owners> {
+    owners_in(performer.attrs(), step.below, step.upper)
+}
+
+/// The owners of a container's files, where they are noted on them. `changes` is where its changes go.
+#[must_use]
+pub fn owners_in(attrs: OverlayAttrs, below: &View, changes: &Path) -> Option<sandbox::Owners> {
+    if attrs != OverlayAttrs::Noted {
+        return None;
+    }
+    let takes_none = |entry: &&Entry| {
+        let noted = matches!(entry.kind, Kind::File { .. } | Kind::HardLink { .. } | Kind::Dir { .. });
+        !noted && entry.kind != Kind::Whiteout && (entry.meta.uid, entry.meta.gid) != (0, 0)
+    };
+    let all = below.layers().iter().flat_map(|layer| layer.entries()).filter(takes_none);
+    let seen = all.filter(|entry| below.entry(&entry.path) == Some(*entry));
+    let owners =
+        seen.map(|entry| (entry.path.as_path().to_owned(), Owner::new(entry.meta.uid, entry.meta.gid)));
+    Some(sandbox::Owners { changes: changes.to_owned(), below: owners.collect() })
 }
 
 /// Devices of this machine that a step without confinement finds, as BuildKit gives them.
@@ -247,7 +281,7 @@ impl Log {
 fn watch(
     performer: &Performer<'_>,
     job: &Job,
-    mut running: Running,
+    running: &mut Running,
     log: &mut Log,
     mask: &Mask,
 ) -> Result<(Exit, bool), Fault> {

@@ -100,6 +100,8 @@ pub(super) struct Descriptors {
     pub(super) terminal: c_int,
     /// User namespaces of the id-mapped mounts, in order of the mounts.
     pub(super) idmaps: Vec<c_int>,
+    /// Where the listener for calls about owners is sent.
+    pub(super) owners: c_int,
     /// Which bind mounts are of directories, in order of the mounts.
     pub(super) directories: Vec<bool>,
 }
@@ -152,7 +154,7 @@ pub(super) fn plan(sandbox: &Sandbox, facts: &Facts, descriptors: &Descriptors) 
     if sandbox.read_only_root {
         plan.push(Deed::ReadOnlyRoot);
     }
-    plan.credentials(sandbox, facts);
+    plan.credentials(sandbox, facts, descriptors);
     plan.push(Deed::Exec { candidates: candidates(sandbox)? });
     Ok(plan)
 }
@@ -407,7 +409,7 @@ impl Plan {
         Ok(())
     }
 
-    fn credentials(&mut self, sandbox: &Sandbox, facts: &Facts) {
+    fn credentials(&mut self, sandbox: &Sandbox, facts: &Facts, open: &Descriptors) {
         let mut keep = CapSet::MAX;
         if let Some((soft, hard)) = facts.files {
             self.push(Deed::Limit { resource: libc::RLIMIT_NOFILE, soft, hard });
@@ -421,6 +423,9 @@ impl Plan {
             self.push(Deed::Bound { keep, last: facts.last_capability });
             // Before the capabilities go: no_new_privs is not set, as Docker does not, so loading needs them.
             self.push(Deed::Filter);
+        }
+        if sandbox.owners.is_some() {
+            self.push(Deed::Report { socket: open.owners });
         }
         self.push(Deed::ClearInherited { keep });
         let identity = &sandbox.identity;

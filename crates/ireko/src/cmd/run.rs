@@ -89,6 +89,7 @@ fn start(args: &RunArgs, global: &Global, environment: Environment) -> Result<u8
     let mut groups = user.groups;
     groups.extend(&devices.groups);
     sandbox.stdio = stdio(args, user.uid);
+    sandbox.owners = ireko_exec::owners_in(store.written_as().attrs, &view, &scratch.path().join("upper"));
     sandbox.identity = Identity { uid: user.uid, gid: user.gid, groups };
     let listeners = published.iter().map(Published::listen).collect::<Result<Vec<_>, _>>()?;
     // A signal that comes as soon as the program speaks must find its way already.
