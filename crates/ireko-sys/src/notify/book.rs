@@ -153,6 +153,24 @@ impl Book {
         Ok(())
     }
 
+    /// The owner of an open file, if only its path tells it.
+    pub(super) fn by_path(&self, file: &OwnedFd) -> Option<Owner> {
+        let key = self.key(file)?;
+        let found = match &key {
+            _ if self.table.contains_key(&key) => None,
+            Key::Below(path) => self.below.get(path),
+            key => self.of_copied(key, file),
+        };
+        found.copied()
+    }
+
+    /// Notes a file's owner in the table.
+    pub(super) fn list(&mut self, file: &OwnedFd, owner: Owner) {
+        if let Some(key) = self.key(file) {
+            self.table.insert(key, owner);
+        }
+    }
+
     /// What a scan of the step's changes has to know.
     pub(super) fn into_table(self) -> OwnerTable {
         let changed = self.table.into_iter().filter_map(|(key, owner)| match key {

@@ -29,6 +29,8 @@ pub(super) enum Call {
     MakeDir(At),
     MakeNode(At),
     Link(At),
+    /// A file gets another name.
+    Move(At),
     Exec(At),
     Peer,
     List(At),
@@ -100,8 +102,8 @@ const PEER: Tests = &[
     Test::Between(2, libc::SO_PEERCRED as u32, libc::SO_PEERCRED as u32),
 ];
 /// Where the number of a process's identity is kept, see [`super::people`].
-const NUMBER: Tests = &[Test::Between(0, libc::RLIMIT_RSS as u32, libc::RLIMIT_RSS as u32)];
-const NUMBER_OF: Tests = &[Test::Between(1, libc::RLIMIT_RSS as u32, libc::RLIMIT_RSS as u32)];
+const NUMBER: Tests = &[Test::Between(0, libc::RLIMIT_RSS, libc::RLIMIT_RSS)];
+const NUMBER_OF: Tests = &[Test::Between(1, libc::RLIMIT_RSS, libc::RLIMIT_RSS)];
 
 /// The calls of a convention, `numbers` being its table and `old` whether it is that of i386.
 pub(super) fn table(numbers: &str, old: bool) -> Table {
@@ -166,6 +168,8 @@ fn named(name: &str, old: bool) -> Option<(Call, Tests)> {
         "mknodat" => Call::MakeNode(At::Dir),
         "symlink" => Call::Link(At::Path),
         "symlinkat" => Call::Link(At::Dir),
+        "rename" | "link" => Call::Move(At::Link),
+        "renameat" | "renameat2" | "linkat" => Call::Move(At::Dir),
         "execve" => Call::Exec(At::Path),
         "execveat" => Call::Exec(At::Dir),
         "getsockopt" => return Some((Call::Peer, PEER)),

@@ -71,6 +71,21 @@ impl Step {
         Ok(Answer::Value(0))
     }
 
+    /// A file from below whose owner is known by its path is about to have another: from now on by its number.
+    pub(super) fn before_move(&mut self, asked: &Asked, at: At) -> Result<Answer> {
+        if self.book.lists_paths()
+            && let Ok(place) = self.place(asked, at, libc::AT_SYMLINK_NOFOLLOW)
+            && let Ok(file) = self.open(&place)
+            && let Some(owner) = self.book.by_path(&file)
+        {
+            self.listener.waits(asked.id)?;
+            // Changes nothing but where it lies. If that is refused, so is what was asked.
+            kernel::chown(&file, NONE, NONE)?;
+            self.book.list(&file, owner);
+        }
+        Ok(Answer::Native)
+    }
+
     /// The names of attributes, without the note.
     pub(super) fn list(&mut self, asked: &Asked, at: At) -> Result<Answer> {
         let Ok(place) = self.place(asked, at, 0) else { return Ok(Answer::Native) };

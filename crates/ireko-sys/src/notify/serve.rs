@@ -106,7 +106,7 @@ impl Step {
                 self.roots_differ = true;
                 Ok(Answer::Native)
             }
-            Some(call) if self.roots_differ => self.from_its_root(asked, call),
+            Some(call) if self.roots_differ => self.as_in_its_root(asked, call),
             Some(call) => self.answer(asked, call),
         };
         self.listener.answer(asked.id, answer);
@@ -118,6 +118,7 @@ impl Step {
             Call::Stat(at, shape) => self.stat(asked, at, shape),
             Call::List(at) => self.list(asked, at),
             Call::Exec(at) => self.exec(asked, at),
+            Call::Move(at) => self.before_move(asked, at),
             Call::Open(_)
             | Call::OpenHow
             | Call::Create
@@ -129,7 +130,7 @@ impl Step {
     }
 
     /// Answers as seen from the root of the process, where that is another than the step's.
-    fn from_its_root(&mut self, asked: &Asked, call: Call) -> Result<Answer> {
+    fn as_in_its_root(&mut self, asked: &Asked, call: Call) -> Result<Answer> {
         let pid = asked.pid;
         let theirs = kernel::open(&c(format!("{pid}/root"))?, libc::O_PATH | libc::O_DIRECTORY, 0)?;
         let id = |file: &OwnedFd| {

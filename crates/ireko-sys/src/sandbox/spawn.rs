@@ -60,7 +60,7 @@ pub fn spawn_with(sandbox: &Sandbox, facts: &Facts) -> Result<Running> {
         argv: &strings.argv,
         env: &strings.env,
         filter,
-        report: if sandbox.owners.is_some() { &Reported::here().program } else { &[] },
+        report: sandbox.owners.as_ref().map_or(&[], |owners| Reported::here().program(owners)),
         slots: &mut slots,
         parent: me.as_raw_fd(),
         old_root: -1,

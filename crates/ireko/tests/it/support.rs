@@ -58,6 +58,8 @@ pub(crate) struct Place {
     dir: TempDir,
     /// Commands run as this user where it is not the one who runs the tests.
     user: Option<&'static str>,
+    /// The sandbox level that is asked for; else the best one.
+    level: Option<&'static str>,
 }
 
 /// The ordinary user that root's tests borrow: `tests/install.sh` makes it, with subordinate ids.
@@ -90,11 +92,25 @@ impl Place {
     /// The same place for the one who runs the tests, who is root.
     pub(crate) fn into_root(mut self) -> Self {
         self.user = None;
+        self.level = None;
         self
     }
 
+    /// An empty one for an ordinary user at this level, or `None` where it does not work.
+    pub(crate) fn ordinary_at(level: &'static str) -> Option<Self> {
+        let mut place = Self::ordinary()?;
+        place.level = Some(level);
+        let doctor = place.ireko(&["doctor"]);
+        if doctor.code != 0 {
+            eprintln!("skipped because level `{level}` does not work here:\n{}", doctor.stdout);
+            return None;
+        }
+        Some(place)
+    }
+
     fn of(user: Option<&'static str>) -> Option<Self> {
-        let place = Self { dir: tempfile::Builder::new().prefix("ireko-it-").tempdir().unwrap(), user };
+        let place =
+            Self { dir: tempfile::Builder::new().prefix("ireko-it-").tempdir().unwrap(), user, level: None };
         fs::create_dir(place.context()).unwrap();
         if let Some(user) = user {
             let ids = Command::new("chown").arg("-R").arg(user).arg(place.path("")).output().unwrap();
@@ -152,7 +168,8 @@ impl Place {
         Some(place)
     }
 
-    fn and_base(self) -> Option<Self> {
+    /// The same with the image `base`.
+    pub(crate) fn and_base(self) -> Option<Self> {
         let place = self;
         let Some(busybox) =
             ["/bin/busybox", "/usr/bin/busybox"].iter().map(Path::new).find(|path| path.exists())
@@ -222,9 +239,11 @@ impl Place {
             "HTTPS_PROXY",
             "BUILDKIT_PROGRESS",
             "DOCKER_DEFAULT_PLATFORM",
+            "IREKO_LEVEL",
         ] {
             command.env_remove(name);
         }
+        command.envs(self.level.map(|level| ("IREKO_LEVEL", level)));
         command
     }
 
