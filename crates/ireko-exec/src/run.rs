@@ -133,7 +133,7 @@ pub(crate) fn run_step(
     drop(sandbox);
     let made = running.mount_points.clone();
     let exit = watch(performer, job, &mut running, &mut log, &Mask::new(mounted.secrets()));
-    let owners = exit.is_ok().then(|| running.owners()).unwrap_or_default();
+    let owners = if exit.is_ok() { running.owners() } else { OwnerTable::new() };
     drop(running);
     sandbox::remove_mount_points(upper, &made).map_err(|error| Fault::of(Blame::Environment, &error))?;
     let (exit, out_of_memory) = exit?;

@@ -4,10 +4,10 @@
 use crate::error::Fault;
 use crate::freshness::{self, Shown, Times};
 use crate::job::Job;
-use crate::perform::{Done, Ground, Performer, clock_of, same_root};
+use crate::perform::{Done, Ground, Performer, clock_of};
 use crate::run::{Ran, Step, run_step};
 use ireko_graph::op::Run;
-use ireko_layer::{LaidOut, ScanOptions, SnapshotStack, Time, TreePath, scan_tree};
+use ireko_layer::{LaidOut, OverlayAttrs, ScanOptions, SnapshotStack, Time, TreePath, View, scan_tree};
 use ireko_oci::Fields;
 use ireko_report::Blame;
 use ireko_store::Store;
@@ -115,4 +115,15 @@ fn clock_after(dir: &Path, before: Time) -> Result<Time, Fault> {
         now = clock_of(dir)?;
     }
     Ok(now)
+}
+
+/// The new upper directory is the root of what the step sees: it gets the root's own mode and owner.
+pub(crate) fn same_root(below: &View, upper: &Path, attrs: OverlayAttrs) -> Result<(), Fault> {
+    let (mode, uid, gid) = match below.entry(&ireko_layer::TreePath::root()) {
+        Some(root) => (root.meta.mode, root.meta.uid, root.meta.gid),
+        None => (0o755, 0, 0),
+    };
+    let io = |error: std::io::Error| Fault::of(Blame::Environment, &error);
+    attrs.give(upper, uid, gid).map_err(io)?;
+    std::fs::set_permissions(upper, std::os::unix::fs::PermissionsExt::from_mode(mode)).map_err(io)
 }

@@ -34,13 +34,18 @@ use crate::{cap, sandbox};
 
 /// Why steps cannot be told of other owners and users here; nothing where they can.
 pub(crate) fn missing() -> Option<String> {
-    if kernel::has_listeners() {
-        return None;
-    }
-    Some(
-        "this kernel cannot report system calls as steps need it (seccomp notifications of Linux 5.19)"
-            .to_owned(),
-    )
+    let own_proc = || {
+        let this = std::fs::read_link("/proc/self").ok()?;
+        this.to_str()?.parse::<u32>().ok().filter(|pid| *pid == std::process::id())
+    };
+    let reason = match () {
+        () if !kernel::has_listeners() => {
+            "this kernel cannot report system calls as steps need it (seccomp notifications of Linux 5.19)"
+        }
+        () if own_proc().is_none() => "/proc does not show this process by its own number",
+        () => return None,
+    };
+    Some(reason.to_owned())
 }
 
 /// What the emulation of a sandbox has to know of its files.

@@ -110,6 +110,7 @@ fn what_is_reported_is_what_the_tests_say() {
         (7, 0, ALLOW),
         (400, 0x42, ASK),
         (401, 0x42, ALLOW),
+        (425, 0, ENOSYS),
         (X32_BIT | 5, 0x41, ENOSYS),
     ] {
         assert_eq!(verdict(X86_64, number, argument), expected, "call {number}({argument:#x})");

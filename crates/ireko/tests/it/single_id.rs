@@ -140,3 +140,53 @@ fn a_user_without_subordinate_ids_gets_it_by_itself() {
     assert!(said.ends_with("steps run at level `single-id`\n"), "{said}");
     assert!(said.contains("usermod --add-subuids"), "{said}");
 }
+
+/// Whoever a process is said to be, its questions get one answer; and what root is refused, as rootless.
+#[test]
+fn users_are_who_they_are_said_to_be() {
+    let Some(place) = Place::ordinary_at("single-id").and_then(Place::and_base) else { return };
+    place.dockerfile(
+        "FROM base\nUSER app\nRUN id -u && id -G && id -u -n && touch /tmp/a && stat -c %u:%g /tmp/a && \\
+            ! chown 5 /tmp/a && chgrp extra /tmp/a && stat -c %g /tmp/a && ls -n /tmp/a | cut -c1-14\n\
+         USER 0\nRUN chmod 4755 /usr/bin/busybox && chown 3:4 /usr/bin/busybox && test ! -u /usr/bin/busybox && \\
+            su app -c 'id -u; mkfifo /tmp/p; ls -n /tmp/p' && tar -c /tmp/p | tar -tv && find /tmp -user app | wc -l\n",
+    );
+    let said = place.build(&["--no-cache"]).ok().stderr;
+    let told: Vec<&str> =
+        said.lines().filter_map(|line| line.split_once("] | ")).map(|(_, text)| text).collect();
+    let of_app: Vec<&str> =
+        told.iter().filter(|line| !line.contains("not permitted")).take(5).copied().collect();
+    assert_eq!(of_app, ["1000", "1000 1001", "app", "1000:1000", "1001"]);
+    assert!(told.iter().any(|line| line.contains("prw-r--r--") && line.contains("1000")), "{said}");
+    assert!(told.iter().any(|line| line.contains("app/app") && line.contains("tmp/p")), "{said}");
+    assert_eq!(told.last(), Some(&"2"), "{said}");
+}
+
+/// The thread that answers is ireko's own: with it gone, so is the step.
+#[test]
+fn nothing_outlives_a_killed_build() {
+    let Some(place) = Place::ordinary_at("single-id").and_then(Place::and_base) else { return };
+    let mark = format!("{}", 90_000 + std::process::id() % 9_999);
+    place.dockerfile(&format!("FROM base\nRUN sleep {mark} & su app -c 'sleep {mark}'\n"));
+    let sleepers = || {
+        let all = fs::read_dir("/proc").expect("a directory").flatten();
+        let lines = all.filter_map(|entry| fs::read(entry.path().join("cmdline")).ok());
+        let own =
+            |line: &Vec<u8>| line.starts_with(b"sleep") && line.ends_with(format!("{mark}\0").as_bytes());
+        lines.filter(own).count()
+    };
+    let wait_for = |count: usize| {
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+        while sleepers() != count && std::time::Instant::now() < deadline {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        assert_eq!(sleepers(), count);
+    };
+    let mut build = place.command(&["build", "-q", "context"]).spawn().expect("a process");
+    wait_for(2);
+    build.kill().expect("a signal");
+    build.wait().expect("an end");
+    wait_for(0);
+    place.nothing_mounted();
+    place.sound();
+}
