@@ -9,7 +9,7 @@ use crate::passwd;
 use crate::perform::Performer;
 use crate::secrets::Mask;
 use ireko_graph::op::{Network, Run, Security};
-use ireko_layer::{Entry, Kind, OverlayAttrs, View};
+use ireko_layer::{Entry, Kind, OverlayAttrs, TreePath, View};
 use ireko_report::{Blame, Event, Stream};
 use ireko_sys::cgroup::{Limiter, Limits};
 use ireko_sys::owner::{Owner, OwnerTable};
@@ -185,7 +185,10 @@ fn sandbox_of(
     };
     let groups = user.groups.into_iter().chain(mounted.groups().iter().copied()).collect();
     sandbox.identity = sandbox::Identity { uid: user.uid, gid: user.gid, groups };
-    sandbox.owners = owners_of(performer, step);
+    sandbox.owners = owners_in(performer.attrs(), below, step.upper);
+    if let Some(owners) = &mut sandbox.owners {
+        owners.mounted.clone_from(mounted.owners());
+    }
     if let Some(size) = run.shm_size {
         sandbox.shm_size = size;
     }
@@ -207,26 +210,27 @@ fn sandbox_of(
     Ok(sandbox)
 }
 
-/// What shows other owners to a step whose kernel knows one id.
-fn owners_of(performer: &Performer<'_>, step: &Step<'_>) -> Option<sandbox::Owners> {
-    owners_in(performer.attrs(), step.below, step.upper)
-}
-
 /// The owners of a container's files, where they are noted on them. `changes` is where its changes go.
 #[must_use]
 pub fn owners_in(attrs: OverlayAttrs, below: &View, changes: &Path) -> Option<sandbox::Owners> {
     if attrs != OverlayAttrs::Noted {
         return None;
     }
+    let owners = without_notes(below);
+    let owners = owners.map(|(path, owner)| (path.as_path().to_owned(), owner));
+    let below = owners.collect();
+    Some(sandbox::Owners { changes: changes.to_owned(), below, ..sandbox::Owners::default() })
+}
+
+/// The links, pipes and devices of a tree that are not root's.
+pub(crate) fn without_notes(tree: &View) -> impl Iterator<Item = (&TreePath, Owner)> {
     let takes_none = |entry: &&Entry| {
         let noted = matches!(entry.kind, Kind::File { .. } | Kind::HardLink { .. } | Kind::Dir { .. });
         !noted && entry.kind != Kind::Whiteout && (entry.meta.uid, entry.meta.gid) != (0, 0)
     };
-    let all = below.layers().iter().flat_map(|layer| layer.entries()).filter(takes_none);
-    let seen = all.filter(|entry| below.entry(&entry.path) == Some(*entry));
-    let owners =
-        seen.map(|entry| (entry.path.as_path().to_owned(), Owner::new(entry.meta.uid, entry.meta.gid)));
-    Some(sandbox::Owners { changes: changes.to_owned(), below: owners.collect() })
+    let all = tree.layers().iter().flat_map(|layer| layer.entries()).filter(takes_none);
+    let seen = all.filter(|entry| tree.entry(&entry.path) == Some(*entry));
+    seen.map(|entry| (&entry.path, Owner::new(entry.meta.uid, entry.meta.gid)))
 }
 
 /// Devices of this machine that a step without confinement finds, as BuildKit gives them.

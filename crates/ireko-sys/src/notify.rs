@@ -55,6 +55,8 @@ pub struct Owners {
     pub changes: PathBuf,
     /// Owners of links, pipes and sockets below, which take no note, by their paths in the root.
     pub below: BTreeMap<PathBuf, Owner>,
+    /// The same of what is mounted in the root, by the paths that they have there.
+    pub mounted: BTreeMap<PathBuf, Owner>,
 }
 
 /// The thread that answers, to be waited for when the step has ended.
@@ -83,6 +85,7 @@ impl Answering {
             first: Creds::of(uid, gid, groups, bounding),
             changes: Some(open(&owners.changes)?.into()),
             below: owners.below.iter().map(|(at, owner)| (path(at), *owner)).collect(),
+            mounted: owners.mounted.iter().map(|(at, owner)| (path(at), *owner)).collect(),
             proc: open(Path::new("/proc"))?.into(),
             free,
         };

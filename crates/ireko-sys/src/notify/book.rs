@@ -18,6 +18,8 @@ pub(super) struct Book {
     mount: u64,
     /// Owners of files below that take no note, by their paths.
     below: BTreeMap<Vec<u8>, Owner>,
+    /// The same in other mounts.
+    mounted: BTreeMap<Vec<u8>, Owner>,
     table: BTreeMap<Key, Owner>,
     /// Where the root of the process lies that is served.
     pub(super) root: Vec<u8>,
@@ -47,8 +49,13 @@ pub(super) fn path_of(file: &OwnedFd) -> CString {
 }
 
 impl Book {
-    pub(super) fn new(changes: Option<OwnedFd>, mount: u64, below: BTreeMap<Vec<u8>, Owner>) -> Self {
-        let mut book = Self { changes, mount, below, table: BTreeMap::new(), root: Vec::new() };
+    /// Of a step whose root is this mount, and whose changes go into this directory.
+    pub(super) fn new(
+        (mount, changes): (u64, Option<OwnedFd>),
+        below: BTreeMap<Vec<u8>, Owner>,
+        mounted: BTreeMap<Vec<u8>, Owner>,
+    ) -> Self {
+        let mut book = Self { changes, mount, below, mounted, table: BTreeMap::new(), root: Vec::new() };
         book.take_laid();
         book
     }
@@ -88,7 +95,7 @@ impl Book {
 
     /// Whether notes say all.
     fn is_simple(&self) -> bool {
-        self.table.is_empty() && self.below.is_empty()
+        self.table.is_empty() && self.below.is_empty() && self.mounted.is_empty()
     }
 
     /// Whether a link or pipe at any path could be taken for another's, so that what is made anew has to be listed.
@@ -100,6 +107,7 @@ impl Book {
         let key = self.key(file);
         let found = key.as_ref().and_then(|key| match key {
             Key::Below(path) => self.table.get(key).or_else(|| self.below.get(path)),
+            Key::Elsewhere(..) => self.table.get(key).or_else(|| self.mounted.get(&self.path(file)?)),
             key => self.table.get(key).or_else(|| self.of_copied(key, file)),
         });
         found.copied().unwrap_or(Owner::ROOT)

@@ -109,8 +109,11 @@ impl Place {
     }
 
     fn of(user: Option<&'static str>) -> Option<Self> {
-        let place =
-            Self { dir: tempfile::Builder::new().prefix("ireko-it-").tempdir().unwrap(), user, level: None };
+        let place = Self {
+            dir: tempfile::Builder::new().prefix("ireko-it-").tempdir().unwrap(),
+            user,
+            level: level(),
+        };
         fs::create_dir(place.context()).unwrap();
         if let Some(user) = user {
             let ids = Command::new("chown").arg("-R").arg(user).arg(place.path("")).output().unwrap();
@@ -349,6 +352,22 @@ impl Drop for Place {
         // Files of subordinate ids are the store's to remove.
         let _ = self.command(&["cache", "prune", "--all", "-f"]).output();
     }
+}
+
+/// Whether all tests shall use the level single-id, which their author says they cannot.
+pub(crate) fn is_single_id(why: &str) -> bool {
+    let single = level() == Some("single-id");
+    if single {
+        // No skip that counts: the other levels run it.
+        eprintln!("not for level single-id: {why}");
+    }
+    single
+}
+
+/// The level that all tests shall use, where that is not the best one: `IREKO_TEST_LEVEL`.
+pub(crate) fn level() -> Option<&'static str> {
+    static LEVEL: std::sync::OnceLock<Option<String>> = std::sync::OnceLock::new();
+    LEVEL.get_or_init(|| std::env::var("IREKO_TEST_LEVEL").ok()).as_deref()
 }
 
 /// Whether the tests run as root.
