@@ -80,7 +80,11 @@ impl Book {
         let mut buffer = [0_u8; 64];
         match kernel::attribute(&place.path, note(), place.follow, &mut buffer) {
             Ok(found) => Owner::parse(found).unwrap_or(Owner::ROOT),
-            Err(Errno(libc::ENODATA | libc::EOPNOTSUPP)) if !self.is_simple() => {
+            Err(Errno(errno @ (libc::ENODATA | libc::EOPNOTSUPP))) if !self.is_simple() => {
+                // What takes notes and has none is root's.
+                if errno == libc::ENODATA && is_plain(place) {
+                    return Owner::ROOT;
+                }
                 let flags = libc::O_PATH | if place.follow { 0 } else { libc::O_NOFOLLOW };
                 kernel::open(&place.path, flags, 0).map_or(Owner::ROOT, |file| self.listed(&file))
             }
@@ -187,6 +191,12 @@ impl Book {
         });
         changed.collect()
     }
+}
+
+fn is_plain(place: &Place) -> bool {
+    let nofollow = if place.follow { 0 } else { libc::AT_SYMLINK_NOFOLLOW };
+    let found = kernel::statx(raw::AT_CWD, &place.path, nofollow, libc::STATX_TYPE);
+    found.is_ok_and(|found| matches!(u32::from(found.stx_mode) & libc::S_IFMT, libc::S_IFREG | libc::S_IFDIR))
 }
 
 fn id_of(found: &libc::statx) -> FileId {

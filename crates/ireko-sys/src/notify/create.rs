@@ -1,11 +1,13 @@
 //! Calls that make files: what somebody makes who is not root belongs to them, and what is made in a directory that
 //! hands its group on has that group.
 
+use std::ffi::CStr;
 use std::os::fd::OwnedFd;
 
+use super::book::path_of;
 use super::calls::{At, Call};
 use super::kernel::{self, Answer, Asked};
-use super::place::{parent, place};
+use super::place::{place, split};
 use super::serve::{Step, c_bytes, umask_of};
 use crate::owner::Owner;
 use crate::raw::{self, Errno, Result};
@@ -31,7 +33,7 @@ impl Step {
     pub(super) fn create(&mut self, asked: &Asked, call: Call) -> Result<Answer> {
         let Some(making) = self.making(asked, call)? else { return Ok(Answer::Native) };
         let unnamed = matches!(making.what, What::File { flags } if flags & TMPFILE != 0);
-        let above = if unnamed { &making.path } else { parent(&making.path) };
+        let (above, name) = if unnamed { (making.path.as_slice(), &b""[..]) } else { split(&making.path) };
         let above = place(asked.pid, making.dir, above, true)?;
         // Without a directory there is nothing to be made, which the kernel says better.
         let Ok(found) = kernel::statx(raw::AT_CWD, &above.path, 0, libc::STATX_MODE) else {
@@ -43,30 +45,28 @@ impl Step {
         if owner == Owner::ROOT && !(self.book.lists_paths() && is_special(&making)) {
             return Ok(Answer::Native);
         }
+        let dir = kernel::open(&above.path, libc::O_PATH | libc::O_DIRECTORY, 0)?;
+        let umask = umask_of(asked.pid)?;
         self.listener.waits(asked.id)?;
-        raw::umask(umask_of(asked.pid)?);
-        let made = place(asked.pid, making.dir, &making.path, false)?;
+        raw::umask(umask);
+        let path = match unnamed {
+            true => path_of(&dir),
+            false => c_bytes([path_of(&dir).as_bytes(), b"/", name].concat())?,
+        };
         match &making.what {
-            What::File { flags } => return self.create_file(asked, &making, *flags, owner),
-            What::Dir => {
-                let path = c_bytes(trimmed(made.path.as_bytes()))?;
-                kernel::make_dir(&path, making.mode)?;
-                self.give_at(&super::place::Place { path, follow: false }, owner)?;
-            }
-            What::Node => {
-                kernel::make_node(&made.path, making.mode)?;
-                self.give_at(&made, owner)?;
-            }
-            What::Link { text } => {
-                kernel::make_link(&c_bytes(text.clone())?, &made.path)?;
-                self.give_at(&made, owner)?;
-            }
+            What::File { flags } => return self.create_file(asked, (&path, making.mode, *flags), owner),
+            What::Dir => kernel::make_dir(&path, making.mode)?,
+            What::Node => kernel::make_node(&path, making.mode)?,
+            What::Link { text } => kernel::make_link(&c_bytes(text.clone())?, &path)?,
         }
+        let made = kernel::open(&path, libc::O_PATH | libc::O_NOFOLLOW, 0)?;
+        self.book.give(&made, owner)?;
         Ok(Answer::Value(0))
     }
 
-    fn create_file(&mut self, asked: &Asked, making: &Making, flags: i32, owner: Owner) -> Result<Answer> {
-        let file = match self.new_file(asked, making, flags) {
+    fn create_file(&mut self, asked: &Asked, new: (&CStr, u32, i32), owner: Owner) -> Result<Answer> {
+        let (.., flags) = new;
+        let file = match new_file(new) {
             Ok(file) => file,
             // It is there already, or cannot be: either way the kernel's own business.
             Err(_) if flags & libc::O_EXCL == 0 => return Ok(Answer::Native),
@@ -75,22 +75,6 @@ impl Step {
         self.book.give(&file, owner)?;
         self.listener.answer_with(asked.id, &file, flags & libc::O_CLOEXEC != 0)?;
         Ok(Answer::Given)
-    }
-
-    fn new_file(&self, asked: &Asked, making: &Making, flags: i32) -> Result<OwnedFd> {
-        let follow = flags & libc::O_EXCL == 0 && flags & libc::O_NOFOLLOW == 0;
-        let place = place(asked.pid, making.dir, &making.path, follow)?;
-        let only_new = if flags & TMPFILE != 0 { 0 } else { libc::O_EXCL };
-        match kernel::open(&place.path, flags | only_new, making.mode) {
-            // A link that leads nowhere yet: the file is made where it leads to.
-            Err(Errno(libc::EEXIST))
-                if follow
-                    && kernel::statx(raw::AT_CWD, &place.path, 0, 0).err() == Some(Errno(libc::ENOENT)) =>
-            {
-                kernel::open(&place.path, flags, making.mode)
-            }
-            opened => opened,
-        }
     }
 
     /// What a call makes; nothing where that is none of ours.
@@ -157,8 +141,17 @@ fn is_special(making: &Making) -> bool {
     }
 }
 
-/// A path of a directory to be made, without slashes at its end, as a link is not followed by them.
-fn trimmed(path: &[u8]) -> Vec<u8> {
-    let end = path.iter().rposition(|byte| *byte != b'/').map_or(path.len(), |at| at + 1);
-    path.get(..end).unwrap_or(path).to_vec()
+/// Opens a file that was not there.
+fn new_file((path, mode, flags): (&CStr, u32, i32)) -> Result<OwnedFd> {
+    let only_new = if flags & TMPFILE != 0 { 0 } else { libc::O_EXCL };
+    match kernel::open(path, flags | only_new, mode) {
+        // A link that leads nowhere yet: the file is made where it leads to.
+        Err(Errno(libc::EEXIST))
+            if flags & (libc::O_EXCL | libc::O_NOFOLLOW) == 0
+                && kernel::statx(raw::AT_CWD, path, 0, 0).err() == Some(Errno(libc::ENOENT)) =>
+        {
+            kernel::open(path, flags, mode)
+        }
+        opened => opened,
+    }
 }

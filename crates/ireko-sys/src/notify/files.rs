@@ -1,7 +1,5 @@
 //! Calls that change or tell who owns a file.
 
-use std::os::fd::AsRawFd;
-
 use super::calls::{At, Shape, Width};
 use super::creds::NONE;
 use super::kernel::{self, Answer, Asked};
@@ -102,13 +100,6 @@ impl Step {
             _ => self.tell(asked, 1, &shown)?,
         }
         Ok(Answer::Value(shown.len() as i64))
-    }
-
-    /// Gives what lies at a place an owner, without following a link.
-    pub(super) fn give_at(&mut self, place: &super::place::Place, owner: Owner) -> Result<()> {
-        let file = kernel::open(&place.path, libc::O_PATH | libc::O_NOFOLLOW, 0)?;
-        debug_assert!(file.as_raw_fd() >= 0);
-        self.book.give(&file, owner)
     }
 }
 

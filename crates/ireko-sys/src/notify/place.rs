@@ -19,7 +19,12 @@ pub(super) fn place(pid: u32, dir: i32, path: &[u8], follow: bool) -> Result<Pla
     let mut put = |parts: &[&[u8]]| parts.iter().for_each(|part| text.extend_from_slice(part));
     let (pid, number) = (pid.to_string(), dir.to_string());
     let (pid, number) = (pid.as_bytes(), number.as_bytes());
-    let follow = match (path, own_part(path)) {
+    let own = own_part(path);
+    // Past such a directory lies this machine's /proc, where no step has any business.
+    if own.is_some_and(|(_, rest)| rest.split(|byte| *byte == b'/').any(|name| name == b"..")) {
+        return Err(Errno(libc::ENOENT));
+    }
+    let follow = match (path, own) {
         // A descriptor itself, which is reached by a link of the kernel's.
         (b"", _) if dir == raw::AT_CWD => {
             put(&[pid, b"/cwd"]);
@@ -72,14 +77,15 @@ fn own_part(path: &[u8]) -> Option<(&'static [u8], &[u8])> {
     })
 }
 
-/// The directory that a path's last name is in, by the same directory as the path.
-pub(super) fn parent(path: &[u8]) -> &[u8] {
+/// The directory that a path's last name is in, by the same directory as the path, and that name.
+pub(super) fn split(path: &[u8]) -> (&[u8], &[u8]) {
     let end = path.iter().rposition(|byte| *byte != b'/').map_or(0, |at| at + 1);
-    match path[..end].iter().rposition(|byte| *byte == b'/') {
-        Some(0) => b"/",
-        Some(at) => &path[..at],
-        None if end == 0 && !path.is_empty() => b"/",
-        None => b".",
+    let (whole, _) = path.split_at(end);
+    match whole.iter().rposition(|byte| *byte == b'/') {
+        Some(0) => (b"/", whole.split_at(1).1),
+        Some(at) => (whole.split_at(at).0, whole.split_at(at + 1).1),
+        None if end == 0 && !path.is_empty() => (b"/", b"."),
+        None => (b".", whole),
     }
 }
 
@@ -109,14 +115,25 @@ mod tests {
         check(raw::AT_CWD, "/dev/stdout", "42/fd/1");
         check(raw::AT_CWD, "/dev/stdouts", "/dev/stdouts");
         assert!(place(1, 2, b"a\0b", true).is_err());
+        for path in ["/proc/self/../1/root/etc", "/proc/self/..", "/dev/fd/3/../x", "/proc/thread-self/a/.."]
+        {
+            assert!(place(1, raw::AT_CWD, path.as_bytes(), true).is_err(), "{path}");
+        }
+        check(raw::AT_CWD, "/proc/self/a..b", "42/a..b");
     }
 
     #[test]
-    fn the_parent_of_a_path() {
-        for (path, above) in
-            [("a", "."), ("a/", "."), ("/a", "/"), ("/a/b//", "/a"), ("a/b", "a"), ("//", "/"), ("", ".")]
-        {
-            assert_eq!(parent(path.as_bytes()), above.as_bytes(), "{path}");
+    fn the_last_name_of_a_path() {
+        for (path, above, name) in [
+            ("a", ".", "a"),
+            ("a/", ".", "a"),
+            ("/a", "/", "a"),
+            ("/a/b//", "/a", "b"),
+            ("a/b", "a", "b"),
+            ("//", "/", "."),
+            ("", ".", ""),
+        ] {
+            assert_eq!(split(path.as_bytes()), (above.as_bytes(), name.as_bytes()), "{path}");
         }
     }
 }

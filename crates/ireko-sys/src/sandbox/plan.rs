@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use libc::{c_int, c_ulong};
 
 use super::step::{Deed, FreshMount, Slot, Step};
-use super::{Devices, Mount, MountSource, Network, RootFs, Sandbox, Security, Stdio};
+use super::{Devices, Mount, MountSource, Network, Rlimit, RootFs, Sandbox, Security, Stdio};
 use crate::cap::{self, CapSet};
 use crate::cgroup;
 use crate::error::{Error, Result};
@@ -414,7 +414,9 @@ impl Plan {
         if let Some((soft, hard)) = facts.files {
             self.push(Deed::Limit { resource: libc::RLIMIT_NOFILE, soft, hard });
         }
-        for limit in &sandbox.rlimits {
+        // One of them says who a process is, where that is emulated; Linux ignores it otherwise.
+        let taken = |limit: &&Rlimit| sandbox.owners.is_none() || limit.resource != libc::RLIMIT_RSS;
+        for limit in sandbox.rlimits.iter().filter(taken) {
             self.push(Deed::Limit { resource: limit.resource, soft: limit.soft, hard: limit.hard });
         }
         self.push(Deed::Keyring);
