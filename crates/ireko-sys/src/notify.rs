@@ -6,6 +6,7 @@
 //! powers over the step's files, whoever it is said to be. It makes installers and their checks work, and gives a layer
 //! the owners that it would have.
 
+mod acl;
 mod book;
 mod calls;
 mod create;

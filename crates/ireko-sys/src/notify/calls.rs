@@ -34,6 +34,8 @@ pub(super) enum Call {
     Exec(At),
     Peer,
     List(At),
+    /// An attribute is set.
+    Attribute(At),
     LimitBoth,
     GetLimit(Shape),
     SetLimit,
@@ -176,6 +178,9 @@ fn named(name: &str, old: bool) -> Option<(Call, Tests)> {
         "listxattr" => Call::List(At::Path),
         "llistxattr" => Call::List(At::Link),
         "flistxattr" => Call::List(At::Open),
+        "setxattr" => Call::Attribute(At::Path),
+        "lsetxattr" => Call::Attribute(At::Link),
+        "fsetxattr" => Call::Attribute(At::Open),
         "prlimit64" => return Some((Call::LimitBoth, NUMBER_OF)),
         "getrlimit" | "ugetrlimit" => return Some((Call::GetLimit(shape), NUMBER)),
         "setrlimit" => return Some((Call::SetLimit, NUMBER)),

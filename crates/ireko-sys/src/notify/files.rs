@@ -1,11 +1,16 @@
 //! Calls that change or tell who owns a file.
 
+use super::acl::Acl;
+use super::book::path_of;
 use super::calls::{At, Shape, Width};
 use super::creds::NONE;
 use super::kernel::{self, Answer, Asked};
 use super::serve::Step;
 use crate::owner::{Owner, RECORD};
 use crate::raw::{Errno, Result};
+
+/// Longer access lists are left to the kernel.
+const LIST_MAX: usize = 4096;
 
 /// What a look at a file may be told of how to look.
 const LOOK_FLAGS: i32 = libc::AT_SYMLINK_NOFOLLOW | libc::AT_NO_AUTOMOUNT | libc::AT_STATX_SYNC_TYPE;
@@ -82,6 +87,28 @@ impl Step {
             self.book.list(&file, owner);
         }
         Ok(Answer::Native)
+    }
+
+    /// An access list that names others than root gives the file its mode, and is forgotten.
+    pub(super) fn set_attribute(&mut self, asked: &Asked, at: At) -> Result<Answer> {
+        const LISTS: &[u8] = b"system.posix_acl_";
+        let length = asked.argument(3) as usize;
+        let name = self.path(asked, 1)?;
+        let Some(kind) = name.strip_prefix(LISTS).filter(|_| length <= LIST_MAX) else {
+            return Ok(Answer::Native);
+        };
+        let mut value = vec![0_u8; length];
+        let read = kernel::peek(asked.pid, asked.argument(2), &mut value);
+        let acl = read.ok().filter(|count| *count == length).and_then(|_| Acl::parse(&value));
+        let Some(acl) = acl.filter(|acl| acl.foreign) else { return Ok(Answer::Native) };
+        let file = self.open(&self.place(asked, at, 0)?)?;
+        self.listener.waits(asked.id)?;
+        let path = path_of(&file);
+        if kind == b"access" {
+            let kept = kernel::stat(&path, 0)?.st_mode & 0o7000;
+            kernel::change_mode(&path, kept | acl.mode)?;
+        }
+        Ok(Answer::Value(0))
     }
 
     /// The names of attributes, without the note.

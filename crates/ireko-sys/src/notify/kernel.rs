@@ -350,6 +350,12 @@ pub(super) fn bytes_of<T: Copy>(value: &T) -> &[u8] {
     unsafe { std::slice::from_raw_parts(std::ptr::from_ref(value).cast::<u8>(), size_of::<T>()) }
 }
 
+/// Sets the permission bits of what a path leads to.
+pub(super) fn change_mode(path: &CStr, mode: u32) -> Result<()> {
+    // SAFETY: the path is NUL-terminated.
+    check(unsafe { libc::syscall(libc::SYS_fchmodat, raw::AT_CWD, path.as_ptr(), mode) }).map(drop)
+}
+
 pub(super) fn make_dir(path: &CStr, mode: u32) -> Result<()> {
     raw::mkdirat(raw::AT_CWD, path, mode)
 }

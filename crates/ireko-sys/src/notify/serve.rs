@@ -118,6 +118,7 @@ impl Step {
             Call::Chown(at, width) => self.chown(asked, at, width),
             Call::Stat(at, shape) => self.stat(asked, at, shape),
             Call::List(at) => self.list(asked, at),
+            Call::Attribute(at) => self.set_attribute(asked, at),
             Call::Exec(at) => self.exec(asked, at),
             Call::Move(at) => self.before_move(asked, at),
             Call::Open(_)
