@@ -31,6 +31,9 @@ RUN mkdir -p /cr/usr /cr/etc /cr/tmp && chmod 1777 /cr/tmp && cp -a /bin /sbin /
     rm -rf /cr/usr /cr/bin /cr/sbin /cr/lib*
 RUN --mount=type=bind,from=other,source=/o,target=/m --mount=type=cache,target=/k,uid=33,gid=34,mode=0700 \
     cp -a /m /bound && stat -c '%n %u:%g %a' /m /m/f /m/l /k >/mounts
+RUN --mount=type=tmpfs,target=/t cp /usr/bin/id /sid && chown daemon:daemon /sid && chmod 6755 /sid && cp -a /sid /t/ && { \
+    /sid; setpriv --no-new-privs /sid; /t/sid; setpriv --reuid 5 --clear-groups /sid; \
+    setpriv --reuid 5 --regid 7 --clear-groups --no-new-privs /sid; } >/set-id 2>&1
 RUN { touch /f && exec 3</f && chown 9:9 /dev/fd/3 && stat -c %u:%g /f && chown 10 /proc/self/fd/3 && stat -c %u:%g /f; \
       chown 5 /nope; chown 5 /etc/passwd/x; touch /dev/shm/a && chown 5:5 /dev/shm/a && stat -c %u:%g /dev/shm/a; find / -xdev -user app | sort; } >/odd 2>&1; true
 USER app
