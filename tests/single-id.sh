@@ -4,7 +4,8 @@
 #
 #   bash tests/single-id.sh [--binary PATH] [--times] [GROUP...]
 #
-# GROUP: packages in quotes, installed together in one image (default: those below). --times tells how long both took.
+# GROUP: packages in quotes, installed together in one image, or `deeds`: tests/single-id/deeds.Dockerfile, of which the
+# bytes are compared too (default: deeds and the groups below). --times tells how long both took.
 # Needs root, the user `ireko-test` (tests/install.sh), mmdebstrap and a Debian mirror. Exit code 1: a difference.
 set -uo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -16,11 +17,12 @@ while [ $# -gt 0 ]; do
     case $1 in
         --binary) IREKO=$2; shift 2 ;;
         --times) times=yes; shift ;;
-        -*) sed -n '2,9s/^# \{0,1\}//p' "$0"; exit 2 ;;
+        -*) sed -n '2,10s/^# \{0,1\}//p' "$0"; exit 2 ;;
         *) groups+=("$1"); shift ;;
     esac
 done
 [ ${#groups[@]} -gt 0 ] || groups=(
+    deeds
     "openssh-client postgresql-common"
     "openssh-server sudo iputils-ping dbus"
     "man-db cron at screen passwd ssl-cert"
@@ -73,19 +75,26 @@ for number in "${!groups[@]}"; do
     group=${groups[number]}
     dir=$work/group-$number
     mkdir "$dir"
-    cat >"$dir/Dockerfile" <<DOCKERFILE
+    outcome=
+    compare=(--skip "$skip")
+    if [ "$group" = deeds ]; then
+        cp "$here/single-id/deeds.Dockerfile" "$dir/Dockerfile"
+        # Of the layers that apt makes it is known already that they are the same but for logs and caches.
+        compare=(--skip "$skip|^(var|usr|etc/(ld.so.cache|alternatives))(/|\$)" --content)
+    else
+        cat >"$dir/Dockerfile" <<DOCKERFILE
 FROM base
 RUN apt-get update
 RUN DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $group
 DOCKERFILE
-    outcome=
+    fi
     for who in root user; do
         dest=$work/user/$who.tar
         as $who build --progress plain -t "group-$number" -o "type=oci,compression=uncompressed,dest=$dest" "$dir" >"$work/$who.log" 2>&1 ||
             { echo "$group: the build as $who failed:"; grep -v '^$' "$work/$who.log" | tail -15; outcome=failed; }
     done
     if [ -z "$outcome" ]; then
-        python3 -B "$here/single-id/compare.py" --skip "$skip" "$work/user/root.tar" "$work/user/user.tar" >"$work/compared" || outcome=differs
+        python3 -B "$here/single-id/compare.py" "${compare[@]}" "$work/user/root.tar" "$work/user/user.tar" >"$work/compared" || outcome=differs
         echo "$group: $(tail -1 "$work/compared")"
         [ -z "$outcome" ] || sed '$d' "$work/compared" | head -20
     fi

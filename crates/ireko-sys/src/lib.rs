@@ -21,7 +21,7 @@
 //! # }
 //! ```
 //!
-//! Needs Linux 5.4 at level root and 5.11 at level rootless, whose overlays came with it.
+//! Needs Linux 5.4 at level root, 5.11 at level rootless, whose overlays came with it, and 5.19 at level single-id.
 //!
 //! Architecture invariant: what the child of [`sandbox::spawn()`] does is a list of steps computed before it is
 //! started. The child shares this process's memory, so it neither allocates nor panics nor decides.

@@ -53,7 +53,8 @@ fn end_without_threads() {
     let usual = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         let said = panic.payload_as_str().unwrap_or_default();
-        if !said.contains("failed to spawn thread") {
+        // In the words of the standard library and of rayon.
+        if !["failed to spawn thread", "ThreadPoolBuildError"].iter().any(|words| said.contains(words)) {
             return usual(panic);
         }
         let failure = Failure::environment("no thread could be started").hint(

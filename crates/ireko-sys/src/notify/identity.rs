@@ -3,7 +3,7 @@
 use super::calls::{At, Call, Shape, Which, Width};
 use super::creds::{Creds, EINVAL, EPERM, Ids, Program};
 use super::kernel::{self, Answer, Asked};
-use super::serve::{Step, file_caps};
+use super::serve::{Step, file_caps, status_of};
 use crate::raw::{self, Errno, Result};
 
 const DONE: Result<Answer> = Ok(Answer::Value(0));
@@ -166,7 +166,7 @@ impl Step {
         }
         let who = self.people.who(asked.pid);
         let mut program = Program::default();
-        if mode & (libc::S_ISUID | libc::S_ISGID) != 0 && !is_script(&place.path) {
+        if mode & (libc::S_ISUID | libc::S_ISGID) != 0 && counts(asked.pid, &place.path) {
             let owner = self.book.owner(&place);
             program.user = (mode & libc::S_ISUID != 0).then_some(owner.uid);
             let group_bits = libc::S_ISGID | libc::S_IXGRP;
@@ -195,9 +195,14 @@ fn bytes(ids: &[u32], width: Width) -> Vec<u8> {
 
 /// The number that a process has in the step.
 fn inner_pid(pid: u32) -> Option<u32> {
-    let status = std::fs::read_to_string(format!("{pid}/status")).ok()?;
-    let numbers = status.lines().find_map(|line| line.strip_prefix("NSpid:"))?;
-    numbers.split_whitespace().next_back()?.parse().ok()
+    status_of(pid, "NSpid:").ok()?.split_whitespace().next_back()?.parse().ok()
+}
+
+/// Whether the set-id bits of a program count for a process that starts it.
+fn counts(pid: u32, path: &std::ffi::CStr) -> bool {
+    let bound = status_of(pid, "NoNewPrivs:").is_ok_and(|set| set == "1");
+    let ignored = raw::mount_flags(path).is_ok_and(|flags| flags & libc::MS_NOSUID != 0);
+    !bound && !ignored && !is_script(path)
 }
 
 /// Whether a process means itself by a number.

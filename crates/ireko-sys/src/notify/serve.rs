@@ -231,12 +231,17 @@ pub(super) fn c_bytes(text: Vec<u8>) -> Result<std::ffi::CString> {
     std::ffi::CString::new(text).map_err(|_| Errno(libc::EINVAL))
 }
 
+/// A line of what the kernel says of a process.
+pub(super) fn status_of(pid: u32, name: &str) -> Result<String> {
+    let gone = Errno(libc::ESRCH);
+    let status = std::fs::read_to_string(format!("{pid}/status")).map_err(|_| gone)?;
+    let line = status.lines().find_map(|line| line.strip_prefix(name));
+    line.map(|rest| rest.trim().to_owned()).ok_or(gone)
+}
+
 /// The umask of a process.
 pub(super) fn umask_of(pid: u32) -> Result<u32> {
-    let failed = |_| Errno(libc::ESRCH);
-    let status = std::fs::read_to_string(format!("{pid}/status")).map_err(failed)?;
-    let mask = status.lines().find_map(|line| line.strip_prefix("Umask:"));
-    mask.and_then(|mask| u32::from_str_radix(mask.trim(), 8).ok()).ok_or(Errno(libc::ESRCH))
+    u32::from_str_radix(&status_of(pid, "Umask:")?, 8).map_err(|_| Errno(libc::ESRCH))
 }
 
 /// A capability set of a file, as its attribute has it: permitted, inheritable, in force at once.

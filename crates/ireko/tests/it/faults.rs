@@ -251,7 +251,7 @@ fn without_memory_a_build_ends_with_a_message_and_loses_nothing() {
     context(&place);
     let expected = pictures(&place, 1).remove(0);
     let (mut refused, mut ended) = (0, 0);
-    for megabytes in (4..40).step_by(3).chain((40..400).step_by(24)) {
+    for megabytes in (4..64).step_by(3).chain((64..400).step_by(24)) {
         let limited = |words: &str| {
             let mut command = place.command_by(
                 &["sh", "-c", "ulimit -c 0; ulimit -v $((LIMIT * 1024)); exec \"$0\" $WORDS"],

@@ -91,7 +91,13 @@ fn by_kernel(call: &Call) -> Result<()> {
 }
 
 fn of_this_thread(bounding: CapSet) -> Creds {
+    let keep = crate::raw::prctl(libc::PR_GET_KEEPCAPS, 0, 0).unwrap();
     let text = std::fs::read_to_string("/proc/thread-self/status").unwrap();
+    Creds { keep_caps: keep == 1, ..told(&text, bounding) }
+}
+
+/// What a process's status says of it.
+fn told(text: &str, bounding: CapSet) -> Creds {
     let line = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)).unwrap().trim().to_owned();
     let numbers =
         |name: &str| -> Vec<u32> { line(name).split_whitespace().map(|it| it.parse().unwrap()).collect() };
@@ -100,12 +106,11 @@ fn of_this_thread(bounding: CapSet) -> Creds {
         _ => panic!("four ids"),
     };
     let set = |name: &str| CapSet::from_str_radix(&line(name), 16).unwrap();
-    let keep = crate::raw::prctl(libc::PR_GET_KEEPCAPS, 0, 0).unwrap();
     Creds {
         user: ids("Uid:"),
         group: ids("Gid:"),
         groups: numbers("Groups:"),
-        keep_caps: keep == 1,
+        keep_caps: false,
         permitted: set("CapPrm:"),
         effective: set("CapEff:"),
         inheritable: set("CapInh:"),
@@ -129,9 +134,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
     #[test]
     fn the_rules_are_the_kernels(calls in prop::collection::vec(call(), 1..12)) {
-        let root = rustix::process::geteuid().is_root()
-            && crate::userns::IdMap::current().is_ok_and(|map| map.is_identity());
-        if root {
+        if is_real_root() {
             let calls = calls.clone();
             let compared = std::thread::spawn(move || {
                 let bounding = start();
@@ -151,6 +154,75 @@ proptest! {
             });
             let compared = compared.join().map_err(|_| TestCaseError::fail("the thread panicked"))?;
             prop_assert_eq!(compared, Ok(()));
+        }
+    }
+}
+
+/// Mode and owner of a program that tells who runs it.
+const PROGRAMS: [(u32, u32, u32); 6] =
+    [(0o755, 0, 0), (0o4755, 0, 0), (0o4755, 33, 0), (0o2755, 0, 8), (0o6755, 33, 8), (0o2705, 0, 8)];
+
+fn is_real_root() -> bool {
+    rustix::process::geteuid().is_root() && crate::userns::IdMap::current().is_ok_and(|map| map.is_identity())
+}
+
+/// A directory with the programs, where set-id bits count; made once.
+fn programs() -> Option<&'static std::path::Path> {
+    use std::os::unix::fs::PermissionsExt;
+    static DIR: std::sync::OnceLock<Option<tempfile::TempDir>> = std::sync::OnceLock::new();
+    let made = DIR.get_or_init(|| {
+        let flags = rustix::fs::statvfs(std::env::temp_dir()).ok()?.f_flag;
+        if !is_real_root() || flags.contains(rustix::fs::StatVfsMountFlags::NOSUID) {
+            eprintln!("skipped because only root can make set-id programs of others, where they count");
+            return None;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let mode = |path: &std::path::Path, mode| {
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+        };
+        mode(dir.path(), 0o755);
+        for (at, (bits, uid, gid)) in PROGRAMS.into_iter().enumerate() {
+            let path = dir.path().join(at.to_string());
+            std::fs::copy("/bin/cat", &path).unwrap();
+            std::os::unix::fs::chown(&path, Some(uid), Some(gid)).unwrap();
+            mode(&path, bits);
+        }
+        Some(dir)
+    });
+    made.as_ref().map(tempfile::TempDir::path)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(100))]
+    #[test]
+    fn programs_are_started_as_by_the_kernel(
+        calls in prop::collection::vec(call(), 0..6), which in 0..PROGRAMS.len()
+    ) {
+        if let Some(dir) = programs() {
+            let (bits, uid, gid) = PROGRAMS[which];
+            let path = dir.join(which.to_string());
+            let program = Program {
+                user: (bits & 0o4000 != 0).then_some(uid),
+                group: (bits & 0o2010 == 0o2010).then_some(gid),
+                caps: None,
+            };
+            let ran = std::thread::spawn(move || {
+                let bounding = start();
+                let mut creds = Creds::of(0, 0, Vec::new(), bounding);
+                for call in &calls {
+                    if let (Ok(new), Ok(())) = (by_rule(&creds, call), by_kernel(call)) {
+                        creds = new;
+                    }
+                }
+                let output = std::process::Command::new(&path).arg("/proc/self/status").output();
+                (creds.after_exec(&program), output.map(|output| (output.stdout, bounding)))
+            });
+            let (ruled, output) = ran.join().map_err(|_| TestCaseError::fail("the thread panicked"))?;
+            // Who may not run it at all is refused by the kernel, whatever the rules would make of it.
+            if let Ok((told_text, bounding)) = output {
+                let real = told(&String::from_utf8(told_text).unwrap(), bounding);
+                prop_assert_eq!(ruled, real);
+            }
         }
     }
 }
