@@ -2,7 +2,10 @@
 
 use crate::devices::DeviceArgs;
 use crate::limits::{LimitArgs, RunLimitArgs};
+pub(crate) mod others;
 pub(crate) mod registry;
+pub(crate) mod show;
+pub(crate) mod words;
 
 use clap::builder::ValueParser;
 use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
@@ -12,6 +15,7 @@ use std::path::PathBuf;
 /// Builds small container images from Dockerfiles, fast: no daemon, no root.
 #[derive(Debug, Parser)]
 #[command(name = "ireko", version, about, propagate_version = true, disable_help_subcommand = true)]
+#[command(after_help = words::HELP)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) global: Global,
@@ -47,7 +51,7 @@ fn as_docker(command: clap::Command) -> clap::Command {
 }
 
 /// A switch's value, in the words that Go takes.
-fn truth(text: &str) -> Result<bool, String> {
+pub(crate) fn truth(text: &str) -> Result<bool, String> {
     match text {
         "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
         "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
@@ -127,6 +131,8 @@ pub(crate) enum Command {
     Login(registry::LoginArgs),
     /// Forget the login for a registry.
     Logout(registry::LogoutArgs),
+    /// Show what a registry has under a name.
+    Manifest(show::ManifestArgs),
     /// Look after the build cache.
     #[command(subcommand)]
     Cache(CacheCommand),
@@ -134,6 +140,10 @@ pub(crate) enum Command {
     Context(ContextArgs),
     /// Say what works on this machine, and how to mend what does not.
     Doctor(DoctorArgs),
+    /// Say which version this is, as Docker does.
+    Version(show::ShowArgs),
+    /// Say what there is here, in short.
+    Info(show::ShowArgs),
 }
 
 /// How progress is shown.
@@ -171,6 +181,9 @@ pub(crate) struct SourceArgs {
     /// The Dockerfile (default: `Dockerfile` in the context); `-` reads it from standard input.
     #[arg(short = 'f', long = "file", value_name = "FILE")]
     pub(crate) file: Option<String>,
+    /// The ignore file (default: `FILE.dockerignore` beside the Dockerfile, or `.dockerignore` of the context).
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ignorefile: Option<PathBuf>,
     /// Another context by name: `name=path`, `name=https://…` (a file, or a git repository), `name=docker-image://ref` or `name=oci-layout://dir[:tag]`.
     #[arg(long, value_name = "NAME=SOURCE")]
     pub(crate) build_context: Vec<String>,
@@ -273,13 +286,6 @@ pub(crate) struct BuildArgs {
     /// `off`: a step runs again whenever a step below it ran, even if that gave the same result.
     #[arg(long, value_name = "on|off", default_value = "on", value_parser = ["on", "off"], hide_possible_values = true)]
     pub(crate) cache_cutoff: String,
-    /// Accepted for `docker build`'s sake, as the next two: a build leaves no containers and sends no context.
-    #[arg(long, hide = true)]
-    pub(crate) rm: bool,
-    #[arg(long, hide = true)]
-    pub(crate) force_rm: bool,
-    #[arg(long, hide = true)]
-    pub(crate) compress: bool,
     /// Give the image to a running Docker or Podman, with those layers that it lacks: the same as `-o type=docker`.
     #[arg(long)]
     pub(crate) load: bool,
@@ -289,32 +295,7 @@ pub(crate) struct BuildArgs {
     #[command(flatten)]
     pub(crate) registry: registry::RegistryArgs,
     #[command(flatten)]
-    pub(crate) later: LaterArgs,
-}
-
-/// Flags of `docker buildx build` that are known and do not work yet: each stops the build by name.
-#[derive(Debug, Args)]
-pub(crate) struct LaterArgs {
-    #[arg(long, hide = true)]
-    pub(crate) annotation: Vec<String>,
-    #[arg(long, hide = true)]
-    pub(crate) attest: Vec<String>,
-    #[arg(long, hide = true)]
-    pub(crate) builder: Option<String>,
-    #[arg(long, hide = true)]
-    pub(crate) cache_from: Vec<String>,
-    #[arg(long, hide = true)]
-    pub(crate) cache_to: Vec<String>,
-    #[arg(long, hide = true)]
-    pub(crate) isolation: Option<String>,
-    #[arg(long, hide = true, num_args = 0..=1, default_missing_value = "true")]
-    pub(crate) provenance: Option<String>,
-    #[arg(long, hide = true, num_args = 0..=1, default_missing_value = "true")]
-    pub(crate) sbom: Option<String>,
-    #[arg(long, hide = true)]
-    pub(crate) security_opt: Vec<String>,
-    #[arg(long, hide = true)]
-    pub(crate) squash: bool,
+    pub(crate) others: others::OthersArgs,
 }
 
 /// Flags of `run`.
@@ -431,9 +412,12 @@ pub(crate) struct InspectArgs {
     /// Which image of one for several platforms (default: this machine's, else the first).
     #[arg(long, value_name = "PLATFORM")]
     pub(crate) platform: Option<String>,
-    /// How it is printed: only `json` there is.
-    #[arg(long, value_parser = ["json"], default_value = "json")]
+    /// How it is printed: `json`, or a template: `{{.Id}}`, `{{json .Config}}`, `{{index .RepoTags 0}}`.
+    #[arg(short = 'f', long, default_value = "json")]
     pub(crate) format: String,
+    /// Only images there are (accepted for `docker inspect`'s sake).
+    #[arg(long, hide = true, value_parser = ["image"])]
+    pub(crate) r#type: Option<String>,
 }
 
 /// Flags of `history`.

@@ -8,4 +8,5 @@ pub(crate) mod doctor;
 pub(crate) mod images;
 pub(crate) mod registry;
 pub(crate) mod run;
+pub(crate) mod show;
 pub(crate) mod transfer;

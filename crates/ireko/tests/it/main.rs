@@ -27,6 +27,7 @@ mod fetch;
 mod groups;
 mod images;
 mod limits;
+mod others;
 mod peers;
 mod platforms;
 mod probe;
