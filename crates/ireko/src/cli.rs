@@ -315,6 +315,14 @@ pub(crate) struct RunArgs {
     pub(crate) volume: Vec<String>,
     #[command(flatten)]
     pub(crate) devices: crate::devices::DeviceArgs,
+    /// A line of /etc/hosts: `name:address`.
+    #[arg(long, value_name = "HOST:IP")]
+    pub(crate) add_host: Vec<String>,
+    /// Ask the registry for the image before: `always`, `missing` for one that is not here, or `never` (default).
+    #[arg(long, value_name = "always|missing|never", value_parser = pull)]
+    pub(crate) pull: Option<Pull>,
+    #[command(flatten)]
+    pub(crate) others: others::RunOthersArgs,
     /// An environment variable; `NAME` alone takes the value of this environment.
     #[arg(short = 'e', long = "env", value_name = "NAME[=VALUE]")]
     pub(crate) env: Vec<String>,
@@ -398,9 +406,9 @@ pub(crate) struct ImagesArgs {
     /// Print whole ids.
     #[arg(long)]
     pub(crate) no_trunc: bool,
-    /// How the list is printed.
-    #[arg(long, value_enum, default_value = "table")]
-    pub(crate) format: Format,
+    /// How the list is printed: `table`, `json`, or a template for each name: `{{.Repository}}:{{.Tag}}`, also after `table `.
+    #[arg(long, value_name = "table|json|TEMPLATE", default_value = "table")]
+    pub(crate) format: String,
 }
 
 /// Flags of `inspect`.
@@ -415,9 +423,11 @@ pub(crate) struct InspectArgs {
     /// How it is printed: `json`, or a template: `{{.Id}}`, `{{json .Config}}`, `{{index .RepoTags 0}}`.
     #[arg(short = 'f', long, default_value = "json")]
     pub(crate) format: String,
-    /// Only images there are (accepted for `docker inspect`'s sake).
+    /// Accepted for `docker inspect`'s sake: only images there are, and their size is always told.
     #[arg(long, hide = true, value_parser = ["image"])]
     pub(crate) r#type: Option<String>,
+    #[arg(short = 's', long, hide = true)]
+    pub(crate) size: bool,
 }
 
 /// Flags of `history`.
@@ -445,6 +455,9 @@ pub(crate) struct RmiArgs {
     /// Remove an id with all its names; a missing image is no error.
     #[arg(short = 'f', long)]
     pub(crate) force: bool,
+    /// Accepted for `docker rmi`'s sake: what only the cache has stays anyway.
+    #[arg(long, hide = true)]
+    pub(crate) no_prune: bool,
     /// How it is told what was done.
     #[arg(long, value_enum, default_value = "table")]
     pub(crate) format: Format,
@@ -510,6 +523,9 @@ pub(crate) struct PullArgs {
     /// Print the id only.
     #[arg(short = 'q', long)]
     pub(crate) quiet: bool,
+    /// Accepted for `docker pull`'s sake: nothing of the kind is asked for.
+    #[arg(long, hide = true)]
+    pub(crate) disable_content_trust: bool,
     #[command(flatten)]
     pub(crate) registry: registry::RegistryArgs,
 }

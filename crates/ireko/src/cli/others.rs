@@ -91,3 +91,43 @@ pub(crate) struct OthersArgs {
     #[arg(skip)]
     pub(crate) notes: Vec<String>,
 }
+
+/// Flags of `docker run` without a meaning here: a container is not kept, so nobody asks for its labels, health and
+/// log; it stays in front, so signals go to it.
+#[derive(Debug, Default, Args)]
+pub(crate) struct RunOthersArgs {
+    #[arg(short = 'l', long, hide = true)]
+    pub(crate) label: Vec<String>,
+    #[arg(long, hide = true)]
+    pub(crate) label_file: Vec<String>,
+    #[arg(long, hide = true)]
+    pub(crate) annotation: Vec<String>,
+    #[arg(long, hide = true)]
+    pub(crate) expose: Vec<String>,
+    #[arg(long, hide = true)]
+    pub(crate) no_healthcheck: bool,
+    #[arg(long, hide = true)]
+    pub(crate) health_cmd: Option<String>,
+    #[arg(long, hide = true)]
+    pub(crate) health_interval: Option<String>,
+    #[arg(long, hide = true)]
+    pub(crate) health_retries: Option<String>,
+    #[arg(long, hide = true)]
+    pub(crate) health_start_period: Option<String>,
+    #[arg(long, hide = true)]
+    pub(crate) health_timeout: Option<String>,
+    #[arg(long, hide = true)]
+    pub(crate) log_driver: Option<String>,
+    #[arg(long, hide = true)]
+    pub(crate) log_opt: Vec<String>,
+    #[arg(short = 'q', long, hide = true)]
+    pub(crate) quiet: bool,
+    #[arg(long, hide = true)]
+    pub(crate) disable_content_trust: bool,
+    #[arg(long, hide = true)]
+    pub(crate) stop_signal: Option<String>,
+    #[arg(long, hide = true)]
+    pub(crate) stop_timeout: Option<String>,
+    #[arg(long, hide = true, value_parser = ["no"])]
+    pub(crate) restart: Option<String>,
+}

@@ -58,6 +58,9 @@ pub(crate) struct PushArgs {
     /// Write the digest of what was pushed to this file.
     #[arg(long, value_name = "FILE")]
     pub(crate) digestfile: Option<PathBuf>,
+    /// Accepted for `docker push`'s sake: nothing is signed.
+    #[arg(long, hide = true)]
+    pub(crate) disable_content_trust: bool,
     /// Print nothing but the name that was pushed.
     #[arg(short = 'q', long)]
     pub(crate) quiet: bool,

@@ -191,6 +191,12 @@ fn dockers_words_work() {
     place.ireko(&["image", "rm", "other:1"]).ok();
     place.ireko(&["image", "load", "-i", "other.tar"]).ok();
     assert!(place.ireko(&["image", "history", "other:1"]).ok().stdout.contains("COPY"));
+    let format = "{{.Repository}}:{{.Tag}}";
+    let names = place.ireko(&["images", "--format", format]).ok().stdout;
+    assert_eq!(names, "base:latest\nother:1\n");
+    let format = "table {{.Repository}}\\t{{.ID}}";
+    let listed = place.ireko(&["images", "--format", format, "other"]).ok().stdout;
+    assert_eq!(listed.split_whitespace().collect::<Vec<_>>()[..3], ["REPOSITORY", "IMAGE", "ID"], "{listed}");
     let version = env!("CARGO_PKG_VERSION");
     let format = "{{.Server.Version}}";
     assert_eq!(place.ireko(&["version", "--format", format]).ok().stdout.trim(), version);
@@ -215,6 +221,41 @@ fn dockers_words_work() {
         .fails(125, &["`--dns` is not supported by `ireko run`"]);
     place.ireko(&["network", "create", "n"]).fails(2, &["hint: there are no networks"]);
     place.ireko(&["--log-level", "loud", "images"]).fails(2, &["no level"]);
+}
+
+#[test]
+fn flags_of_docker_run_that_a_container_has_no_use_for_are_taken() {
+    let Some(place) = Place::with_base() else { return };
+    let said = place.ireko(&[
+        "run",
+        "--rm",
+        "-l",
+        "ci=1",
+        "--no-healthcheck",
+        "--log-driver=none",
+        "--stop-timeout",
+        "3",
+        "--restart=no",
+        "--pull=never",
+        "--add-host",
+        "far:10.0.0.7",
+        "base",
+        "grep",
+        "far",
+        "/etc/hosts",
+    ]);
+    assert_eq!(said.ok().stdout, "10.0.0.7\tfar\n");
+    place.ireko(&["run", "--add-host", "far", "base"]).fails(125, &["`--add-host far`"]);
+    place.ireko(&["run", "--restart=always", "base"]).fails(125, &["--restart"]);
+
+    let Some(registry) = Registry::start() else { return };
+    let name = format!("{}/base:1", registry.address());
+    place.ireko(&["tag", "base", &name]).ok();
+    place.ireko(&["push", "-q", "--disable-content-trust", &name]).ok();
+    place.ireko(&["rmi", &name]).ok();
+    place.ireko(&["run", &name, "true"]).fails(125, &["there is no image"]);
+    assert_eq!(place.ireko(&["run", "--pull=missing", &name, "echo", "hi"]).ok().stdout, "hi\n");
+    assert_eq!(place.ireko(&["run", "--pull", "always", &name, "echo", "hi"]).ok().stdout, "hi\n");
 }
 
 #[test]
