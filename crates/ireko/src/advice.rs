@@ -188,3 +188,39 @@ pub(crate) fn on(error: &clap::Error, command: &str) -> Option<Advice> {
     };
     among(all, name).map(|hint| Advice::Flag { name: typed.to_owned(), hint })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::Cli;
+    use std::ffi::OsString;
+
+    fn advice(typed: &str, command: &str) -> Option<Advice> {
+        let words: Vec<OsString> = typed.split(' ').map(OsString::from).collect();
+        on(&Cli::read(&words).expect_err("ireko does not have it"), command)
+    }
+
+    #[test]
+    fn what_is_refused_is_unknown_to_the_command() {
+        for (flags, command) in [(BUILD, "build"), (RUN, "run")] {
+            for (flag, hint) in flags {
+                match advice(&format!("ireko {command} {flag} x y"), command) {
+                    Some(Advice::Flag { name, hint: said }) => {
+                        assert_eq!((name.as_str(), said), (*flag, *hint))
+                    }
+                    _ => panic!("`{command} {flag}` has no advice"),
+                }
+            }
+        }
+        assert!(matches!(advice("ireko ps", "ps"), Some(Advice::Command(NO_CONTAINERS))));
+        assert!(advice("ireko build --nothing-like-it .", "build").is_none());
+    }
+
+    #[test]
+    fn the_guide_names_every_flag_of_build_that_is_refused() {
+        let guide = include_str!("../../../docs/user/from-docker.md");
+        for (flag, _) in BUILD.iter().filter(|(flag, _)| !flag.starts_with("--userns-")) {
+            assert!(guide.contains(&format!("`{flag}`")), "{flag}");
+        }
+    }
+}

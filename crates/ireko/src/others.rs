@@ -1,5 +1,6 @@
 //! What a build makes of the flags of others: what they stand for, what is told of them, and what is refused.
 
+use crate::arguments::{Form, Output};
 use crate::cli::BuildArgs;
 use crate::cli::others::OthersArgs;
 use crate::failure::Failure;
@@ -68,6 +69,15 @@ fn annotation(text: &str) -> Result<(String, String), Failure> {
             "annotations of manifests there are: `--annotation name=value`, which holds for each platform's",
         )),
     }
+}
+
+/// What is told where no manifest is written that could have them.
+pub(crate) fn lost_annotations(meant: &Meant, outputs: &[Output]) -> Option<String> {
+    let has_manifest = |output: &Output| matches!(output.form, Form::Registry | Form::OciTar | Form::OciDir);
+    (!meant.annotations.is_empty() && !outputs.iter().any(has_manifest)).then(|| {
+        "`--annotation`: only an image that is pushed, or written as `type=oci`, has annotations; the store keeps none"
+            .to_owned()
+    })
 }
 
 /// Whether what an `--attest` asks for is switched off.

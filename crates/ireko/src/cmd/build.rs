@@ -275,7 +275,7 @@ struct Wishes {
 
 impl Wishes {
     fn read(args: &BuildArgs, environment: &Environment) -> Result<Self, Failure> {
-        let meant = others::read(args)?;
+        let mut meant = others::read(args)?;
         let mut tags = args.tag.iter().map(|text| Tag::parse(text)).collect::<Result<Vec<_>, _>>()?;
         let mut outputs =
             args.output.iter().map(|text| Output::parse(text)).collect::<Result<Vec<_>, _>>()?;
@@ -296,6 +296,7 @@ impl Wishes {
         for output in outputs.iter_mut().filter(|output| output.form == Form::Registry) {
             output.docker_types |= meant.docker_types;
         }
+        meant.warnings.extend(others::lost_annotations(&meant, &outputs));
         let to_stdout = outputs.iter().filter(|output| output.is_stdout()).count();
         if to_stdout > 1 {
             return Err(Failure::user("two outputs are to go to standard output").hint("give them dest=PATH"));

@@ -74,3 +74,15 @@ fn flags_of_others_have_a_meaning_or_a_word() {
         assert_eq!(meant(flags), expect, "{flags}");
     }
 }
+
+#[test]
+fn annotations_that_nothing_carries_are_told_of() {
+    let meant = Meant { annotations: [("a".to_owned(), "b".to_owned())].into(), ..Meant::default() };
+    let told = |outputs: &[&str]| {
+        let outputs: Vec<Output> = outputs.iter().filter_map(|text| Output::parse(text).ok()).collect();
+        lost_annotations(&meant, &outputs).is_some()
+    };
+    assert!(told(&[]) && told(&["type=docker,dest=a", "type=local,dest=b"]));
+    assert!(!told(&["type=local,dest=b", "type=oci,dest=a"]) && !told(&["type=registry"]));
+    assert_eq!(lost_annotations(&Meant::default(), &[]), None);
+}
