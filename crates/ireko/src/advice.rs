@@ -1,6 +1,7 @@
 //! What is said to those who type a command or flag of `docker` that ireko does not have.
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
+use std::ffi::OsString;
 
 const NO_CONTAINERS: &str =
     "ireko keeps no containers: `ireko run` stays in front of its container and removes it at the end";
@@ -160,11 +161,11 @@ pub(crate) enum Advice {
     /// A flag of theirs.
     Flag { name: String, hint: &'static str },
     /// A command of theirs.
-    Command(&'static str),
+    Command { name: String, hint: &'static str },
 }
 
 /// The advice for a mistake in the command line, where there is some.
-pub(crate) fn on(error: &clap::Error, command: &str) -> Option<Advice> {
+pub(crate) fn on(error: &clap::Error, command: &str, words: &[OsString]) -> Option<Advice> {
     let word = |kind| match error.get(kind) {
         Some(ContextValue::String(word)) => Some(word.as_str()),
         _ => None,
@@ -173,13 +174,22 @@ pub(crate) fn on(error: &clap::Error, command: &str) -> Option<Advice> {
         all.iter().find(|(known, _)| *known == word).map(|(_, advice)| *advice)
     };
     if let Some(word) = word(ContextKind::InvalidSubcommand) {
-        return among(COMMANDS, word).map(Advice::Command);
+        return among(COMMANDS, word).map(|hint| Advice::Command { name: word.to_owned(), hint });
     }
     if error.kind() != ErrorKind::UnknownArgument {
         return None;
     }
     let text = word(ContextKind::InvalidArg)?;
     let typed = text.split(['=', ' ']).next().unwrap_or(text);
+    // Podman's `-v` mounts something; here it is a switch, and what follows it is taken for the context.
+    let mounts = |pair: &[OsString]| {
+        pair[0] == "-v"
+            && pair[1].to_str().is_some_and(|text| text.starts_with(['/', '.']) && text.contains(':'))
+    };
+    let typed = match command == "build" && !typed.starts_with('-') && words.windows(2).any(mounts) {
+        true => "--volume",
+        false => typed,
+    };
     let (name, all) = match (command, typed) {
         ("build", name) => (name, BUILD),
         (_, "-P") => ("--publish-all", RUN),
@@ -193,11 +203,10 @@ pub(crate) fn on(error: &clap::Error, command: &str) -> Option<Advice> {
 mod tests {
     use super::*;
     use crate::cli::Cli;
-    use std::ffi::OsString;
 
     fn advice(typed: &str, command: &str) -> Option<Advice> {
         let words: Vec<OsString> = typed.split(' ').map(OsString::from).collect();
-        on(&Cli::read(&words).expect_err("ireko does not have it"), command)
+        on(&Cli::read(&words).expect_err("ireko does not have it"), command, &words)
     }
 
     #[test]
@@ -212,7 +221,10 @@ mod tests {
                 }
             }
         }
-        assert!(matches!(advice("ireko ps", "ps"), Some(Advice::Command(NO_CONTAINERS))));
+        assert!(matches!(advice("ireko ps", "ps"), Some(Advice::Command { hint: NO_CONTAINERS, .. })));
+        let mounts = advice("ireko build -v /a:/b:ro .", "build");
+        assert!(matches!(mounts, Some(Advice::Flag { name, .. }) if name == "--volume"));
+        assert!(advice("ireko build -v a b", "build").is_none());
         assert!(advice("ireko build --nothing-like-it .", "build").is_none());
     }
 

@@ -107,6 +107,7 @@ pub(crate) enum Command {
     /// Build an image from a Dockerfile.
     Build(Box<BuildArgs>),
     /// Start a container from an image of the store.
+    #[command(disable_help_flag = true)]
     Run(Box<RunArgs>),
     /// List the images of the store.
     #[command(visible_alias = "ls")]
@@ -348,8 +349,11 @@ pub(crate) struct RunArgs {
     #[arg(long)]
     pub(crate) name: Option<String>,
     /// Host name.
-    #[arg(long, value_name = "NAME")]
+    #[arg(short = 'h', long, value_name = "NAME")]
     pub(crate) hostname: Option<String>,
+    /// Print help.
+    #[arg(long, action = ArgAction::Help)]
+    help: Option<bool>,
     /// Network: `host`, `none`, or `private` (loopback only, reached through -p).
     #[arg(long, value_name = "MODE")]
     pub(crate) network: Option<String>,

@@ -123,18 +123,16 @@ fn misread(error: &clap::Error, words: &[OsString]) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let command = command_of(words);
-    match advice::on(error, command) {
+    match advice::on(error, command, words) {
         Some(Advice::Flag { name, hint }) => {
             eprint(
                 &Failure::user(format!("`{name}` is not supported by `ireko {command}`")).hint(hint).render(),
             );
         }
-        advice => {
-            let _ = error.print();
-            if let Some(Advice::Command(hint)) = advice {
-                eprint(&format!("hint: {hint}\n"));
-            }
+        Some(Advice::Command { name, hint }) => {
+            eprint(&Failure::user(format!("ireko has no command `{name}`")).hint(hint).render());
         }
+        None => drop(error.print()),
     }
     // `run` has Docker's, since its program may use 2 itself.
     ExitCode::from(if command == "run" { cmd::run::RUNNER_FAILED } else { 2 })

@@ -80,6 +80,10 @@ pub(crate) fn read(typed: &[OsString]) -> Result<Typed, Failure> {
     if first == "kaniko" {
         return Ok(Typed::Kaniko(Words { words: [own, rest[1..].to_vec()].concat(), variables }));
     }
+    let asks = |word: &str| matches!(word, "" | "--help" | "-h" | "help");
+    if matches!(first, "image" | "container" | "builder" | "buildx") && asks(word(1)) {
+        return Ok(Typed::Needless { out: forms(first), note: None });
+    }
     if first == "buildx" {
         let (rest, skipped) = buildx_flags(&rest[1..]);
         return match buildx(rest)? {
@@ -100,6 +104,20 @@ pub(crate) fn read(typed: &[OsString]) -> Result<Typed, Failure> {
         (_, Some(command)) => line(command, &rest[1..]),
         _ => line(&[], rest),
     }))
+}
+
+/// The forms that begin with a word.
+fn forms(first: &str) -> String {
+    let mut out = format!("Forms of `{first}`, and what they are here:\n");
+    for (_, second, command) in LONG.iter().filter(|(one, ..)| *one == first) {
+        out.push_str(&format!("  {first} {second:<10} ireko {}\n", command[0]));
+    }
+    if first == "buildx" {
+        out.push_str("  buildx imagetools inspect  ireko manifest\n");
+        out.push_str("  buildx create, use, rm, stop, ls, inspect  nothing is done: there are no builders to look after\n");
+    }
+    out.push_str("What else there is: `ireko --help`\n");
+    out
 }
 
 fn long(first: &str, second: &str) -> Option<&'static [&'static str]> {

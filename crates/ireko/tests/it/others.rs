@@ -3,6 +3,7 @@
 
 use crate::daemons::Registry;
 use crate::support::{Place, Said};
+use ireko_testkit::{GitRepo, git_over_http};
 use serde_json::Value;
 use std::fs;
 use std::os::unix::process::CommandExt;
@@ -219,7 +220,9 @@ fn dockers_words_work() {
     place
         .ireko(&["run", "--dns", "1.1.1.1", "base"])
         .fails(125, &["`--dns` is not supported by `ireko run`"]);
-    place.ireko(&["network", "create", "n"]).fails(2, &["hint: there are no networks"]);
+    place
+        .ireko(&["network", "create", "n"])
+        .fails(2, &["no command `network`", "hint: there are no networks"]);
     place.ireko(&["--log-level", "loud", "images"]).fails(2, &["no level"]);
 }
 
@@ -245,6 +248,8 @@ fn flags_of_docker_run_that_a_container_has_no_use_for_are_taken() {
         "/etc/hosts",
     ]);
     assert_eq!(said.ok().stdout, "10.0.0.7\tfar\n");
+    assert_eq!(place.ireko(&["run", "-h", "here", "base", "hostname"]).ok().stdout, "here\n");
+    assert!(place.ireko(&["run", "--help"]).ok().stdout.contains("--hostname"));
     place.ireko(&["run", "--add-host", "far", "base"]).fails(125, &["`--add-host far`"]);
     place.ireko(&["run", "--restart=always", "base"]).fails(125, &["--restart"]);
 
@@ -256,6 +261,30 @@ fn flags_of_docker_run_that_a_container_has_no_use_for_are_taken() {
     place.ireko(&["run", &name, "true"]).fails(125, &["there is no image"]);
     assert_eq!(place.ireko(&["run", "--pull=missing", &name, "echo", "hi"]).ok().stdout, "hi\n");
     assert_eq!(place.ireko(&["run", "--pull", "always", &name, "echo", "hi"]).ok().stdout, "hi\n");
+}
+
+#[test]
+fn kaniko_builds_repositories() {
+    let Some(place) = Place::with_base() else { return };
+    let repo = GitRepo::new(&place.path("repos/app"));
+    repo.file("sub/file", "one\n").file("sub/Dockerfile", "FROM base\nCOPY file /file\n").commit("first");
+    let first = repo.git(["rev-parse", "HEAD"]).trim().to_owned();
+    repo.file("sub/file", "two\n").commit("second");
+    let server = git_over_http(&place.path("repos"), None);
+    let url = server.url("/app/.git").replace("http://", "git://");
+    let build = |context: &str, more: &[&str]| {
+        let mut args =
+            vec!["kaniko", "--context", context, "--context-sub-path", "sub", "--no-push", "-d", "app"];
+        args.extend(more);
+        Said::of(place.command(&args).env("GIT_PULL_METHOD", "http").output().unwrap())
+    };
+    build(&url, &[]).ok();
+    assert_eq!(place.inside("cat /file"), "two\n");
+    build(&format!("{url}#refs/heads/main#{first}"), &[]).ok();
+    assert_eq!(place.inside("cat /file"), "one\n");
+    build(&url, &["--git", "branch=main"]).ok();
+    assert_eq!(place.inside("cat /file"), "two\n");
+    build(&url, &["--git", "branch=mian"]).fails(2, &["no ref `mian`"]);
 }
 
 #[test]

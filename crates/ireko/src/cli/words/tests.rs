@@ -37,7 +37,6 @@ fn dockers_longer_forms_are_irekos_commands() {
         ("docker manifest inspect a", "docker manifest --raw a"),
         ("buildah bud -t a .", "buildah build -t a ."),
         ("ireko images", "ireko images"),
-        ("ireko image", "ireko image"),
         ("ireko", "ireko"),
         // What follows is the command's own.
         ("docker run image ls", "docker run image ls"),
@@ -51,7 +50,6 @@ fn dockers_longer_forms_are_irekos_commands() {
         ("docker buildx imagetools inspect --raw a", "docker manifest --raw a"),
         ("docker buildx imagetools create a b", "`buildx imagetools create` is not supported"),
         ("docker buildx bake", "`buildx bake` is not supported"),
-        ("docker buildx --help", "docker buildx --help"),
     ] {
         assert_eq!(read(typed), expect, "{typed}");
     }
@@ -97,4 +95,13 @@ fn a_link_called_executor_is_kaniko() {
     assert_eq!(read("/kaniko/executor --no-push"), "kaniko: --no-push");
     assert_eq!(read("ireko kaniko -c ."), "kaniko: -c .");
     assert_eq!(read("ireko --home /h kaniko -c ."), "kaniko: --home /h -c .");
+}
+
+#[test]
+fn the_first_word_alone_lists_its_forms() {
+    for typed in ["docker image", "docker image --help", "docker image help"] {
+        assert!(read(typed).contains("image ls         ireko images"), "{}", read(typed));
+    }
+    assert!(read("docker buildx --help").contains("imagetools"));
+    assert!(read("docker container").contains("ireko run"));
 }
