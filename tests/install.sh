@@ -8,7 +8,7 @@ packages=(
     docker.io buildah podman skopeo umoci docker-registry nginx                                 # peers and readers
     mmdebstrap uidmap passt busybox-static golang-go qemu-user-static binfmt-support             # bases and users
     openssh-client openssh-server                                                               # agents, git over ssh
-    attr libcap2-bin acl iproute2 procps util-linux e2fsprogs                                   # fixtures
+    attr libcap2-bin acl iproute2 procps util-linux mount e2fsprogs                             # fixtures
 )
 user=ireko-test
 

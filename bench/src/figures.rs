@@ -10,6 +10,7 @@ use crate::fixtures;
 use crate::sample::{self, Sample, median};
 use crate::table::{Goal, Row, Rows};
 use crate::tools::{self, Tool};
+use crate::transfers;
 
 /// What every figure needs.
 pub(crate) struct Bench {
@@ -22,7 +23,7 @@ pub(crate) struct Bench {
 type Figure = fn(&Bench) -> Result<Vec<Row>>;
 
 /// All figures by name. Those that empty the stores come last.
-pub(crate) const ALL: [(&str, Figure); 8] = [
+pub(crate) const ALL: [(&str, Figure); 11] = [
     ("startup", startup),
     ("steps", steps),
     ("unchanged", unchanged),
@@ -31,6 +32,9 @@ pub(crate) const ALL: [(&str, Figure); 8] = [
     ("small-files", small_files),
     ("copy", copy),
     ("archive", archive),
+    ("push", transfers::pushes),
+    ("pull", transfers::pulls),
+    ("load", transfers::loads),
 ];
 
 /// Files of the two figures with many small ones.
@@ -40,7 +44,7 @@ const MUCH: u64 = 1 << 30;
 
 impl Bench {
     /// The median of `repeat` runs of `one`, which is told the run's number.
-    fn repeat(&self, mut one: impl FnMut(usize) -> Result<Sample>) -> Result<Sample> {
+    pub(crate) fn repeat(&self, mut one: impl FnMut(usize) -> Result<Sample>) -> Result<Sample> {
         let samples: Vec<Sample> = (0..self.repeat).map(&mut one).collect::<Result<_>>()?;
         Ok(median(&samples))
     }
@@ -253,7 +257,7 @@ fn small_files(bench: &Bench) -> Result<Vec<Row>> {
 }
 
 /// A context with 1 GiB of this machine's libraries, made once a run.
-fn libraries(bench: &Bench) -> Result<PathBuf> {
+pub(crate) fn libraries(bench: &Bench) -> Result<PathBuf> {
     let folder = bench.scratch.join("contexts/libraries");
     if !folder.exists() {
         let folder = bench.folder("libraries")?;

@@ -12,6 +12,7 @@ mod fixtures;
 mod sample;
 mod table;
 mod tools;
+mod transfers;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -44,7 +45,7 @@ struct Arguments {
     /// Write the rows as JSON too.
     #[arg(long)]
     json: Option<PathBuf>,
-    /// Figures to run (default: all): startup, steps, unchanged, small-files, copy, archive, go-edit, stages.
+    /// Figures to run (default: all): startup, steps, unchanged, go-edit, stages, small-files, copy, archive, push, pull, load.
     figures: Vec<String>,
 }
 

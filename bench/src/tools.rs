@@ -54,7 +54,7 @@ impl Tool {
     }
 
     /// The process that works on behalf of the command, if one does.
-    fn daemon(&self) -> Option<u32> {
+    pub(crate) fn daemon(&self) -> Option<u32> {
         match self {
             Self::Docker(engine) => Some(engine.daemon.id()),
             Self::Ireko { .. } | Self::Buildah { .. } => None,
@@ -183,6 +183,16 @@ impl Tool {
 }
 
 impl Engine {
+    /// As `DOCKER_HOST` has it.
+    pub(crate) fn host(&self) -> String {
+        format!("unix://{}", self.socket.display())
+    }
+
+    /// Its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.daemon.id()
+    }
+
     fn start(folder: &Path) -> Result<Self> {
         fs::create_dir_all(folder).with_context(|| format!("cannot make `{}`", folder.display()))?;
         let socket = folder.join("socket");

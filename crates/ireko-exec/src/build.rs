@@ -262,7 +262,7 @@ impl<'a> Driver<'a> {
                         self.made.insert(node, self.surroundings.store.now());
                     }
                     if matches!(end, StepEnd::Failed { .. }) {
-                        self.surroundings.cancel.ask();
+                        self.surroundings.cancel.fail();
                     }
                     self.finish(node, end);
                 }
@@ -362,7 +362,7 @@ impl<'a> Driver<'a> {
 
     fn no_thread(&mut self, node: NodeId, error: &std::io::Error) {
         let fault = Fault::of(Blame::Environment, error);
-        let hint = "no thread could be started: the machine has too many, or a limit (`ulimit -u`) is low";
+        let hint = "no thread could be started: the machine has too many, or a limit (`ulimit -u`, `ulimit -v`) is low";
         self.crew.busy.remove(&node);
         self.take(fault_report(node, fault.hint(hint), self.errors));
     }
@@ -586,6 +586,7 @@ fn fault_report(node: NodeId, fault: Fault, errors: &Mutex<Vec<StepError>>) -> R
                 causes: failed.causes,
                 hint: failed.hint,
                 blame: failed.blame,
+                disk_full: failed.disk_full,
                 exit_code: failed.exit_code,
                 log: failed.log,
             });

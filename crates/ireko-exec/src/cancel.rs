@@ -15,6 +15,8 @@ type Way = Box<dyn Fn() + Send>;
 #[derive(Default)]
 struct Inner {
     asked: bool,
+    /// A person asked, or a signal; otherwise only a failure did.
+    for_good: bool,
     next: u64,
     stops: BTreeMap<u64, Way>,
 }
@@ -33,8 +35,25 @@ impl Cancel {
 
     /// Asks everything registered to stop, now and later.
     pub fn ask(&self) {
+        self.stop(true);
+    }
+
+    /// The same because something failed, which may be taken back.
+    pub(crate) fn fail(&self) {
+        self.stop(false);
+    }
+
+    /// Whether all may go on: nobody asked to stop, or only a failure did, which is forgotten.
+    pub fn take_back(&self) -> bool {
+        let mut inner = self.lock();
+        inner.asked &= inner.for_good;
+        !inner.asked
+    }
+
+    fn stop(&self, for_good: bool) {
         let mut inner = self.lock();
         inner.asked = true;
+        inner.for_good |= for_good;
         for stop in inner.stops.values() {
             stop();
         }
@@ -104,5 +123,17 @@ mod tests {
         assert_eq!(heard.load(Ordering::SeqCst), 2);
         drop(early);
         assert!(cancel.is_asked());
+    }
+
+    #[test]
+    fn a_failure_is_taken_back_and_a_wish_is_not() {
+        let cancel = Cancel::default();
+        assert!(cancel.take_back());
+        cancel.fail();
+        assert!(cancel.is_asked() && cancel.take_back() && !cancel.is_asked());
+        cancel.fail();
+        cancel.ask();
+        cancel.fail();
+        assert!(!cancel.take_back() && cancel.is_asked());
     }
 }

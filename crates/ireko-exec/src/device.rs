@@ -69,7 +69,7 @@ pub(crate) fn ready(given: &Given, dir: &Path) -> Result<ReadyDevices, Fault> {
 /// make devices. Elsewhere it is this machine's, and what the step may do with it is what its user may.
 fn make(node: &GivenNode, own: &Path) -> Result<PathBuf, Fault> {
     let (kind, number) = what(node)?;
-    let failed = |error: &dyn std::error::Error| {
+    let failed = |error: &(dyn std::error::Error + 'static)| {
         Fault::of(Blame::Environment, error).named(format!("cannot make device `{}`", node.path.display()))
     };
     let kind = match kind {

@@ -33,6 +33,15 @@ impl BuildError {
             Self::Stuck => Blame::Bug,
         }
     }
+
+    /// Whether there was no room left on a file system.
+    pub fn is_disk_full(&self) -> bool {
+        match self {
+            Self::Step(step) => step.disk_full,
+            Self::Store(error) => ireko_report::is_disk_full(error),
+            Self::Interrupted | Self::Stuck => false,
+        }
+    }
 }
 
 /// A failed step.
@@ -49,6 +58,8 @@ pub struct StepError {
     pub hint: Option<String>,
     /// Whose fault it is.
     pub blame: Blame,
+    /// There is no room left on the file system that it wrote to.
+    pub disk_full: bool,
     /// Exit code of the step's program.
     pub exit_code: Option<i32>,
     /// Where the whole log of the step is.
@@ -77,6 +88,7 @@ pub(crate) struct Failed {
     pub(crate) causes: Vec<String>,
     pub(crate) hint: Option<String>,
     pub(crate) blame: Blame,
+    pub(crate) disk_full: bool,
     pub(crate) exit_code: Option<i32>,
     pub(crate) log: Option<PathBuf>,
 }
@@ -89,14 +101,18 @@ impl Fault {
             causes: Vec::new(),
             hint: None,
             blame,
+            disk_full: false,
             exit_code: None,
             log: None,
         }))
     }
 
     /// An error of a library, with its causes.
-    pub(crate) fn of(blame: Blame, error: &dyn std::error::Error) -> Self {
+    pub(crate) fn of(blame: Blame, error: &(dyn std::error::Error + 'static)) -> Self {
         let mut failed = Self::failed(blame, error.to_string());
+        if let Self::Failed(failed) = &mut failed {
+            failed.disk_full = ireko_report::is_disk_full(error);
+        }
         let mut source = error.source();
         while let (Self::Failed(failed), Some(cause)) = (&mut failed, source) {
             failed.causes.push(cause.to_string());

@@ -3,7 +3,7 @@
 use ireko_graph::{Declared, Graph, Node, Op, Reuse};
 use ireko_oci::{Fields, Hash};
 use ireko_report::MissReason;
-use ireko_store::{InputFile, Inputs};
+use ireko_store::{InputFile, Inputs, Origin};
 use std::collections::BTreeMap;
 
 /// At most this many differences are listed.
@@ -27,6 +27,18 @@ pub(crate) fn slot(project: &str, node: &Node) -> Vec<u8> {
         fields.add("platform", node.about.platform.as_bytes());
     }
     fields.hash().to_vec()
+}
+
+/// Whose a step is, for people: the project's place, its Dockerfile where that has another name, and the stage.
+pub(crate) fn origin(project: &str, node: &Node) -> Origin {
+    let (place, file) = project.split_once('\0').unwrap_or((project, ""));
+    let usual = file.rsplit('/').next().is_some_and(|name| matches!(name, "Dockerfile" | "Containerfile"));
+    let project = match (place, usual || file.is_empty()) {
+        ("", _) => file.to_owned(),
+        (place, true) => place.to_owned(),
+        (place, false) => format!("{place} ({file})"),
+    };
+    Origin { project, stage: node.about.stage.clone() }
 }
 
 /// What a record keeps of a step's inputs. Values are hashed: a build argument may be private.

@@ -119,7 +119,9 @@ impl<'a> Performer<'a> {
     /// The file that takes a step's whole log.
     pub(crate) fn log(&self, node: NodeId) -> Result<(File, PathBuf), Fault> {
         let about = &self.graph.node(node).about;
-        Ok(self.store().log_file(&format!("{}-{}", about.stage, about.step))?)
+        let (file, path) = self.store().log_file(&format!("{}-{}", about.stage, about.step))?;
+        self.emit(Event::StepLogFile { node: node.0, path: path.display().to_string() });
+        Ok((file, path))
     }
 
     /// Keeps what was learnt of local files for the next build.
@@ -538,13 +540,9 @@ impl<'a> Performer<'a> {
         let diff = self.store().settle(tree, &job.base.layers, written.diff_id)?;
         if let (Some(key), Some(began)) = (job.key, began) {
             let node = self.graph.node(job.node);
-            let record = Record {
-                content,
-                diff,
-                at: self.store().now(),
-                took_ms: began.elapsed().as_millis() as u64,
-                name: node.about.text.clone(),
-            };
+            let (at, took_ms) = (self.store().now(), began.elapsed().as_millis() as u64);
+            let (name, origin) = (node.about.text.clone(), explain::origin(&self.surroundings.project, node));
+            let record = Record { content, diff, at, took_ms, name, origin };
             let inputs = explain::inputs(node, &job.declared, &self.files_of(job.node));
             self.store().put_record(key, &record, &inputs, &job.slot)?;
         }

@@ -136,7 +136,15 @@ pub(crate) fn run_step(
         _ if performer.cancel().is_asked() => Err(Fault::Cancelled),
         _ => {
             let memory = limits_of(performer).and_then(|limits| limits.memory).filter(|_| out_of_memory);
-            Err(exit_fault(exit, memory, run, log.path()))
+            let mut fault = exit_fault(exit, memory, run, log.path());
+            if let Fault::Failed(failed) = &mut fault
+                && is_full(upper)
+            {
+                failed.disk_full = true;
+                failed.blame = Blame::Environment;
+                failed.causes.push("no space is left where the store lies".to_owned());
+            }
+            Err(fault)
         }
     }
 }
@@ -365,6 +373,16 @@ fn size(bytes: u64) -> String {
     }
 }
 
+/// Whether a program that failed just now can have failed for want of room: what it wrote is still there.
+fn is_full(dir: &Path) -> bool {
+    // Programs stop writing before the very last block.
+    const LITTLE: u64 = 64 << 10;
+    rustix::fs::statvfs(dir).is_ok_and(|stat| {
+        let inodes = stat.f_files > 0 && stat.f_favail == 0;
+        inodes || stat.f_bavail.saturating_mul(stat.f_frsize) < LITTLE
+    })
+}
+
 /// `memory` is the limit that something in the step was killed for.
 fn exit_fault(exit: Exit, memory: Option<u64>, run: &Run, log: Option<PathBuf>) -> Fault {
     let (mut message, code) = match exit {
@@ -395,6 +413,7 @@ fn exit_fault(exit: Exit, memory: Option<u64>, run: &Run, log: Option<PathBuf>) 
         causes: Vec::new(),
         hint,
         blame: Blame::Step,
+        disk_full: false,
         exit_code: Some(code),
         log,
     }))

@@ -238,6 +238,11 @@ impl Client {
         *self.shared.aborted.borrow()
     }
 
+    /// Allows transfers again.
+    pub fn resume(&self) {
+        self.shared.aborted.send_replace(false);
+    }
+
     /// Asks for a document, with these headers.
     pub fn get(&self, url: &str, headers: &[(&str, &str)]) -> Result<Response, HttpError> {
         let mut request = Request::get(url)?;

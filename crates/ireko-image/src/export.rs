@@ -145,8 +145,14 @@ fn files(
 ///
 /// # Errors
 /// The layer is not in the store, or cannot be read or written.
-pub fn prepare(store: &Arc<Store>, layer: &Digest, how: Option<Compression>, threads: usize) -> Result<()> {
-    let packer = Packer { store, how, threads, sink: &ireko_report::Null };
+pub fn prepare(
+    store: &Arc<Store>,
+    layer: &Digest,
+    how: Option<Compression>,
+    threads: usize,
+    sink: &dyn Sink,
+) -> Result<()> {
+    let packer = Packer { store, how, threads, sink };
     packer.all(&[*layer]).map(|_| ())
 }
 

@@ -1,11 +1,11 @@
 //! Finding images, and bringing their layers.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use ireko_oci::{Digest, ImageConfig, Platform, Reference};
-use ireko_registry::{Registry, RegistryError, RemoteImage};
+use ireko_registry::{Pushed, Registry, RegistryError, RemoteImage};
 use ireko_report::{Event, Sink};
 use ireko_store::{BlobForm, Image, NewImage, Store};
 
@@ -74,8 +74,8 @@ pub struct Images {
     pull: PullPolicy,
     places: Mutex<Places>,
     turns: Mutex<BTreeMap<Digest, Arc<Mutex<()>>>>,
-    /// Blobs that are known to be in a repository now.
-    pub(crate) pushed: Mutex<BTreeSet<(String, Digest)>>,
+    /// Blobs that are known to be in a repository now, and how they came there.
+    pub(crate) pushed: Mutex<BTreeMap<(String, Digest), Pushed>>,
     pub(crate) engines: Engines,
 }
 
@@ -91,6 +91,11 @@ impl Images {
     #[must_use]
     pub fn with_engines(self, engines: Engines) -> Self {
         Self { engines, ..self }
+    }
+
+    /// Where progress is told.
+    pub fn sink(&self) -> &Arc<dyn Sink> {
+        &self.sink
     }
 
     /// The registries that are asked.

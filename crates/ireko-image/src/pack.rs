@@ -1,8 +1,9 @@
 //! Compressed layers: chosen where the store has them, made once where it does not.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use ireko_layer::{Compression, Compressor};
 use ireko_oci::{Compression as Codec, Digest, Fields, MediaType};
@@ -53,19 +54,28 @@ struct Made {
 impl Packer<'_> {
     /// Every layer in the wanted form, in the same order.
     pub(crate) fn all(&self, layers: &[Digest]) -> Result<Vec<Packed>> {
-        let mut missing: Vec<(Digest, u64)> = Vec::new();
+        // Each is asked of the store once: what that notes of a blob may be pruned at any time, the blob may not.
+        let mut packed: BTreeMap<Digest, Packed> = BTreeMap::new();
+        let mut missing: BTreeMap<Digest, u64> = BTreeMap::new();
         for diff in layers {
-            if self.ready(diff)?.is_none() && missing.iter().all(|(other, _)| other != diff) {
-                missing.push((*diff, self.layer(diff)?.tar_size));
+            match self.ready(diff)? {
+                Some(ready) => drop(packed.insert(*diff, ready)),
+                None => drop(missing.insert(*diff, self.layer(diff)?.tar_size)),
             }
         }
         let (large, small): (Vec<_>, Vec<_>) = missing.into_iter().partition(|(_, size)| *size >= LARGE);
+        let packed = Mutex::new(packed);
+        let compress = |diff: &Digest, size, threads| -> Result<()> {
+            let made = self.compress(diff, size, threads)?;
+            packed.lock().unwrap_or_else(PoisonError::into_inner).insert(*diff, made);
+            Ok(())
+        };
         for (diff, size) in &large {
-            self.compress(diff, *size, self.threads)?;
+            compress(diff, *size, self.threads)?;
         }
-        parallel(&small, self.threads, |(diff, size)| self.compress(diff, *size, 1))?;
-        let packed = |diff| self.ready(diff)?.ok_or(Error::NoOrigin { diff: *diff });
-        layers.iter().map(packed).collect()
+        parallel(&small, self.threads, |(diff, size)| compress(diff, *size, 1))?;
+        let packed = packed.into_inner().unwrap_or_else(PoisonError::into_inner);
+        layers.iter().map(|diff| packed.get(diff).copied().ok_or(Error::NoOrigin { diff: *diff })).collect()
     }
 
     fn layer(&self, diff: &Digest) -> Result<LayerInfo> {
@@ -101,7 +111,7 @@ impl Packer<'_> {
     }
 
     /// Compresses one layer into the store.
-    fn compress(&self, diff: &Digest, size: u64, threads: usize) -> Result<()> {
+    fn compress(&self, diff: &Digest, size: u64, threads: usize) -> Result<Packed> {
         let draft = LayerDraft::begin(self.store, self.how, threads)?;
         let what = format!("compressing {}", diff.short());
         let mut counted = Counted { inner: draft, done: 0, told: 0, total: size, what, sink: self.sink };
@@ -115,7 +125,8 @@ impl Packer<'_> {
             self.store.copy_tar(diff, &mut counted)?;
         }
         counted.tell();
-        counted.inner.keep(diff)
+        let Made { digest, size } = counted.inner.made(diff)?;
+        Ok(Packed { diff: *diff, digest, size, codec: codec(self.how.unwrap_or(DEFAULT)) })
     }
 }
 
@@ -144,6 +155,10 @@ impl<'a> LayerDraft<'a> {
     /// # Errors
     /// The store cannot be written, or the layer is not there.
     pub fn keep(self, diff: &Digest) -> Result<()> {
+        self.made(diff).map(|_| ())
+    }
+
+    fn made(self, diff: &Digest) -> Result<Made> {
         let Self { store, how, compressor } = self;
         let draft = compressor.finish().map_err(|cause| compressing(diff, cause))?;
         let size = draft.size();
@@ -151,9 +166,10 @@ impl<'a> LayerDraft<'a> {
         let media_type = MediaType::oci_layer(codec(how)).to_string();
         store.put_memo(&made_here(&digest), diff.to_string().as_bytes())?;
         store.add_blob(diff, &BlobForm { digest, media_type, size })?;
-        let body = serde_json::to_vec(&Made { digest, size }).expect("a digest and a number serialise");
+        let made = Made { digest, size };
+        let body = serde_json::to_vec(&made).expect("a digest and a number serialise");
         store.put_memo(&made_from(diff, how), &body)?;
-        Ok(())
+        Ok(made)
     }
 }
 
@@ -250,4 +266,46 @@ pub(crate) fn parallel<T: Sync>(
         }),
     }
     failed().take().map_or(Ok(()), Err)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing;
+    use ireko_layer::{Change, ChangeKind, Data, LayerWriter, Meta, Time, TreePath};
+    use ireko_store::NewForms;
+
+    /// Takes every note of the store away whenever something is told.
+    struct Pruning<'a>(&'a std::path::Path);
+
+    impl Sink for Pruning<'_> {
+        fn emit(&self, _: Event) {
+            let memo = self.0.join("memo");
+            let _ = std::fs::remove_dir_all(&memo);
+            std::fs::create_dir(memo).unwrap();
+        }
+    }
+
+    fn layer(store: &Store, name: &str) -> Digest {
+        let mut tar = store.tar_draft().unwrap();
+        let mut writer = LayerWriter::new().sink(&mut tar);
+        let meta = Meta::new(0o644, Time::new(1_000_000, 0));
+        let kind = ChangeKind::File(Data::memory(name.as_bytes().to_vec()));
+        writer.push_all(vec![Change::new(TreePath::new(name).unwrap(), meta, kind)]).unwrap();
+        let written = writer.finish().unwrap();
+        store.put_layer(&written, NewForms { tar: Some(tar), ..NewForms::default() }).unwrap().diff
+    }
+
+    #[test]
+    fn notes_that_are_pruned_meanwhile_are_not_missed() {
+        let home = tempfile::tempdir().unwrap();
+        let store = testing::open(home.path());
+        let layers = ["a", "b", "c"].map(|name| layer(&store, name));
+        let sink = Pruning(home.path());
+        let packer = Packer { store: &store, how: None, threads: 1, sink: &sink };
+        let first = packer.all(&layers).unwrap();
+        assert_eq!(first.iter().map(|packed| packed.diff).collect::<Vec<_>>(), layers);
+        assert!(first.iter().all(|packed| store.has_blob(&packed.digest)));
+        assert_eq!(packer.all(&layers).unwrap(), first);
+    }
 }

@@ -272,8 +272,8 @@ impl Images {
     fn push_item(&self, repository: &Reference, item: &Item, earlier: &[Reference]) -> Result<Pushed> {
         let descriptor = item.descriptor();
         let done = (repository.name(), descriptor.digest);
-        if lock(&self.pushed).contains(&done) {
-            return Ok(Pushed::Present);
+        if let Some(pushed) = lock(&self.pushed).get(&done) {
+            return Ok(pushed.clone());
         }
         let mut sources = earlier.to_vec();
         sources.extend(known_at(&self.store, &descriptor.digest, repository.domain()));
@@ -282,7 +282,7 @@ impl Images {
         let blob = Blob { descriptor, content: &content, sources: &sources };
         let pushed = self.registry.push_blob(repository, blob, &mut progress)?;
         note_at(&self.store, &descriptor.digest, repository)?;
-        lock(&self.pushed).insert(done);
+        lock(&self.pushed).insert(done, pushed.clone());
         Ok(pushed)
     }
 

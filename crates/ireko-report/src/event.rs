@@ -78,6 +78,13 @@ pub enum Event {
         #[serde(serialize_with = "as_text")]
         bytes: Vec<u8>,
     },
+    /// A step that wrote something has a file with all of it.
+    StepLogFile {
+        /// The step.
+        node: u32,
+        /// The file.
+        path: String,
+    },
     /// Something long goes on.
     Progress {
         /// The step, where it belongs to one.

@@ -20,7 +20,7 @@ mod event;
 mod miss;
 mod source;
 
-pub use blame::Blame;
+pub use blame::{Blame, is_disk_full};
 pub use diagnostic::{Diagnostic, Label, Severity, is_misspelt, nearest_names};
 pub use event::{Event, Null, Sink, StepEnd, Stream};
 pub use miss::MissReason;

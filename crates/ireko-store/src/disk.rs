@@ -187,6 +187,11 @@ pub(crate) fn bytes_of(path: &Path) -> u64 {
     rustix::fs::lstat(path).map_or(0, |stat| allocated(&stat))
 }
 
+/// The same, or `None` where there is none.
+pub(crate) fn size_on_disk(path: &Path) -> Option<u64> {
+    rustix::fs::lstat(path).ok().map(|stat| allocated(&stat))
+}
+
 /// Bytes on disk of everything at and below a path.
 pub(crate) fn bytes_below(path: &Path) -> u64 {
     let own = bytes_of(path);

@@ -1,11 +1,11 @@
 //! Reads everything and says what is damaged; on request, drops what can be made again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use ireko_layer::Index;
-use ireko_oci::ImageConfig;
+use ireko_oci::{Digest, ImageConfig};
 
 use crate::disk::{self, Hold};
 use crate::error::{Error, Result};
@@ -65,11 +65,7 @@ impl Store {
     /// `repair`, what is damaged and can be made again is dropped; a damaged image is told and stays.
     pub fn fsck(&self, repair: bool) -> Result<FsckReport> {
         self.lease()?;
-        let held = {
-            let _gc = disk::lock(&self.layout.lock("gc"), Hold::Shared)?;
-            lease::held_by_the_living(&self.layout, Some(self.lease()?.path()))?
-        };
-        let mut check = Check { store: self, repair, held, report: FsckReport::default() };
+        let mut check = Check { store: self, repair, report: FsckReport::default() };
         check.blobs()?;
         check.layers()?;
         check.small_files()?;
@@ -79,10 +75,36 @@ impl Store {
     }
 }
 
+/// Files as they were before they were looked at.
+struct Witness(Vec<(PathBuf, Option<Print>)>);
+
+/// What tells one file from another that came in its place, and a directory from itself with one file more.
+type Print = (u64, u64, i64, i64, i64);
+
+impl Witness {
+    fn of(paths: &[&Path]) -> Self {
+        Self(paths.iter().map(|path| ((*path).to_owned(), Self::print(path))).collect())
+    }
+
+    #[expect(clippy::useless_conversion, reason = "the width of the fields is the platform's")]
+    fn print(path: &Path) -> Option<Print> {
+        let stat = rustix::fs::lstat(path).ok()?;
+        let nanos = i64::try_from(stat.st_ctime_nsec).unwrap_or_default();
+        Some((stat.st_dev.into(), stat.st_ino.into(), stat.st_size.into(), stat.st_ctime.into(), nanos))
+    }
+
+    fn paths(&self) -> impl Iterator<Item = &Path> {
+        self.0.iter().map(|(path, _)| path.as_path())
+    }
+
+    fn is_unchanged(&self) -> bool {
+        self.0.iter().all(|(path, print)| Self::print(path) == *print)
+    }
+}
+
 struct Check<'a> {
     store: &'a Store,
     repair: bool,
-    held: std::collections::BTreeSet<Object>,
     report: FsckReport,
 }
 
@@ -95,34 +117,66 @@ impl Check<'_> {
         self.report.problems.push(Problem { subject, problem, fate });
     }
 
-    /// Drops these paths if that is asked and nobody uses the object, and tells what is wrong.
+    /// Drops what was looked at if that is asked and nobody uses the object, and tells what is wrong. What others
+    /// replaced or took away since is not what was looked at, and nothing is wrong with it.
     fn drop_damaged(
         &mut self,
         subject: String,
         problem: String,
         object: Option<Object>,
-        paths: &[&Path],
+        seen: &Witness,
     ) -> Result<()> {
-        let fate = match (self.repair, object.is_some_and(|object| self.held.contains(&object))) {
-            (false, _) => Fate::Left,
-            (true, true) => Fate::InUse,
-            (true, false) => {
-                for path in paths {
-                    self.remove(path)?;
-                }
-                Fate::Dropped
-            }
+        if !seen.is_unchanged() {
+            return Ok(());
+        }
+        if !self.repair {
+            self.problem(subject, problem, Fate::Left);
+            return Ok(());
+        }
+        // While this is held nobody comes to use anything; who does so already is asked now, not when all began.
+        let gc = disk::lock(&self.store.layout.lock("gc"), Hold::Exclusive)?;
+        if !seen.is_unchanged() {
+            return Ok(());
+        }
+        let held = match object {
+            Some(object) => self.held_by_others()?.contains(&object),
+            None => false,
         };
-        self.problem(subject, problem, fate);
-        Ok(())
+        let mut gone = Vec::new();
+        if !held {
+            for path in seen.paths() {
+                gone.extend(self.take_out(path)?);
+            }
+        }
+        drop(gc);
+        self.problem(subject, problem, if held { Fate::InUse } else { Fate::Dropped });
+        gone.iter().try_for_each(|path| match disk::remove(path).problems.pop() {
+            Some(problem) => Err(problem),
+            None => Ok(()),
+        })
+    }
+
+    /// What live processes hold, but for this one. The collector's lock must be held.
+    fn held_by_others(&self) -> Result<BTreeSet<Object>> {
+        lease::held_by_the_living(&self.store.layout, Some(self.store.lease()?.path()))
+    }
+
+    fn is_held(&self, object: &Object) -> Result<bool> {
+        let _gc = disk::lock(&self.store.layout.lock("gc"), Hold::Exclusive)?;
+        Ok(self.held_by_others()?.contains(object))
+    }
+
+    /// Moves a path into the trash; tells where it is then.
+    fn take_out(&self, path: &Path) -> Result<Option<PathBuf>> {
+        let trash = self.store.layout.dir("trash").join(unique_name()?);
+        match disk::publish(path, &trash) {
+            Err(Error::Io { cause, .. }) if disk::is_absent(&cause) => Ok(None),
+            other => other.map(|()| Some(trash)),
+        }
     }
 
     fn remove(&self, path: &Path) -> Result<()> {
-        let trash = self.store.layout.dir("trash").join(unique_name()?);
-        match disk::publish(path, &trash) {
-            Err(Error::Io { cause, .. }) if disk::is_absent(&cause) => return Ok(()),
-            other => other?,
-        }
+        let Some(trash) = self.take_out(path)? else { return Ok(()) };
         match disk::remove(&trash).problems.pop() {
             Some(problem) => Err(problem),
             None => Ok(()),
@@ -133,6 +187,7 @@ impl Check<'_> {
         for item in self.store.blob_items()? {
             self.count("blobs");
             let path = self.store.layout.blob(&item.digest);
+            let seen = Witness::of(&[&path]);
             // One that was dropped meanwhile is no problem.
             let found = match digest_of(&path) {
                 Err(Error::Io { cause, .. }) if disk::is_absent(&cause) => continue,
@@ -141,7 +196,7 @@ impl Check<'_> {
             if found != item.digest {
                 let subject = format!("blob {}", item.digest);
                 let object = Some(Object::Blob(item.digest));
-                self.drop_damaged(subject, format!("its bytes have digest `{found}`"), object, &[&path])?;
+                self.drop_damaged(subject, format!("its bytes have digest `{found}`"), object, &seen)?;
             }
         }
         Ok(())
@@ -160,6 +215,7 @@ impl Check<'_> {
     fn layer_index(&mut self, item: &LayerItem) -> Result<Option<Index>> {
         self.count("layers");
         let place = self.store.layout.layer(&item.diff);
+        let seen = Witness::of(&[&place]);
         let bytes = disk::read(&place.join("index"))?;
         let index = bytes
             .ok_or_else(|| "it has no index".to_owned())
@@ -177,13 +233,14 @@ impl Check<'_> {
         let subject = format!("layer {}", item.diff);
         let object = Object::Layer(item.diff);
         if self.repair
-            && !self.held.contains(&object)
+            && seen.is_unchanged()
+            && !self.is_held(&object)?
             && let Some(index) = self.remake(item)?
         {
             self.problem(subject, problem, Fate::Remade);
             return Ok(Some(index));
         }
-        self.drop_damaged(subject, problem, Some(object), &[&place])?;
+        self.drop_damaged(subject, problem, Some(object), &seen)?;
         Ok(None)
     }
 
@@ -213,6 +270,8 @@ impl Check<'_> {
         }
         self.count("layer tars");
         let path = self.store.layout.tar(&item.diff);
+        let form = self.store.layout.layer(&item.diff).join("tar");
+        let seen = Witness::of(&[&form, &path]);
         let file = match fs::File::open(&path) {
             Err(error) if disk::is_absent(&error) => return Ok(()),
             other => other.map_err(|cause| Error::io("open", &path, cause))?,
@@ -227,15 +286,16 @@ impl Check<'_> {
             Ok(_) => return Ok(()),
             Err(error) => format!("its tar cannot be read: {error}"),
         };
-        let form = self.store.layout.layer(&item.diff).join("tar");
         let object = Some(Object::Layer(item.diff));
-        self.drop_damaged(format!("layer {}", item.diff), problem, object, &[&form, &path])
+        self.drop_damaged(format!("layer {}", item.diff), problem, object, &seen)
     }
 
     fn snapshots(&mut self, item: &LayerItem, index: &Index) -> Result<()> {
         let own = self.store.written_as();
         for snapshot in &item.snapshots {
             let place = self.store.layout.snapshot(&snapshot.name);
+            let link = self.store.layout.layer(&item.diff).join(&snapshot.link);
+            let seen = Witness::of(&[&link, &place]);
             let record = quiet::<SnapshotFile>(seal::FORM, &place.join("record"));
             let ours =
                 |record: &SnapshotFile| record.id_map == own.id_map && record.attrs == own.attrs_name();
@@ -246,10 +306,9 @@ impl Check<'_> {
             self.count("unpacked layers");
             let problems = record.verify(index, &place);
             if !problems.is_empty() && place.exists() {
-                let link = self.store.layout.layer(&item.diff).join(&snapshot.link);
                 let problem = format!("unpacked: {}", problems.join("; "));
                 let object = Some(Object::Layer(item.diff));
-                self.drop_damaged(format!("layer {}", item.diff), problem, object, &[&link, &place])?;
+                self.drop_damaged(format!("layer {}", item.diff), problem, object, &seen)?;
             }
         }
         Ok(())
@@ -274,15 +333,39 @@ impl Check<'_> {
 
     fn small_file(&mut self, kind: seal::Kind, name: &str, path: &Path) -> Result<()> {
         self.count("cache notes");
+        let seen = Witness::of(&[path]);
         if !is_torn(kind, path) {
             return Ok(());
         }
         let subject = format!("{} {name}", kind.name);
-        self.drop_damaged(subject, "it is cut short or garbled".to_owned(), None, &[path])
+        self.drop_damaged(subject, "it is cut short or garbled".to_owned(), None, &seen)
     }
 
     fn images(&mut self) -> Result<()> {
         let (names, ids) = (self.store.layout.dir("images/names"), self.store.layout.dir("images/ids"));
+        let _lock = match self.repair {
+            true => Some(disk::lock(&self.store.layout.lock("images"), Hold::Exclusive)?),
+            false => None,
+        };
+        // What somebody can ask for.
+        let mut asked: BTreeSet<Digest> =
+            self.store.all_names()?.into_iter().map(|name: NameFile| name.id).collect();
+        asked
+            .extend(self.store.all_images()?.iter().flat_map(|image| &image.members).map(|member| member.id));
+        for hex in disk::names(&ids)? {
+            self.count("images");
+            let path = ids.join(&hex);
+            match quiet::<Image>(IMAGE, &path) {
+                Some(image) => {
+                    let before = self.report.problems.len();
+                    self.image(&image)?;
+                    self.drop_nameless(&image, before, &asked)?;
+                }
+                None if !path.exists() => {}
+                None => self.unreadable(format!("image {hex}"), "it does not read back", &path)?,
+            }
+        }
+        // After the images: a name whose image was dropped is dropped too.
         for file_name in disk::names(&names)? {
             self.count("image names");
             let path = names.join(&file_name);
@@ -290,27 +373,32 @@ impl Check<'_> {
                 Some(file) if self.store.layout.image_id(&file.id).exists() => {}
                 Some(file) => {
                     let problem = format!("it names image {}, which is not there", file.id.short());
-                    self.problem(format!("name `{}`", file.name), problem, Fate::Left);
+                    self.unreadable(format!("name `{}`", file.name), &problem, &path)?;
                 }
                 // The name may have gone since the directory was read.
                 None if !path.exists() => {}
-                None => self.problem(
-                    format!("name `{file_name}`"),
-                    "it does not read back".to_owned(),
-                    Fate::Left,
-                ),
-            }
-        }
-        for hex in disk::names(&ids)? {
-            self.count("images");
-            let path = ids.join(&hex);
-            match quiet::<Image>(IMAGE, &path) {
-                Some(image) => self.image(&image)?,
-                None if !path.exists() => {}
-                None => self.problem(format!("image {hex}"), "it does not read back".to_owned(), Fate::Left),
+                None => self.unreadable(format!("name `{file_name}`"), "it does not read back", &path)?,
             }
         }
         Ok(())
+    }
+
+    /// A damaged image that has no name goes: nobody can ask for it.
+    fn drop_nameless(&mut self, image: &Image, before: usize, asked: &BTreeSet<Digest>) -> Result<()> {
+        let is_damaged = self.report.problems.len() > before;
+        if self.repair && is_damaged && !self.is_held(&Object::Blob(image.id))? && !asked.contains(&image.id)
+        {
+            self.remove(&self.store.layout.image_id(&image.id))?;
+            for problem in &mut self.report.problems[before..] {
+                problem.fate = Fate::Dropped;
+            }
+        }
+        Ok(())
+    }
+
+    /// What says nothing any more: nothing is lost with it.
+    fn unreadable(&mut self, subject: String, problem: &str, path: &Path) -> Result<()> {
+        self.drop_damaged(subject, problem.to_owned(), None, &Witness::of(&[path]))
     }
 
     /// An image for several platforms is well where its members are, each of which is looked at by itself.

@@ -390,6 +390,34 @@ impl Store {
         Ok(removed)
     }
 
+    /// Removes every image that has no name, is used by nobody and is wanted gone, and what only these needed. Layers
+    /// that the cache still uses stay until they are pruned.
+    pub fn remove_nameless(&self, wanted: &dyn Fn(&Image) -> bool) -> Result<Removed> {
+        let mut removed = Removed::default();
+        self.lease()?;
+        let _lock = self.lock_images()?;
+        let held = {
+            let _gc = disk::lock(&self.layout.lock("gc"), Hold::Shared)?;
+            crate::lease::held_by_the_living(&self.layout, None)?
+        };
+        let mut loose = BTreeSet::new();
+        let mut rows = self.images()?;
+        // Whole images first: as long as one is there, its members are.
+        rows.sort_by_key(|row| row.image.members.is_empty());
+        let mut kept = BTreeSet::new();
+        for row in rows {
+            let image = &row.image;
+            let goes = row.names.is_empty() && !held.contains(&Object::Blob(image.id)) && wanted(image);
+            if goes && !kept.contains(&image.id) {
+                self.drop_image(image, &mut removed, &mut loose)?;
+            } else {
+                kept.extend(image.members.iter().map(|member| member.id));
+            }
+        }
+        removed.freed = self.drop_unneeded(loose, &mut removed.deleted)?;
+        Ok(removed)
+    }
+
     /// Removes what is written of an image; what it needed is loose then.
     fn drop_image(&self, image: &Image, removed: &mut Removed, loose: &mut BTreeSet<Object>) -> Result<()> {
         let path = self.layout.image_id(&image.id);

@@ -1,7 +1,6 @@
 //! What lies in the store, read without judging whether it is whole: for what counts, collects and checks.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::path::PathBuf;
 
 use ireko_layer::{Index, Kind};
@@ -10,11 +9,13 @@ use ireko_oci::{Digest, Key};
 use crate::disk;
 use crate::error::Result;
 use crate::layer::{BlobForm, LayerFile};
-use crate::record::decode_record;
+use crate::record::{Origin, Record, decode_record};
+use crate::scan::{self, Dir, Seen};
 use crate::seal::{self, FORM, LAYER, MOUNT, RECORD, TREE};
 use crate::snapshot::{SnapshotFile, SnapshotLink};
 use crate::store::Store;
 use crate::tree::TreeFile;
+use crate::usage::UsageKind;
 
 /// A layer's directory and its forms.
 #[derive(Clone, Debug)]
@@ -27,6 +28,8 @@ pub(crate) struct LayerItem {
     pub(crate) tar: Option<u64>,
     pub(crate) blobs: Vec<BlobForm>,
     pub(crate) snapshots: Vec<SnapshotItem>,
+    /// It was dropped since it was looked at.
+    pub(crate) gone: bool,
 }
 
 /// One unpacked form.
@@ -52,6 +55,8 @@ pub(crate) struct RecordItem {
     pub(crate) key: Key,
     pub(crate) diff: Option<Digest>,
     pub(crate) name: String,
+    pub(crate) origin: Origin,
+    pub(crate) took_ms: u64,
     pub(crate) used: i64,
     pub(crate) bytes: u64,
 }
@@ -65,6 +70,13 @@ pub(crate) struct MountItem {
     pub(crate) bytes: u64,
 }
 
+impl MountItem {
+    /// Copies of repositories lie in mounts of their own.
+    pub(crate) fn kind(&self) -> UsageKind {
+        if self.id.starts_with("git ") { UsageKind::Repository } else { UsageKind::CacheMount }
+    }
+}
+
 /// A blob's file.
 #[derive(Clone, Debug)]
 pub(crate) struct BlobItem {
@@ -76,78 +88,100 @@ pub(crate) struct BlobItem {
 /// A small file that is kept by its age alone.
 #[derive(Clone, Debug)]
 pub(crate) struct SmallItem {
-    pub(crate) path: PathBuf,
+    /// Below the directory that was asked for.
+    pub(crate) name: String,
     pub(crate) used: i64,
     pub(crate) bytes: u64,
+    /// It holds nothing: a crash took its bytes.
+    pub(crate) is_empty: bool,
+}
+
+impl SmallItem {
+    fn of(name: String, seen: Seen) -> Self {
+        let Seen { used, bytes, is_empty } = seen;
+        Self { name, used, bytes, is_empty }
+    }
 }
 
 impl Store {
     pub(crate) fn layer_items(&self) -> Result<Vec<LayerItem>> {
         let names = disk::names(&self.layout.dir("layers"))?;
-        names.iter().filter_map(|hex| digest_of_hex(hex)).map(|diff| self.layer_item(diff)).collect()
+        let diffs: Vec<Digest> = names.iter().filter_map(|hex| digest_of_hex(hex)).collect();
+        scan::parallel(&diffs, |diff| self.layer_item(*diff)).into_iter().collect()
     }
 
     pub(crate) fn layer_item(&self, diff: Digest) -> Result<LayerItem> {
-        let place = self.layout.layer(&diff);
-        let tar = fs::metadata(self.layout.tar(&diff)).is_ok() && place.join("tar").exists();
         let mut item = LayerItem {
             diff,
-            file: quiet(LAYER, &place.join("info")),
-            used: disk::modified(&place.join("info")),
-            own: disk::bytes_below(&place),
-            tar: tar.then(|| disk::bytes_of(&self.layout.tar(&diff))),
+            file: None,
+            used: 0,
+            own: 0,
+            tar: None,
             blobs: Vec::new(),
             snapshots: Vec::new(),
+            gone: false,
         };
-        for link in disk::names(&place)? {
-            if link.starts_with("blob-") {
-                let form = quiet::<BlobForm>(FORM, &place.join(&link));
+        let Some(place) = Dir::open(&self.layout.layer(&diff))? else { return Ok(item) };
+        item.own = place.own().bytes;
+        for name in &place.names {
+            let form = name.starts_with("blob-") || name.starts_with("snapshot-");
+            if name != "info" && !form {
+                item.own += place.look(name).map_or(0, |seen| seen.bytes);
+                if name == "tar" {
+                    item.tar = disk::size_on_disk(&self.layout.tar(&diff));
+                }
+                continue;
+            }
+            let Some((bytes, seen)) = place.read(name) else { continue };
+            item.own += seen.bytes;
+            if name == "info" {
+                item.used = seen.used;
+                item.file = unsealed(LAYER, bytes);
+            } else if name.starts_with("blob-") {
+                let form = unsealed::<BlobForm>(FORM, bytes);
                 item.blobs.extend(form.filter(|form| self.has_blob(&form.digest)));
-            } else if link.starts_with("snapshot-")
-                && let Some(SnapshotLink { name }) = quiet(FORM, &place.join(&link))
+            } else if let Some(SnapshotLink { name: dir }) = unsealed(FORM, bytes)
                 && let Some(SnapshotFile { bytes, .. }) =
-                    quiet(FORM, &self.layout.snapshot(&name).join("record"))
+                    quiet(FORM, &self.layout.snapshot(&dir).join("record"))
             {
-                item.snapshots.push(SnapshotItem { link, name, bytes });
+                item.snapshots.push(SnapshotItem { link: name.clone(), name: dir, bytes });
             }
         }
         Ok(item)
     }
 
     pub(crate) fn record_items(&self) -> Result<Vec<RecordItem>> {
-        let mut items = BTreeMap::new();
-        for (hex, path) in disk::fanned_names(&self.layout.dir("records"))? {
-            let Some(key) = Key::from_hex(&hex) else { continue };
-            let body = disk::read(&path)?.and_then(|bytes| seal::unseal(RECORD, bytes).ok());
-            let record = body.and_then(|body| decode_record(&body).ok());
-            let bytes = disk::bytes_of(&path);
-            let (diff, name) = record.map_or((None, hex), |record| (Some(record.diff), record.name));
-            items.insert(key, RecordItem { key, diff, name, used: disk::modified(&path), bytes });
-        }
-        for (hex, path) in disk::fanned_names(&self.layout.dir("inputs"))? {
-            let Some(key) = Key::from_hex(&hex) else { continue };
-            let used = disk::modified(&path);
-            let item = items.entry(key).or_insert(RecordItem { key, diff: None, name: hex, used, bytes: 0 });
-            item.bytes += disk::bytes_of(&path);
+        let records = scan::fanned(&self.layout.dir("records"), |fan, hex| {
+            let key = Key::from_hex(hex)?;
+            let (bytes, seen) = fan.read(hex)?;
+            let record = seal::unseal(RECORD, bytes).ok().and_then(|body| decode_record(&body).ok());
+            let Seen { used, bytes, .. } = seen;
+            Some(match record {
+                Some(Record { diff, took_ms, name, origin, .. }) => {
+                    RecordItem { key, diff: Some(diff), name, origin, took_ms, used, bytes }
+                }
+                None => RecordItem::unknown(key, used, bytes),
+            })
+        })?;
+        let mut items: BTreeMap<Key, RecordItem> =
+            records.into_iter().map(|(_, item)| (item.key, item)).collect();
+        let inputs =
+            scan::fanned(&self.layout.dir("inputs"), |fan, hex| Some((Key::from_hex(hex)?, fan.look(hex)?)))?;
+        for (_, (key, seen)) in inputs {
+            let item = items.entry(key).or_insert_with(|| RecordItem::unknown(key, seen.used, 0));
+            item.bytes += seen.bytes;
         }
         Ok(items.into_values().collect())
-    }
-
-    /// Each tree's file with its layers; `None` where it does not read back.
-    pub(crate) fn tree_items(&self) -> Result<Vec<(SmallItem, Option<Vec<Digest>>)>> {
-        let found = disk::fanned_names(&self.layout.dir("trees"))?;
-        let items = found.into_iter().map(|(_, path)| {
-            let layers = quiet::<TreeFile>(TREE, &path).map(|file| file.layers);
-            (small(path), layers)
-        });
-        Ok(items.collect())
     }
 
     /// Layers that the cache still refers to: by a record or as part of a tree.
     pub(crate) fn layers_in_cache(&self) -> Result<BTreeSet<Digest>> {
         let mut layers: BTreeSet<Digest> =
             self.record_items()?.into_iter().filter_map(|item| item.diff).collect();
-        layers.extend(self.tree_items()?.into_iter().filter_map(|(_, layers)| layers).flatten());
+        let trees = scan::fanned(&self.layout.dir("trees"), |fan, name| {
+            unsealed::<TreeFile>(TREE, fan.read(name)?.0).map(|file| file.layers)
+        })?;
+        layers.extend(trees.into_iter().flat_map(|(_, layers)| layers));
         Ok(layers)
     }
 
@@ -163,33 +197,42 @@ impl Store {
     }
 
     pub(crate) fn blob_items(&self) -> Result<Vec<BlobItem>> {
-        let found = disk::fanned_names(&self.layout.dir("blobs/sha256"))?;
-        let items = found.into_iter().filter_map(|(hex, path)| {
-            let digest = digest_of_hex(&hex)?;
-            Some(BlobItem { digest, used: disk::modified(&path), bytes: disk::bytes_of(&path) })
-        });
-        Ok(items.collect())
+        let found = scan::fanned(&self.layout.dir("blobs/sha256"), Dir::look)?;
+        let item = |(hex, seen): (String, Seen)| {
+            Some(BlobItem { digest: digest_of_hex(&hex)?, used: seen.used, bytes: seen.bytes })
+        };
+        Ok(found.into_iter().filter_map(item).collect())
     }
 
     /// Files of a directory, one or two levels deep, that nothing refers to by name.
     pub(crate) fn small_items(&self, dir: &str) -> Result<Vec<SmallItem>> {
         let place = self.layout.dir(dir);
-        let paths: Vec<PathBuf> = match dir {
-            "memo" => disk::fanned_names(&place)?.into_iter().map(|(_, path)| path).collect(),
-            _ => disk::names(&place)?.into_iter().map(|name| place.join(name)).collect(),
+        let found = match dir {
+            "memo" | "trees" => scan::fanned(&place, Dir::look)?
+                .into_iter()
+                .map(|(name, seen)| (format!("{}/{name}", name.get(..2).unwrap_or_default()), seen))
+                .collect(),
+            _ => scan::flat(&place)?,
         };
-        Ok(paths.into_iter().map(small).collect())
+        Ok(found.into_iter().map(|(name, seen)| SmallItem::of(name, seen)).collect())
     }
 }
 
-fn small(path: PathBuf) -> SmallItem {
-    SmallItem { used: disk::modified(&path), bytes: disk::bytes_of(&path), path }
+impl RecordItem {
+    /// One that does not read back.
+    fn unknown(key: Key, used: i64, bytes: u64) -> Self {
+        let origin = Origin::default();
+        Self { key, diff: None, name: key.hex(), origin, took_ms: 0, used, bytes }
+    }
 }
 
 /// A sealed JSON file, without a warning where it does not read back.
 pub(crate) fn quiet<T: serde::de::DeserializeOwned>(kind: seal::Kind, path: &std::path::Path) -> Option<T> {
-    let body = seal::unseal(kind, disk::read(path).ok()??).ok()?;
-    serde_json::from_slice(&body).ok()
+    unsealed(kind, disk::read(path).ok()??)
+}
+
+fn unsealed<T: serde::de::DeserializeOwned>(kind: seal::Kind, bytes: Vec<u8>) -> Option<T> {
+    serde_json::from_slice(&seal::unseal(kind, bytes).ok()?).ok()
 }
 
 pub(crate) fn digest_of_hex(hex: &str) -> Option<Digest> {

@@ -193,6 +193,7 @@ impl Store {
         if self.holds(object)? {
             return Ok(());
         }
+        self.grows();
         let lease = self.lease()?;
         let _gc = disk::lock(&self.layout.lock("gc"), Hold::Shared)?;
         lease.append(object)?;

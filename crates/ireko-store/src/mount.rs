@@ -73,6 +73,7 @@ impl Store {
     /// and the call waits.
     pub fn cache_mount(&self, request: &MountRequest<'_>, waiting: &dyn Fn(&str)) -> Result<CacheMount> {
         // Owners in it are those of this id map: another one must not see them as its own.
+        self.grows();
         let place = self.layout.mount(request.id, &self.options.written_as.id_map);
         loop {
             self.make_mount(&place, request.id)?;
@@ -161,7 +162,7 @@ impl Store {
         made.map(|_| ())
     }
 
-    /// Takes an unused cache mount out of the store, into the trash; false where somebody uses it.
+    /// Takes an unused cache mount out of the store, into the trash; nothing where somebody uses it or it is gone.
     pub(crate) fn trash_mount(&self, place: &Path) -> Result<Option<PathBuf>> {
         let mut locks = Vec::new();
         for name in disk::names(place)?.iter().filter(|name| name.ends_with(".lock")) {
@@ -171,8 +172,11 @@ impl Store {
             }
         }
         let trash = self.layout.dir("trash").join(unique_name()?);
-        disk::publish(place, &trash)?;
-        Ok(Some(trash))
+        match disk::publish(place, &trash) {
+            // Another prune was faster.
+            Err(Error::Io { cause, .. }) if disk::is_absent(&cause) => Ok(None),
+            other => other.map(|()| Some(trash)),
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use ireko_layer::{OverlayAttrs, Time};
@@ -75,6 +75,7 @@ impl Store {
             options,
             lease: Mutex::new(None),
             scratched: AtomicU64::new(0),
+            grew: Arc::new(AtomicBool::new(false)),
             warnings: Mutex::new(Vec::new()),
             indexes: Mutex::new(BTreeMap::new()),
             unpacked: Mutex::new(BTreeMap::new()),
@@ -100,6 +101,15 @@ impl Store {
     /// The time it was opened at.
     pub fn now(&self) -> Time {
         self.options.now
+    }
+
+    /// Whether this process put anything into the store: true as soon as it did, also when the store is dropped.
+    pub fn growth(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.grew)
+    }
+
+    pub(crate) fn grows(&self) {
+        self.grew.store(true, Ordering::Relaxed);
     }
 
     /// What was garbled and taken as absent since the last call, one line each.

@@ -29,6 +29,17 @@ pub struct Record {
     pub took_ms: u64,
     /// The step, for people.
     pub name: String,
+    /// Who made it, for people: no part of any key, and never in a result.
+    pub origin: Origin,
+}
+
+/// Whose a record is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Origin {
+    /// The context that was built, and the Dockerfile where that has another name.
+    pub project: String,
+    /// The stage.
+    pub stage: String,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -39,6 +50,11 @@ struct Written {
     at_nanos: u32,
     took_ms: u64,
     name: String,
+    // Records of earlier versions say nothing of these.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    project: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    stage: String,
 }
 
 /// The declared inputs that made a key.
@@ -91,8 +107,10 @@ impl Inputs {
 }
 
 pub(crate) fn decode_record(body: &[u8]) -> std::result::Result<Record, serde_json::Error> {
-    let Written { content, diff, at, at_nanos, took_ms, name } = serde_json::from_slice(body)?;
-    Ok(Record { content, diff, at: Time { secs: at, nanos: at_nanos }, took_ms, name })
+    let Written { content, diff, at, at_nanos, took_ms, name, project, stage } =
+        serde_json::from_slice(body)?;
+    let at = Time { secs: at, nanos: at_nanos };
+    Ok(Record { content, diff, at, took_ms, name, origin: Origin { project, stage } })
 }
 
 impl Store {
@@ -116,8 +134,10 @@ impl Store {
 
     /// Remembers a result, the inputs that made its key, and that it is the newest of its slot.
     pub fn put_record(&self, key: Key, record: &Record, inputs: &Inputs, slot: &[u8]) -> Result<()> {
-        let Record { content, diff, at, took_ms, name } = record.clone();
-        let written = Written { content, diff, at: at.secs, at_nanos: at.nanos, took_ms, name };
+        self.grows();
+        let Record { content, diff, at, took_ms, name, origin: Origin { project, stage } } = record.clone();
+        let (at, at_nanos) = (at.secs, at.nanos);
+        let written = Written { content, diff, at, at_nanos, took_ms, name, project, stage };
         self.write_sealed(INPUTS, &self.layout.inputs(key), &inputs.encode())?;
         self.write_json(RECORD, &self.layout.record(key), &written)?;
         self.remember(slot, key)
@@ -176,12 +196,20 @@ impl Store {
         self.write_sealed(MEMO, &self.layout.memo(name), body)
     }
 
-    /// A new file for a log; `name` is for people.
+    /// Where logs lie.
+    pub fn log_dir(&self) -> std::path::PathBuf {
+        self.layout.dir("logs")
+    }
+
+    /// A new file for a log; `name` is for people. It is not pruned while it is open.
     pub fn log_file(&self, name: &str) -> Result<(std::fs::File, std::path::PathBuf)> {
         let plain = |letter: char| if letter.is_ascii_alphanumeric() || letter == '-' { letter } else { '_' };
         let name: String = name.chars().take(64).map(plain).collect();
         let path = self.layout.dir("logs").join(format!("{name}-{}.log", crate::open::unique_name()?));
-        Ok((disk::create_new(&path)?, path))
+        let file = disk::create_new(&path)?;
+        // Where it is refused the log may be pruned early, which is no reason to fail.
+        let _ = file.try_lock_shared();
+        Ok((file, path))
     }
 
     /// Notes that something was used, at most once an hour.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex};
 
 use ireko_layer::Index;
@@ -22,6 +22,8 @@ pub struct Store {
     pub(crate) options: OpenOptions,
     pub(crate) lease: Mutex<Option<Arc<Lease>>>,
     pub(crate) scratched: AtomicU64,
+    /// Whether this process made anything of the store bigger.
+    pub(crate) grew: Arc<AtomicBool>,
     pub(crate) warnings: Mutex<Vec<String>>,
     pub(crate) indexes: Mutex<BTreeMap<Digest, Arc<Index>>>,
     /// Unpacked forms that were judged good and are held since.

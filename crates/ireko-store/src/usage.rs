@@ -1,11 +1,16 @@
 //! What takes the space, by kind and thing.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+
+use ireko_oci::Digest;
 
 use crate::disk::{self, Hold};
 use crate::error::Result;
+use crate::inventory::RecordItem;
 use crate::lease::{self, Object};
+use crate::prune::{SMALL, made, needs};
+use crate::record::Origin;
 use crate::store::Store;
 
 /// A kind of thing that takes space.
@@ -23,6 +28,8 @@ pub enum UsageKind {
     Snapshot,
     /// A cache mount.
     CacheMount,
+    /// A copy of a git repository.
+    Repository,
     /// Records of steps, their inputs, trees and memos.
     Record,
     /// Known hashes of a context's files.
@@ -43,6 +50,7 @@ impl UsageKind {
             Self::Tar => "layer tar",
             Self::Snapshot => "unpacked layer",
             Self::CacheMount => "cache mount",
+            Self::Repository => "repository",
             Self::Record => "record",
             Self::StatCache => "file hashes",
             Self::Log => "log",
@@ -72,83 +80,137 @@ pub struct Usage {
     pub tagged: bool,
     /// Whether a process that runs now holds it.
     pub in_use: bool,
+    /// Whose step made it, where a record says so.
+    pub origin: Option<Origin>,
+    /// How many things the row stands for.
+    pub count: u64,
+}
+
+impl UsageKind {
+    /// All of them, in the order of lists.
+    pub const ALL: [Self; 11] = [
+        Self::Image,
+        Self::Blob,
+        Self::Layer,
+        Self::Tar,
+        Self::Snapshot,
+        Self::CacheMount,
+        Self::Repository,
+        Self::Record,
+        Self::StatCache,
+        Self::Log,
+        Self::Temporary,
+    ];
 }
 
 impl Store {
-    /// What takes the space: a row for each blob, layer form and cache mount, and one for each kind of small file.
+    /// What takes the space: a row for each image, blob, layer form and cache mount, one for the records of each stage
+    /// of each project, and one for each kind of other small files.
     pub fn du(&self) -> Result<Vec<Usage>> {
         let held = {
             let _gc = disk::lock(&self.layout.lock("gc"), Hold::Shared)?;
             lease::held_by_the_living(&self.layout, None)?
         };
+        let records = self.record_items()?;
+        let layers = self.layer_items()?;
+        let images = self.images()?;
         let mut needed = BTreeSet::new();
-        for row in self.images()?.iter().filter(|row| row.is_named()) {
-            needed.extend(row.image.diff_ids.iter().copied().map(Object::Layer));
-            needed.extend([Some(row.image.id), row.image.manifest].into_iter().flatten().map(Object::Blob));
-            for diff in &row.image.diff_ids {
-                needed.extend(self.layer_item(*diff)?.blobs.iter().map(|blob| Object::Blob(blob.digest)));
-            }
+        for row in images.iter().filter(|row| row.is_named()) {
+            needed.extend(needs(&row.image));
         }
-        self.usage(&held, &needed)
-    }
-
-    pub(crate) fn usage(&self, held: &BTreeSet<Object>, needed: &BTreeSet<Object>) -> Result<Vec<Usage>> {
+        let forms = layers.iter().filter(|item| needed.contains(&Object::Layer(item.diff)));
+        let blobs: Vec<Object> =
+            forms.flat_map(|item| &item.blobs).map(|blob| Object::Blob(blob.digest)).collect();
+        needed.extend(blobs);
         let mut rows = Vec::new();
-        for item in self.blob_items()? {
-            let object = Object::Blob(item.digest);
+        for row in &images {
+            let path = self.layout.image_id(&row.image.id);
+            let mut bytes = disk::bytes_of(&path);
+            bytes += row.names.iter().map(|name| disk::bytes_of(&self.layout.image_name(name))).sum::<u64>();
             rows.push(Usage {
-                kind: UsageKind::Blob,
-                name: item.digest.short(),
-                bytes: item.bytes,
-                last_used: item.used,
-                tagged: needed.contains(&object),
-                in_use: held.contains(&object),
+                tagged: row.is_named(),
+                in_use: held.contains(&Object::Blob(row.image.id)),
+                ..Usage::new(UsageKind::Image, row.image.id.short(), bytes, disk::modified(&path))
             });
         }
-        for item in self.layer_items()? {
+        let made = made(&records);
+        for item in &layers {
             let object = Object::Layer(item.diff);
             let row = |kind, bytes| Usage {
-                kind,
-                name: item.diff.short(),
-                bytes,
-                last_used: item.used,
                 tagged: needed.contains(&object),
                 in_use: held.contains(&object),
+                origin: made.get(&item.diff).map(|made| made.origin.clone()),
+                ..Usage::new(kind, item.diff.short(), bytes, item.used)
             };
             rows.push(row(UsageKind::Layer, item.own));
             rows.extend(item.tar.map(|bytes| row(UsageKind::Tar, bytes)));
             rows.extend(item.snapshots.iter().map(|snapshot| row(UsageKind::Snapshot, snapshot.bytes)));
         }
-        for item in self.mount_items()? {
+        let of: BTreeMap<Digest, Digest> =
+            layers.iter().flat_map(|item| item.blobs.iter().map(|blob| (blob.digest, item.diff))).collect();
+        for item in self.blob_items()? {
+            let object = Object::Blob(item.digest);
+            let layer = of.get(&item.digest);
             rows.push(Usage {
-                kind: UsageKind::CacheMount,
-                name: item.id,
-                bytes: item.bytes,
-                last_used: item.used,
-                tagged: false,
-                in_use: is_mount_used(&item.path),
+                tagged: needed.contains(&object),
+                in_use: held.contains(&object)
+                    || layer.is_some_and(|diff| held.contains(&Object::Layer(*diff))),
+                origin: layer.and_then(|diff| made.get(diff)).map(|made| made.origin.clone()),
+                ..Usage::new(UsageKind::Blob, item.digest.short(), item.bytes, item.used)
             });
         }
-        self.small_usage(&mut rows);
+        for item in self.mount_items()? {
+            let row = Usage::new(item.kind(), item.id, item.bytes, item.used);
+            rows.push(Usage { in_use: is_mount_used(&item.path), ..row });
+        }
+        rows.extend(of_records(&records));
+        self.small_usage(&mut rows)?;
         Ok(rows)
     }
 
-    fn small_usage(&self, rows: &mut Vec<Usage>) {
-        const DIRECTORIES: [(UsageKind, &[&str]); 5] = [
-            (UsageKind::Image, &["images"]),
-            (UsageKind::Record, &["records", "inputs", "trees", "slots", "memo"]),
-            (UsageKind::StatCache, &["stat"]),
-            (UsageKind::Log, &["logs"]),
-            (UsageKind::Temporary, &["tmp", "trash"]),
-        ];
-        for (kind, names) in DIRECTORIES {
-            let dirs = names.iter().map(|name| self.layout.dir(name));
-            let (bytes, last_used) = dirs.fold((0, 0), |(bytes, used), dir| {
-                (bytes + disk::bytes_below(&dir), disk::modified(&dir).max(used))
-            });
-            rows.push(Usage { kind, name: names.join(", "), bytes, last_used, tagged: false, in_use: false });
+    fn small_usage(&self, rows: &mut Vec<Usage>) -> Result<()> {
+        for (dir, kind) in SMALL {
+            let items = self.small_items(dir)?;
+            let bytes = items.iter().map(|item| item.bytes).sum();
+            let used = items.iter().map(|item| item.used).max().unwrap_or_default();
+            let row = Usage::new(kind, dir.to_owned(), bytes, used);
+            rows.push(Usage { count: items.len() as u64, ..row });
         }
+        for dir in ["tmp", "trash"] {
+            let path = self.layout.dir(dir);
+            let count = disk::names(&path)?.len() as u64;
+            let row = Usage::new(
+                UsageKind::Temporary,
+                dir.to_owned(),
+                disk::bytes_below(&path),
+                disk::modified(&path),
+            );
+            rows.push(Usage { count, in_use: dir == "tmp" && count > 0, ..row });
+        }
+        Ok(())
     }
+}
+
+impl Usage {
+    fn new(kind: UsageKind, name: String, bytes: u64, last_used: i64) -> Self {
+        Self { kind, name, bytes, last_used, tagged: false, in_use: false, origin: None, count: 1 }
+    }
+}
+
+/// A row for the records of each stage.
+fn of_records(records: &[RecordItem]) -> Vec<Usage> {
+    let mut rows: BTreeMap<&Origin, Usage> = BTreeMap::new();
+    for item in records {
+        let row = rows.entry(&item.origin).or_insert_with(|| {
+            let known = !item.origin.project.is_empty() || !item.origin.stage.is_empty();
+            let row = Usage::new(UsageKind::Record, "records, inputs".to_owned(), 0, 0);
+            Usage { count: 0, origin: known.then(|| item.origin.clone()), ..row }
+        });
+        row.count += 1;
+        row.bytes += item.bytes;
+        row.last_used = row.last_used.max(item.used);
+    }
+    rows.into_values().collect()
 }
 
 fn is_mount_used(place: &std::path::Path) -> bool {

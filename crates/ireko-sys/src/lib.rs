@@ -33,6 +33,7 @@ mod error;
 pub mod fsx;
 mod leash;
 pub mod limits;
+pub mod memory;
 pub mod mount;
 pub mod net;
 mod raw;

@@ -15,6 +15,7 @@
 #![expect(clippy::unwrap_used, reason = "a fixture that fails should fail the test at once")]
 
 mod archive;
+mod crowd;
 mod flat;
 mod git;
 mod image;
@@ -22,6 +23,7 @@ mod registry;
 mod server;
 
 pub use archive::TarStream;
+pub use crowd::{Crowd, Tally};
 pub use flat::FlatImage;
 pub use git::{Daemon, GitRepo, SshServer, git_daemon, git_over_http, git_over_old_http, silent_port};
 pub use image::TestImage;

@@ -14,7 +14,6 @@ const NO_CONTEXTS: &str = "DOCKER_HOST, DOCKER_CONTEXT or -H name the engine tha
 
 const COMMANDS: &[(&str, &str)] = &[
     ("attach", NO_CONTAINERS),
-    ("builder", "the cache is looked after by `ireko cache du` and `ireko cache prune`"),
     ("buildx", "`ireko build` has the flags of `docker buildx build`"),
     ("commit", "an image is made by `ireko build` alone: write what was done as RUN"),
     ("compose", "compose files are not supported yet"),
@@ -27,10 +26,8 @@ const COMMANDS: &[(&str, &str)] = &[
     ("create", NO_CONTAINERS),
     ("exec", NO_CONTAINERS),
     ("export", "`ireko build -o type=tar,dest=root.tar .` writes the file system of an image"),
-    ("image", "images are looked after by `ireko images`, `inspect`, `history`, `rmi` and `tag`"),
     ("import", "`FROM scratch` and `ADD root.tar /` make an image of a tar"),
     ("kill", NO_CONTAINERS),
-    ("logs", NO_CONTAINERS),
     ("network", NO_NETWORKS),
     ("ps", NO_CONTAINERS),
     ("restart", NO_CONTAINERS),
@@ -39,7 +36,6 @@ const COMMANDS: &[(&str, &str)] = &[
     ("search", "look at the registry's own page"),
     ("start", NO_CONTAINERS),
     ("stop", NO_CONTAINERS),
-    ("system", "`ireko cache du`, `ireko cache prune` and `ireko doctor` are nearest to it"),
     ("trust", "sign with cosign or notation, once it is pushed"),
     ("volume", "there are no named volumes: give `-v` a path of this machine"),
     ("wait", NO_CONTAINERS),

@@ -30,10 +30,11 @@ pub(crate) type Pushes = Vec<(Vec<Reference>, PushAs)>;
 impl Ahead {
     /// Starts it, where some destination wants compressed layers, or some registry wants layers.
     pub(crate) fn start(
-        store: &Arc<Store>,
+        images: &Arc<Images>,
         destinations: &[Destination],
-        (images, pushes): (&Arc<Images>, Pushes),
-    ) -> Option<(Self, Told)> {
+        pushes: Pushes,
+    ) -> (Option<Self>, Option<Box<dyn Packing>>) {
+        let (store, sink) = (images.store(), Arc::clone(images.sink()));
         let archives = destinations
             .iter()
             .filter(|destination| destination.form.is_archive())
@@ -45,7 +46,7 @@ impl Ahead {
         wanted.sort_unstable();
         wanted.dedup();
         if wanted.is_empty() && pushes.is_empty() {
-            return None;
+            return (None, None);
         }
         let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
         let (layers, inbox): (Sender<Digest>, _) = channel();
@@ -56,7 +57,7 @@ impl Ahead {
             // What fails here is told by the export, which tries again.
             for layer in inbox {
                 for how in &wanted {
-                    let _ = ireko_image::prepare(&store, &layer, *how, threads);
+                    let _ = ireko_image::prepare(&store, &layer, *how, threads, &*sink);
                 }
                 let _ = ready.send(layer);
             }
@@ -69,7 +70,7 @@ impl Ahead {
                 }
             }
         });
-        Some((Self { workers: vec![packer, pusher] }, told))
+        (Some(Self { workers: vec![packer, pusher] }), Some(Box::new(told)))
     }
 
     /// Waits until all it was told of is done. The teller must be gone by now.

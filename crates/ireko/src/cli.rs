@@ -2,6 +2,7 @@
 
 use crate::devices::DeviceArgs;
 use crate::limits::{LimitArgs, RunLimitArgs};
+pub(crate) mod builds;
 pub(crate) mod others;
 pub(crate) mod registry;
 pub(crate) mod show;
@@ -11,6 +12,13 @@ use clap::builder::ValueParser;
 use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
 use std::path::PathBuf;
+
+mod store;
+
+pub(crate) use store::{
+    BuilderCommand, By, CacheCommand, DuArgs, ImageCommand, ImagePruneArgs, PruneArgs, SystemCommand,
+    SystemPruneArgs,
+};
 
 /// Builds small container images from Dockerfiles, fast: no daemon, no root.
 #[derive(Debug, Parser)]
@@ -114,8 +122,12 @@ pub(crate) enum Command {
     Images(ImagesArgs),
     /// Show everything known of an image, as JSON.
     Inspect(InspectArgs),
-    /// Show the steps that made an image.
+    /// Show the steps that made an image, or the builds that were made.
     History(HistoryArgs),
+    /// Show what the steps of a build wrote.
+    Logs(builds::LogsArgs),
+    /// Say why the steps of a build had to run.
+    Why(builds::WhyArgs),
     /// Remove images.
     Rmi(RmiArgs),
     /// Give an image another name.
@@ -137,6 +149,15 @@ pub(crate) enum Command {
     /// Look after the build cache.
     #[command(subcommand)]
     Cache(CacheCommand),
+    /// Look after the build cache, as Docker calls it.
+    #[command(subcommand)]
+    Builder(BuilderCommand),
+    /// Show and free what the store takes, as Docker calls it.
+    #[command(subcommand)]
+    System(SystemCommand),
+    /// The commands for images, as Docker calls them, and `prune`.
+    #[command(subcommand)]
+    Image(ImageCommand),
     /// Show what a build would read of its context.
     Context(ContextArgs),
     /// Say what works on this machine, and how to mend what does not.
@@ -229,6 +250,9 @@ pub(crate) struct BuildArgs {
     /// Build nothing but say: `check`, `outline` (what a target takes), `targets` or `subrequests.describe`; `,format=json` for programs.
     #[arg(long, value_name = "METHOD")]
     pub(crate) call: Option<String>,
+    /// What the store may take at the end of the build: `10g`; what is worth least goes (default: $IREKO_CACHE_MAX_SIZE, or no limit).
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) cache_max_size: Option<String>,
     /// Run every step, whatever the cache holds.
     #[arg(long)]
     pub(crate) no_cache: bool,
@@ -437,8 +461,11 @@ pub(crate) struct InspectArgs {
 /// Flags of `history`.
 #[derive(Debug, Args)]
 pub(crate) struct HistoryArgs {
-    /// The image, by name or id.
-    pub(crate) image: String,
+    /// The image, by name or id; without one the builds are listed.
+    pub(crate) image: Option<String>,
+    /// The steps of this build.
+    #[arg(long, value_name = "BUILD", conflicts_with = "image")]
+    pub(crate) build: Option<String>,
     /// Which image of one for several platforms (default: this machine's, else the first).
     #[arg(long, value_name = "PLATFORM")]
     pub(crate) platform: Option<String>,
@@ -532,44 +559,6 @@ pub(crate) struct PullArgs {
     pub(crate) disable_content_trust: bool,
     #[command(flatten)]
     pub(crate) registry: registry::RegistryArgs,
-}
-
-/// Commands of `cache`.
-#[derive(Debug, Subcommand)]
-pub(crate) enum CacheCommand {
-    /// Show what takes space.
-    Du {
-        /// How the list is printed.
-        #[arg(long, value_enum, default_value = "table")]
-        format: Format,
-    },
-    /// Remove what no image needs and nobody used for a week.
-    Prune {
-        /// Every record, cache mount and unpacked tree, whenever used; tagged images keep their blobs.
-        #[arg(short = 'a', long)]
-        all: bool,
-        /// Do not ask.
-        #[arg(short = 'f', long)]
-        force: bool,
-        /// Remove what nobody used for this long: `24h`.
-        #[arg(long, value_name = "TIME")]
-        unused_for: Option<String>,
-        /// Remove what was used longest ago until no more than this is left: `10g`.
-        #[arg(long, value_name = "SIZE")]
-        max_size: Option<String>,
-        /// How it is told what was removed.
-        #[arg(long, value_enum, default_value = "table")]
-        format: Format,
-    },
-    /// Check everything the store holds.
-    Fsck {
-        /// Drop what is damaged and can be made again.
-        #[arg(long)]
-        repair: bool,
-        /// How the findings are printed.
-        #[arg(long, value_enum, default_value = "table")]
-        format: Format,
-    },
 }
 
 /// Flags of `context`.

@@ -35,6 +35,8 @@ pub(crate) struct Failure {
     pub(crate) hint: Option<String>,
     /// Whose fault it is.
     pub(crate) blame: Blame,
+    /// A file system has no room left.
+    pub(crate) disk_full: bool,
     /// An exit code that the command's own rules ask for (`run`: 125 to 127).
     pub(crate) code: Option<u8>,
 }
@@ -42,7 +44,15 @@ pub(crate) struct Failure {
 impl Failure {
     fn new(blame: Blame, message: impl Display) -> Self {
         let message = message.to_string();
-        Self { message, causes: Vec::new(), details: Vec::new(), hint: None, blame, code: None }
+        Self {
+            message,
+            causes: Vec::new(),
+            details: Vec::new(),
+            hint: None,
+            blame,
+            disk_full: false,
+            code: None,
+        }
     }
 
     /// The input is wrong.
@@ -66,8 +76,9 @@ impl Failure {
     }
 
     /// An error of a library, with its causes.
-    pub(crate) fn of(blame: Blame, error: &dyn std::error::Error) -> Self {
+    pub(crate) fn of(blame: Blame, error: &(dyn std::error::Error + 'static)) -> Self {
         let mut failure = Self::new(blame, error);
+        failure.disk_full = ireko_report::is_disk_full(error);
         let mut source = error.source();
         while let Some(cause) = source {
             failure.causes.push(cause.to_string());

@@ -6,6 +6,7 @@ mod agents;
 mod ahead;
 mod arguments;
 mod bases;
+mod builds;
 mod clash;
 mod cli;
 mod cmd;
@@ -26,6 +27,7 @@ mod places;
 mod proxies;
 mod registries;
 mod repositories;
+mod room;
 mod session;
 mod settle;
 mod signals;
@@ -36,15 +38,41 @@ mod ui;
 
 use advice::Advice;
 use cli::words::{self, Typed, Words};
-use cli::{Cli, Command};
+use cli::{BuildArgs, BuilderCommand, Cli, Command, Global, ImageCommand};
 use environment::Environment;
 use failure::Failure;
+use ireko_sys::memory::OrExit;
 use kaniko::{Asked, Translated};
 use std::ffi::OsString;
 use std::io::Write;
 use std::process::ExitCode;
 
+/// No step's program is under this: it has an allocator of its own.
+#[global_allocator]
+static MEMORY: OrExit = OrExit {
+    message: "error: there is no memory left\nhint: a limit is low (`ulimit -v`), or others take too much; nothing of the store is lost\n",
+    code: 3,
+};
+
+/// A thread that cannot be started is the machine's fault, wherever it was wanted. What was under way is as if the
+/// process had been killed.
+fn end_without_threads() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let said = panic.payload_as_str().unwrap_or_default();
+        if !said.contains("failed to spawn thread") {
+            return usual(panic);
+        }
+        let failure = Failure::environment("no thread could be started").hint(
+            "the machine has too many, or a limit is low (`ulimit -u`, `ulimit -v`); nothing of the store is lost",
+        );
+        eprint(&failure.render());
+        std::process::exit(i32::from(failure.exit_code()));
+    }));
+}
+
 fn main() -> ExitCode {
+    end_without_threads();
     ireko_sys::signals::wait_for_children();
     let started = match start(&environment::typed(), Environment::read()) {
         Ok(Some(started)) => started,
@@ -152,14 +180,14 @@ fn command_of(words: &[OsString]) -> &str {
 fn dispatch(cli: &Cli, environment: Environment) -> Result<u8, Failure> {
     let global = &cli.global;
     match &cli.command {
-        Command::Build(args) => match cmd::check::Call::of(args)? {
-            Some(call) => return cmd::check::run(args, &call, global, environment),
-            None => cmd::build::run(args, global, environment)?,
-        },
+        Command::Build(args) => return build(args, global, environment),
         Command::Run(args) => return cmd::run::run(args, global, environment),
         Command::Images(args) => cmd::images::list::run(args, global, environment)?,
         Command::Inspect(args) => cmd::images::inspect(args, global, environment)?,
+        Command::History(args) if args.image.is_none() => cmd::builds::history(args, global, environment)?,
         Command::History(args) => cmd::images::history(args, global, environment)?,
+        Command::Logs(args) => cmd::builds::logs(args, global, environment)?,
+        Command::Why(args) => cmd::builds::why(args, global, environment)?,
         Command::Rmi(args) => cmd::images::remove(args, global, environment)?,
         Command::Tag(args) => cmd::images::tag(args, global, environment)?,
         Command::Load(args) => cmd::transfer::load(args, global, environment)?,
@@ -172,10 +200,21 @@ fn dispatch(cli: &Cli, environment: Environment) -> Result<u8, Failure> {
         Command::Version(args) => cmd::show::version(args)?,
         Command::Info(args) => cmd::show::info(args, global, environment)?,
         Command::Cache(command) => return cmd::cache::run(command, global, environment),
+        Command::Builder(BuilderCommand::Du(args)) => return cmd::cache::du(args, global, environment),
+        Command::Builder(BuilderCommand::Prune(args)) => return cmd::cache::prune(args, global, environment),
+        Command::System(command) => return cmd::cache::system(command, global, environment),
+        Command::Image(ImageCommand::Prune(args)) => return cmd::cache::images(args, global, environment),
         Command::Context(args) => cmd::context::run(args, global, environment)?,
         Command::Doctor(args) => return cmd::doctor::run(args, global, &environment),
     }
     Ok(0)
+}
+
+fn build(args: &BuildArgs, global: &Global, environment: Environment) -> Result<u8, Failure> {
+    match cmd::check::Call::of(args)? {
+        Some(call) => cmd::check::run(args, &call, global, environment),
+        None => cmd::build::run(args, global, environment).map(|()| 0),
+    }
 }
 
 /// Prints to standard output. A reader that went away ends the output, not the command.

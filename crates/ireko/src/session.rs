@@ -10,7 +10,8 @@ use ireko_report::Sink;
 use ireko_store::{OpenOptions, Store, WrittenAs};
 use ireko_sys::userns::{self, IdMap, Level};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// A command's surroundings.
 pub(crate) struct Session {
@@ -26,6 +27,8 @@ pub(crate) struct Session {
     map: IdMap,
     /// How steps are shown their files; `None`: as works best.
     snapshotter: Option<Snapshotter>,
+    /// Of each store that was opened: whether it grew by this process.
+    growth: Mutex<Vec<Arc<AtomicBool>>>,
 }
 
 impl Session {
@@ -44,7 +47,9 @@ impl Session {
         ireko_sys::limits::open_many();
         let wishes = Wishes { progress, colour: environment.colour(), explain, verbose: global.verbose };
         let screen = Screen::new(wishes);
-        let session = Self { environment, screen, level, verbose: global.verbose, home, map, snapshotter };
+        let growth = Mutex::default();
+        let session =
+            Self { environment, screen, level, verbose: global.verbose, home, map, snapshotter, growth };
         if session.verbose {
             session.screen.note(&format!("sandbox level: {level}"));
             let why = ireko_sys::cgroup::detect().problem.map(|problem| format!("shared ({problem})"));
@@ -64,7 +69,22 @@ impl Session {
             boot_id: ireko_sys::fsx::boot_id().unwrap_or_default(),
             now: Time::new(now.seconds(), now.nanos()),
         };
-        Store::open(&self.home, options).map_err(|error| Failure::of(error.blame(), &error))
+        let store = Store::open(&self.home, options).map_err(|error| Failure::of(error.blame(), &error))?;
+        self.growth.lock().unwrap_or_else(PoisonError::into_inner).push(store.growth());
+        Ok(store)
+    }
+
+    /// Whether this process put anything into the store.
+    pub(crate) fn has_grown(&self) -> bool {
+        let growth = self.growth.lock().unwrap_or_else(PoisonError::into_inner);
+        growth.iter().any(|grew| grew.load(Ordering::Relaxed))
+    }
+
+    /// Tells what the store took as absent.
+    pub(crate) fn tell_warnings(&self, store: &Store) {
+        for warning in store.warnings() {
+            self.screen.note(&format!("warning: {warning}"));
+        }
     }
 
     /// How steps are shown their files in this store.

@@ -148,11 +148,51 @@ fn a_name_without_an_image_is_told() {
     check(
         |home, _, id| fs::remove_file(home.join("images/ids").join(id.hex())).unwrap(),
         expect![[r#"
-        Left: name `a:1`: it names image ID, which is not there
+            Dropped: name `a:1`: it names image ID, which is not there
+            --
+            --
+        "#]],
+    );
+}
+
+/// What a power cut leaves of an image that was just built.
+#[test]
+fn torn_images_and_names_go() {
+    check(
+        |home, _, id| fs::write(home.join("images/ids").join(id.hex()), "").unwrap(),
+        expect![[r#"
+        Dropped: image ID: it does not read back
+        Dropped: name `a:1`: it names image ID, which is not there
         --
-        Left: name `a:1`: it names image ID, which is not there
         --
     "#]],
+    );
+    check(
+        |home, _, _| {
+            let names = home.join("images/names");
+            fs::write(names.join(disk::names(&names).unwrap().remove(0)), "").unwrap();
+        },
+        expect![[r#"
+            Dropped: name `a:1`: it does not read back
+            --
+            --
+        "#]],
+    );
+}
+
+#[test]
+fn a_damaged_image_that_nobody_can_ask_for_goes() {
+    check(
+        |home, diff, _| {
+            let names = home.join("images/names");
+            fs::remove_file(names.join(disk::names(&names).unwrap().remove(0))).unwrap();
+            fs::remove_dir_all(home.join("layers").join(diff.hex())).unwrap();
+        },
+        expect![[r#"
+            Dropped: image ID: its layer DIFF is not in the store
+            --
+            --
+        "#]],
     );
 }
 
@@ -166,4 +206,30 @@ fn an_index_is_read_again_from_the_tar() {
         --
     "#]],
     );
+}
+
+/// A layer that a running build made again while it was being looked at is not what was looked at.
+#[test]
+fn what_came_in_the_place_of_something_damaged_stays() {
+    let home = testing::home();
+    let store = testing::store(home.path());
+    let diff = testing::put(&store, &[("a", "1")], Forms::Both).1.diff;
+    drop(store);
+    let store = testing::store(home.path());
+    store.lease().unwrap();
+    let mut check = Check { store: &store, repair: true, report: FsckReport::default() };
+    let place = store.layout.layer(&diff);
+    let seen = Witness::of(&[&place]);
+    fs::remove_dir_all(&place).unwrap();
+    let builder = testing::store(home.path());
+    testing::put(&builder, &[("a", "1")], Forms::Both);
+    let object = Some(Object::Layer(diff));
+    check.drop_damaged("it".to_owned(), "damaged".to_owned(), object, &seen).unwrap();
+    assert!(check.report.problems.is_empty() && place.exists());
+    // What somebody came to use meanwhile stays as well.
+    check.drop_damaged("it".to_owned(), "damaged".to_owned(), object, &Witness::of(&[&place])).unwrap();
+    assert!(check.report.problems.remove(0).fate == Fate::InUse && place.exists());
+    drop(builder);
+    check.drop_damaged("it".to_owned(), "damaged".to_owned(), object, &Witness::of(&[&place])).unwrap();
+    assert!(check.report.problems.remove(0).fate == Fate::Dropped && !place.exists());
 }

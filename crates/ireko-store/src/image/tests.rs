@@ -77,6 +77,7 @@ fn layers_go_with_the_last_image_unless_the_cache_has_them() {
         at: Time::new(1, 0),
         took_ms: 1,
         name: "RUN".to_owned(),
+        origin: crate::Origin::default(),
     };
     let key = Key(Fields::new("test").hash());
     store.put_record(key, &record, &crate::Inputs::default(), b"slot").unwrap();

@@ -44,6 +44,7 @@ fn record(number: u64) -> crate::Record {
         at: Time::new(5, 6),
         took_ms: number,
         name: "RUN".into(),
+        origin: crate::Origin::default(),
     }
 }
 

@@ -1,5 +1,7 @@
 //! What goes and what stays, by age, by size, and while others work.
 
+use std::fs;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::*;
@@ -34,27 +36,216 @@ fn what_was_used_lately_stays_and_the_rest_goes_after_a_week() {
     assert!(store.fsck(false).unwrap().is_clean());
 }
 
-#[test]
-fn a_size_is_obeyed_and_the_oldest_goes_first() {
+/// Puts a layer of one file of this many bytes, last used this long ago, made by a step that took so long.
+fn put(store: &Store, name: &str, bytes: usize, age: i64, took_ms: Option<u64>) -> Digest {
+    let (_, info) = testing::put(store, &[(name, &"x".repeat(bytes))], Forms::Tar);
+    if let Some(took_ms) = took_ms {
+        let key = ireko_oci::Key(*blake3::hash(name.as_bytes()).as_bytes());
+        let origin = crate::Origin { project: format!("/src/{name}"), stage: "one".to_owned() };
+        let at = store.now();
+        let record = crate::Record {
+            content: info.content,
+            diff: info.diff,
+            at,
+            took_ms,
+            name: name.to_owned(),
+            origin,
+        };
+        store.put_record(key, &record, &crate::Inputs::default(), name.as_bytes()).unwrap();
+    }
+    let time = std::time::UNIX_EPOCH + Duration::from_secs((testing::now().secs - age) as u64);
+    let file = fs::File::open(store.layout.layer(&info.diff).join("info")).unwrap();
+    file.set_modified(time).unwrap();
+    info.diff
+}
+
+fn total(store: &Store) -> u64 {
+    let rows = store.du().unwrap();
+    rows.iter().filter(|row| row.kind != UsageKind::Temporary).map(|row| row.bytes).sum()
+}
+
+const HOUR: i64 = 3600;
+
+/// Which of these are left once the store takes `max` bytes at most.
+#[track_caller]
+fn left(layers: &[(usize, i64, Option<u64>)], max: u64, expect: &[bool]) {
     let home = testing::home();
     let store = testing::store(home.path());
-    let text = "x".repeat(100_000);
-    let layers: Vec<Digest> = (0..4)
-        .map(|at| testing::put(&store, &[(&format!("file-{at}"), &text)], Forms::Both).1.diff)
-        .collect();
-    for (age, diff) in layers.iter().enumerate() {
-        let info = store.layout.layer(diff).join("info");
-        let time = std::time::UNIX_EPOCH + Duration::from_secs(1_000_000 * (1 + age as u64));
-        fs::File::open(&info).unwrap().set_modified(time).unwrap();
-    }
+    let put = |(at, (bytes, age, took)): (usize, &(usize, i64, Option<u64>))| {
+        put(&store, &format!("file-{at}"), *bytes, *age, *took)
+    };
+    let layers: Vec<Digest> = layers.iter().enumerate().map(put).collect();
     drop(store);
     let store = testing::store(home.path());
-    let max = 600_000;
-    store.prune(&PrunePlan { max_size: Some(max), ..PrunePlan::default() }).unwrap();
-    let total: u64 = store.du().unwrap().iter().map(|row| row.bytes).sum();
-    assert!(total <= max, "{total}");
+    let plan = PrunePlan { max_size: Some(max), ..PrunePlan::default() };
+    let told = store.prune(&PrunePlan { dry_run: true, ..plan.clone() }).unwrap();
+    let pruned = store.prune(&plan).unwrap();
+    assert_eq!(told.items, pruned.items);
+    assert_eq!(pruned.missed, None);
+    assert!(total(&store) <= max, "{}", total(&store));
     let left: Vec<bool> = layers.iter().map(|diff| store.presence(diff).unwrap()).collect();
-    assert_eq!(left, [false, false, true, true]);
+    assert_eq!(left, expect);
+    assert!(store.fsck(false).unwrap().is_clean());
+}
+
+#[test]
+fn a_size_is_obeyed_and_what_is_worth_least_goes_first() {
+    // The older of equals.
+    let alike = |age| (100_000, age * HOUR, None);
+    left(&[alike(40), alike(30), alike(20), alike(10)], 300_000, &[false, false, true, true]);
+    // The cheaper of equals, and the bigger of what is as dear.
+    let made = |bytes, seconds: u64| (bytes, 30 * HOUR, Some(seconds * 1000));
+    left(&[made(100_000, 9), made(100_000, 1), made(100_000, 20)], 280_000, &[true, false, true]);
+    left(&[made(20_000, 9), made(100_000, 9), made(20_000, 9)], 120_000, &[true, false, true]);
+    // A dear step may be older than a cheap one and stay, but not for ever.
+    left(&[(100_000, 30 * HOUR, Some(50_000)), (100_000, 10 * HOUR, Some(10_000))], 150_000, &[true, false]);
+    left(&[(100_000, 90 * HOUR, Some(50_000)), (100_000, 10 * HOUR, Some(10_000))], 150_000, &[false, true]);
+    left(&[(100_000, HOUR, Some(1))], 0, &[false]);
+}
+
+#[test]
+fn unpacked_copies_go_before_what_only_they_are_copies_of() {
+    let home = testing::home();
+    let store = testing::store(home.path());
+    let diff = testing::put(&store, &[("a", &"x".repeat(100_000))], Forms::Both).1.diff;
+    drop(store);
+    let store = testing::store(home.path());
+    let max = total(&store) - 10_000;
+    store.prune(&PrunePlan { max_size: Some(max), ..PrunePlan::default() }).unwrap();
+    let info = store.layer(&diff).unwrap().unwrap();
+    assert!(info.tar && !info.snapshot);
+    assert!(total(&store) <= max);
+}
+
+/// Config of an image with these layers; `number` makes it another one.
+fn image(store: &Store, names: &[&str], number: u32, layers: &[Digest]) -> Digest {
+    let diffs: Vec<String> = layers.iter().map(ToString::to_string).collect();
+    let config = format!(
+        r#"{{"architecture":"amd64","os":"linux","config":{{"Cmd":["{number}"]}},"rootfs":{{"type":"layers","diff_ids":{}}}}}"#,
+        serde_json::to_string(&diffs).unwrap()
+    );
+    let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+    let new = crate::NewImage { config: config.as_bytes(), manifest: None };
+    store.put_image(&names, &new).unwrap().id
+}
+
+#[test]
+fn a_size_takes_nameless_images_and_leaves_tagged_ones() {
+    let home = testing::home();
+    let store = testing::store(home.path());
+    let layers: Vec<Digest> =
+        (0..4).map(|at| put(&store, &format!("file-{at}"), 100_000, 2 * HOUR + at, None)).collect();
+    let tagged = image(&store, &["a:1"], 1, &layers[..2]);
+    let nameless = image(&store, &[], 2, &[layers[0], layers[2]]);
+    drop(store);
+    let store = testing::store(home.path());
+    let pruned = store.prune(&PrunePlan { max_size: Some(1), ..PrunePlan::default() }).unwrap();
+    let has = |id: &Digest| store.image_by_id(id).unwrap().is_some();
+    assert!(has(&tagged) && !has(&nameless));
+    let left: Vec<bool> = layers.iter().map(|diff| store.presence(diff).unwrap()).collect();
+    assert_eq!(left, [true, true, false, false]);
+    // What cannot be reached is told.
+    let (limit, rest) = pruned.missed.unwrap();
+    assert!(limit == 1 && rest > 200_000 && rest == total(&store), "{rest} {}", total(&store));
+    assert!(store.fsck(false).unwrap().is_clean());
+}
+
+#[test]
+fn a_nameless_image_for_several_platforms_goes_whole() {
+    let home = testing::home();
+    let store = testing::store(home.path());
+    let layers: Vec<Digest> =
+        (0..3).map(|at| put(&store, &format!("file-{at}"), 100_000, (9 - at) * HOUR, None)).collect();
+    let members: Vec<crate::Image> = (0..2)
+        .map(|at| image(&store, &[], at as u32, &layers[at..=at]))
+        .map(|id| store.image_by_id(&id).unwrap().unwrap())
+        .collect();
+    let index = store.put_index(&[], &members, None).unwrap().id;
+    drop(store);
+    let store = testing::store(home.path());
+    store.prune(&PrunePlan { max_size: Some(total(&store) - 50_000), ..PrunePlan::default() }).unwrap();
+    let has = |id: &Digest| store.image_by_id(id).unwrap().is_some();
+    assert!(!has(&index) && !has(&members[0].id) && has(&members[1].id));
+    assert!(!store.presence(&layers[0]).unwrap() && store.presence(&layers[1]).unwrap());
+    assert!(store.fsck(false).unwrap().is_clean());
+}
+
+#[test]
+fn a_nameless_image_stays_while_there_is_room() {
+    let home = testing::home();
+    let store = testing::store(home.path());
+    let layers = [put(&store, "a", 100_000, 2 * HOUR, None), put(&store, "b", 100_000, 99 * HOUR, None)];
+    let nameless = image(&store, &[], 1, &layers[..1]);
+    drop(store);
+    let store = testing::store(home.path());
+    store.prune(&PrunePlan { max_size: Some(200_000), ..PrunePlan::default() }).unwrap();
+    assert!(store.image_by_id(&nameless).unwrap().is_some());
+    assert!(store.presence(&layers[0]).unwrap() && !store.presence(&layers[1]).unwrap());
+}
+
+#[test]
+fn a_reserve_and_free_space_bound_what_a_size_takes() {
+    let home = testing::home();
+    let store = testing::store(home.path());
+    put(&store, "a", 100_000, 9 * HOUR, None);
+    put(&store, "b", 100_000, 2 * HOUR, None);
+    drop(store);
+    let store = testing::store(home.path());
+    let before = total(&store);
+    // There is a byte free, and not more than there are atoms.
+    store.prune(&PrunePlan { min_free: Some(1), ..PrunePlan::default() }).unwrap();
+    assert_eq!(total(&store), before);
+    let reserved = before - 1;
+    store.prune(&PrunePlan { min_free: Some(u64::MAX), reserved, ..PrunePlan::default() }).unwrap();
+    let after = total(&store);
+    assert!(after < before && after > 100_000, "{after}");
+    store.prune(&PrunePlan { min_free: Some(u64::MAX), ..PrunePlan::default() }).unwrap();
+    assert!(total(&store) < 100_000);
+}
+
+#[test]
+fn conditions_choose_what_may_go() {
+    let home = testing::home();
+    let store = testing::store(home.path());
+    let one = put(&store, "one", 50_000, 9 * HOUR, Some(5));
+    let two = put(&store, "two", 50_000, 9 * HOUR, Some(5));
+    let mount = crate::MountRequest {
+        id: "npm",
+        sharing: crate::Sharing::Shared,
+        prepare: &|_| Ok(()),
+        give_up: &|| false,
+    };
+    drop(store.cache_mount(&mount, &|_| {}).unwrap());
+    drop(store);
+    let store = testing::store(home.path());
+    let goes = |conditions: &[Condition]| {
+        let plan = PrunePlan { conditions: conditions.to_vec(), dry_run: true, ..PrunePlan::default() };
+        let items = store.prune(&plan).unwrap().items;
+        let mut kinds: Vec<String> = items.iter().map(|item| item.kind.to_string()).collect();
+        kinds.dedup();
+        kinds.join(", ")
+    };
+    let kind = |kind| Condition::Kind(vec![kind]);
+    assert_eq!(goes(&[kind(UsageKind::CacheMount)]), "cache mount");
+    assert_eq!(goes(&[kind(UsageKind::Log)]), "");
+    assert_eq!(goes(&[Condition::Named(one.hex())]), "layer index, layer tar");
+    let of_one = Condition::Project("/src/one".to_owned());
+    assert_eq!(goes(std::slice::from_ref(&of_one)), "record, layer index, layer tar");
+    assert_eq!(goes(&[of_one.clone(), kind(UsageKind::Record)]), "record");
+    assert_eq!(goes(&[of_one.clone(), Condition::Not(Box::new(of_one.clone()))]), "");
+    assert_eq!(
+        goes(&[Condition::Stage("one".to_owned()), kind(UsageKind::Layer)]),
+        "layer index, layer tar, layer index, layer tar"
+    );
+    assert_eq!(goes(&[Condition::UnusedFor(Duration::from_secs(10 * 3600))]), "");
+    assert_eq!(
+        goes(&[Condition::UnusedFor(Duration::from_secs(8 * 3600))]),
+        "layer index, layer tar, layer index, layer tar"
+    );
+    // The same bounds a size.
+    let plan = PrunePlan { max_size: Some(0), conditions: vec![of_one], ..PrunePlan::default() };
+    assert!(store.prune(&plan).unwrap().missed.is_some());
+    assert!(!store.presence(&one).unwrap() && store.presence(&two).unwrap());
 }
 
 #[test]
@@ -115,6 +306,19 @@ fn what_is_held_can_be_read_whatever_the_collector_does() {
     });
     let store = testing::store(home.path());
     assert_eq!(store.fsck(false).unwrap().problems, []);
+}
+
+#[test]
+fn the_log_of_a_running_step_stays() {
+    let home = testing::home();
+    let builder = testing::store(home.path());
+    let (file, log) = builder.log_file("a step").unwrap();
+    let other = testing::store(home.path());
+    other.prune(&PrunePlan { all: true, ..PrunePlan::default() }).unwrap();
+    assert!(log.exists());
+    drop(file);
+    other.prune(&PrunePlan { all: true, ..PrunePlan::default() }).unwrap();
+    assert!(!log.exists());
 }
 
 #[test]

@@ -32,8 +32,12 @@ pub(crate) struct Words {
 /// Docker's longer forms of ireko's commands.
 const LONG: &[(&str, &str, &[&str])] = &[
     ("builder", "build", &["build"]),
+    ("builder", "du", &["builder", "du"]),
+    ("builder", "prune", &["builder", "prune"]),
     ("buildx", "b", &["build"]),
     ("buildx", "build", &["build"]),
+    ("buildx", "du", &["builder", "du"]),
+    ("buildx", "prune", &["builder", "prune"]),
     ("buildx", "version", &["version", "--format", "ireko {{.Client.Version}}"]),
     ("container", "run", &["run"]),
     ("image", "build", &["build"]),
@@ -42,6 +46,7 @@ const LONG: &[(&str, &str, &[&str])] = &[
     ("image", "list", &["images"]),
     ("image", "load", &["load"]),
     ("image", "ls", &["images"]),
+    ("image", "prune", &["image", "prune"]),
     ("image", "pull", &["pull"]),
     ("image", "push", &["push"]),
     ("image", "remove", &["rmi"]),
@@ -110,7 +115,8 @@ pub(crate) fn read(typed: &[OsString]) -> Result<Typed, Failure> {
 fn forms(first: &str) -> String {
     let mut out = format!("Forms of `{first}`, and what they are here:\n");
     for (_, second, command) in LONG.iter().filter(|(one, ..)| *one == first) {
-        out.push_str(&format!("  {first} {second:<10} ireko {}\n", command[0]));
+        let own: Vec<&str> = command.iter().copied().take_while(|word| !word.starts_with('-')).collect();
+        out.push_str(&format!("  {first} {second:<10} ireko {}\n", own.join(" ")));
     }
     if first == "buildx" {
         out.push_str("  buildx imagetools inspect  ireko manifest\n");

@@ -3,6 +3,7 @@
 use crate::agents;
 use crate::ahead::{Ahead, Pushes};
 use crate::arguments::{self, Allow, Form, Output, SecretSource, Tag};
+use crate::builds;
 use crate::clash;
 use crate::cli::{BuildArgs, Global, Progress, Pull};
 use crate::cmd::check::Warned;
@@ -11,7 +12,7 @@ use crate::devices;
 use crate::dockerfile::{self, Source};
 use crate::emulation;
 use crate::engines;
-use crate::environment::Environment;
+use crate::environment::{self, Environment};
 use crate::epoch;
 use crate::failure::{Failure, step_frame};
 use crate::input::unless_stopped;
@@ -20,6 +21,7 @@ use crate::places;
 use crate::proxies;
 use crate::registries;
 use crate::repositories::{self, Elsewhere};
+use crate::room::{self, Room};
 use crate::session::Session;
 use crate::settle::{self, Settled};
 use crate::text;
@@ -30,6 +32,7 @@ use ireko_exec::{
     BuildError, Built, BuiltTree, Cancel, LocalContext, Repositories, Request, SandboxSettings, Secrets,
     StepError, Surroundings,
 };
+use ireko_graph::op::shown;
 use ireko_graph::{Graph, NodeId, Op, Policy};
 use ireko_image::{Assembled, Destination, Images, PullPolicy};
 use ireko_layer::Time;
@@ -48,6 +51,7 @@ use std::time::Instant;
 pub(crate) fn run(args: &BuildArgs, global: &Global, environment: Environment) -> Result<(), Failure> {
     let began = Instant::now();
     let wishes = Wishes::read(args, &environment)?;
+    let limit = room::limit(args.cache_max_size.as_deref(), &environment)?;
     let progress = progress(args, &environment)?;
     let global = Global { verbose: global.verbose || args.v, ..global.clone() };
     let session = Session::enter(&global, environment, progress, args.explain)?;
@@ -60,12 +64,40 @@ pub(crate) fn run(args: &BuildArgs, global: &Global, environment: Environment) -
     let success = outcome.is_ok();
     session.screen.emit(Event::BuildFinished { success, elapsed_ms: began.elapsed().as_millis() as u64 });
     warned.say(&session);
+    remember(&session, args, &wishes, outcome.as_ref().err());
+    let built = outcome.as_ref().ok().and_then(Option::as_ref);
+    if let Err(failure) = room::tidy(&session, limit, built) {
+        session.screen.note(&format!("warning: the cache could not be pruned: {}", failure.message));
+    }
     session.screen.close();
     // What already carries an archive is not to carry the id as well.
     if let Some(id) = outcome?.filter(|_| args.quiet && !wishes.outputs.iter().any(Output::is_stdout)) {
         crate::print(&format!("{id}\n"));
     }
     Ok(())
+}
+
+/// Keeps what is told of the build later; a build does not fail for want of that.
+fn remember(session: &Session, args: &BuildArgs, wishes: &Wishes, failure: Option<&Failure>) {
+    let now = environment::now();
+    let file = shown(args.source.file.as_deref().unwrap_or("Dockerfile"));
+    // A directory is told apart from others by its whole path.
+    let context = match std::path::absolute(&args.source.context) {
+        Ok(path) if path.is_dir() => path.display().to_string(),
+        _ => shown(&args.source.context),
+    };
+    let mut build = session.screen.record(|recorder| recorder.finish(now, context, file));
+    build.success = failure.is_none();
+    build.error = failure.map(|failure| failure.message.clone());
+    build.targets.clone_from(&args.source.target);
+    build.platforms = wishes.platforms.iter().map(ToString::to_string).collect();
+    // What never got to a step is not worth remembering.
+    if build.steps.is_empty() && build.results.is_empty() {
+        return;
+    }
+    if let Err(failure) = session.store().and_then(|store| builds::keep(&store, &build)) {
+        session.screen.note(&format!("warning: {}", failure.message));
+    }
 }
 
 /// How progress is shown: by the flag, else nothing under `-q`, else by the variable that BuildKit has for it.
@@ -101,7 +133,7 @@ fn build(
     if wishes.outputs.iter().any(|output| output.form == Form::Engine) {
         images.engines().first()?;
     }
-    let http = images.registry().client().clone();
+    let (http, transfers) = (images.registry().client().clone(), images.registry().client().clone());
     let aborted = Arc::clone(&images);
     let _stopping = cancel.on_ask(move || aborted.abort());
     let elsewhere = Elsewhere {
@@ -144,20 +176,16 @@ fn build(
         packing: None,
     };
     let destinations: Vec<Destination> = wishes.outputs.iter().filter_map(deliver::destination_of).collect();
-    let pushes = pushes(&shares)?;
-    let ahead = Ahead::start(&store, &destinations, (&images, pushes)).map(|(ahead, packing)| {
-        surroundings.packing = Some(Box::new(packing));
-        ahead
-    });
-    let trees = solve(&graph, wanted(&plan), args, &surroundings)
-        .map_err(|error| build_failure(error, &graph, &input, session))?;
+    let (ahead, packing) = Ahead::start(&images, &destinations, pushes(&shares)?);
+    surroundings.packing = packing;
+    let room = Room { store: &store, session, cancel, http: &transfers };
+    let solved = room.for_deed(|| solve(&graph, wanted(&plan), args, &surroundings));
+    let trees = solved.map_err(|error| build_failure(error, &graph, &input, session))?;
     drop(surroundings);
     ahead.into_iter().for_each(Ahead::finish);
     let made = made((&plan, wishes), &trees, &images, !destinations.is_empty())?;
-    let delivered = deliver::deliver(&images, &made, &shares, cancel, &*sink)?;
-    for warning in store.warnings() {
-        session.screen.note(&format!("warning: {warning}"));
-    }
+    let delivered = room.for_deed(|| deliver::deliver(&images, &made, &shares, cancel, &*sink))?;
+    session.tell_warnings(&store);
     deliver::report(args, &shares, &delivered, &bases)?;
     Ok(delivered.last().and_then(|last| last.id))
 }
@@ -531,11 +559,12 @@ fn step_failure(step: StepError, graph: &Graph, input: &PlanInput, session: &Ses
     let display = shown.as_ref().map_or_else(|| about.display(false), |step| step.display.clone());
     let mut failure = Failure::user(format!("{display}: {}", step.message));
     failure.blame = step.blame;
+    failure.disk_full = step.disk_full;
     // What a program said of itself names nothing of the instruction.
     let said = std::iter::once(&step.message).chain(&step.causes).filter(|_| step.exit_code.is_none());
     failure.details = step_frame(&input.ast.source, about.lines(), said);
     failure.causes = step.causes;
-    failure.hint = step.hint;
+    failure.hint = step.hint.or_else(|| step.disk_full.then(|| room::FULL.to_owned()));
     let tail = shown.map(|step| step.last_lines(LOG_LINES)).unwrap_or_default();
     if !tail.is_empty() {
         failure.details.push("the last lines it wrote:".to_owned());

@@ -1,133 +1,62 @@
-//! `ireko cache`: what takes space, what can go, what is damaged.
+//! `ireko cache`, and Docker's names for its commands: what takes space, what can go, what is damaged.
 
-use crate::cli::{CacheCommand, Format, Global, Progress};
-use crate::environment::{self, Environment};
+use crate::cli::{CacheCommand, DuArgs, Format, Global, ImagePruneArgs, Progress, PruneArgs, SystemCommand};
+use crate::cmd::{prune, usage};
+use crate::environment::Environment;
 use crate::failure::Failure;
 use crate::session::Session;
-use crate::text::{ago, bytes, parse_bytes, table};
-use crate::{eprint, print, print_json};
-use ireko_store::{Fate, FsckReport, Problem, PrunePlan, Pruned, PrunedItem, Store, Usage};
+use crate::{print, print_json};
+use ireko_store::{Fate, FsckReport, Problem, Store};
 use serde_json::json;
-use std::collections::BTreeMap;
-use std::io::{BufRead, IsTerminal, Write};
-use std::time::Duration;
+use std::sync::Arc;
 
-/// Runs one of the commands.
+fn open(global: &Global, environment: Environment) -> Result<Arc<Store>, Failure> {
+    Session::enter(global, environment, Progress::Quiet, false)?.store()
+}
+
+/// Runs one of the commands of `cache`.
 pub(crate) fn run(command: &CacheCommand, global: &Global, environment: Environment) -> Result<u8, Failure> {
-    let session = Session::enter(global, environment, Progress::Quiet, false)?;
-    let store = session.store()?;
+    let store = open(global, environment)?;
     match command {
-        CacheCommand::Du { format } => du(&store, *format),
-        CacheCommand::Prune { all, force, unused_for, max_size, format } => {
-            let plan = PrunePlan {
-                all: *all,
-                unused_for: unused_for.as_deref().map(duration).transpose()?,
-                max_size: max_size.as_deref().map(size).transpose()?,
-                dry_run: false,
-            };
-            prune(&store, &plan, *force, *format)
-        }
+        CacheCommand::Du(args) => usage::du(&store, args),
+        CacheCommand::Prune(args) => prune::cache(&store, args, prune::Unsaid::Recent),
         CacheCommand::Fsck { repair, format } => fsck(&store, *repair, *format),
     }
 }
 
-fn du(store: &Store, format: Format) -> Result<u8, Failure> {
-    let rows = store.du()?;
-    let total: u64 = rows.iter().map(|row| row.bytes).sum();
-    if format == Format::Json {
-        let rows: Vec<_> = rows
-            .iter()
-            .map(|row| json!({"kind": row.kind.to_string(), "name": row.name, "bytes": row.bytes, "last_used": row.last_used, "in_use": row.in_use}))
-            .collect();
-        print_json(&json!({"total": total, "items": rows}));
-        return Ok(0);
-    }
-    let now = environment::now().seconds();
-    let mut sums: BTreeMap<String, (u64, usize)> = BTreeMap::new();
-    for row in &rows {
-        let sum = sums.entry(row.kind.to_string()).or_default();
-        sum.0 += row.bytes;
-        sum.1 += 1;
-    }
-    let mut big: Vec<&Usage> = rows.iter().collect();
-    big.sort_by_key(|row| std::cmp::Reverse(row.bytes));
-    let mut lines =
-        vec![vec!["KIND".to_owned(), "NAME".to_owned(), "SIZE".to_owned(), "LAST USED".to_owned()]];
-    for row in big.iter().take(20) {
-        let used = ago(u64::try_from(now - row.last_used).unwrap_or(0));
-        // A cache mount's name has its owner and mode in a second line.
-        let name = row.name.replace('\n', " ");
-        lines.push(vec![row.kind.to_string(), name, bytes(row.bytes), used]);
-    }
-    let mut out = table(&lines);
-    out.push('\n');
-    let sums = sums.into_iter().map(|(kind, (size, count))| vec![kind, count.to_string(), bytes(size)]);
-    let head = ["KIND", "COUNT", "SIZE"].map(str::to_owned).to_vec();
-    out.push_str(&table(&std::iter::once(head).chain(sums).collect::<Vec<_>>()));
-    out.push_str(&format!("total {}\n", bytes(total)));
-    print(&out);
-    Ok(0)
+/// Runs `builder du`.
+pub(crate) fn du(args: &DuArgs, global: &Global, environment: Environment) -> Result<u8, Failure> {
+    let store = open(global, environment)?;
+    usage::du(&store, args)
 }
 
-fn duration(text: &str) -> Result<Duration, Failure> {
-    let nanos = ireko_dockerfile::duration::parse(text).map_err(|error| {
-        Failure::user(format!("`--unused-for {text}` is no length of time"))
-            .cause(error)
-            .hint("lengths look like 24h or 90m")
-    })?;
-    Ok(Duration::from_nanos(u64::try_from(nanos).unwrap_or(0)))
+/// Runs `builder prune`.
+pub(crate) fn prune(args: &PruneArgs, global: &Global, environment: Environment) -> Result<u8, Failure> {
+    let store = open(global, environment)?;
+    prune::cache(&store, args, prune::Unsaid::InUse)
 }
 
-fn size(text: &str) -> Result<u64, Failure> {
-    let wrong =
-        || Failure::user(format!("`--max-size {text}` is no size")).hint("sizes look like 500m or 10g");
-    parse_bytes(text).filter(|size| i64::try_from(*size).is_ok()).ok_or_else(wrong)
+/// Runs one of the commands of `system`.
+pub(crate) fn system(
+    command: &SystemCommand,
+    global: &Global,
+    environment: Environment,
+) -> Result<u8, Failure> {
+    let store = open(global, environment)?;
+    match command {
+        SystemCommand::Df(args) => usage::df(&store, args.v || global.verbose, args.format),
+        SystemCommand::Prune(args) => prune::system(&store, args),
+    }
 }
 
-fn prune(store: &Store, plan: &PrunePlan, force: bool, format: Format) -> Result<u8, Failure> {
-    let agreed = force || agreed(plan.all, format)?;
-    let pruned = if agreed { store.prune(plan)? } else { Pruned::default() };
-    for problem in &pruned.problems {
-        let _ = writeln!(std::io::stderr(), "warning: {problem}");
-    }
-    if format == Format::Json {
-        let item = |item: &PrunedItem| json!({"kind": item.kind.to_string(), "name": item.name, "bytes": item.bytes});
-        let problems: Vec<String> = pruned.problems.iter().map(ToString::to_string).collect();
-        let items: Vec<_> = pruned.items.iter().map(item).collect();
-        print_json(&json!({"freed": pruned.freed, "items": items, "problems": problems}));
-    } else if agreed {
-        print(&format!("removed {} items, {} freed\n", pruned.items.len(), bytes(pruned.freed)));
-    } else {
-        print("nothing removed\n");
-    }
-    Ok(0)
-}
-
-fn agreed(all: bool, format: Format) -> Result<bool, Failure> {
-    if !std::io::stdin().is_terminal() {
-        return Err(Failure::user(
-            "`cache prune` asks before it removes anything, and there is no terminal to ask on",
-        )
-        .hint("give -f to remove without a question"));
-    }
-    let what = if all {
-        "every record, cache mount and unpacked tree"
-    } else {
-        "what no image needs and nobody used lately"
-    };
-    let question = format!("this removes {what}; go on? [y/N] ");
-    // What a program reads is JSON alone.
-    match format {
-        Format::Json => eprint(&question),
-        Format::Table => print(&question),
-    }
-    let _ = std::io::stdout().flush();
-    let mut answer = String::new();
-    std::io::stdin()
-        .lock()
-        .read_line(&mut answer)
-        .map_err(|error| Failure::environment("cannot read the answer").cause(error))?;
-    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+/// Runs `image prune`.
+pub(crate) fn images(
+    args: &ImagePruneArgs,
+    global: &Global,
+    environment: Environment,
+) -> Result<u8, Failure> {
+    let store = open(global, environment)?;
+    prune::images(&store, args)
 }
 
 fn fsck(store: &Store, repair: bool, format: Format) -> Result<u8, Failure> {
@@ -207,6 +136,7 @@ fn fate(fate: Fate) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeMap;
 
     #[track_caller]
     fn check(fates: &[Fate], repair: bool, expect: &[&str]) {

@@ -140,8 +140,9 @@ pub(crate) fn inspect(args: &InspectArgs, global: &Global, environment: Environm
 
 /// `ireko history`, newest first.
 pub(crate) fn history(args: &HistoryArgs, global: &Global, environment: Environment) -> Result<(), Failure> {
+    let name = args.image.as_deref().unwrap_or_default();
     let store = open(global, environment)?;
-    let (_, image) = find_to_show(&store, &args.image, args.platform.as_deref())?;
+    let (_, image) = find_to_show(&store, name, args.platform.as_deref())?;
     let config = config(&store, &image)?;
     let mut layers = config.rootfs.diff_ids.iter();
     let mut rows = Vec::new();

@@ -34,7 +34,7 @@ impl Live {
                 self.line(&line);
             }
             other => {
-                for line in other_lines(other, &self.wishes) {
+                for line in other_lines(other, &self.wishes, steps) {
                     self.line(&line);
                 }
             }
@@ -56,10 +56,11 @@ impl Live {
         }
         let (width, height) = size();
         let running: Vec<&Step> = steps.running().collect();
-        if running.is_empty() {
+        let transfers: Vec<String> = steps.transfers().map(|(what, transfer)| transfer.line(what)).collect();
+        if running.is_empty() && transfers.is_empty() {
             return;
         }
-        let room = height.saturating_sub(2).max(1);
+        let room = height.saturating_sub(2 + transfers.len().min(height / 3)).max(1);
         let head = format!("{} of {} steps, {}", steps.done(), steps.total, seconds(steps.elapsed()));
         let mut lines = vec![if self.colour { format!("\u{1b}[1m{head}\u{1b}[0m") } else { head }];
         // With few steps each also shows the last line of its log.
@@ -71,6 +72,8 @@ impl Live {
                 lines.push(if self.colour { format!("\u{1b}[2m{last}\u{1b}[0m") } else { last });
             }
         }
+        let most = (height / 3).max(1);
+        lines.extend(transfers.iter().take(most).map(|line| fit(&format!("       {line}"), width)));
         let mut out = self.erase();
         self.drawn = lines.len();
         for line in lines {

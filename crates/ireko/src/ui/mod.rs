@@ -4,6 +4,7 @@ mod live;
 mod plain;
 mod steps;
 
+use crate::builds::Recorder;
 use crate::cli::Progress;
 use ireko_report::{Event, Sink};
 use live::Live;
@@ -12,7 +13,7 @@ use std::io::{IsTerminal, Write};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-pub(crate) use steps::{Step, Steps};
+pub(crate) use steps::{Step, Steps, seconds};
 
 /// What a person asked to see.
 #[derive(Clone, Copy, Debug)]
@@ -36,6 +37,7 @@ enum View {
 
 struct Inner {
     steps: Steps,
+    recorder: Recorder,
     view: View,
 }
 
@@ -59,7 +61,8 @@ impl Screen {
             Progress::Auto | Progress::Plain => View::Plain(Plain::new(colour, wishes)),
         };
         let ticks = matches!(view, View::Live(_));
-        let inner = Arc::new(Mutex::new(Inner { steps: Steps::new(began), view }));
+        let inner =
+            Arc::new(Mutex::new(Inner { steps: Steps::new(began), recorder: Recorder::new(began), view }));
         if ticks {
             let weak = Arc::downgrade(&inner);
             std::thread::spawn(move || {
@@ -76,6 +79,11 @@ impl Screen {
     /// What is known of a step, for the frame of an error.
     pub(crate) fn step(&self, node: u32) -> Option<Step> {
         lock(&self.inner).steps.get(node).cloned()
+    }
+
+    /// What was recorded of the build, which is over.
+    pub(crate) fn record<T>(&self, finish: impl FnOnce(&mut Recorder) -> T) -> T {
+        finish(&mut lock(&self.inner).recorder)
     }
 
     /// Takes the live part off the screen, so that other text can follow.
@@ -113,8 +121,9 @@ impl Inner {
 impl Sink for Screen {
     fn emit(&self, event: Event) {
         let mut inner = lock(&self.inner);
-        let Inner { steps, view } = &mut *inner;
+        let Inner { steps, recorder, view } = &mut *inner;
         steps.take(&event);
+        recorder.take(&event);
         match view {
             View::Quiet => {}
             View::Json => {

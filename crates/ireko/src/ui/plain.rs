@@ -31,7 +31,7 @@ impl Plain {
                 self.say(&ended(name(node), end, miss.as_ref(), self.colour));
             }
             other => {
-                for line in other_lines(other, &self.wishes) {
+                for line in other_lines(other, &self.wishes, steps) {
                     if matches!(other, Event::Progress { .. })
                         && std::mem::replace(&mut self.progress, line.clone()) == line
                     {
@@ -99,6 +99,21 @@ pub(super) fn ended(name: &str, end: &StepEnd, miss: Option<&MissReason>, colour
     format!("{name}: {text}")
 }
 
+/// What a build was, in a few words: how much was remembered, and what took longest where that was long.
+fn summary(steps: &Steps) -> String {
+    const LONG: u64 = 1000;
+    let (hits, all) = steps.hits();
+    let mut text = match all {
+        0 => String::new(),
+        _ => format!(", {hits} of {all} steps remembered"),
+    };
+    if let Some((step, time)) = steps.longest().filter(|(_, time)| *time >= LONG) {
+        text +=
+            &format!(", longest {} ({})", first_line(&step.display), seconds(Duration::from_millis(time)));
+    }
+    text
+}
+
 /// A step's display cut to one short line: its whole text stood where it began.
 fn first_line(name: &str) -> String {
     const WIDTH: usize = 100;
@@ -110,7 +125,7 @@ fn first_line(name: &str) -> String {
 }
 
 /// Lines for events that belong to no step's own display.
-pub(super) fn other_lines(event: &Event, wishes: &Wishes) -> Vec<String> {
+pub(super) fn other_lines(event: &Event, wishes: &Wishes, steps: &Steps) -> Vec<String> {
     match event {
         Event::BaseResolved { reference, from, digest, .. } => {
             vec![format!("base {reference}: {digest} from {from}")]
@@ -134,7 +149,7 @@ pub(super) fn other_lines(event: &Event, wishes: &Wishes) -> Vec<String> {
             vec![format!("exported {destination}{size} {id}").trim_end().to_owned()]
         }
         Event::BuildFinished { success: true, elapsed_ms } => {
-            vec![format!("built in {}", seconds(Duration::from_millis(*elapsed_ms)))]
+            vec![format!("built in {}{}", seconds(Duration::from_millis(*elapsed_ms)), summary(steps))]
         }
         _ => Vec::new(),
     }

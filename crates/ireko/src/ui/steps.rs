@@ -26,10 +26,46 @@ pub(crate) struct Step {
     pub(crate) progress: Option<(String, u64, Option<u64>)>,
 }
 
+/// Bytes on their way.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Transfer {
+    done: u64,
+    total: Option<u64>,
+    since: Instant,
+    /// What was there when it began: of a transfer that goes on only the rest takes time.
+    from: u64,
+}
+
+impl Transfer {
+    /// How far it is, how fast, and how long it will take; an estimate once there is something to estimate from.
+    pub(crate) fn line(&self, what: &str) -> String {
+        let bytes = crate::text::bytes;
+        let Some(total) = self.total.filter(|total| *total > 0) else {
+            return format!("{what} {}", bytes(self.done));
+        };
+        let mut line =
+            format!("{what} {} of {} ({}%)", bytes(self.done), bytes(total), self.done * 100 / total);
+        let time = self.since.elapsed().as_secs_f64();
+        let moved = self.done.saturating_sub(self.from);
+        if time >= 1.0 && moved > 0 {
+            let speed = moved as f64 / time;
+            let left = total.saturating_sub(self.done) as f64 / speed;
+            line += &format!(
+                ", {}/s, {} left",
+                bytes(speed as u64),
+                seconds(Duration::from_secs_f64(left.min(86_400.0)))
+            );
+        }
+        line
+    }
+}
+
 /// All steps.
 #[derive(Debug)]
 pub(crate) struct Steps {
     steps: BTreeMap<u32, Step>,
+    /// What comes and goes without belonging to a step, by what it is.
+    transfers: BTreeMap<String, Transfer>,
     began: Instant,
     /// How many the build has.
     pub(crate) total: u32,
@@ -37,7 +73,7 @@ pub(crate) struct Steps {
 
 impl Steps {
     pub(crate) fn new(began: Instant) -> Self {
-        Self { steps: BTreeMap::new(), began, total: 0 }
+        Self { steps: BTreeMap::new(), transfers: BTreeMap::new(), began, total: 0 }
     }
 
     pub(crate) fn get(&self, node: u32) -> Option<&Step> {
@@ -50,6 +86,25 @@ impl Steps {
 
     pub(crate) fn done(&self) -> usize {
         self.steps.values().filter(|step| step.end.is_some()).count()
+    }
+
+    pub(crate) fn transfers(&self) -> impl Iterator<Item = (&str, &Transfer)> {
+        self.transfers.iter().map(|(what, transfer)| (what.as_str(), transfer))
+    }
+
+    /// How many steps were remembered, and how many there are.
+    pub(crate) fn hits(&self) -> (usize, usize) {
+        let is_hit = |step: &&Step| matches!(step.end, Some(StepEnd::Hit | StepEnd::CutOff));
+        (self.steps.values().filter(is_hit).count(), self.steps.len())
+    }
+
+    /// The step that ran longest.
+    pub(crate) fn longest(&self) -> Option<(&Step, u64)> {
+        let ran = self.steps.values().filter_map(|step| match step.end {
+            Some(StepEnd::Ran { elapsed_ms } | StepEnd::Adopted { elapsed_ms }) => Some((step, elapsed_ms)),
+            _ => None,
+        });
+        ran.max_by_key(|(_, time)| *time)
     }
 
     pub(crate) fn elapsed(&self) -> Duration {
@@ -77,6 +132,15 @@ impl Steps {
                 if let Some(step) = self.steps.get_mut(node) {
                     step.progress = Some((what.clone(), *done, *total));
                 }
+            }
+            Event::Progress { node: None, what, done, total } if Some(*done) == *total => {
+                self.transfers.remove(what);
+            }
+            Event::Progress { node: None, what, done, total } => {
+                let (done, total) = (*done, *total);
+                let new = Transfer { done, total, since: Instant::now(), from: done };
+                let transfer = self.transfers.entry(what.clone()).or_insert(new);
+                (transfer.done, transfer.total) = (done, total);
             }
             Event::StepFinished { node, end, miss } => {
                 if let Some(step) = self.steps.get_mut(node) {
@@ -187,6 +251,24 @@ mod tests {
         ] {
             assert_eq!(clean(bytes), text);
         }
+    }
+
+    #[test]
+    fn a_transfer_says_how_long_it_will_take() {
+        let since = Instant::now().checked_sub(Duration::from_secs(10)).expect("a time");
+        let line = |done, total, from| Transfer { done, total, since, from }.line("pushing x");
+        assert_eq!(
+            line(50_000_000, Some(200_000_000), 0),
+            "pushing x 50.0MB of 200MB (25%), 5.00MB/s, 30.0s left"
+        );
+        assert_eq!(line(7, None, 0), "pushing x 7B");
+        assert_eq!(line(7, Some(10), 7), "pushing x 7B of 10B (70%)");
+        let mut steps = Steps::new(Instant::now());
+        let progress = |done| Event::Progress { node: None, what: "x".to_owned(), done, total: Some(9) };
+        steps.take(&progress(1));
+        assert_eq!(steps.transfers().count(), 1);
+        steps.take(&progress(9));
+        assert_eq!(steps.transfers().count(), 0);
     }
 
     #[test]

@@ -128,6 +128,30 @@ fn killed_builds_leave_a_sound_store() {
     aftermath(&place, &expected);
 }
 
+/// The same with prunes, pulls and loads among them, and all looked at after each round. `ireko-bench-crowd` does ten
+/// thousand rounds.
+#[test]
+fn a_crowd_that_is_killed_leaves_a_sound_store() {
+    let Some(place) = Place::new() else { return };
+    let dir = place.path("crowd");
+    fs::create_dir(&dir).expect("a directory");
+    let crowd =
+        ireko_testkit::Crowd::new(env!("CARGO_BIN_EXE_ireko").as_ref(), &dir, 7).expect("a clean store");
+    let Some(mut crowd) = crowd else {
+        eprintln!("skipped because there is no static busybox (Debian: busybox-static)");
+        return;
+    };
+    let begin = Instant::now();
+    while crowd.tally.rounds < 200 && begin.elapsed() < Duration::from_secs(40) {
+        if let Err(problem) = crowd.round() {
+            panic!("{:?}: {problem}", crowd.tally);
+        }
+    }
+    let tally = crowd.tally;
+    crowd.remove().expect("an empty store");
+    assert!(tally.killed > tally.rounds, "{tally:?}");
+}
+
 #[test]
 fn interrupted_builds_end_with_130_and_leave_nothing() {
     let Some(place) = Place::with_base() else { return };

@@ -231,6 +231,7 @@ impl Place {
             "CONTAINER_HOST",
             "CONTAINERS_REGISTRIES_CONF",
             "XDG_CONFIG_HOME",
+            "IREKO_CACHE_MAX_SIZE",
             "DOCKER_DEFAULT_PLATFORM",
         ] {
             command.env_remove(name);

@@ -1,0 +1,118 @@
+//! Room on the disk: a limit for the store that builds keep, and a second try where the disk is full.
+
+use crate::cmd::prune;
+use crate::environment::Environment;
+use crate::failure::Failure;
+use crate::session::Session;
+use crate::text::bytes;
+use ireko_exec::{BuildError, Cancel};
+use ireko_http::Client;
+use ireko_oci::Digest;
+use ireko_report::{Diagnostic, Event, Sink};
+use ireko_store::{Condition, PrunePlan, Store, UsageKind};
+
+/// What the store may take at the end of a build: the flag, `IREKO_CACHE_MAX_SIZE`, or no limit.
+pub(crate) fn limit(flag: Option<&str>, environment: &Environment) -> Result<Option<u64>, Failure> {
+    const VARIABLE: &str = "IREKO_CACHE_MAX_SIZE";
+    match (flag, environment.get(VARIABLE)) {
+        (Some(text), _) => prune::size("--cache-max-size ", text).map(Some),
+        (None, Some(text)) => prune::size(&format!("{VARIABLE}="), text).map(Some),
+        (None, None) => Ok(None),
+    }
+}
+
+/// What to do where nothing that is not in use is left to go.
+pub(crate) const FULL: &str = "free space on that disk, or give the store another with IREKO_HOME; `ireko cache du` shows what takes it";
+
+/// Something that can fail for want of room.
+pub(crate) trait NeedsRoom {
+    /// Whether it did.
+    fn is_disk_full(&self) -> bool;
+}
+
+impl NeedsRoom for BuildError {
+    fn is_disk_full(&self) -> bool {
+        Self::is_disk_full(self)
+    }
+}
+
+impl NeedsRoom for Failure {
+    fn is_disk_full(&self) -> bool {
+        self.disk_full
+    }
+}
+
+/// What a second try needs.
+pub(crate) struct Room<'a> {
+    pub(crate) store: &'a Store,
+    pub(crate) session: &'a Session,
+    pub(crate) cancel: &'a Cancel,
+    /// Its transfers end with a failure.
+    pub(crate) http: &'a Client,
+}
+
+impl Room<'_> {
+    /// Does something; where the disk is full, drops what neither this build, nor another, nor a tagged image needs,
+    /// and does it once more.
+    pub(crate) fn for_deed<T, E: NeedsRoom>(&self, mut deed: impl FnMut() -> Result<T, E>) -> Result<T, E> {
+        match deed() {
+            Err(error) if error.is_disk_full() && self.again() => deed(),
+            other => other,
+        }
+    }
+
+    fn again(&self) -> bool {
+        let goes_on = made_room(self.store, self.session) && self.cancel.take_back();
+        if goes_on {
+            self.http.resume();
+        }
+        goes_on
+    }
+}
+
+fn made_room(store: &Store, session: &Session) -> bool {
+    // Notes are small, and among them is what this build has done already.
+    let notes = Condition::Kind(vec![UsageKind::Record, UsageKind::StatCache]);
+    let conditions = vec![Condition::Not(Box::new(notes))];
+    let plan = PrunePlan { max_size: Some(0), conditions, ..PrunePlan::default() };
+    match store.prune(&plan) {
+        Ok(pruned) if pruned.freed > 0 => {
+            let (count, freed) = (pruned.items.len(), bytes(pruned.freed));
+            let said = format!(
+                "the disk is full: removed {count} items of the store that are not in use, {freed}; trying once more"
+            );
+            let diagnostic = Diagnostic::warning("disk-full", said);
+            session.screen.emit(Event::Warning { diagnostic });
+            true
+        }
+        _ => false,
+    }
+}
+
+/// The end of a build: what a killed prune left goes, and the store comes down to its limit where this process made it bigger. What was just built is kept, as if it had a
+/// name.
+pub(crate) fn tidy(session: &Session, limit: Option<u64>, built: Option<&Digest>) -> Result<(), Failure> {
+    let grown = session.has_grown();
+    let store = session.store()?;
+    store.clear_trash()?;
+    let Some(limit) = limit.filter(|_| grown) else { return Ok(()) };
+    if let Some(image) = built.map(|id| store.image_by_id(id)).transpose()?.flatten() {
+        store.hold_image(&image)?;
+    }
+    let pruned = store.prune(&PrunePlan { max_size: Some(limit), ..PrunePlan::default() })?;
+    if !pruned.items.is_empty() {
+        let (count, freed) = (pruned.items.len(), bytes(pruned.freed));
+        session.screen.note(&format!(
+            "cache: {count} items removed, {freed}: no more than {} may be kept",
+            bytes(limit)
+        ));
+    }
+    if let Some((_, left)) = pruned.missed {
+        let left = bytes(left);
+        session.screen.note(&format!(
+            "cache: {left} are in use or needed by tagged images: more than the limit of {}",
+            bytes(limit)
+        ));
+    }
+    Ok(())
+}

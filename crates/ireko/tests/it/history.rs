@@ -1,0 +1,64 @@
+//! Looking back at builds: `history`, `logs`, `why`.
+
+use crate::support::Place;
+use serde_json::Value;
+
+#[test]
+fn builds_are_remembered() {
+    let Some(place) = Place::with_base() else { return };
+    // Not the build of the base.
+    let before =
+        serde_json::from_str::<Value>(&place.ireko(&["history", "--format=json"]).ok().stdout).expect("JSON");
+    let before = before.as_array().expect("builds").len();
+    place.file("f", "one");
+    place.dockerfile("FROM base\nRUN echo first said this\nCOPY f /f\nRUN echo second said that && cat /f\n");
+    place.build(&[]).ok();
+    place.file("f", "two");
+    place.build(&[]).ok();
+    place.dockerfile("FROM base\nRUN echo it broke; exit 4\n");
+    place.build(&[]).fails(1, &["it broke"]);
+    let table = place.ireko(&["history"]).ok().stdout;
+    let lines: Vec<&str> = table.lines().collect();
+    assert_eq!(lines.len(), 1 + 3 + before, "{table}");
+    assert!(lines[1].contains("failed") && lines[2].contains("done"), "{table}");
+    assert!(lines[2].contains("context") && lines[2].contains("app:latest"), "{table}");
+    let id = |line: &str| line.split_whitespace().next().expect("a name").to_owned();
+    let (failed, second) = (id(lines[1]), id(lines[2]));
+
+    let steps = place.ireko(&["history", "--build", &second]).ok().stdout;
+    assert!(steps.contains("hit") && steps.contains("`f` changed"), "{steps}");
+    let document: Value =
+        serde_json::from_str(&place.ireko(&["history", "--build", &second, "--format=json"]).ok().stdout)
+            .expect("JSON");
+    assert_eq!(
+        (document["success"].as_bool(), document["steps"].as_array().map(Vec::len)),
+        (Some(true), Some(3))
+    );
+    // The image's own history is another thing.
+    assert!(place.ireko(&["history", "app"]).ok().stdout.contains("CREATED BY"));
+
+    assert_eq!(place.ireko(&["logs"]).ok().stdout, "it broke\n");
+    assert_eq!(place.ireko(&["logs", &second, "4"]).ok().stdout, "second said that\ntwo");
+    let quiet = place.ireko(&["logs", &second, "COPY"]).ok();
+    assert!(quiet.stderr.contains("wrote nothing"), "{}", quiet.stderr);
+    place.ireko(&["logs", "nosuch"]).fails(2, &["there is no build `nosuch`", "ireko history"]);
+    place.ireko(&["logs", &second, "17"]).fails(2, &["has no step `17`"]);
+
+    let why = place.ireko(&["why", "--build", &second]).ok().stdout;
+    assert!(why.contains("COPY f /f") && why.contains("`f` changed") && !why.contains("first said"), "{why}");
+    let why = place.ireko(&["why", "first", "--build", &second]).ok().stdout;
+    assert!(why.contains("was remembered"), "{why}");
+    let why = place.ireko(&["why", "--build", &failed]).ok().stdout;
+    assert!(why.contains("failed"), "{why}");
+    place.sound();
+}
+
+#[test]
+fn no_secret_is_remembered() {
+    let Some(place) = Place::with_base() else { return };
+    std::fs::write(place.path("token"), "hunter2-hunter2").expect("a file");
+    place.dockerfile("FROM base\nRUN --mount=type=secret,id=token cat /run/secrets/token\n");
+    place.build(&["--secret=id=token,src=token"]).ok();
+    assert_eq!(place.ireko(&["logs"]).ok().stdout, "***");
+    assert!(!place.ireko(&["history", "--format=json"]).ok().stdout.contains("hunter2"));
+}
