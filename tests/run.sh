@@ -89,6 +89,12 @@ run_tests() {
 # The tests of the binary once more, without overlayfs.
 copies() { grep '/it-[0-9a-f]*$' "$work/binaries" >"$work/it"; IREKO_SNAPSHOTTER=copy BINARIES=$work/it run_tests copies env; }
 
+# The same by an ordinary user who has one id.
+single() {
+    grep '/it-[0-9a-f]*$' "$work/binaries" >"$work/it"
+    BINARIES=$work/it run_tests single "$@" env IREKO_TEST_LEVEL=single-id
+}
+
 # Starts a command as the ordinary user, with a home and a scratch folder of its own.
 as_user() {
     install -d -o "$user" "$work/user-tmp"
@@ -111,8 +117,10 @@ part compile compile_tests
 if [ "$(id -u)" = 0 ]; then
     part "tests as root" run_tests root env
     part "tests as $user" run_tests user as_user
+    part "tests with one id" single as_user
 else
     part "tests" run_tests user env
+    part "tests with one id" single env
 fi
 part "tests without overlayfs" copies
 [ "$(id -u)" != 0 ] || part "100 pairs beside the Docker engine" bash tests/differ.sh --quick

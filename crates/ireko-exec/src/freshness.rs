@@ -15,14 +15,14 @@ use crate::job::Job;
 use crate::perform::Performer;
 use ireko_graph::op::{CopyItem, FilesFrom, MountKind, Run};
 use ireko_graph::{Graph, NodeId, Op, Tree};
-use ireko_layer::{Change, ChangeKind, Entry, Kind, Time, TreePath, View};
+use ireko_layer::{Change, ChangeKind, Entry, Kind, OverlayAttrs, Time, TreePath, View};
 use ireko_oci::{Digest, TreeId};
 use ireko_report::Blame;
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, utimensat};
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -70,17 +70,19 @@ pub(crate) fn lay(
     times: &Times,
     below: &View,
     lowers: &[PathBuf],
-    dir: &Path,
+    (dir, attrs): (&Path, OverlayAttrs),
 ) -> Result<Option<PathBuf>, Fault> {
     if times.is_empty() {
         return Ok(None);
     }
     let root = dir.join("times");
     fs::create_dir(&root).map_err(|error| Fault::of(Blame::Environment, &error))?;
-    meta(below, &TreePath::root(), &root).map_err(|error| Fault::of(Blame::Environment, &error))?;
+    meta(below, &TreePath::root(), &root, attrs).map_err(|error| Fault::of(Blame::Environment, &error))?;
     for (path, time) in times {
         let Some(found) = below.find(path) else { continue };
-        lay_file(below, path, *time, &lowers[found.layer], &root).map_err(|error| fault(path, &error))?;
+        lay_file(below, path, &lowers[found.layer], (&root, attrs))
+            .and_then(|target| touch(&target, *time))
+            .map_err(|error| fault(path, &error))?;
     }
     Ok(Some(root))
 }
@@ -212,26 +214,31 @@ pub(crate) fn copies_below(graph: &Graph, node: NodeId) -> Vec<NodeId> {
     copies
 }
 
-fn lay_file(below: &View, path: &TreePath, time: Time, layer: &Path, root: &Path) -> io::Result<()> {
+fn lay_file(
+    below: &View,
+    path: &TreePath,
+    layer: &Path,
+    (root, attrs): (&Path, OverlayAttrs),
+) -> io::Result<PathBuf> {
     let mut parents: Vec<TreePath> = path.ancestors().filter(|parent| !parent.is_root()).collect();
     parents.reverse();
     for parent in parents {
         let dir = root.join(parent.as_path());
         if !dir.exists() {
             fs::create_dir(&dir)?;
-            meta(below, &parent, &dir)?;
+            meta(below, &parent, &dir, attrs)?;
         }
     }
     let target = root.join(path.as_path());
     fs::copy(layer.join(path.as_path()), &target)?;
-    meta(below, path, &target)?;
-    touch(&target, time)
+    meta(below, path, &target, attrs)?;
+    Ok(target)
 }
 
 /// Owner, mode and attributes as the tree has them.
-fn meta(below: &View, path: &TreePath, at: &Path) -> io::Result<()> {
+fn meta(below: &View, path: &TreePath, at: &Path, attrs: OverlayAttrs) -> io::Result<()> {
     let Some(entry) = below.entry(path) else { return Ok(()) };
-    chown(at, Some(entry.meta.uid), Some(entry.meta.gid))?;
+    attrs.give(at, entry.meta.uid, entry.meta.gid)?;
     fs::set_permissions(at, fs::Permissions::from_mode(entry.meta.mode))?;
     for (name, value) in &entry.meta.xattrs {
         rustix::fs::lsetxattr(at, name.as_slice(), value, rustix::fs::XattrFlags::empty())?;

@@ -5,23 +5,24 @@ use crate::error::Fault;
 use crate::freshness::{self, Shown};
 use crate::job::Job;
 use crate::perform::Performer;
-use crate::run::Step;
+use crate::run::{Step, without_notes};
 use crate::secrets::SecretValue;
 use crate::selection::Picked;
 use crate::snapshotter::Snapshotter;
 use crate::ssh::{Access, Relay};
 use ireko_graph::op::{FilesFrom, Mount as MountOp, MountKind, Run};
-use ireko_layer::{Follow, TreePath, View};
+use ireko_layer::{Follow, OverlayAttrs, TreePath, View};
 use ireko_oci::GuestPath;
 use ireko_report::Blame;
 use ireko_store::{CacheMount, MountRequest};
 use ireko_sys::mount;
+use ireko_sys::owner::Owner;
 use ireko_sys::sandbox::{Mount, MountSource};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::{self, Permissions};
 use std::io;
-use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -35,6 +36,8 @@ pub(crate) struct Mounted {
     secrets: Vec<SecretValue>,
     /// Groups that the step's user is in because of its devices.
     groups: Vec<u32>,
+    /// Owners of links and pipes of stages, by their paths in the step, where owners are noted.
+    owners: BTreeMap<PathBuf, Owner>,
     /// Selections of local contexts that the step could see, and that must not have changed meanwhile.
     watched: Vec<Arc<Picked>>,
     /// Cache directories, released when the step is over.
@@ -56,6 +59,10 @@ impl Mounted {
 
     pub(crate) fn groups(&self) -> &[u32] {
         &self.groups
+    }
+
+    pub(crate) fn owners(&self) -> &BTreeMap<PathBuf, Owner> {
+        &self.owners
     }
 
     pub(crate) fn secrets(&self) -> &[SecretValue] {
@@ -110,6 +117,7 @@ pub(crate) fn prepare(performer: &Performer<'_>, step: &Step<'_>, scratch: &Path
         variables: Vec::new(),
         secrets: Vec::new(),
         groups: Vec::new(),
+        owners: BTreeMap::new(),
         watched: Vec::new(),
         _caches: Vec::new(),
         _attached: Vec::new(),
@@ -158,6 +166,7 @@ impl Preparing<'_, '_> {
                         path
                     }
                 };
+                self.owners(*input, source, &op.target)?;
                 self.add(MountSource::Bind(path), &op.target, !writable);
             }
             MountKind::Bind { writable, .. } => {
@@ -185,6 +194,22 @@ impl Preparing<'_, '_> {
             }
             MountKind::Ssh { .. } => self.agent(at, op)?,
         }
+        Ok(())
+    }
+
+    /// Where owners are noted, whose the links of an input are that is mounted at `target`: they take no notes.
+    fn owners(&mut self, input: usize, source: &GuestPath, target: &GuestPath) -> Result<(), Fault> {
+        if self.performer.attrs() != OverlayAttrs::Noted {
+            return Ok(());
+        }
+        let view = self.performer.view(&self.job.inputs[input], &self.job.input_origins[input])?;
+        let part = view.resolve(&TreePath::from_guest(source), Follow::All)?;
+        let place = self.below.resolve(&TreePath::from_guest(target), Follow::All)?;
+        let links = without_notes(&view).filter_map(|(path, owner)| {
+            let inside = path.below(&part)?;
+            Some((place.as_path().join(inside.as_path()), owner))
+        });
+        self.done.owners.extend(links);
         Ok(())
     }
 
@@ -229,7 +254,7 @@ impl Preparing<'_, '_> {
     fn selection(&mut self, at: usize, position: usize) -> Result<PathBuf, Fault> {
         let picked = self.performer.picked(self.job, position)?;
         let dir = self.dir(&format!("bind-{at}"))?;
-        let path = picked.lay_out(&dir)?;
+        let path = picked.lay_out(&dir, self.performer.attrs())?;
         self.done.watched.push(picked);
         Ok(path)
     }
@@ -263,7 +288,12 @@ impl Preparing<'_, '_> {
         if self.fresh {
             let shown = Shown { tree, origins, lowers: &lowers, which: input + 1 };
             let times = freshness::times(self.performer, self.job, &shown)?;
-            lowers.extend(freshness::lay(&times, &view, &lowers, &self.dir(&format!("fresh-{at}"))?)?);
+            lowers.extend(freshness::lay(
+                &times,
+                &view,
+                &lowers,
+                (&self.dir(&format!("fresh-{at}"))?, self.performer.attrs()),
+            )?);
         }
         if lowers.is_empty() {
             lowers.push(self.dir(&format!("below-{at}"))?);
@@ -321,14 +351,15 @@ impl Preparing<'_, '_> {
     }
 
     fn cache(&self, id: &str, cache: &Cache) -> Result<CacheMount, Fault> {
+        let attrs = self.performer.attrs();
         let prepare = |dir: &Path| -> io::Result<()> {
             if let Some(picked) = &cache.seed {
                 picked
-                    .lay_out(dir)
+                    .lay_out(dir, attrs)
                     .map_err(|_| io::Error::other("the files to begin with cannot be laid out"))?;
             }
             fs::set_permissions(dir, Permissions::from_mode(cache.mode))?;
-            chown(dir, Some(cache.uid), Some(cache.gid))
+            attrs.give(dir, cache.uid, cache.gid)
         };
         let node = self.job.node;
         let waiting = |what: &str| {
@@ -371,7 +402,11 @@ impl Preparing<'_, '_> {
         if *file {
             let path = self.memory()?.join(format!("secret-{at}"));
             fs::write(&path, &value.0).map_err(|error| disk(&path, error))?;
-            chown(&path, Some(*uid), Some(*gid)).map_err(|error| disk(&path, error))?;
+            match self.performer.attrs().give(&path, *uid, *gid) {
+                // Where owners are noted and memory takes no notes: the step's user may read it in any case.
+                Err(error) if error.raw_os_error() == Some(rustix::io::Errno::NOTSUP.raw_os_error()) => {}
+                given => given.map_err(|error| disk(&path, error))?,
+            }
             fs::set_permissions(&path, Permissions::from_mode(*mode)).map_err(|error| disk(&path, error))?;
             self.add(MountSource::Bind(path), &op.target, true);
         }
@@ -395,11 +430,16 @@ impl Preparing<'_, '_> {
             }
             return Ok(());
         };
-        let access = Access { mode: *mode, uid: *uid, gid: *gid };
+        let access = Access { mode: *mode, uid: *uid, gid: *gid, attrs: self.performer.attrs() };
         let relay = Relay::start(agent, self.scratch, &format!("ssh-{at}"), &access).map_err(|error| {
             let message = format!("ssh agent `{id}` cannot be used at `{}`", agent.display());
             Fault::of(Blame::Environment, &error).named(message).hint("check that the agent runs, and --ssh")
         })?;
+        // No socket takes a note.
+        if self.performer.attrs() == OverlayAttrs::Noted {
+            let place = self.below.resolve(&TreePath::from_guest(&op.target), Follow::All)?;
+            self.done.owners.insert(place.as_path().to_owned(), Owner::new(*uid, *gid));
+        }
         self.add(MountSource::Bind(relay.path().to_owned()), &op.target, false);
         self.done._relays.push(relay);
         Ok(())

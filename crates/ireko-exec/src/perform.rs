@@ -10,9 +10,9 @@ use crate::job::Job;
 use crate::makedir::make_dir;
 use crate::packing::LastLayer;
 use crate::remote;
-use crate::run::{self, SandboxSettings, Step};
+use crate::run::{SandboxSettings, Step, run_step};
 use crate::selection::{self, Picked};
-use crate::snapshotter::Snapshotter;
+use crate::snapshotter::{Snapshotter, same_root};
 use crate::source::FileSource;
 use crate::tree::TreeFiles;
 use crate::{explain, freshness, passwd};
@@ -453,7 +453,7 @@ impl<'a> Performer<'a> {
         packing.map(|packing| packing.last_layer()).unwrap_or_default()
     }
 
-    fn attrs(&self) -> OverlayAttrs {
+    pub(crate) fn attrs(&self) -> OverlayAttrs {
         self.store().written_as().attrs
     }
 
@@ -474,21 +474,23 @@ impl<'a> Performer<'a> {
             let shown = Shown { tree: &job.base, origins: &job.base_origins, lowers: &lowers, which: 0 };
             times = freshness::times(self, job, &shown)?;
             let scratch = fresh.insert(self.scratch()?);
-            lowers.extend(freshness::lay(&times, &below, &lowers, scratch.path())?);
+            lowers.extend(freshness::lay(&times, &below, &lowers, (scratch.path(), self.attrs()))?);
         }
         let draft = self.store().snapshot_draft()?;
-        let started = made_at(&draft.dir())?;
-        same_root(&below, &draft.dir())?;
-        let root = RootFs::Overlay(self.overlay(&lowers, Some((&draft.dir(), &draft.work()))));
-        let unchanged = run::run_step(self, &Step { job, run, below: &below, upper: &draft.dir() }, root)?;
-        let options = ScanOptions { started, attrs: self.attrs(), skip: Vec::new() };
-        let mut scan = scan_upper(&draft.dir(), &below, &options)?;
-        freshness::give_back(&times, &below, &mut scan.changes, Some(&draft.dir()))?;
+        let upper = draft.dir();
+        let started = made_at(&upper)?;
+        same_root(&below, &upper, self.attrs())?;
+        let root = RootFs::Overlay(self.overlay(&lowers, Some((&upper, &draft.work()))));
+        let ran = run_step(self, &Step { job, run, below: &below, upper: &upper }, root)?;
+        let (unchanged, owners) = (ran.unchanged, ran.owners);
+        let options = ScanOptions { started, attrs: self.attrs(), skip: Vec::new(), owners };
+        let mut scan = scan_upper(&upper, &below, &options)?;
+        freshness::give_back(&times, &below, &mut scan.changes, Some(&upper))?;
         self.warn_of(run, unchanged, &scan);
         let mut takers = self.takers(job.node);
         let sinks = takers.iter_mut().map(|taker| taker as Sink<'_>);
         let written = self.write_layer(scan.changes.clone(), sinks.collect(), None)?;
-        prune_upper(&draft.dir(), &scan)?;
+        prune_upper(&upper, &scan)?;
         let forms = NewForms { snapshot: Some(draft), ..NewForms::default() };
         let done = self.keep(job, &written, forms, unchanged.then_some(began))?;
         takers.into_iter().for_each(|taker| taker.keep(&written.diff_id));
@@ -511,7 +513,7 @@ impl<'a> Performer<'a> {
     /// An overlay over unpacked layers, bottom first.
     pub(crate) fn overlay(&self, lowers: &[PathBuf], upper: Option<(&Path, &Path)>) -> Overlay {
         let upper = upper.map(|(dir, work)| Upper { dir: dir.to_owned(), work: work.to_owned() });
-        Overlay::of_stack(lowers, upper, self.attrs() == OverlayAttrs::User)
+        Overlay::of_stack(lowers, upper, self.attrs().is_user())
     }
 
     /// Puts a new layer into the store, lets an earlier one with the same content win, and remembers the outcome,
@@ -568,17 +570,6 @@ pub(crate) fn clock_of(dir: &Path) -> Result<Time, Fault> {
 fn made_at(dir: &Path) -> Result<Time, Fault> {
     let metadata = std::fs::metadata(dir).map_err(|error| Fault::of(Blame::Environment, &error))?;
     Ok(Time::new(metadata.mtime(), metadata.mtime_nsec() as u32))
-}
-
-/// The new upper directory is the root of what the step sees: it gets the root's own mode and owner.
-pub(crate) fn same_root(below: &View, upper: &Path) -> Result<(), Fault> {
-    let (mode, uid, gid) = match below.entry(&ireko_layer::TreePath::root()) {
-        Some(root) => (root.meta.mode, root.meta.uid, root.meta.gid),
-        None => (0o755, 0, 0),
-    };
-    let io = |error: std::io::Error| Fault::of(Blame::Environment, &error);
-    std::os::unix::fs::chown(upper, Some(uid), Some(gid)).map_err(io)?;
-    std::fs::set_permissions(upper, std::os::unix::fs::PermissionsExt::from_mode(mode)).map_err(io)
 }
 
 /// A layer that could not be written or read: files that changed meanwhile are a case of their own.

@@ -321,7 +321,12 @@ impl Meanings {
         repositories(performer)
             .write(source, &resolved, (&dest, scratch.path()), &tell)
             .map_err(|error| fault(performer, source, &error))?;
-        let options = ScanOptions { started, attrs: performer.store().written_as().attrs, skip: Vec::new() };
+        let options = ScanOptions {
+            started,
+            attrs: performer.store().written_as().attrs,
+            skip: Vec::new(),
+            owners: Default::default(),
+        };
         let scan = scan_upper(&dest, &View::default(), &options)?;
         performer.write(job, scan.changes, Some(began))
     }

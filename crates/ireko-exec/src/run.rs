@@ -9,9 +9,10 @@ use crate::passwd;
 use crate::perform::Performer;
 use crate::secrets::Mask;
 use ireko_graph::op::{Network, Run, Security};
-use ireko_layer::View;
+use ireko_layer::{Entry, Kind, OverlayAttrs, TreePath, View};
 use ireko_report::{Blame, Event, Stream};
 use ireko_sys::cgroup::{Limiter, Limits};
+use ireko_sys::owner::{Owner, OwnerTable};
 use ireko_sys::sandbox::{self, Exit, Running, Sandbox};
 use ireko_sys::userns::IdMap;
 use rustix::event::{PollFd, PollFlags, poll};
@@ -103,14 +104,21 @@ pub(crate) struct Step<'s> {
     pub upper: &'s Path,
 }
 
+/// What is known of a step that ran, beside its changes.
+pub(crate) struct Ran {
+    /// False: files of a local context changed while the step could see them, and its result must not be recorded.
+    pub unchanged: bool,
+    /// Owners of files that take no note.
+    pub owners: OwnerTable,
+}
+
 /// Runs the step on top of `root`. What it changed is in the upper directory of `root` afterwards.
 ///
-/// False means that files of a local context changed while the step could see them: its result must not be recorded.
 pub(crate) fn run_step(
     performer: &Performer<'_>,
     step: &Step<'_>,
     root: sandbox::RootFs,
-) -> Result<bool, Fault> {
+) -> Result<Ran, Fault> {
     let Step { job, run, upper, .. } = *step;
     let scratch = performer.scratch()?;
     let mounted = mounts::prepare(performer, step, scratch.path())?;
@@ -120,10 +128,13 @@ pub(crate) fn run_step(
         return Err(Fault::Cancelled);
     }
     let mut log = Log::default();
-    let running = sandbox::spawn(&sandbox).map_err(|error| spawn_fault(&error, &program, &run.platform))?;
+    let mut running =
+        sandbox::spawn(&sandbox).map_err(|error| spawn_fault(&error, &program, &run.platform))?;
     drop(sandbox);
     let made = running.mount_points.clone();
-    let exit = watch(performer, job, running, &mut log, &Mask::new(mounted.secrets()));
+    let exit = watch(performer, job, &mut running, &mut log, &Mask::new(mounted.secrets()));
+    let owners = if exit.is_ok() { running.owners() } else { OwnerTable::new() };
+    drop(running);
     sandbox::remove_mount_points(upper, &made).map_err(|error| Fault::of(Blame::Environment, &error))?;
     let (exit, out_of_memory) = exit?;
     match exit {
@@ -131,7 +142,7 @@ pub(crate) fn run_step(
             if freshness::matters(run) {
                 freshness::settle(performer, job)?;
             }
-            mounted.unchanged()
+            Ok(Ran { unchanged: mounted.unchanged()?, owners })
         }
         _ if performer.cancel().is_asked() => Err(Fault::Cancelled),
         _ => {
@@ -182,6 +193,10 @@ fn sandbox_of(
     };
     let groups = user.groups.into_iter().chain(mounted.groups().iter().copied()).collect();
     sandbox.identity = sandbox::Identity { uid: user.uid, gid: user.gid, groups };
+    sandbox.owners = owners_in(performer.attrs(), below, step.upper);
+    if let Some(owners) = &mut sandbox.owners {
+        owners.mounted.clone_from(mounted.owners());
+    }
     if let Some(size) = run.shm_size {
         sandbox.shm_size = size;
     }
@@ -201,6 +216,29 @@ fn sandbox_of(
     mounts.sort_by(|a, b| a.target.cmp(&b.target));
     sandbox.mounts.extend(mounts);
     Ok(sandbox)
+}
+
+/// The owners of a container's files, where they are noted on them. `changes` is where its changes go.
+#[must_use]
+pub fn owners_in(attrs: OverlayAttrs, below: &View, changes: &Path) -> Option<sandbox::Owners> {
+    if attrs != OverlayAttrs::Noted {
+        return None;
+    }
+    let owners = without_notes(below);
+    let owners = owners.map(|(path, owner)| (path.as_path().to_owned(), owner));
+    let below = owners.collect();
+    Some(sandbox::Owners { changes: changes.to_owned(), below, ..sandbox::Owners::default() })
+}
+
+/// The links, pipes and devices of a tree that are not root's.
+pub(crate) fn without_notes(tree: &View) -> impl Iterator<Item = (&TreePath, Owner)> {
+    let takes_none = |entry: &&Entry| {
+        let noted = matches!(entry.kind, Kind::File { .. } | Kind::HardLink { .. } | Kind::Dir { .. });
+        !noted && entry.kind != Kind::Whiteout && (entry.meta.uid, entry.meta.gid) != (0, 0)
+    };
+    let all = tree.layers().iter().flat_map(|layer| layer.entries()).filter(takes_none);
+    let seen = all.filter(|entry| tree.entry(&entry.path) == Some(*entry));
+    seen.map(|entry| (&entry.path, Owner::new(entry.meta.uid, entry.meta.gid)))
 }
 
 /// Devices of this machine that a step without confinement finds, as BuildKit gives them.
@@ -255,7 +293,7 @@ impl Log {
 fn watch(
     performer: &Performer<'_>,
     job: &Job,
-    mut running: Running,
+    running: &mut Running,
     log: &mut Log,
     mask: &Mask,
 ) -> Result<(Exit, bool), Fault> {
@@ -308,6 +346,10 @@ fn readable(open: &[(File, Stream, Mask)]) -> std::io::Result<Vec<bool>> {
 /// Refuses a user whose ids an ordinary user has not been given.
 fn can_become(user: &passwd::User) -> Result<(), Fault> {
     let map = IdMap::current().map_err(|error| Fault::of(Blame::Environment, &error))?;
+    if map.is_single() {
+        // Others are emulated, whatever their number.
+        return Ok(());
+    }
     let lacks = |kind: &str, id: u32| {
         let message =
             format!("this build cannot run a step as {kind} {id}: no id of this machine stands for it");

@@ -4,10 +4,10 @@
 use crate::error::Fault;
 use crate::freshness::{self, Shown, Times};
 use crate::job::Job;
-use crate::perform::{Done, Ground, Performer, clock_of, same_root};
-use crate::run::{Step, run_step};
+use crate::perform::{Done, Ground, Performer, clock_of};
+use crate::run::{Ran, Step, run_step};
 use ireko_graph::op::Run;
-use ireko_layer::{LaidOut, OverlayAttrs, ScanOptions, SnapshotStack, Time, TreePath, scan_tree};
+use ireko_layer::{LaidOut, OverlayAttrs, ScanOptions, SnapshotStack, Time, TreePath, View, scan_tree};
 use ireko_oci::Fields;
 use ireko_report::Blame;
 use ireko_store::Store;
@@ -39,7 +39,7 @@ impl Snapshotter {
             return Ok(Self::Overlay);
         }
         let scratch = store.scratch_dir()?;
-        let userxattr = store.written_as().attrs == OverlayAttrs::User;
+        let userxattr = store.written_as().attrs.is_user();
         if mount::probe_overlay(scratch.path(), userxattr).is_err() {
             return Ok(Self::Copy);
         }
@@ -81,7 +81,8 @@ impl Performer<'_> {
         let root = scratch.path().join("root");
         fs::create_dir(&root).map_err(|error| Fault::of(Blame::Environment, &error))?;
         let stack = SnapshotStack { view: below, dirs: lowers };
-        stack.lay_out(&root)?;
+        let attrs = self.store().written_as().attrs;
+        stack.lay_out(&root, attrs)?;
         let below = stack.view;
         let mut times = Times::new();
         if freshness::matters(run) {
@@ -89,12 +90,12 @@ impl Performer<'_> {
             times = freshness::times(self, job, &shown)?;
             freshness::set(&times, &TreePath::root(), &root)?;
         }
-        same_root(&below, &root)?;
-        let laid = LaidOut::of(&root)?;
+        same_root(&below, &root, attrs)?;
+        let laid = LaidOut::of(&root, attrs)?;
         let started = clock_after(scratch.path(), laid.latest())?;
         let step = Step { job, run, below: &below, upper: &root };
-        let unchanged = run_step(self, &step, RootFs::Dir(root.clone()))?;
-        let options = ScanOptions { started, attrs: self.store().written_as().attrs, skip: Vec::new() };
+        let Ran { unchanged, owners } = run_step(self, &step, RootFs::Dir(root.clone()))?;
+        let options = ScanOptions { started, attrs, skip: Vec::new(), owners };
         let mut scan = scan_tree(&root, &laid, &below, &options)?;
         freshness::give_back(&times, &below, &mut scan.changes, None)?;
         self.warn_of(run, unchanged, &scan);
@@ -114,4 +115,15 @@ fn clock_after(dir: &Path, before: Time) -> Result<Time, Fault> {
         now = clock_of(dir)?;
     }
     Ok(now)
+}
+
+/// The new upper directory is the root of what the step sees: it gets the root's own mode and owner.
+pub(crate) fn same_root(below: &View, upper: &Path, attrs: OverlayAttrs) -> Result<(), Fault> {
+    let (mode, uid, gid) = match below.entry(&ireko_layer::TreePath::root()) {
+        Some(root) => (root.meta.mode, root.meta.uid, root.meta.gid),
+        None => (0o755, 0, 0),
+    };
+    let io = |error: std::io::Error| Fault::of(Blame::Environment, &error);
+    attrs.give(upper, uid, gid).map_err(io)?;
+    std::fs::set_permissions(upper, std::os::unix::fs::PermissionsExt::from_mode(mode)).map_err(io)
 }

@@ -5,12 +5,14 @@ use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
 use std::io::{self, Read, Write};
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+
+use ireko_layer::OverlayAttrs;
 
 /// The sockets of a build's agents, by id.
 #[derive(Clone, Debug, Default)]
@@ -40,6 +42,7 @@ pub(crate) struct Access {
     pub(crate) mode: u32,
     pub(crate) uid: u32,
     pub(crate) gid: u32,
+    pub(crate) attrs: OverlayAttrs,
 }
 
 impl Relay {
@@ -53,7 +56,7 @@ impl Relay {
         let path = dir.join(name);
         let listener = at_short_path(&path, |path| UnixListener::bind(path))?;
         fs::set_permissions(&path, Permissions::from_mode(access.mode))?;
-        chown(&path, Some(access.uid), Some(access.gid))?;
+        access.attrs.give(&path, access.uid, access.gid)?;
         let stop = Arc::new(AtomicBool::new(false));
         let (asked, agent) = (Arc::clone(&stop), agent.to_owned());
         std::thread::Builder::new().name("ssh agent".to_owned()).spawn(move || {
@@ -176,7 +179,7 @@ mod tests {
             use std::os::unix::fs::MetadataExt;
             (meta.uid(), meta.gid())
         })?;
-        let access = Access { mode: 0o600, uid: ids.0, gid: ids.1 };
+        let access = Access { mode: 0o600, uid: ids.0, gid: ids.1, attrs: OverlayAttrs::User };
         Relay::start(agent, dir, "relay", &access)
     }
 

@@ -128,7 +128,12 @@ fn snapshot(changes: &[Change], dir: &Path) -> Done {
 }
 
 fn scan(dir: &Path) -> Done {
-    let options = ScanOptions { started: Time::default(), attrs: OverlayAttrs::User, skip: Vec::new() };
+    let options = ScanOptions {
+        started: Time::default(),
+        attrs: OverlayAttrs::User,
+        skip: Vec::new(),
+        owners: Default::default(),
+    };
     scan_upper(dir, &View::default(), &options)?;
     Ok(())
 }

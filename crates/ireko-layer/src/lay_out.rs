@@ -12,9 +12,9 @@ use crate::{Entry, Error, Kind, OverlayAttrs, SnapshotStack, TreePath, scan, sou
 impl SnapshotStack {
     /// Copies the merged tree below `into`, an empty directory: with owners, modes, attributes, times and devices as
     /// the layers have them, and names of one file as names of one file. The root's own metadata is the caller's.
-    pub fn lay_out(&self, into: &Path) -> Result<(), Error> {
+    pub fn lay_out(&self, into: &Path, attrs: OverlayAttrs) -> Result<(), Error> {
         let dirs = self.dirs.iter().map(|dir| scan::open(dir)).collect::<Result<Vec<OwnedFd>, _>>()?;
-        let mut place = Place::new(into, OverlayAttrs::User)?;
+        let mut place = Place::new(into, attrs)?;
         let mut firsts: BTreeMap<(usize, &TreePath), TreePath> = BTreeMap::new();
         let mut settle: Vec<&Entry> = Vec::new();
         for found in self.view.walk(&TreePath::root()) {

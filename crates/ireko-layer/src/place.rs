@@ -8,6 +8,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use ireko_sys::owner::Owner;
 use rustix::fs::{
     AtFlags, FileType, Gid, Mode, OFlags, RawMode, Timespec, Timestamps, Uid, XattrFlags, chownat, fchmod,
     fchown, fsetxattr, ftruncate, futimens, linkat, lsetxattr, makedev, mkdirat, mknodat, openat, symlinkat,
@@ -15,7 +16,7 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
-use crate::{Entry, Error, Kind, Meta, OverlayAttrs, Time, TreePath};
+use crate::{Entry, Error, Kind, Meta, OverlayAttrs, Time, TreePath, xattr};
 
 /// Holes are looked for in pieces of this size, as file systems make them.
 const HOLE: usize = 4096;
@@ -95,7 +96,10 @@ impl Place {
 
     fn finish_open(&mut self, path: &TreePath, meta: &Meta, fd: BorrowedFd<'_>) -> io::Result<()> {
         if (meta.uid, meta.gid) != self.owner {
-            let owner = fchown(fd, Some(Uid::from_raw(meta.uid)), Some(Gid::from_raw(meta.gid)));
+            let owner = match self.attrs {
+                OverlayAttrs::Noted => xattr::note_open(fd, Owner::new(meta.uid, meta.gid)),
+                _ => fchown(fd, Some(Uid::from_raw(meta.uid)), Some(Gid::from_raw(meta.gid))),
+            };
             self.allow(path, "owner", owner)?;
         }
         for (name, value) in &meta.xattrs {
@@ -159,14 +163,18 @@ impl Place {
     fn finish_named(&mut self, entry: &Entry) -> io::Result<()> {
         let (path, meta) = (&entry.path, &entry.meta);
         let symlink = matches!(entry.kind, Kind::Symlink { .. });
-        let owner = self.owner;
+        let (owner, attrs) = (self.owner, self.attrs);
         let (parent, name) = self.parent(path)?;
         let mut results = Vec::new();
+        let through = Path::new("/proc/self/fd").join(parent.as_raw_fd().to_string()).join(&name);
         if (meta.uid, meta.gid) != owner {
             let (uid, gid) = (Uid::from_raw(meta.uid), Gid::from_raw(meta.gid));
-            results.push(("owner", chownat(parent, &name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)));
+            let given = match attrs {
+                OverlayAttrs::Noted => xattr::note(&through, Owner::new(meta.uid, meta.gid)),
+                _ => chownat(parent, &name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW),
+            };
+            results.push(("owner", given));
         }
-        let through = Path::new("/proc/self/fd").join(parent.as_raw_fd().to_string()).join(&name);
         for (name, value) in &meta.xattrs {
             results.push(("attribute", lsetxattr(&through, name.as_slice(), value, XattrFlags::empty())));
         }

@@ -11,6 +11,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use ireko_oci::FileHash;
+use ireko_sys::owner::{FileId, Owner, OwnerTable};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, major, minor, openat, readlinkat, statat};
 
 pub use self::laid::LaidOut;
@@ -30,6 +31,8 @@ pub struct ScanOptions {
     pub attrs: OverlayAttrs,
     /// Paths that are not the step's doing (mount points made for it); left out with all below them.
     pub skip: Vec<TreePath>,
+    /// Where owners are noted: those of files that take no note, as far as the step gave them one.
+    pub owners: OwnerTable,
 }
 
 /// What a step changed.
@@ -256,9 +259,18 @@ impl<'a> Walk<'a> {
             FileType::Fifo => What::Other(Kind::Fifo),
             _ => What::Socket,
         };
-        let meta = meta_of(&stat, found.kept);
-        let laid =
+        let mut meta = meta_of(&stat, found.kept, found.owner);
+        let mut laid =
             laid.flatten().map_or(Laid::Nothing, |print| print.laid(&stat, &meta, self.options.started));
+        if self.options.attrs == OverlayAttrs::Noted && found.owner.is_none() {
+            let given = self.options.owners.get(&file_id(dir, name, &self.options.owners)?);
+            let taken = || under.filter(|under| marks && copied_up(&what, &under.kind));
+            if let Some(Owner { uid, gid }) = given {
+                (meta.uid, meta.gid, laid) = (*uid, *gid, Laid::Nothing);
+            } else if let Some(Entry { meta: Meta { uid, gid, .. }, .. }) = taken() {
+                (meta.uid, meta.gid) = (*uid, *gid);
+            }
+        }
         let inode = (stat.st_dev, stat.st_ino);
         Ok(Seen { path: path.clone(), meta, what, inode, under, marked, laid })
     }
@@ -270,12 +282,30 @@ impl<'a> Walk<'a> {
         match under.map(|under| &under.kind) {
             // A device that could not be made when the layer below was unpacked, copied up.
             Some(kind @ (Kind::Char { .. } | Kind::Block { .. }))
-                if stat.st_size == 0 && self.options.attrs == OverlayAttrs::User =>
+                if stat.st_size == 0 && self.options.attrs.is_user() =>
             {
                 What::Other(kind.clone())
             }
             _ => What::File { size: stat.st_size as u64 },
         }
+    }
+}
+
+/// What tells the file apart, where that is asked for at all.
+fn file_id(dir: BorrowedFd<'_>, name: &OsStr, owners: &OwnerTable) -> io::Result<FileId> {
+    if owners.is_empty() {
+        return Ok(FileId { inode: 0, born: (0, 0) });
+    }
+    let found = identity(dir, name)?;
+    Ok(FileId { inode: found.inode, born: found.born.map_or((0, 0), |born| (born.secs, born.nanos)) })
+}
+
+/// Whether overlayfs made it of what lies below, from which it could take no note along.
+fn copied_up(what: &What, under: &Kind) -> bool {
+    match (what, under) {
+        (What::Symlink { target }, Kind::Symlink { target: other }) => target == other,
+        (What::Other(kind), other) => kind == other,
+        _ => false,
     }
 }
 

@@ -8,8 +8,9 @@ use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 
 use ireko_oci::{ContentId, Digest, FileHash};
+use ireko_sys::owner::Owner;
 use rayon::prelude::*;
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{AtFlags, CWD, Gid, Mode, OFlags, Uid, chownat};
 
 use crate::index::{INLINED, INLINED_MAX};
 use crate::place::Place;
@@ -29,6 +30,9 @@ pub enum OverlayAttrs {
     Trusted,
     /// `user.overlay.*`: mounted with `userxattr`.
     User,
+    /// As `User`, and owners other than this process's own are a note on the file, [`ireko_sys::owner::RECORD`]. What
+    /// can bear none (a symbolic link, a pipe) has its owner in the index alone.
+    Noted,
 }
 
 impl OverlayAttrs {
@@ -36,8 +40,42 @@ impl OverlayAttrs {
     pub fn prefix(self) -> &'static [u8] {
         match self {
             Self::Trusted => b"trusted.overlay.",
-            Self::User => b"user.overlay.",
+            Self::User | Self::Noted => b"user.overlay.",
         }
+    }
+
+    /// Its name in records of unpacked layers.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Trusted => "trusted",
+            Self::User => "user",
+            Self::Noted => "noted",
+        }
+    }
+
+    /// The form of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        [Self::Trusted, Self::User, Self::Noted].into_iter().find(|form| form.name() == name)
+    }
+
+    /// Whether overlays of this form are mounted with `userxattr`.
+    pub fn is_user(self) -> bool {
+        self != Self::Trusted
+    }
+
+    /// Whom a note names as the owner, where this form has notes.
+    pub fn noted(self, path: &Path) -> Option<(u32, u32)> {
+        let found = (self == Self::Noted).then(|| xattr::read(path, self).ok()).flatten();
+        found.and_then(|found| found.owner).map(|owner| (owner.uid, owner.gid))
+    }
+
+    /// Gives a file or directory an owner in the way of this form; a symbolic link is not followed.
+    pub fn give(self, path: &Path, uid: u32, gid: u32) -> io::Result<()> {
+        if self == Self::Noted {
+            return xattr::note(path, Owner::new(uid, gid)).map_err(io::Error::from);
+        }
+        let flags = AtFlags::SYMLINK_NOFOLLOW;
+        Ok(chownat(CWD, path, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)), flags)?)
     }
 }
 

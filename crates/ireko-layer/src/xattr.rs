@@ -1,9 +1,11 @@
 //! Extended attributes: which belong to a layer, and how they are read from a file.
 
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::path::Path;
 
-use rustix::fs::{lgetxattr, llistxattr};
+use ireko_sys::owner::{Owner, RECORD};
+use rustix::fs::{XattrFlags, lgetxattr, llistxattr, lremovexattr, lsetxattr};
 use rustix::io::Errno;
 
 use crate::{OverlayAttrs, Xattrs};
@@ -16,6 +18,8 @@ pub(crate) struct Found {
     pub(crate) kept: Xattrs,
     pub(crate) opaque: bool,
     pub(crate) whiteout: bool,
+    /// Who owns it, where owners are noted and there is a note.
+    pub(crate) owner: Option<Owner>,
 }
 
 /// Whether a layer carries this attribute. Labels of the machine's security modules and access lists, whose ids mean
@@ -23,7 +27,7 @@ pub(crate) struct Found {
 pub(crate) fn belongs(name: &[u8]) -> bool {
     let user = name.strip_prefix(b"user.").or_else(|| name.strip_prefix(b"trusted."));
     match user {
-        Some(rest) => !rest.starts_with(b"overlay.") && !name.contains(&b'='),
+        Some(rest) => !rest.starts_with(b"overlay.") && name != RECORD.as_bytes() && !name.contains(&b'='),
         None => name == CAPABILITY,
     }
 }
@@ -55,7 +59,8 @@ pub(crate) fn read(path: &Path, attrs: OverlayAttrs) -> io::Result<Found> {
     let own = attrs.prefix();
     for name in names.split(|&byte| byte == 0).filter(|name| !name.is_empty()) {
         let mark = name.strip_prefix(own);
-        if mark.is_none() && !belongs(name) {
+        let noted = attrs == OverlayAttrs::Noted && name == RECORD.as_bytes();
+        if mark.is_none() && !noted && !belongs(name) {
             continue;
         }
         let value = match sized(|room| lgetxattr(path, name, room)) {
@@ -67,6 +72,7 @@ pub(crate) fn read(path: &Path, attrs: OverlayAttrs) -> io::Result<Found> {
             Some(b"opaque") => found.opaque = value == b"y",
             Some(b"whiteout") => found.whiteout = true,
             Some(_) => {}
+            None if noted => found.owner = Owner::parse(&value),
             None => {
                 found.kept.insert(name.to_vec(), value);
             }
@@ -74,6 +80,25 @@ pub(crate) fn read(path: &Path, attrs: OverlayAttrs) -> io::Result<Found> {
     }
     normalise(&mut found.kept);
     Ok(found)
+}
+
+/// Notes who owns a file; of root nothing is noted. A symbolic link, pipe or socket takes no note, and needs none: its
+/// index has it.
+pub(crate) fn note(path: &Path, owner: Owner) -> Result<(), Errno> {
+    let noted = match owner {
+        Owner::ROOT => lremovexattr(path, RECORD),
+        owner => lsetxattr(path, RECORD, owner.to_string().as_bytes(), XattrFlags::empty()),
+    };
+    match noted {
+        Err(Errno::NODATA | Errno::PERM) => Ok(()),
+        Err(Errno::NOTSUP) if owner == Owner::ROOT => Ok(()),
+        noted => noted,
+    }
+}
+
+/// The same of an open file.
+pub(crate) fn note_open(fd: BorrowedFd<'_>, owner: Owner) -> Result<(), Errno> {
+    rustix::fs::fsetxattr(fd, RECORD, owner.to_string().as_bytes(), XattrFlags::empty())
 }
 
 /// Calls with room for most answers, and again with the most that Linux allows.

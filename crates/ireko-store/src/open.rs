@@ -39,10 +39,7 @@ impl WrittenAs {
     }
 
     pub(crate) fn attrs_name(&self) -> &'static str {
-        match self.attrs {
-            OverlayAttrs::Trusted => "trusted",
-            OverlayAttrs::User => "user",
-        }
+        self.attrs.name()
     }
 }
 
@@ -260,7 +257,8 @@ fn cause_of(error: Error) -> io::Error {
 fn probe_attrs(layout: &Layout, written_as: &WrittenAs) -> Result<bool> {
     let path = layout.dir("tmp").join(format!("probe-{}", unique_name()?));
     disk::create_new(&path)?;
-    let name = format!("{}.ireko.probe", written_as.attrs_name());
+    let kind = if written_as.attrs.is_user() { "user" } else { "trusted" };
+    let name = format!("{kind}.ireko.probe");
     let tried = rustix::fs::setxattr(&path, &*name, b"y", rustix::fs::XattrFlags::empty());
     let _ = fs::remove_file(&path);
     match tried {
@@ -270,7 +268,7 @@ fn probe_attrs(layout: &Layout, written_as: &WrittenAs) -> Result<bool> {
         Err(rustix::io::Errno::NOTSUP) => Ok(false),
         Err(error) => Err(Error::Unsuitable {
             home: layout.home().to_owned(),
-            problem: format!("its extended attributes of kind `{}` fail ({error})", written_as.attrs_name()),
+            problem: format!("its extended attributes of kind `{kind}` fail ({error})"),
         }),
     }
 }

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use ireko_layer::{Index, SnapshotStack, UnpackOptions, View, Written};
+use ireko_layer::{Index, OverlayAttrs, SnapshotStack, UnpackOptions, View, Written};
 use ireko_oci::{Digest, DigestReader};
 use serde::{Deserialize, Serialize};
 
@@ -212,23 +212,29 @@ impl Store {
         Ok(None)
     }
 
-    /// An unpacked directory that another kind of user wrote. Only root can read whatever its files' owners and modes
-    /// are; owners, modes and marks are the index's to tell, so the tar can be written from it.
+    /// An unpacked directory that another kind of user wrote, where all of it can be read here; owners, modes and marks are the index's to tell, so the tar can be written from it.
     pub(crate) fn foreign_snapshot(&self, diff: &Digest) -> Result<Option<PathBuf>> {
         let Some(layer) = self.layer_file(diff) else { return Ok(None) };
-        if self.options.written_as.id_map != IDENTITY {
-            return Ok(None);
-        }
         let place = self.layout.layer(diff);
         for link in disk::names(&place)?.iter().filter(|name| name.starts_with("snapshot-")) {
             let Some(SnapshotLink { name }) = self.read_json(FORM, &place.join(link)) else { continue };
             let dir = self.layout.snapshot(&name);
             let record = self.read_json::<SnapshotFile>(FORM, &dir.join("record"));
-            if record.is_some_and(|record| record.diff == layer.diff) {
+            let readable = |record: &SnapshotFile| record.diff == layer.diff && self.can_read(record);
+            if record.as_ref().is_some_and(readable) {
                 return Ok(Some(dir.join("fs")));
             }
         }
         Ok(None)
+    }
+
+    /// Whether all of an unpacked directory can be read here: by root always, else where all of it is this user's own,
+    /// as it is where owners are noted.
+    fn can_read(&self, record: &SnapshotFile) -> bool {
+        let own = &self.options.written_as.id_map;
+        // What user 0 is outside.
+        let user = |map: &str| map.split(['/', ',']).next().map(str::to_owned);
+        own == IDENTITY || (record.attrs == OverlayAttrs::Noted.name() && user(own) == user(&record.id_map))
     }
 
     /// The layer's unpacked directory over these layers (bottom first), made from its tar or a blob where there is

@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use ireko_layer::{Entry, Index, Kind};
+use ireko_layer::{Entry, Index, Kind, OverlayAttrs};
 use ireko_oci::FileHash;
 
 /// How many problems are told before looking on is of no use.
@@ -16,7 +16,7 @@ const ENOUGH: usize = 5;
 /// How an unpacked layer was written.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct As<'a> {
-    /// `trusted` or `user`: where marks are kept.
+    /// Which form: where marks and owners are kept.
     pub(crate) attrs: &'a str,
     /// Whether owners, modes and marks could be set as the index has them.
     pub(crate) exact: bool,
@@ -53,7 +53,7 @@ fn check(index: &Index, entry: &Entry, dir: &Path, written: As<'_>) -> Result<()
             if kind != 0o100_000 || meta.len() != *size {
                 return Err(format!("is not a file of {size} bytes"));
             }
-            check_meta(entry, &meta, written)?;
+            check_meta(entry, &path, &meta, written)?;
             match hash_of(&path) {
                 Ok(found) if found == *hash => Ok(()),
                 Ok(_) => Err("has other bytes".to_owned()),
@@ -74,7 +74,7 @@ fn check(index: &Index, entry: &Entry, dir: &Path, written: As<'_>) -> Result<()
         Kind::Dir { opaque } if written.exact && is_opaque(&path, written.attrs) != *opaque => {
             Err(format!("is {}marked as opaque", if *opaque { "not " } else { "" }))
         }
-        Kind::Dir { .. } => check_meta(entry, &meta, written),
+        Kind::Dir { .. } => check_meta(entry, &path, &meta, written),
         Kind::Symlink { target } => match fs::read_link(&path) {
             Ok(found) if found.as_os_str().as_bytes() == target.as_slice() => Ok(()),
             _ => Err("is not the symbolic link it was".to_owned()),
@@ -87,15 +87,19 @@ fn check(index: &Index, entry: &Entry, dir: &Path, written: As<'_>) -> Result<()
 
 fn is_opaque(path: &Path, attrs: &str) -> bool {
     let mut value = [0; 8];
-    let name = format!("{attrs}.overlay.opaque");
+    let Some(form) = OverlayAttrs::named(attrs) else { return false };
+    let name = [form.prefix(), b"opaque"].concat();
     matches!(rustix::fs::lgetxattr(path, &*name, &mut value), Ok(length) if &value[..length] == b"y")
 }
 
-fn check_meta(entry: &Entry, meta: &fs::Metadata, written: As<'_>) -> Result<(), String> {
+fn check_meta(entry: &Entry, path: &Path, meta: &fs::Metadata, written: As<'_>) -> Result<(), String> {
     if entry.implied || !written.exact {
         return Ok(());
     }
-    let found = (meta.mode() & 0o7777, meta.uid(), meta.gid());
+    let real = (meta.uid(), meta.gid());
+    let noted = OverlayAttrs::named(written.attrs).and_then(|form| form.noted(path));
+    let (uid, gid) = noted.unwrap_or(real);
+    let found = (meta.mode() & 0o7777, uid, gid);
     let expected = (entry.meta.mode, entry.meta.uid, entry.meta.gid);
     match found == expected {
         true => Ok(()),

@@ -36,6 +36,8 @@ pub mod limits;
 pub mod memory;
 pub mod mount;
 pub mod net;
+mod notify;
+pub mod owner;
 mod raw;
 pub mod sandbox;
 mod seccomp;

@@ -461,6 +461,24 @@ pub(crate) fn load_filter(program: &[libc::sock_filter]) -> Result<()> {
     }
 }
 
+/// Loads a filter that reports calls, and gives the descriptor by which they are received.
+pub(crate) fn load_listening_filter(program: &[libc::sock_filter]) -> Result<c_int> {
+    let length = u16::try_from(program.len()).map_err(|_| Errno(libc::E2BIG))?;
+    let program = libc::sock_fprog { len: length, filter: program.as_ptr().cast_mut() };
+    let flags = crate::notify::kernel::LISTEN | libc::SECCOMP_FILTER_FLAG_SPEC_ALLOW;
+    // SAFETY: the program's pointer and length describe a live slice; the kernel copies and checks it.
+    check_int(unsafe {
+        libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &raw const program)
+    })
+}
+
+/// What the kernel says to a filter with these flags and without a program.
+pub(crate) fn load_no_filter(flags: c_ulong) -> Errno {
+    // SAFETY: the kernel refuses the null pointer, if not the flags before it.
+    let done = unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, 0) };
+    check(done).err().unwrap_or(Errno(0))
+}
+
 pub(crate) fn execve(path: &CStr, argv: &[*const c_char], envp: &[*const c_char]) -> Errno {
     // SAFETY: `path` is NUL-terminated, both lists end with a null pointer (the plan made them so) and all
     // strings outlive the call.

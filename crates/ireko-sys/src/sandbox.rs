@@ -22,10 +22,12 @@ use std::sync::Arc;
 
 pub use self::plan::{Facts, entry_steps};
 pub use self::running::{Exit, MountPoint, Proc, Running, remove_mount_points};
+pub(crate) use self::spawn::receive_descriptor;
 pub use self::spawn::{spawn, spawn_with};
 pub use self::step::Step;
 use crate::cgroup::Limiter;
 pub use crate::mount::Overlay;
+pub use crate::notify::Owners;
 
 /// A command and everything it can see.
 #[derive(Debug)]
@@ -58,6 +60,8 @@ pub struct Sandbox {
     pub rlimits: Vec<Rlimit>,
     /// What it may use of the machine; held by control groups of its own.
     pub limits: Option<Arc<Limiter>>,
+    /// Where this process has one id only: what is needed to show others to the command.
+    pub owners: Option<Owners>,
 }
 
 impl Sandbox {
@@ -79,6 +83,7 @@ impl Sandbox {
             shm_size: 64 << 20,
             rlimits: Vec::new(),
             limits: None,
+            owners: None,
         }
     }
 }

@@ -14,6 +14,14 @@ use std::sync::OnceLock;
 
 use libc::sock_filter;
 
+pub(crate) use self::bpf::reporting;
+pub(crate) use self::profile::{Report, Test, Tests};
+
+/// Whether this is the audit number of the 32-bit convention of x86.
+pub(crate) fn is_i386(audit: u32) -> bool {
+    audit == profile::AUDIT_ARCH_I386
+}
+
 /// Docker's default profile for this machine, compiled once.
 pub(crate) fn docker_default() -> &'static [sock_filter] {
     static PROGRAM: OnceLock<Vec<sock_filter>> = OnceLock::new();

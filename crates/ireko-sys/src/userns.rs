@@ -21,7 +21,7 @@ pub use self::detect::{LevelReport, detect};
 pub(crate) use self::holder::Holder;
 pub use self::map::{IdMap, IdRange};
 use crate::error::{Error, Result};
-use crate::{cap, raw};
+use crate::{cap, notify, raw};
 
 /// How much of a container this process can make here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -30,7 +30,7 @@ pub enum Level {
     Root,
     /// A user namespace with the user's subordinate ids.
     Rootless,
-    /// A user namespace with one id. Not available yet.
+    /// A user namespace with one id; owners are notes on the files.
     SingleId,
     /// No namespaces at all. Not available yet.
     None,
@@ -45,6 +45,16 @@ impl Level {
             Self::Rootless => "rootless",
             Self::SingleId => "single-id",
             Self::None => "none",
+        }
+    }
+
+    /// What its steps' results are worth to steps of other levels: `full` where owners are the kernel's, `partial`
+    /// where they are emulated or missing. Part of a step's key.
+    #[must_use]
+    pub fn class(self) -> &'static str {
+        match self {
+            Self::Root | Self::Rootless => "full",
+            Self::SingleId | Self::None => "partial",
         }
     }
 
@@ -63,12 +73,18 @@ impl fmt::Display for Level {
     }
 }
 
-/// The best level this process can enter, by the cheapest test: root if it may administer, else rootless.
+/// The best level this process can enter, by the cheapest test: root if it may administer, rootless if it has been
+/// granted ids, else single-id.
 ///
-/// Whether rootless works in every detail is found out by [`enter`]; [`detect()`] explains it at length.
+/// Whether it works in every detail is found out by [`enter`]; [`detect()`] explains it at length.
 #[must_use]
 pub fn best() -> Level {
-    if cap::has_sys_admin() { Level::Root } else { Level::Rootless }
+    let granted = || SubordinateIds::read().is_ok() && MAPPERS.iter().all(|one| find_mapper(one).is_some());
+    match () {
+        () if cap::has_sys_admin() => Level::Root,
+        () if granted() => Level::Rootless,
+        () => Level::SingleId,
+    }
 }
 
 /// Makes this process root of its own mount namespace (and user namespace, at [`Level::Rootless`]).
@@ -79,7 +95,8 @@ pub fn enter(level: Level) -> Result<IdMap> {
     match level {
         Level::Root => enter_root()?,
         Level::Rootless => enter_rootless()?,
-        Level::SingleId | Level::None => {
+        Level::SingleId => enter_single_id()?,
+        Level::None => {
             return Err(Error::Unavailable {
                 level,
                 reason: "it is not supported yet".to_owned(),
@@ -129,6 +146,43 @@ fn enter_rootless() -> Result<()> {
     own_mounts(level)
 }
 
+/// One id of the outside is all that an ordinary user may map without help.
+fn enter_single_id() -> Result<()> {
+    let level = Level::SingleId;
+    let failed = |deed: &str, cause: io::Error| Error::Enter { level, deed: deed.to_owned(), cause };
+    if let Some(reason) = notify::missing() {
+        return Err(Error::Unavailable { level, reason, fix: rootless_instead() });
+    }
+    let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+    // SAFETY: without CLONE_FILES nothing that Rust's I/O safety relies on is unshared.
+    unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWUSER) }.map_err(|errno| {
+        match detect::userns_refused(&errno.into()) {
+            (reason, Some(fix)) => Error::Unavailable { level, reason, fix: Some(fix) },
+            _ => failed("make a user namespace (more than one thread?)", errno.into()),
+        }
+    })?;
+    be_dumpable();
+    let only = |id: u32| map::kernel_text(&[IdRange { inside: 0, outside: id, count: 1 }]);
+    // The kernel lets nobody drop groups whom a group could be meant to keep out.
+    for (file, text) in [("setgroups", "deny".to_owned()), ("uid_map", only(uid)), ("gid_map", only(gid))] {
+        let path = Path::new("/proc/self").join(file);
+        fs::write(&path, text).map_err(|cause| Error::path("write", &path, cause))?;
+    }
+    own_mounts(level)
+}
+
+/// What does better than one id.
+fn rootless_instead() -> Option<String> {
+    let fix = |error: Error| match error {
+        Error::Unavailable { fix, .. } => fix,
+        _ => None,
+    };
+    SubordinateIds::read()
+        .err()
+        .and_then(fix)
+        .map(|fix| format!("get subordinate ids for level `rootless`, {fix}"))
+}
+
 /// A change of credentials hides /proc/self from the process itself; nothing here is secret to its owner.
 pub(crate) fn be_dumpable() {
     // A refusal changes nothing that a later, better worded error would not say.
@@ -174,10 +228,14 @@ impl SubordinateIds {
 
     /// Asks the set-id programs of shadow-utils to write both maps of process `pid`.
     fn write_maps(&self, pid: u32) -> Result<()> {
-        run_mapper("newuidmap", pid, &map::with_own(self.uid, &self.uids))?;
-        run_mapper("newgidmap", pid, &map::with_own(self.gid, &self.gids))
+        let [uids, gids] = MAPPERS;
+        run_mapper(uids, pid, &map::with_own(self.uid, &self.uids))?;
+        run_mapper(gids, pid, &map::with_own(self.gid, &self.gids))
     }
 }
+
+/// The set-id programs that write the maps of users and of groups.
+const MAPPERS: [&str; 2] = ["newuidmap", "newgidmap"];
 
 /// Where the set-id programs are looked for. `PATH` is not asked: these are the places distributions use.
 const MAPPER_DIRS: [&str; 5] = ["/usr/bin", "/bin", "/usr/sbin", "/usr/local/bin", "/run/wrappers/bin"];

@@ -101,9 +101,9 @@ pub(crate) struct Global {
     /// The store (default: $IREKO_HOME, or `ireko` in the user's data directory).
     #[arg(long, global = true, value_name = "DIR")]
     pub(crate) home: Option<PathBuf>,
-    /// How steps are confined: auto, root, rootless, single-id or none.
-    #[arg(long, global = true, value_name = "LEVEL", default_value = "auto")]
-    pub(crate) level: String,
+    /// How steps are confined: auto, root, rootless, single-id or none (default: $IREKO_LEVEL, or auto).
+    #[arg(long, global = true, value_name = "LEVEL")]
+    pub(crate) level: Option<String>,
     /// How steps are shown their files: overlay, copy, or auto for overlay where it works (default: $IREKO_SNAPSHOTTER).
     #[arg(long, global = true, value_name = "HOW")]
     pub(crate) snapshotter: Option<String>,

@@ -69,6 +69,11 @@ impl Environment {
         flag.or_else(|| self.get("IREKO_SNAPSHOTTER")).unwrap_or("auto")
     }
 
+    /// How steps are confined: the flag, `IREKO_LEVEL`, or `auto`.
+    pub(crate) fn level<'a>(&'a self, flag: Option<&'a str>) -> &'a str {
+        flag.or_else(|| self.get("IREKO_LEVEL")).unwrap_or("auto")
+    }
+
     /// The store's directory: the flag, `IREKO_HOME`, the XDG data directory, or its default below the home.
     pub(crate) fn store(&self, flag: Option<&Path>, is_root: bool) -> Result<PathBuf, Failure> {
         let chosen = match (flag, self.get("IREKO_HOME"), self.get("XDG_DATA_HOME"), self.get("HOME")) {

@@ -39,7 +39,7 @@ impl Session {
         progress: Progress,
         explain: bool,
     ) -> Result<Self, Failure> {
-        let level = level(&global.level)?;
+        let level = level(environment.level(global.level.as_deref()))?;
         let is_root = rustix::process::geteuid().is_root();
         let snapshotter = snapshotter(environment.snapshotter(global.snapshotter.as_deref()))?;
         let home = environment.store(global.home.as_deref(), is_root)?;
@@ -63,7 +63,11 @@ impl Session {
     /// Opens the store.
     pub(crate) fn store(&self) -> Result<Arc<Store>, Failure> {
         let now = environment::now();
-        let attrs = if self.level == Level::Root { OverlayAttrs::Trusted } else { OverlayAttrs::User };
+        let attrs = match self.level {
+            Level::Root => OverlayAttrs::Trusted,
+            Level::Rootless => OverlayAttrs::User,
+            Level::SingleId | Level::None => OverlayAttrs::Noted,
+        };
         let options = OpenOptions {
             written_as: WrittenAs { id_map: self.map.fingerprint(), attrs },
             boot_id: ireko_sys::fsx::boot_id().unwrap_or_default(),
@@ -125,12 +129,17 @@ fn snapshotter(name: &str) -> Result<Option<Snapshotter>, Failure> {
 
 /// The level that was asked for, or the best one here.
 fn level(name: &str) -> Result<Level, Failure> {
+    Ok(asked(name)?.unwrap_or_else(userns::best))
+}
+
+/// The level that was asked for; `None` for the best one.
+pub(crate) fn asked(name: &str) -> Result<Option<Level>, Failure> {
     if name == "auto" {
-        return Ok(userns::best());
+        return Ok(None);
     }
-    Level::parse(name).ok_or_else(|| {
+    Level::parse(name).map(Some).ok_or_else(|| {
         Failure::user(format!("`--level {name}` is unknown"))
-            .hint("use auto, root, rootless, single-id or none")
+            .hint("use auto, root, rootless, single-id or none, here or in IREKO_LEVEL")
     })
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, File, Permissions};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{PermissionsExt, chown, lchown, symlink};
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use ireko_layer::{Change, ChangeKind, LayerWriter, OverlayAttrs, TreePath};
@@ -19,7 +19,7 @@ use crate::source::{ItemKind, Source};
 impl Picked {
     /// Writes the selected files of a mount below `dir`, an empty directory: modes, owners and times are the source's
     /// own. Gives the path to mount: `dir` itself, or a file in it.
-    pub fn lay_out(&self, dir: &Path) -> Result<PathBuf, FilesError> {
+    pub fn lay_out(&self, dir: &Path, attrs: OverlayAttrs) -> Result<PathBuf, FilesError> {
         let Some(pick) = self.picks.first() else { return Ok(dir.to_owned()) };
         let PickSource::Files(source) = &pick.source else { return Ok(dir.to_owned()) };
         let Some(root) = pick.entries.first() else { return Ok(dir.to_owned()) };
@@ -30,12 +30,12 @@ impl Picked {
             }
         };
         match source {
-            Source::Context(context) => from_context(context, pick, &top)?,
-            Source::Tree(_) => from_tree(source, pick, dir)?,
+            Source::Context(context) => from_context(context, pick, &top, attrs)?,
+            Source::Tree(_) => from_tree(source, pick, dir, attrs)?,
             Source::Empty => {}
         }
         if root.item.is_dir() {
-            finish(root, &top).map_err(|cause| failed(root, cause))?;
+            finish(root, &top, attrs).map_err(|cause| failed(root, cause))?;
         }
         Ok(top)
     }
@@ -53,7 +53,12 @@ fn place(top: &Path, selected: &Selected) -> PathBuf {
 }
 
 /// Directories first, then all else by several threads, then the directories' own metadata.
-fn from_context(context: &LocalContext, pick: &Pick, top: &Path) -> Result<(), FilesError> {
+fn from_context(
+    context: &LocalContext,
+    pick: &Pick,
+    top: &Path,
+    attrs: OverlayAttrs,
+) -> Result<(), FilesError> {
     let mut others = Vec::new();
     let mut links = Vec::new();
     let mut firsts: BTreeMap<(u64, u64), &Selected> = BTreeMap::new();
@@ -74,19 +79,24 @@ fn from_context(context: &LocalContext, pick: &Pick, top: &Path) -> Result<(), F
     others
         .par_iter()
         .with_min_len(32)
-        .try_for_each(|selected| one(context, selected, &place(top, selected)))?;
+        .try_for_each(|selected| one(context, selected, &place(top, selected), attrs))?;
     for (first, selected) in links {
         fs::hard_link(place(top, first), place(top, selected)).map_err(|cause| failed(selected, cause))?;
     }
     let below =
         pick.entries.iter().rev().filter(|selected| selected.item.is_dir() && !selected.below.is_root());
     for selected in below {
-        finish(selected, &place(top, selected)).map_err(|cause| failed(selected, cause))?;
+        finish(selected, &place(top, selected), attrs).map_err(|cause| failed(selected, cause))?;
     }
     Ok(())
 }
 
-fn one(context: &LocalContext, selected: &Selected, at: &Path) -> Result<(), FilesError> {
+fn one(
+    context: &LocalContext,
+    selected: &Selected,
+    at: &Path,
+    attrs: OverlayAttrs,
+) -> Result<(), FilesError> {
     let make = || -> io::Result<()> {
         let node = |kind, major, minor| {
             let device = rustix::fs::makedev(major, minor);
@@ -121,17 +131,15 @@ fn one(context: &LocalContext, selected: &Selected, at: &Path) -> Result<(), Fil
         }
         _ => make().map_err(|cause| failed(selected, cause))?,
     }
-    finish(selected, at).map_err(|cause| failed(selected, cause))
+    finish(selected, at, attrs).map_err(|cause| failed(selected, cause))
 }
 
 /// Owner, mode, attributes and time.
-fn finish(selected: &Selected, at: &Path) -> io::Result<()> {
+fn finish(selected: &Selected, at: &Path, attrs: OverlayAttrs) -> io::Result<()> {
     let meta = &selected.item.meta;
     let is_link = matches!(selected.item.kind, ItemKind::Symlink { .. });
-    if is_link {
-        lchown(at, Some(meta.uid), Some(meta.gid))?;
-    } else {
-        chown(at, Some(meta.uid), Some(meta.gid))?;
+    attrs.give(at, meta.uid, meta.gid)?;
+    if !is_link {
         fs::set_permissions(at, Permissions::from_mode(meta.mode))?;
         for (name, value) in &selected.xattrs {
             match rustix::fs::lsetxattr(at, name.as_slice(), value, rustix::fs::XattrFlags::empty()) {
@@ -148,7 +156,7 @@ fn finish(selected: &Selected, at: &Path) -> io::Result<()> {
 }
 
 /// Files of a tree are written as a layer would be.
-fn from_tree(source: &Source, pick: &Pick, dir: &Path) -> Result<(), FilesError> {
+fn from_tree(source: &Source, pick: &Pick, dir: &Path, attrs: OverlayAttrs) -> Result<(), FilesError> {
     let Source::Tree(tree) = source else { return Ok(()) };
     let path_of = |selected: &Selected| -> Result<TreePath, FilesError> {
         Ok(if selected.below.is_root() { TreePath::new(&pick.name)? } else { selected.below.clone() })
@@ -184,7 +192,7 @@ fn from_tree(source: &Source, pick: &Pick, dir: &Path) -> Result<(), FilesError>
         };
         changes.push(Change::new(path, selected.item.meta.clone(), kind));
     }
-    let mut writer = LayerWriter::new().snapshot(dir, OverlayAttrs::User)?;
+    let mut writer = LayerWriter::new().snapshot(dir, attrs)?;
     writer.push_all(changes)?;
     writer.finish()?;
     Ok(())

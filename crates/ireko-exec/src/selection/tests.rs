@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 
+use ireko_layer::OverlayAttrs;
 use ireko_oci::GuestPath;
 use proptest::prelude::*;
 
@@ -56,7 +57,7 @@ fn a_mount_is_laid_out_as_it_is_and_watched() {
     let dir = bench.scratch().join("mount");
     fs::create_dir(&dir).unwrap();
     if rustix::process::geteuid().is_root() {
-        assert_eq!(picked.lay_out(&dir).unwrap(), dir);
+        assert_eq!(picked.lay_out(&dir, OverlayAttrs::User).unwrap(), dir);
         let (there, here) =
             (fs::metadata(bench.path().join("src/d/a")).unwrap(), fs::metadata(dir.join("d/a")).unwrap());
         assert_eq!((here.mode(), here.mtime_nsec(), here.nlink()), (there.mode(), there.mtime_nsec(), 2));
@@ -69,7 +70,7 @@ fn a_mount_is_laid_out_as_it_is_and_watched() {
         let one = pick_mount(&source, &GuestPath::new("/src/d/a").unwrap()).unwrap();
         let other = bench.scratch().join("one");
         fs::create_dir(&other).unwrap();
-        assert_eq!(one.lay_out(&other).unwrap(), other.join("a"));
+        assert_eq!(one.lay_out(&other, OverlayAttrs::User).unwrap(), other.join("a"));
     } else {
         println!("skipped because only root can give files to root");
     }

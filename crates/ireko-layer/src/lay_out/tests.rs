@@ -51,8 +51,8 @@ fn lay_out(layers: Vec<Vec<Change>>) -> Laid {
     let dirs = unpacked.iter().map(|(dir, _)| dir.path().to_owned()).collect();
     let view = View::new(unpacked.iter().map(|(_, written)| Arc::new(written.index.clone())).collect());
     let tree = tempfile::tempdir().unwrap();
-    SnapshotStack { view: view.clone(), dirs }.lay_out(tree.path()).unwrap();
-    let print = LaidOut::of(tree.path()).unwrap();
+    SnapshotStack { view: view.clone(), dirs }.lay_out(tree.path(), OverlayAttrs::User).unwrap();
+    let print = LaidOut::of(tree.path(), OverlayAttrs::User).unwrap();
     let started = loop {
         let clock = tempfile::tempfile().unwrap().metadata().unwrap();
         let now = Time::new(
@@ -69,8 +69,12 @@ fn lay_out(layers: Vec<Vec<Change>>) -> Laid {
 
 impl Laid {
     fn scanned(&self) -> Index {
-        let options =
-            ScanOptions { started: self.started, attrs: OverlayAttrs::User, skip: vec![path("skipped")] };
+        let options = ScanOptions {
+            started: self.started,
+            attrs: OverlayAttrs::User,
+            skip: vec![path("skipped")],
+            owners: Default::default(),
+        };
         written(scan_tree(self.tree.path(), &self.print, &self.view, &options).unwrap().changes)
     }
 
@@ -272,7 +276,7 @@ proptest! {
             return Ok(());
         }
         let laid = lay_out(vec![base, more]);
-        let options = ScanOptions { started: laid.started, attrs: OverlayAttrs::User, skip: Vec::new() };
+        let options = ScanOptions { started: laid.started, attrs: OverlayAttrs::User, skip: Vec::new(), owners: Default::default() };
         let whole = scan_upper(laid.tree.path(), &View::default(), &options).unwrap();
         let whole = View::new(vec![Arc::new(written(whole.changes))]);
         prop_assert_eq!(picture(&whole), picture(&laid.view));

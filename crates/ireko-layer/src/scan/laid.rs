@@ -7,6 +7,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+use ireko_sys::owner::Owner;
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat, StatxFlags, openat, statat, statx};
 
 use super::Laid;
@@ -23,8 +24,8 @@ pub struct LaidOut {
 /// Which file it is: its inode, and when that was made, since numbers are used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Identity {
-    inode: u64,
-    born: Option<Time>,
+    pub(super) inode: u64,
+    pub(super) born: Option<Time>,
 }
 
 /// One path of the tree.
@@ -37,10 +38,10 @@ pub(super) struct Print {
 
 impl LaidOut {
     /// Looks at everything in `dir`. The step may start after this, and no earlier.
-    pub fn of(dir: &Path) -> Result<Self, Error> {
+    pub fn of(dir: &Path, attrs: OverlayAttrs) -> Result<Self, Error> {
         let root = open(dir)?;
         let mut laid = Self::default();
-        laid.add(root.as_fd(), &TreePath::root())?;
+        laid.add(root.as_fd(), &TreePath::root(), attrs)?;
         Ok(laid)
     }
 
@@ -50,15 +51,15 @@ impl LaidOut {
         self.prints.values().map(|print| print.changed).max().unwrap_or_default()
     }
 
-    fn add(&mut self, dir: BorrowedFd<'_>, path: &TreePath) -> Result<(), Error> {
+    fn add(&mut self, dir: BorrowedFd<'_>, path: &TreePath, attrs: OverlayAttrs) -> Result<(), Error> {
         let fail = |path: &TreePath, cause: io::Error| Error::Read { path: path.clone(), cause };
         for name in names(dir).map_err(|cause| fail(path, cause))? {
             let (inner, name) = (path.join(&name)?, OsStr::from_bytes(&name));
-            let (print, is_dir) = Print::of(dir, name).map_err(|cause| fail(&inner, cause))?;
+            let (print, is_dir) = Print::of(dir, name, attrs).map_err(|cause| fail(&inner, cause))?;
             self.prints.insert(inner.clone(), print);
             if is_dir {
                 let open = openat(dir, name, DIR, Mode::empty());
-                self.add(open.map_err(|cause| fail(&inner, cause.into()))?.as_fd(), &inner)?;
+                self.add(open.map_err(|cause| fail(&inner, cause.into()))?.as_fd(), &inner, attrs)?;
             }
         }
         Ok(())
@@ -71,15 +72,15 @@ impl LaidOut {
 }
 
 impl Print {
-    fn of(dir: BorrowedFd<'_>, name: &OsStr) -> io::Result<(Self, bool)> {
+    fn of(dir: BorrowedFd<'_>, name: &OsStr, attrs: OverlayAttrs) -> io::Result<(Self, bool)> {
         let stat = statat(dir, name, AtFlags::SYMLINK_NOFOLLOW)?;
         let through = Path::new("/proc/self/fd").join(dir.as_raw_fd().to_string()).join(name);
         // Which marks of overlayfs there are does not matter: none belongs to a layer.
-        let found = xattr::read(&through, OverlayAttrs::User)?;
+        let found = xattr::read(&through, attrs)?;
         let print = Self {
             identity: identity(dir, name)?,
             changed: changed(&stat),
-            meta: meta_of(&stat, found.kept),
+            meta: meta_of(&stat, found.kept, found.owner),
         };
         Ok((print, FileType::from_raw_mode(stat.st_mode) == FileType::Directory))
     }
@@ -108,11 +109,12 @@ pub(super) fn identity(dir: BorrowedFd<'_>, name: &OsStr) -> io::Result<Identity
     Ok(Identity { inode: found.stx_ino, born })
 }
 
-pub(super) fn meta_of(stat: &Stat, xattrs: Xattrs) -> Meta {
+pub(super) fn meta_of(stat: &Stat, xattrs: Xattrs, noted: Option<Owner>) -> Meta {
     let symlink = FileType::from_raw_mode(stat.st_mode) == FileType::Symlink;
     let mtime = Time { secs: stat.st_mtime, nanos: stat.st_mtime_nsec as u32 };
     let mode = if symlink { 0o777 } else { stat.st_mode & 0o7777 };
-    Meta { mode, uid: stat.st_uid, gid: stat.st_gid, mtime, xattrs }
+    let Owner { uid, gid } = noted.unwrap_or(Owner::new(stat.st_uid, stat.st_gid));
+    Meta { mode, uid, gid, mtime, xattrs }
 }
 
 /// The names in a directory, sorted.

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::testing::{changes, dir, entry, file, index, link, path, picture, show, write};
-use crate::{Index, LayerWriter, tar_of_snapshot};
+use crate::{Index, LayerWriter, scan, tar_of_snapshot};
 
 fn as_root() -> bool {
     let root = rustix::process::geteuid().is_root();
@@ -19,7 +19,12 @@ fn as_root() -> bool {
 }
 
 fn options() -> ScanOptions {
-    ScanOptions { started: Time::new(2_000_000_000, 0), attrs: OverlayAttrs::User, skip: Vec::new() }
+    ScanOptions {
+        started: Time::new(2_000_000_000, 0),
+        attrs: OverlayAttrs::User,
+        skip: Vec::new(),
+        owners: Default::default(),
+    }
 }
 
 /// An upper directory that holds these changes, untouched by any overlay.
@@ -279,4 +284,52 @@ proptest! {
         tar_of_snapshot(&written.index, dir.path(), &mut second).unwrap();
         prop_assert!(first == second);
     }
+}
+
+fn owned(mut change: Change, uid: u32, gid: u32) -> Change {
+    (change.meta.uid, change.meta.gid) = (uid, gid);
+    change
+}
+
+/// Whether files can bear notes here.
+fn notes() -> bool {
+    let dir = tempfile::tempdir().unwrap();
+    let noted = OverlayAttrs::Noted.give(dir.path(), 7, 8).is_ok();
+    if !noted {
+        eprintln!("skipped because the file system of temporary files has no attributes");
+    }
+    noted
+}
+
+#[test]
+fn owners_that_are_noted_are_owners() {
+    if !notes() {
+        return;
+    }
+    let own = rustix::process::geteuid().as_raw();
+    let below =
+        || vec![owned(dir("d"), 7, 8), owned(file("d/f", b"x"), 7, 9), owned(link("d/l", "f"), 7, 10)];
+    let view = View::new(vec![super::tests::index(below())]);
+    let root = tempfile::tempdir().unwrap();
+    let mut writer = LayerWriter::new().snapshot(root.path(), OverlayAttrs::Noted).unwrap();
+    writer.push_all(below()).unwrap();
+    writer.finish().unwrap();
+    let real = fs::symlink_metadata(root.path().join("d/f")).unwrap();
+    assert_eq!(std::os::unix::fs::MetadataExt::uid(&real), own, "nobody else owns anything");
+
+    let scan = |owners: OwnerTable, attrs| {
+        scan_upper(root.path(), &view, &ScanOptions { attrs, owners, ..options() }).unwrap()
+    };
+    assert!(scan(OwnerTable::new(), OverlayAttrs::Noted).changes.is_empty(), "all as below, the link too");
+    let id = identity(scan::open(&root.path().join("d")).unwrap().as_fd(), OsStr::new("l")).unwrap();
+    let born = id.born.map_or((0, 0), |born| (born.secs, born.nanos));
+    let given = OwnerTable::from([(FileId { inode: id.inode, born }, Owner::new(1, 2))]);
+    let changes = scan(given, OverlayAttrs::Noted).changes;
+    let owners: Vec<_> = changes.iter().map(|it| (it.path.to_string(), it.meta.uid, it.meta.gid)).collect();
+    assert_eq!(owners, [("d".to_owned(), 7, 8), ("d/l".to_owned(), 1, 2)]);
+    // Read in another way, a note means nothing, and it is no attribute of the image's either.
+    let others = scan(OwnerTable::new(), OverlayAttrs::User).changes;
+    assert!(others.iter().all(|it| it.meta.uid == own && it.meta.xattrs.is_empty()), "{others:?}");
+    OverlayAttrs::Noted.give(&root.path().join("d/f"), 0, 0).unwrap();
+    assert_eq!(OverlayAttrs::Noted.noted(&root.path().join("d/f")), None);
 }

@@ -523,7 +523,7 @@ proptest! {
         let tar = write(all).1;
         let into = tempfile::tempdir().unwrap();
         unpack(tar.as_slice(), into.path(), &options()).unwrap();
-        let scan = ScanOptions { started: Time::new(9_000_000_000, 0), attrs: OverlayAttrs::User, skip: Vec::new() };
+        let scan = ScanOptions { started: Time::new(9_000_000_000, 0), attrs: OverlayAttrs::User, skip: Vec::new(), owners: Default::default() };
         let scan = scan_upper(into.path(), &View::default(), &scan).unwrap();
         prop_assert_eq!(write(scan.changes).1, tar);
     }

@@ -21,6 +21,8 @@ pub(super) struct Work<'a> {
     /// Ends with a null pointer.
     pub(super) env: &'a [*const c_char],
     pub(super) filter: &'a [libc::sock_filter],
+    /// The filter that reports calls to the parent.
+    pub(super) report: &'a [libc::sock_filter],
     pub(super) slots: &'a mut [Kept],
     /// Lists of processes of the control groups to join.
     pub(super) joined: &'a [c_int],
@@ -129,6 +131,12 @@ fn settle(work: &mut Work<'_>, deed: &Deed) -> Result<()> {
         }
         Deed::Bound { keep, last } => bound(*keep, *last),
         Deed::Filter => raw::load_filter(work.filter),
+        Deed::Report { socket } => {
+            let listener = raw::load_listening_filter(work.report)?;
+            let sent = raw::send_descriptor(*socket, listener);
+            raw::close(listener);
+            sent
+        }
         Deed::ClearInherited { keep } => {
             // Kernels before 4.3 have no ambient set to clear.
             let _ = raw::prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_CLEAR_ALL as c_ulong, 0);

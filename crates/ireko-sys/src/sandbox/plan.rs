@@ -7,11 +7,12 @@ use std::path::{Path, PathBuf};
 use libc::{c_int, c_ulong};
 
 use super::step::{Deed, FreshMount, Slot, Step};
-use super::{Devices, Mount, MountSource, Network, RootFs, Sandbox, Security, Stdio};
+use super::{Devices, Mount, MountSource, Network, Rlimit, RootFs, Sandbox, Security, Stdio};
 use crate::cap::{self, CapSet};
 use crate::cgroup;
 use crate::error::{Error, Result};
 use crate::mount::{OverlayApi, OverlayPlan, c_path};
+use crate::userns::IdMap;
 
 /// What must be known of this machine to plan a sandbox.
 #[derive(Debug, Clone)]
@@ -26,6 +27,8 @@ pub struct Facts {
     pub last_capability: u32,
     /// Directories below /sys that tell how hot the processors run; Docker masks them.
     pub thermal_paths: Vec<String>,
+    /// Whether there is one id only: nobody else can be become, or own anything.
+    pub one_id: bool,
     /// Whether /proc has the kernel's memory as a core file, to which /dev/core leads.
     pub kcore: bool,
     /// The caller's limits on open files, soft and hard, where this process has others.
@@ -48,6 +51,7 @@ impl Facts {
             groups: cgroup::Home::find().ok(),
             last_capability: cap::last(),
             thermal_paths,
+            one_id: IdMap::current().is_ok_and(|map| map.is_single()),
             kcore: Path::new("/proc/kcore").exists(),
             files: crate::limits::files_of_caller(),
         }
@@ -96,6 +100,8 @@ pub(super) struct Descriptors {
     pub(super) terminal: c_int,
     /// User namespaces of the id-mapped mounts, in order of the mounts.
     pub(super) idmaps: Vec<c_int>,
+    /// Where the listener for calls about owners is sent.
+    pub(super) owners: c_int,
     /// Which bind mounts are of directories, in order of the mounts.
     pub(super) directories: Vec<bool>,
 }
@@ -144,11 +150,11 @@ pub(super) fn plan(sandbox: &Sandbox, facts: &Facts, descriptors: &Descriptors) 
     }
     plan.push(Deed::LeaveOldRoot);
     plan.surroundings(sandbox)?;
-    plan.streams(sandbox, descriptors)?;
+    plan.streams(sandbox, facts, descriptors)?;
     if sandbox.read_only_root {
         plan.push(Deed::ReadOnlyRoot);
     }
-    plan.credentials(sandbox, facts);
+    plan.credentials(sandbox, facts, descriptors);
     plan.push(Deed::Exec { candidates: candidates(sandbox)? });
     Ok(plan)
 }
@@ -282,7 +288,9 @@ impl Plan {
             self.push(Deed::NoMoreDevices(text("/dev")?));
         }
         let devpts = libc::MS_NOSUID | libc::MS_NOEXEC;
-        self.mount(c"devpts", "/dev/pts", devpts, "newinstance,ptmxmode=0666,mode=0620,gid=5")?;
+        // The group `tty`, where there is one.
+        let group = if facts.one_id { "" } else { ",gid=5" };
+        self.mount(c"devpts", "/dev/pts", devpts, &format!("newinstance,ptmxmode=0666,mode=0620{group}"))?;
         self.mount(c"tmpfs", "/dev/shm", PLAIN, &format!("mode=1777,size={}", sandbox.shm_size))?;
         self.mount(c"mqueue", "/dev/mqueue", PLAIN, "")?;
         self.push(Deed::Sys { read_only: held });
@@ -387,8 +395,8 @@ impl Plan {
         Ok(())
     }
 
-    fn streams(&mut self, sandbox: &Sandbox, open: &Descriptors) -> Result<()> {
-        let owner = sandbox.identity.uid;
+    fn streams(&mut self, sandbox: &Sandbox, facts: &Facts, open: &Descriptors) -> Result<()> {
+        let owner = if facts.one_id { 0 } else { sandbox.identity.uid };
         match sandbox.stdio {
             Stdio::Terminal { rows, columns } => {
                 self.push(Deed::Terminal { rows, columns, socket: open.terminal, owner });
@@ -401,12 +409,14 @@ impl Plan {
         Ok(())
     }
 
-    fn credentials(&mut self, sandbox: &Sandbox, facts: &Facts) {
+    fn credentials(&mut self, sandbox: &Sandbox, facts: &Facts, open: &Descriptors) {
         let mut keep = CapSet::MAX;
         if let Some((soft, hard)) = facts.files {
             self.push(Deed::Limit { resource: libc::RLIMIT_NOFILE, soft, hard });
         }
-        for limit in &sandbox.rlimits {
+        // One of them says who a process is, where that is emulated; Linux ignores it otherwise.
+        let taken = |limit: &&Rlimit| sandbox.owners.is_none() || limit.resource != libc::RLIMIT_RSS;
+        for limit in sandbox.rlimits.iter().filter(taken) {
             self.push(Deed::Limit { resource: limit.resource, soft: limit.soft, hard: limit.hard });
         }
         self.push(Deed::Keyring);
@@ -416,12 +426,17 @@ impl Plan {
             // Before the capabilities go: no_new_privs is not set, as Docker does not, so loading needs them.
             self.push(Deed::Filter);
         }
+        if sandbox.owners.is_some() {
+            self.push(Deed::Report { socket: open.owners });
+        }
         self.push(Deed::ClearInherited { keep });
         let identity = &sandbox.identity;
         // As Docker: who drops the group it runs in still is in it, so a file closed to the group stays closed.
         let others = identity.groups.iter().copied().filter(|group| *group != identity.gid);
         let groups = std::iter::once(identity.gid).chain(others).collect();
-        self.push(Deed::Become { uid: identity.uid, gid: identity.gid, groups });
+        if !facts.one_id {
+            self.push(Deed::Become { uid: identity.uid, gid: identity.gid, groups });
+        }
         // Becoming somebody else made the kernel forget it.
         self.push(Deed::DieWithParent);
         self.push(Deed::Umask(0o022));

@@ -12,6 +12,8 @@ use rustix::process::{Signal, WaitId, WaitIdOptions};
 
 use crate::cgroup::{Group, Groups};
 use crate::error::{Error, Result};
+use crate::notify::Answering;
+use crate::owner::OwnerTable;
 use crate::raw;
 
 /// How a command ended.
@@ -79,6 +81,7 @@ pub struct Running {
     pub mount_points: Vec<MountPoint>,
     /// Which /proc it sees.
     pub proc: Proc,
+    pub(super) answering: Option<Answering>,
 }
 
 impl Running {
@@ -95,6 +98,7 @@ impl Running {
             terminal: None,
             mount_points: Vec::new(),
             proc: Proc::Own,
+            answering: None,
         }
     }
 
@@ -108,6 +112,11 @@ impl Running {
     #[must_use]
     pub fn out_of_memory(&self) -> bool {
         self.out_of_memory
+    }
+
+    /// Owners that it gave to files which take no note; complete when it has ended, and told once.
+    pub fn owners(&mut self) -> OwnerTable {
+        self.answering.take().map_or_else(OwnerTable::new, Answering::finish)
     }
 
     /// Its process id, as this process sees it.

@@ -18,6 +18,7 @@ use super::walk::Log;
 use super::{MountSource, Network, RootFs, Sandbox, Security, Stdio, Stream};
 use crate::cgroup::{self, Group, Groups};
 use crate::error::{Error, Result};
+use crate::notify::{Answering, Reported};
 use crate::{mount, raw, seccomp, userns};
 
 /// Starts the command. Returns when it has been executed, or says why it could not be.
@@ -59,6 +60,7 @@ pub fn spawn_with(sandbox: &Sandbox, facts: &Facts) -> Result<Running> {
         argv: &strings.argv,
         env: &strings.env,
         filter,
+        report: sandbox.owners.as_ref().map_or(&[], |owners| Reported::here().program(owners)),
         slots: &mut slots,
         parent: me.as_raw_fd(),
         old_root: -1,
@@ -107,15 +109,17 @@ struct Ends {
     /// Theirs, and whatever else must be open until the command runs.
     lent: Vec<OwnedFd>,
     terminal: Option<OwnedFd>,
+    answering: Option<Answering>,
 }
 
 impl Ends {
     fn open(sandbox: &Sandbox) -> Result<Self> {
         let mut ends = Self {
-            descriptors: Descriptors { streams: [-1; 3], terminal: -1, ..Descriptors::default() },
+            descriptors: Descriptors { streams: [-1; 3], terminal: -1, owners: -1, ..Descriptors::default() },
             kept: [None, None, None],
             lent: Vec::new(),
             terminal: None,
+            answering: None,
         };
         match &sandbox.stdio {
             Stdio::Streams { stdin, stdout, stderr } => {
@@ -130,6 +134,11 @@ impl Ends {
                 ends.lent.push(theirs.into());
                 ends.terminal = Some(ours.into());
             }
+        }
+        if let Some(owners) = &sandbox.owners {
+            let (answering, theirs) = Answering::start(sandbox, owners)?;
+            ends.descriptors.owners = ends.lend(theirs);
+            ends.answering = Some(answering);
         }
         for mount in &sandbox.mounts {
             ends.mount(&mount.source)?;
@@ -181,16 +190,17 @@ impl Ends {
     fn hand_over(&mut self, running: &mut Running) -> Result<()> {
         let [stdin, stdout, stderr] = self.kept.each_mut().map(|end| end.take().map(File::from));
         (running.stdin, running.stdout, running.stderr) = (stdin, stdout, stderr);
+        running.answering = self.answering.take();
         if let Some(socket) = self.terminal.take() {
-            running.terminal = Some(receive_descriptor(&socket)?.into());
+            running.terminal = Some(receive_descriptor(&socket, "receive the terminal")?.into());
         }
         Ok(())
     }
 }
 
-fn receive_descriptor(socket: &OwnedFd) -> Result<OwnedFd> {
+pub(crate) fn receive_descriptor(socket: &OwnedFd, deed: &'static str) -> Result<OwnedFd> {
     use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
-    let failed = |errno: rustix::io::Errno| Error::deed("receive the terminal", errno);
+    let failed = |errno: rustix::io::Errno| Error::deed(deed, errno);
     let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let mut byte = [0_u8; 1];

@@ -91,6 +91,8 @@ pub(super) enum Deed {
     Bound { keep: CapSet, last: u32 },
     /// Load the system call filter.
     Filter,
+    /// Report calls about owners and users to the parent.
+    Report { socket: c_int },
     /// Clear the sets that pass capabilities on.
     ClearInherited { keep: CapSet },
     /// Become the user.
@@ -158,6 +160,7 @@ impl fmt::Display for Step {
             Deed::Keyring => write!(out, "start a keyring"),
             Deed::Bound { keep, .. } => write!(out, "bound capabilities to {keep:016x}"),
             Deed::Filter => write!(out, "load the system call filter"),
+            Deed::Report { .. } => write!(out, "report calls about owners"),
             Deed::ClearInherited { .. } => write!(out, "clear inherited capabilities"),
             Deed::Become { uid, gid, groups } => {
                 write!(out, "become user {uid}:{gid} with groups {groups:?}")

@@ -2,7 +2,10 @@
 
 use libc::sock_filter;
 
-use super::profile::{Machine, Rule, Verdict, X32_BIT};
+use super::profile::{
+    AUDIT_ARCH_AARCH64, AUDIT_ARCH_I386, AUDIT_ARCH_X86_64, Machine, Report, Rule, Test, Tests, Verdict,
+    X32_BIT,
+};
 
 /// Places in `struct seccomp_data`.
 const NUMBER: u32 = 0;
@@ -23,6 +26,10 @@ const ALLOW: u32 = 0x7fff_0000;
 const ERRNO: u32 = 0x0005_0000;
 const KILL_PROCESS: u32 = 0x8000_0000;
 const EPERM: u32 = 1;
+const ENOSYS: u32 = 38;
+const ASK: u32 = 0x7fc0_0000;
+/// The same in every convention.
+const IO_URING_SETUP: u32 = 425;
 
 fn op(code: u16, k: u32) -> sock_filter {
     sock_filter { code, jt: 0, jf: 0, k }
@@ -97,7 +104,69 @@ fn leaf(verdict: Verdict) -> Vec<sock_filter> {
             op(RETURN, ALLOW),
         ],
         Verdict::Argument(Rule::OneOf(values)) => one_of(values),
+        Verdict::Report(tests) => ask_if(tests),
     }
+}
+
+/// The program that reports these calls to a listener and allows all others: `own` by the convention of `arch`, `old` by
+/// that of i386. What the other filter of a step forbids, it forbids before anybody is asked.
+pub(crate) fn reporting(arch: &str, own: &Report, old: &Report) -> Vec<sock_filter> {
+    let mut program = vec![op(LOAD, ARCHITECTURE)];
+    let mut part = vec![op(LOAD, NUMBER)];
+    let audit = match arch {
+        "x86_64" => {
+            // A convention that nobody would report: programs fall back to the usual one.
+            part.extend(unless(IF_BITS, X32_BIT, &[op(RETURN, ERRNO | ENOSYS)]));
+            AUDIT_ARCH_X86_64
+        }
+        _ => AUDIT_ARCH_AARCH64,
+    };
+    part.extend(tree(&runs(own)));
+    program.extend(unless(IF_EQUAL, audit, &part));
+    if !old.is_empty() {
+        let mut part = vec![op(LOAD, NUMBER)];
+        part.extend(tree(&runs(old)));
+        program.extend(unless(IF_EQUAL, AUDIT_ARCH_I386, &part));
+    }
+    program.push(op(RETURN, ALLOW));
+    program
+}
+
+/// Runs of numbers with one verdict, from 0 up.
+fn runs(report: &Report) -> Vec<(u32, Verdict)> {
+    let mut runs = vec![(0, Verdict::Allow)];
+    let reported = report.iter().map(|(number, tests)| (*number, Verdict::Report(tests)));
+    // Its calls would pass unseen. A kernel may well lack it.
+    let all: std::collections::BTreeMap<u32, Verdict> =
+        reported.chain([(IO_URING_SETUP, Verdict::Errno(ENOSYS as u16))]).collect();
+    for (number, verdict) in all {
+        if runs.last().is_some_and(|(first, _)| *first == number) {
+            runs.pop();
+        }
+        runs.push((number, verdict));
+        runs.push((number + 1, Verdict::Allow));
+    }
+    runs
+}
+
+/// Each argument is 64 bits wide, the lower half first.
+fn ask_if(tests: Tests) -> Vec<sock_filter> {
+    let mut code = Vec::new();
+    for test in tests {
+        match *test {
+            Test::Bits(argument, bits) => {
+                code.push(op(LOAD, ARGUMENT_LOW + 8 * u32::from(argument)));
+                code.extend([jump_if(IF_BITS, bits, 1, 0), op(RETURN, ALLOW)]);
+            }
+            Test::Between(argument, first, last) => {
+                code.push(op(LOAD, ARGUMENT_LOW + 8 * u32::from(argument)));
+                code.extend([jump_if(IF_AT_LEAST, first, 1, 0), op(RETURN, ALLOW)]);
+                code.extend([jump_if(IF_AT_LEAST, last + 1, 0, 1), op(RETURN, ALLOW)]);
+            }
+        }
+    }
+    code.push(op(RETURN, ASK));
+    code
 }
 
 fn one_of(values: &[u32]) -> Vec<sock_filter> {

@@ -13,6 +13,23 @@ pub(super) enum Verdict {
     Errno(u16),
     /// By the first argument.
     Argument(Rule),
+    /// A listener is asked, if all tests hold; else it is allowed.
+    Report(Tests),
+}
+
+/// What must hold of arguments, by their lower halves.
+pub(crate) type Tests = &'static [Test];
+
+/// Calls to be reported, by number.
+pub(crate) type Report = BTreeMap<u32, Tests>;
+
+/// A test of one argument, which is counted from 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Test {
+    /// It has one of these bits.
+    Bits(u8, u32),
+    /// It is from here to there.
+    Between(u8, u32, u32),
 }
 
 /// What the first argument must be for the call to be allowed; otherwise it fails with `EPERM`.
@@ -46,9 +63,9 @@ pub(super) struct Machine {
 
 pub(super) const X32_BIT: u32 = 0x4000_0000;
 
-const AUDIT_ARCH_X86_64: u32 = 0xc000_003e;
-const AUDIT_ARCH_I386: u32 = 0x4000_0003;
-const AUDIT_ARCH_AARCH64: u32 = 0xc000_00b7;
+pub(super) const AUDIT_ARCH_X86_64: u32 = 0xc000_003e;
+pub(super) const AUDIT_ARCH_I386: u32 = 0x4000_0003;
+pub(super) const AUDIT_ARCH_AARCH64: u32 = 0xc000_00b7;
 
 const ALLOWED: &str = include_str!("../../data/docker-allowed.txt");
 

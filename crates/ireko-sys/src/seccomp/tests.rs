@@ -43,6 +43,7 @@ fn expected(verdict: Verdict, argument: u64) -> u32 {
     match verdict {
         Verdict::Allow => ALLOW,
         Verdict::Errno(errno) => 0x0005_0000 | u32::from(errno),
+        Verdict::Report(_) => panic!("the profile asks nobody"),
         Verdict::Argument(Rule::NoneOf(bits)) => {
             if argument as u32 & bits == 0 {
                 ALLOW
@@ -85,6 +86,38 @@ fn check_all(machine: &Machine) {
 fn the_program_says_what_the_profile_says() {
     check_all(&machine("x86_64"));
     check_all(&machine("aarch64"));
+}
+
+#[test]
+fn what_is_reported_is_what_the_tests_say() {
+    const TESTS: super::Tests = &[super::Test::Bits(0, 0x40), super::Test::Between(0, 0x41, 0x50)];
+    let own = super::Report::from([(5, TESTS), (6, &[][..]), (0, &[][..]), (400, TESTS)]);
+    let old = super::Report::from([(7, &[][..])]);
+    let program = super::reporting("x86_64", &own, &old);
+    const X86_64: u32 = 0xc000_003e;
+    const I386: u32 = 0x4000_0003;
+    const ASK: u32 = 0x7fc0_0000;
+    let verdict = |audit, number, argument| run(&program, audit, number, argument).0;
+    for (number, argument, expected) in [
+        (0, 0, ASK),
+        (1, 0, ALLOW),
+        (5, 0x40, ALLOW),
+        (5, 0x41, ASK),
+        (5, 0x50, ASK),
+        (5, 0x51, ALLOW),
+        (5, 0x31, ALLOW),
+        (6, 0, ASK),
+        (7, 0, ALLOW),
+        (400, 0x42, ASK),
+        (401, 0x42, ALLOW),
+        (425, 0, ENOSYS),
+        (X32_BIT | 5, 0x41, ENOSYS),
+    ] {
+        assert_eq!(verdict(X86_64, number, argument), expected, "call {number}({argument:#x})");
+    }
+    assert_eq!(verdict(I386, 7, 0), ASK);
+    assert_eq!(verdict(I386, 6, 0), ALLOW);
+    assert_eq!(verdict(0x1234, 6, 0), ALLOW, "another convention is another filter's business");
 }
 
 #[test]

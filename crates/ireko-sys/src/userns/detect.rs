@@ -2,9 +2,9 @@
 
 use std::{fs, io};
 
-use super::{Holder, Level, SubordinateIds, find_mapper, missing_mapper};
-use crate::cap;
+use super::{Holder, Level, MAPPERS, SubordinateIds, find_mapper, missing_mapper, rootless_instead};
 use crate::error::Error;
+use crate::{cap, notify};
 
 /// Whether one level works here.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,7 +29,7 @@ impl LevelReport {
 #[must_use]
 pub fn detect() -> Vec<LevelReport> {
     let later = |level| LevelReport { level, problem: Some("not supported yet".to_owned()), fix: None };
-    vec![root(), rootless(), later(Level::SingleId), later(Level::None)]
+    vec![root(), rootless(), single_id(), later(Level::None)]
 }
 
 fn root() -> LevelReport {
@@ -50,21 +50,13 @@ fn root() -> LevelReport {
 fn rootless() -> LevelReport {
     let level = Level::Rootless;
     let report = |problem: String, fix: Option<String>| LevelReport { level, problem: Some(problem), fix };
-    match Holder::start(true).map(|holder| holder.mount_failure()) {
-        Err(cause) => {
-            let (problem, fix) = userns_refused(&cause);
-            return report(problem, fix);
-        }
-        Ok(Some(cause)) => {
-            let (problem, fix) = mount_refused(&cause);
-            return report(problem, fix);
-        }
-        Ok(None) => {}
+    if let Some((problem, fix)) = namespaces_refused() {
+        return report(problem, fix);
     }
     if let Err(Error::Unavailable { reason, fix, .. }) = SubordinateIds::read() {
         return report(reason, fix);
     }
-    for program in ["newuidmap", "newgidmap"] {
+    for program in MAPPERS {
         if find_mapper(program).is_none()
             && let Error::Unavailable { reason, fix, .. } = missing_mapper(program)
         {
@@ -72,6 +64,24 @@ fn rootless() -> LevelReport {
         }
     }
     LevelReport { level, problem: None, fix: None }
+}
+
+fn single_id() -> LevelReport {
+    let level = Level::SingleId;
+    match (namespaces_refused(), notify::missing()) {
+        (Some((problem, fix)), _) => LevelReport { level, problem: Some(problem), fix },
+        (None, Some(problem)) => LevelReport { level, problem: Some(problem), fix: rootless_instead() },
+        (None, None) => LevelReport { level, problem: None, fix: None },
+    }
+}
+
+/// Why no user namespace can be made or used here, and what to do about it.
+fn namespaces_refused() -> Option<(String, Option<String>)> {
+    match Holder::start(true).map(|holder| holder.mount_failure()) {
+        Err(cause) => Some(userns_refused(&cause)),
+        Ok(Some(cause)) => Some(mount_refused(&cause)),
+        Ok(None) => None,
+    }
 }
 
 fn sysctl(path: &str) -> Option<u64> {

@@ -46,6 +46,12 @@ impl IdMap {
             .all(|ranges| matches!(ranges[..], [IdRange { inside: 0, outside: 0, count: u32::MAX }]))
     }
 
+    /// Whether it has one user and one group only.
+    #[must_use]
+    pub fn is_single(&self) -> bool {
+        [&self.uids, &self.gids].into_iter().all(|ranges| matches!(ranges[..], [IdRange { count: 1, .. }]))
+    }
+
     /// A stable text that is equal for equal maps only, such as `u0:1000:1,1:100000:65536/g0:1000:1`.
     #[must_use]
     pub fn fingerprint(&self) -> String {

@@ -42,6 +42,7 @@ use ireko_registry::Registry;
 use ireko_report::{Diagnostic, Event, Sink};
 use ireko_store::Store;
 use ireko_sys::cgroup::Limits;
+use ireko_sys::userns::Level;
 use std::collections::BTreeMap;
 use std::fs;
 use std::sync::Arc;
@@ -179,7 +180,7 @@ fn build(
     let (ahead, packing) = Ahead::start(&images, &destinations, pushes(&shares)?);
     surroundings.packing = packing;
     let room = Room { store: &store, session, cancel, http: &transfers };
-    let solved = room.for_deed(|| solve(&graph, wanted(&plan), args, &surroundings));
+    let solved = room.for_deed(|| solve(&graph, wanted(&plan), args, (session.level, &surroundings)));
     let trees = solved.map_err(|error| build_failure(error, &graph, &input, session))?;
     drop(surroundings);
     ahead.into_iter().for_each(Ahead::finish);
@@ -529,13 +530,13 @@ fn solve(
     graph: &Arc<Graph>,
     outputs: Vec<NodeId>,
     args: &BuildArgs,
-    surroundings: &Surroundings,
+    (level, surroundings): (Level, &Surroundings),
 ) -> Result<Built, BuildError> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let policy = Policy {
         jobs: args.jobs.filter(|jobs| *jobs > 0).unwrap_or_else(|| (cores * 4).max(16)),
         cutoff: args.cache_cutoff != "off",
-        class: "full".to_owned(),
+        class: level.class().to_owned(),
     };
     let request = Request { graph: Arc::clone(graph), outputs, policy, export: true };
     ireko_exec::build(&request, surroundings)

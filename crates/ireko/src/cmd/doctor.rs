@@ -31,14 +31,18 @@ pub(crate) fn run(args: &DoctorArgs, global: &Global, environment: &Environment)
         .collect();
     let works = levels.iter().any(|level| level.problem.is_none());
     // Asked now: below, this process enters it and would be root of its own namespace.
-    let level = works.then(userns::best);
+    let level = match crate::session::asked(environment.level(global.level.as_deref()))? {
+        Some(asked) => levels[asked as usize].problem.is_none().then_some(asked),
+        None => works.then(userns::best),
+    };
+    let works = level.is_some();
     let home = environment.store(global.home.as_deref(), is_root)?;
     let store = store(&home);
     let store_works = store.problem.is_none();
     let mut findings: Vec<Finding> = levels.into_iter().chain([store, programs(), groups()]).collect();
-    if works && store_works {
+    if let (Some(level), true) = (level, store_works) {
         // The last to be asked, since this process becomes what a step's would be.
-        findings.push(overlay(&home));
+        findings.push(overlay(&home, level));
         findings.push(limits());
         findings.push(platforms(existing(&home)));
     }
@@ -98,8 +102,7 @@ fn existing(home: &Path) -> &Path {
 }
 
 /// Whether overlayfs can unite the store's layers.
-fn overlay(home: &Path) -> Finding {
-    let level = userns::best();
+fn overlay(home: &Path, level: Level) -> Finding {
     let userxattr = level != userns::Level::Root;
     let tried = userns::enter(level).and_then(|_| ireko_sys::mount::probe_overlay(existing(home), userxattr));
     let what = format!("overlayfs in `{}`", existing(home).display());

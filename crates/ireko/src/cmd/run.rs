@@ -15,7 +15,7 @@ use crate::session::Session;
 use crate::settle;
 use crate::text;
 use ireko_exec::{ContainerFiles, DEFAULT_PATH, SandboxSettings, Snapshotter};
-use ireko_layer::{OverlayAttrs, SnapshotStack, TreePath, View};
+use ireko_layer::{SnapshotStack, TreePath, View};
 use ireko_oci::{ContainerConfig, GuestPath, Platform};
 use ireko_report::Blame;
 use ireko_store::{Image, Store};
@@ -24,7 +24,7 @@ use ireko_sys::sandbox::{self, Identity, Mount, MountSource, Network, RootFs, Ru
 use ports::Published;
 use std::ffi::OsString;
 use std::io::IsTerminal;
-use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -92,6 +92,7 @@ fn start(args: &RunArgs, global: &Global, environment: Environment) -> Result<u8
     let mut groups = user.groups;
     groups.extend(&devices.groups);
     sandbox.stdio = stdio(args, user.uid);
+    sandbox.owners = ireko_exec::owners_in(store.written_as().attrs, &view, &scratch.path().join("upper"));
     sandbox.identity = Identity { uid: user.uid, gid: user.gid, groups };
     let listeners = published.iter().map(Published::listen).collect::<Result<Vec<_>, _>>()?;
     // A signal that comes as soon as the program speaks must find its way already.
@@ -176,22 +177,23 @@ fn root_of(
     let own =
         |error: std::io::Error| Failure::environment("cannot make the container's own layer").cause(error);
     std::fs::create_dir(&dir).map_err(own)?;
+    let attrs = store.written_as().attrs;
     let root = match snapshotter {
         Snapshotter::Overlay => {
             std::fs::create_dir(&work).map_err(own)?;
-            let userxattr = store.written_as().attrs == OverlayAttrs::User;
-            RootFs::Overlay(Overlay::of_stack(&lowers, Some(Upper { dir: dir.clone(), work }), userxattr))
+            let upper = Upper { dir: dir.clone(), work };
+            RootFs::Overlay(Overlay::of_stack(&lowers, Some(upper), attrs.is_user()))
         }
         Snapshotter::Copy => {
             let stack = SnapshotStack { view: view.clone(), dirs: lowers };
-            stack.lay_out(&dir).map_err(|error| Failure::of(error.blame(), &error))?;
+            stack.lay_out(&dir, attrs).map_err(|error| Failure::of(error.blame(), &error))?;
             RootFs::Dir(dir.clone())
         }
     };
     let (mode, uid, gid) = view
         .entry(&TreePath::root())
         .map_or((0o755, 0, 0), |root| (root.meta.mode, root.meta.uid, root.meta.gid));
-    chown(&dir, Some(uid), Some(gid)).map_err(own)?;
+    attrs.give(&dir, uid, gid).map_err(own)?;
     std::fs::set_permissions(&dir, std::fs::Permissions::from_mode(mode)).map_err(own)?;
     Ok(root)
 }

@@ -114,6 +114,8 @@ fn a_step_without_confinement_has_to_be_allowed() {
     let words = place.inside("awk '{print $2}' /caps");
     let words: Vec<&str> = words.split_whitespace().collect();
     let bits = |hex: &str| u64::from_str_radix(hex, 16).expect("hexadecimal").count_ones();
-    assert!(bits(words[0]) > 30 && words[1] == "0", "{words:?}");
+    // At level single-id a filter reports what is emulated.
+    let filtered = if crate::support::level() == Some("single-id") { "2" } else { "0" };
+    assert!(bits(words[0]) > 30 && words[1] == filtered, "{words:?}");
     assert_eq!((bits(words[2]), words[3]), (14, "2"));
 }

@@ -40,5 +40,6 @@ mod retracted;
 mod revert;
 mod same;
 mod secrets;
+mod single_id;
 mod snapshotter;
 mod support;

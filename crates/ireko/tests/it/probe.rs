@@ -4,7 +4,7 @@
 mod profile;
 
 use crate::daemons::Engine;
-use crate::support::{Place, Said, is_root};
+use crate::support::{Place, Said, is_root, is_single_id};
 use profile::Profile;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -92,6 +92,9 @@ impl Report {
 /// A place whose context has the probe, or `None` with one line why.
 fn with_probe(place: Option<Place>) -> Option<Place> {
     let place = place?;
+    if is_single_id("a program cannot ask for notifications of its own") {
+        return None;
+    }
     let made = Command::new("gcc")
         .args(["-static", "-O1", "-Wall", "-Werror", "-o"])
         .arg(place.context().join("probe"))

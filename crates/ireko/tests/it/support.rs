@@ -58,6 +58,8 @@ pub(crate) struct Place {
     dir: TempDir,
     /// Commands run as this user where it is not the one who runs the tests.
     user: Option<&'static str>,
+    /// The sandbox level that is asked for; else the best one.
+    level: Option<&'static str>,
 }
 
 /// The ordinary user that root's tests borrow: `tests/install.sh` makes it, with subordinate ids.
@@ -90,11 +92,28 @@ impl Place {
     /// The same place for the one who runs the tests, who is root.
     pub(crate) fn into_root(mut self) -> Self {
         self.user = None;
+        self.level = None;
         self
     }
 
+    /// An empty one for an ordinary user at this level, or `None` where it does not work.
+    pub(crate) fn ordinary_at(level: &'static str) -> Option<Self> {
+        let mut place = Self::ordinary()?;
+        place.level = Some(level);
+        let doctor = place.ireko(&["doctor"]);
+        if doctor.code != 0 {
+            eprintln!("skipped because level `{level}` does not work here:\n{}", doctor.stdout);
+            return None;
+        }
+        Some(place)
+    }
+
     fn of(user: Option<&'static str>) -> Option<Self> {
-        let place = Self { dir: tempfile::Builder::new().prefix("ireko-it-").tempdir().unwrap(), user };
+        let place = Self {
+            dir: tempfile::Builder::new().prefix("ireko-it-").tempdir().unwrap(),
+            user,
+            level: level(),
+        };
         fs::create_dir(place.context()).unwrap();
         if let Some(user) = user {
             let ids = Command::new("chown").arg("-R").arg(user).arg(place.path("")).output().unwrap();
@@ -152,7 +171,8 @@ impl Place {
         Some(place)
     }
 
-    fn and_base(self) -> Option<Self> {
+    /// The same with the image `base`.
+    pub(crate) fn and_base(self) -> Option<Self> {
         let place = self;
         let Some(busybox) =
             ["/bin/busybox", "/usr/bin/busybox"].iter().map(Path::new).find(|path| path.exists())
@@ -233,9 +253,11 @@ impl Place {
             "XDG_CONFIG_HOME",
             "IREKO_CACHE_MAX_SIZE",
             "DOCKER_DEFAULT_PLATFORM",
+            "IREKO_LEVEL",
         ] {
             command.env_remove(name);
         }
+        command.envs(self.level.map(|level| ("IREKO_LEVEL", level)));
         command
     }
 
@@ -341,6 +363,22 @@ impl Drop for Place {
         // Files of subordinate ids are the store's to remove.
         let _ = self.command(&["cache", "prune", "--all", "-f"]).output();
     }
+}
+
+/// Whether all tests shall use the level single-id, which their author says they cannot.
+pub(crate) fn is_single_id(why: &str) -> bool {
+    let single = level() == Some("single-id");
+    if single {
+        // No skip that counts: the other levels run it.
+        eprintln!("not for level single-id: {why}");
+    }
+    single
+}
+
+/// The level that all tests shall use, where that is not the best one: `IREKO_TEST_LEVEL`.
+pub(crate) fn level() -> Option<&'static str> {
+    static LEVEL: std::sync::OnceLock<Option<String>> = std::sync::OnceLock::new();
+    LEVEL.get_or_init(|| std::env::var("IREKO_TEST_LEVEL").ok()).as_deref()
 }
 
 /// Whether the tests run as root.
