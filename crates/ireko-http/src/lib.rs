@@ -103,6 +103,10 @@ pub struct Options {
     pub certificate_dirs: Vec<PathBuf>,
     /// A certificate and its key that are shown to whoever asks for one.
     pub identity: Option<(PathBuf, PathBuf)>,
+    /// Files of certificates (PEM) trusted for one host, which has its port where one is given.
+    pub authorities: Vec<(String, PathBuf)>,
+    /// A certificate and its key that are shown to one host.
+    pub identities: Vec<(String, PathBuf, PathBuf)>,
     /// Hosts, with or without a port, whose certificates are taken as they are.
     pub unverified: Vec<String>,
     /// How long to wait, and how often.

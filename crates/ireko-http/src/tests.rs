@@ -175,6 +175,36 @@ fn files_of_certificates_are_checked() {
 }
 
 #[test]
+fn certificates_of_one_host_are_used_for_no_other() {
+    let server = Server::start(|_: &Received| Answer::ok(""));
+    let path = std::path::PathBuf::from("/nowhere/ca.pem");
+    let of = |host: &str| Options { authorities: vec![(host.to_owned(), path.clone())], ..options() };
+    let url = format!("https://{}/", server.address());
+    let host = server.address();
+    check(
+        Client::new(of(&host)).get(&url, &[]),
+        &[],
+        expect![
+            "cannot use certificate file `/nowhere/ca.pem`: No such file or directory (os error 2) (retryable: false)"
+        ],
+    );
+    check(
+        Client::new(of("other.example")).get(&url, &[]),
+        &[(&host, "HOST")],
+        expect!["cannot connect to `HOST`: tls handshake eof (retryable: true)"],
+    );
+    let key = std::path::PathBuf::from("/nowhere/own.key");
+    let shown = vec![(host.clone(), path.clone(), key)];
+    check(
+        Client::new(Options { identities: shown, ..options() }).get(&url, &[]),
+        &[],
+        expect![
+            "cannot use certificate file `/nowhere/ca.pem`: No such file or directory (os error 2) (retryable: false)"
+        ],
+    );
+}
+
+#[test]
 fn bodies_have_a_limit_where_one_is_given() {
     let server = Server::start(|_: &Received| Answer::ok(vec![b'x'; 100_000]));
     let client = Client::new(options());

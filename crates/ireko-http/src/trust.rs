@@ -19,6 +19,8 @@ pub(super) struct Trust {
     dirs: Vec<PathBuf>,
     identity: Option<(PathBuf, PathBuf)>,
     unverified: Vec<String>,
+    authorities: Vec<(String, PathBuf)>,
+    identities: Vec<(String, PathBuf, PathBuf)>,
 }
 
 impl Trust {
@@ -32,12 +34,15 @@ impl Trust {
         }
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let (dirs, unverified) = (options.certificate_dirs.clone(), options.unverified.clone());
-        Ok(Self { provider, roots, dirs, identity: options.identity.clone(), unverified })
+        let (authorities, identities) = (options.authorities.clone(), options.identities.clone());
+        let identity = options.identity.clone();
+        Ok(Self { provider, roots, dirs, identity, unverified, authorities, identities })
     }
 
     /// No host has anything of its own.
     pub(super) fn is_same_everywhere(&self) -> bool {
-        self.dirs.is_empty() && self.unverified.is_empty()
+        let nothing_named = self.authorities.is_empty() && self.identities.is_empty();
+        self.dirs.is_empty() && self.unverified.is_empty() && nothing_named
     }
 
     /// What is used where a host has nothing of its own.
@@ -49,7 +54,12 @@ impl Trust {
     /// What is used for a host, if that is something of its own: the layout of Docker's and Podman's `certs.d`,
     /// where a directory named after host and port has `*.crt` with authorities, and `NAME.cert` with `NAME.key`.
     pub(super) fn at(&self, host: &str) -> Result<Option<ClientConfig>, HttpError> {
-        let own = own_files(&self.dirs, host)?;
+        let mut own = own_files(&self.dirs, host)?;
+        let named = self.authorities.iter().filter(|(named, _)| named == host);
+        own.authorities.extend(named.map(|(_, path)| path.clone()));
+        if let Some((_, certificate, key)) = self.identities.iter().find(|(named, ..)| named == host) {
+            own.pair = Some((certificate.clone(), key.clone()));
+        }
         let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
         let is_listed = self.unverified.iter().any(|listed| listed == host || listed == name);
         // Nobody else can pretend to be this machine; without authorities of its own any certificate does, as for Docker.

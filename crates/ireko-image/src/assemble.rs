@@ -1,5 +1,7 @@
 //! A build's result made whole: the config with its layers and times.
 
+use std::collections::BTreeMap;
+
 use ireko_oci::{Digest, History, ImageConfig, Reference, Timestamp};
 use ireko_store::{Image, NewImage, Store};
 
@@ -14,6 +16,8 @@ pub struct Assembled {
     pub bytes: Vec<u8>,
     /// Their digest: the image id.
     pub id: Digest,
+    /// What its manifest says beside, where one is written in the form of OCI.
+    pub annotations: BTreeMap<String, String>,
 }
 
 /// Gives a planned config its layers (all, bottom first, each with the time of its making where that is known) and its
@@ -38,7 +42,7 @@ pub fn assemble(
     config.created = epoch.or(last).or(config.created);
     let bytes = config.to_json();
     let id = Digest::of(&bytes);
-    Assembled { config, bytes, id }
+    Assembled { config, bytes, id, annotations: BTreeMap::new() }
 }
 
 /// Gives entries without a time that of the layer before them; those before the first layer after them, that one's.

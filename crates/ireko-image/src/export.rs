@@ -89,12 +89,15 @@ pub(crate) struct Part {
     pub(crate) config_bytes: Vec<u8>,
     /// A manifest that others wrote and that still holds.
     pub(crate) manifest: Option<Vec<u8>>,
+    /// What a manifest that is made says beside.
+    pub(crate) annotations: BTreeMap<String, String>,
 }
 
 impl Part {
     /// What a build made.
     pub(crate) fn of(image: &Assembled) -> Self {
-        Self { config: image.config.clone(), config_bytes: image.bytes.clone(), manifest: None }
+        let annotations = image.annotations.clone();
+        Self { config: image.config.clone(), config_bytes: image.bytes.clone(), manifest: None, annotations }
     }
 }
 
@@ -207,7 +210,7 @@ pub(crate) fn parts_of(store: &Store, image: &Image) -> Result<Vec<Part>> {
         let config_bytes = store.read_blob(&image.id)?.ok_or(gone)?;
         let config = store.image_config(&image)?;
         let manifest = image.manifest.map(|digest| store.read_blob(&digest)).transpose()?.flatten();
-        parts.push(Part { config, config_bytes, manifest });
+        parts.push(Part { config, config_bytes, manifest, annotations: BTreeMap::new() });
     }
     Ok(parts)
 }
@@ -335,7 +338,7 @@ impl Contents {
         names: &[Reference],
         is_docker: bool,
     ) -> Result<Descriptor> {
-        let Part { config, config_bytes, manifest } = part;
+        let Part { config, config_bytes, manifest, annotations } = part;
         let layers = match &manifest {
             None => packer.all(&config.rootfs.diff_ids)?,
             Some(_) => Vec::new(),
@@ -362,7 +365,10 @@ impl Contents {
                 };
                 let blobs =
                     layers.iter().map(|layer| Descriptor::new(kind(layer.codec), layer.digest, layer.size));
-                let manifest = manifest_of(&config_bytes, blobs.collect(), as_docker);
+                let mut manifest = manifest_of(&config_bytes, blobs.collect(), as_docker);
+                if !as_docker {
+                    manifest.annotations = annotations;
+                }
                 (manifest.to_json(), manifest.media_type)
             }
         };

@@ -229,7 +229,10 @@ impl Images {
             layers.push(Shipped { diff: *diff, descriptor });
         }
         let blobs = layers.iter().map(|layer| layer.descriptor.clone()).collect();
-        let manifest = manifest_of(&part.config_bytes, blobs, how.docker_types);
+        let mut manifest = manifest_of(&part.config_bytes, blobs, how.docker_types);
+        if !how.docker_types {
+            manifest.annotations.clone_from(&part.annotations);
+        }
         Ok((manifest.to_json(), manifest.media_type, layers))
     }
 

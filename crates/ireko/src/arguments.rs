@@ -52,6 +52,8 @@ pub(crate) enum Form {
     Registry,
     /// A running engine.
     Engine,
+    /// Nowhere: only the cache remembers it.
+    Nothing,
 }
 
 /// A choice of compression.
@@ -125,9 +127,7 @@ impl Output {
             ("local", _) => Form::Local,
             ("image" | "store", _) => Form::Store,
             ("registry", _) => Form::Registry,
-            ("cacheonly", _) => {
-                return Err(Failure::not_yet_as_docker(format!("`type={kind}` in `-o`")));
-            }
+            ("cacheonly", _) => Form::Nothing,
             _ => {
                 return Err(Failure::user(format!("`type={kind}` in `-o` is unknown"))
                     .hint("use type=oci, docker, registry, tar or local"));
@@ -161,7 +161,7 @@ impl Output {
     /// directory that does not exist, a place that may not be written to.
     pub(crate) fn writable(&self) -> Result<(), Failure> {
         let how = match self.form {
-            Form::Store | Form::Registry | Form::Engine => return Ok(()),
+            Form::Store | Form::Registry | Form::Engine | Form::Nothing => return Ok(()),
             Form::Local | Form::OciDir | Form::DockerDir => Written::Dir,
             Form::OciTar | Form::DockerTar | Form::Tar => Written::Whole,
         };
@@ -181,7 +181,8 @@ impl Output {
 
     /// Whether it goes to standard output.
     pub(crate) fn is_stdout(&self) -> bool {
-        self.dest.is_none() && !matches!(self.form, Form::Store | Form::Registry | Form::Engine)
+        self.dest.is_none()
+            && !matches!(self.form, Form::Store | Form::Registry | Form::Engine | Form::Nothing)
     }
 
     /// One with nothing said of it.

@@ -3,7 +3,10 @@
 use crate::devices::DeviceArgs;
 use crate::limits::{LimitArgs, RunLimitArgs};
 pub(crate) mod builds;
+pub(crate) mod others;
 pub(crate) mod registry;
+pub(crate) mod show;
+pub(crate) mod words;
 
 use clap::builder::ValueParser;
 use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
@@ -20,6 +23,7 @@ pub(crate) use store::{
 /// Builds small container images from Dockerfiles, fast: no daemon, no root.
 #[derive(Debug, Parser)]
 #[command(name = "ireko", version, about, propagate_version = true, disable_help_subcommand = true)]
+#[command(after_help = words::HELP)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) global: Global,
@@ -55,7 +59,7 @@ fn as_docker(command: clap::Command) -> clap::Command {
 }
 
 /// A switch's value, in the words that Go takes.
-fn truth(text: &str) -> Result<bool, String> {
+pub(crate) fn truth(text: &str) -> Result<bool, String> {
     match text {
         "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
         "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
@@ -111,6 +115,7 @@ pub(crate) enum Command {
     /// Build an image from a Dockerfile.
     Build(Box<BuildArgs>),
     /// Start a container from an image of the store.
+    #[command(disable_help_flag = true)]
     Run(Box<RunArgs>),
     /// List the images of the store.
     #[command(visible_alias = "ls")]
@@ -139,11 +144,13 @@ pub(crate) enum Command {
     Login(registry::LoginArgs),
     /// Forget the login for a registry.
     Logout(registry::LogoutArgs),
+    /// Show what a registry has under a name.
+    Manifest(show::ManifestArgs),
     /// Look after the build cache.
     #[command(subcommand)]
     Cache(CacheCommand),
     /// Look after the build cache, as Docker calls it.
-    #[command(subcommand, visible_alias = "buildx")]
+    #[command(subcommand)]
     Builder(BuilderCommand),
     /// Show and free what the store takes, as Docker calls it.
     #[command(subcommand)]
@@ -155,6 +162,10 @@ pub(crate) enum Command {
     Context(ContextArgs),
     /// Say what works on this machine, and how to mend what does not.
     Doctor(DoctorArgs),
+    /// Say which version this is, as Docker does.
+    Version(show::ShowArgs),
+    /// Say what there is here, in short.
+    Info(show::ShowArgs),
 }
 
 /// How progress is shown.
@@ -192,6 +203,9 @@ pub(crate) struct SourceArgs {
     /// The Dockerfile (default: `Dockerfile` in the context); `-` reads it from standard input.
     #[arg(short = 'f', long = "file", value_name = "FILE")]
     pub(crate) file: Option<String>,
+    /// The ignore file (default: `FILE.dockerignore` beside the Dockerfile, or `.dockerignore` of the context).
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ignorefile: Option<PathBuf>,
     /// Another context by name: `name=path`, `name=https://…` (a file, or a git repository), `name=docker-image://ref` or `name=oci-layout://dir[:tag]`.
     #[arg(long, value_name = "NAME=SOURCE")]
     pub(crate) build_context: Vec<String>,
@@ -297,13 +311,6 @@ pub(crate) struct BuildArgs {
     /// `off`: a step runs again whenever a step below it ran, even if that gave the same result.
     #[arg(long, value_name = "on|off", default_value = "on", value_parser = ["on", "off"], hide_possible_values = true)]
     pub(crate) cache_cutoff: String,
-    /// Accepted for `docker build`'s sake, as the next two: a build leaves no containers and sends no context.
-    #[arg(long, hide = true)]
-    pub(crate) rm: bool,
-    #[arg(long, hide = true)]
-    pub(crate) force_rm: bool,
-    #[arg(long, hide = true)]
-    pub(crate) compress: bool,
     /// Give the image to a running Docker or Podman, with those layers that it lacks: the same as `-o type=docker`.
     #[arg(long)]
     pub(crate) load: bool,
@@ -313,32 +320,7 @@ pub(crate) struct BuildArgs {
     #[command(flatten)]
     pub(crate) registry: registry::RegistryArgs,
     #[command(flatten)]
-    pub(crate) later: LaterArgs,
-}
-
-/// Flags of `docker buildx build` that are known and do not work yet: each stops the build by name.
-#[derive(Debug, Args)]
-pub(crate) struct LaterArgs {
-    #[arg(long, hide = true)]
-    pub(crate) annotation: Vec<String>,
-    #[arg(long, hide = true)]
-    pub(crate) attest: Vec<String>,
-    #[arg(long, hide = true)]
-    pub(crate) builder: Option<String>,
-    #[arg(long, hide = true)]
-    pub(crate) cache_from: Vec<String>,
-    #[arg(long, hide = true)]
-    pub(crate) cache_to: Vec<String>,
-    #[arg(long, hide = true)]
-    pub(crate) isolation: Option<String>,
-    #[arg(long, hide = true, num_args = 0..=1, default_missing_value = "true")]
-    pub(crate) provenance: Option<String>,
-    #[arg(long, hide = true, num_args = 0..=1, default_missing_value = "true")]
-    pub(crate) sbom: Option<String>,
-    #[arg(long, hide = true)]
-    pub(crate) security_opt: Vec<String>,
-    #[arg(long, hide = true)]
-    pub(crate) squash: bool,
+    pub(crate) others: others::OthersArgs,
 }
 
 /// Flags of `run`.
@@ -358,6 +340,14 @@ pub(crate) struct RunArgs {
     pub(crate) volume: Vec<String>,
     #[command(flatten)]
     pub(crate) devices: crate::devices::DeviceArgs,
+    /// A line of /etc/hosts: `name:address`.
+    #[arg(long, value_name = "HOST:IP")]
+    pub(crate) add_host: Vec<String>,
+    /// Ask the registry for the image before: `always`, `missing` for one that is not here, or `never` (default).
+    #[arg(long, value_name = "always|missing|never", value_parser = pull)]
+    pub(crate) pull: Option<Pull>,
+    #[command(flatten)]
+    pub(crate) others: others::RunOthersArgs,
     /// An environment variable; `NAME` alone takes the value of this environment.
     #[arg(short = 'e', long = "env", value_name = "NAME[=VALUE]")]
     pub(crate) env: Vec<String>,
@@ -383,8 +373,11 @@ pub(crate) struct RunArgs {
     #[arg(long)]
     pub(crate) name: Option<String>,
     /// Host name.
-    #[arg(long, value_name = "NAME")]
+    #[arg(short = 'h', long, value_name = "NAME")]
     pub(crate) hostname: Option<String>,
+    /// Print help.
+    #[arg(long, action = ArgAction::Help)]
+    help: Option<bool>,
     /// Network: `host`, `none`, or `private` (loopback only, reached through -p).
     #[arg(long, value_name = "MODE")]
     pub(crate) network: Option<String>,
@@ -441,9 +434,9 @@ pub(crate) struct ImagesArgs {
     /// Print whole ids.
     #[arg(long)]
     pub(crate) no_trunc: bool,
-    /// How the list is printed.
-    #[arg(long, value_enum, default_value = "table")]
-    pub(crate) format: Format,
+    /// How the list is printed: `table`, `json`, or a template for each name: `{{.Repository}}:{{.Tag}}`, also after `table `.
+    #[arg(long, value_name = "table|json|TEMPLATE", default_value = "table")]
+    pub(crate) format: String,
 }
 
 /// Flags of `inspect`.
@@ -455,9 +448,14 @@ pub(crate) struct InspectArgs {
     /// Which image of one for several platforms (default: this machine's, else the first).
     #[arg(long, value_name = "PLATFORM")]
     pub(crate) platform: Option<String>,
-    /// How it is printed: only `json` there is.
-    #[arg(long, value_parser = ["json"], default_value = "json")]
+    /// How it is printed: `json`, or a template: `{{.Id}}`, `{{json .Config}}`, `{{index .RepoTags 0}}`.
+    #[arg(short = 'f', long, default_value = "json")]
     pub(crate) format: String,
+    /// Accepted for `docker inspect`'s sake: only images there are, and their size is always told.
+    #[arg(long, hide = true, value_parser = ["image"])]
+    pub(crate) r#type: Option<String>,
+    #[arg(short = 's', long, hide = true)]
+    pub(crate) size: bool,
 }
 
 /// Flags of `history`.
@@ -488,6 +486,9 @@ pub(crate) struct RmiArgs {
     /// Remove an id with all its names; a missing image is no error.
     #[arg(short = 'f', long)]
     pub(crate) force: bool,
+    /// Accepted for `docker rmi`'s sake: what only the cache has stays anyway.
+    #[arg(long, hide = true)]
+    pub(crate) no_prune: bool,
     /// How it is told what was done.
     #[arg(long, value_enum, default_value = "table")]
     pub(crate) format: Format,
@@ -553,6 +554,9 @@ pub(crate) struct PullArgs {
     /// Print the id only.
     #[arg(short = 'q', long)]
     pub(crate) quiet: bool,
+    /// Accepted for `docker pull`'s sake: nothing of the kind is asked for.
+    #[arg(long, hide = true)]
+    pub(crate) disable_content_trust: bool,
     #[command(flatten)]
     pub(crate) registry: registry::RegistryArgs,
 }

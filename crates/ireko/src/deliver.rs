@@ -45,6 +45,9 @@ impl Share {
 
     /// The image stays in the store: under its names, or because it goes nowhere else.
     fn wants_store(&self) -> bool {
+        if !self.outputs.is_empty() && self.outputs.iter().all(|output| output.form == Form::Nothing) {
+            return false;
+        }
         let nowhere_else = self.outputs.iter().all(|output| output.form == Form::Store);
         !self.tags.is_empty() || nowhere_else && (self.is_last || !self.outputs.is_empty())
     }
@@ -93,8 +96,22 @@ pub(crate) struct Delivered {
     written: Vec<Written>,
 }
 
+impl Delivered {
+    /// The digest that others know the result by: a registry's, else that of an OCI image, else of a Docker archive.
+    fn digest(&self) -> Option<Digest> {
+        let rank = |written: &&Written| match written.form {
+            Form::Registry => 0,
+            Form::OciTar | Form::OciDir => 1,
+            _ => 2,
+        };
+        let written = self.written.iter().filter(|written| written.manifest.is_some());
+        written.min_by_key(rank).and_then(|written| written.manifest)
+    }
+}
+
 /// What was written where.
 struct Written {
+    form: Form,
     destination: String,
     manifest: Option<Digest>,
 }
@@ -154,7 +171,7 @@ fn one(
             manifest: done.manifest.map(|digest| digest.to_string()),
             bytes: done.bytes,
         });
-        written.push(Written { destination: place, manifest: done.manifest });
+        written.push(Written { form: output.form, destination: place, manifest: done.manifest });
     }
     if let Some(index) = index {
         id = Some(Digest::of(&index));
@@ -201,7 +218,7 @@ pub(crate) fn destination_of(output: &Output) -> Option<Destination> {
         Form::DockerDir => ireko_image::Form::DockerDir,
         Form::Tar => ireko_image::Form::Tar,
         Form::Local => ireko_image::Form::Local,
-        Form::Store | Form::Registry | Form::Engine => return None,
+        Form::Store | Form::Registry | Form::Engine | Form::Nothing => return None,
     };
     let to = output.dest.clone().map_or(To::Stdout, To::Path);
     Some(Destination { form, to, compression: output.compression.map(compression_of), split: output.split })
@@ -258,7 +275,7 @@ fn push(
         });
     }
     let destination = names.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
-    Ok((Written { destination, manifest: Some(manifest) }, pushed.index))
+    Ok((Written { form: output.form, destination, manifest: Some(manifest) }, pushed.index))
 }
 
 /// The files that scripts read afterwards: of the last target, and of several the others in a list.
@@ -272,6 +289,9 @@ pub(crate) fn report(
     if let Some(path) = &args.iidfile {
         let id = last.id.map_or(String::new(), |id| id.to_string());
         write_file("--iidfile", path, id.as_bytes())?;
+    }
+    for (flag, path, text) in digests(args, share, last)? {
+        write_file(flag, path, text.as_bytes())?;
     }
     let Some(path) = &args.metadata_file else { return Ok(()) };
     let base = |base: &Base| {
@@ -296,6 +316,43 @@ pub(crate) fn report(
     write_file("--metadata-file", path, &text)
 }
 
+/// The files that are to have the digest of what was pushed or written, and what they are to have.
+fn digests<'a>(
+    args: &'a BuildArgs,
+    share: &Share,
+    last: &Delivered,
+) -> Result<Vec<(&'static str, &'a Path, String)>, Failure> {
+    let others = &args.others;
+    let files = [
+        ("--digest-file", &others.digest_file),
+        ("--image-name-with-digest-file", &others.image_name_with_digest_file),
+        ("--image-name-tag-with-digest-file", &others.image_name_tag_with_digest_file),
+    ];
+    let mut all = Vec::new();
+    for (flag, path) in files.into_iter().filter_map(|(flag, path)| Some((flag, path.as_deref()?))) {
+        let digest = last.digest();
+        let digest = digest.ok_or_else(|| {
+            Failure::user(format!("`{flag}`: what stays in the store has no manifest, so there is no digest"))
+                .hint("push it, or write it as `-o type=oci,dest=FILE`")
+        })?;
+        // As kaniko writes them: one line for each name.
+        let lines = |with_tag: bool| {
+            let line = |name: &Reference| {
+                let tag = name.tag().filter(|_| with_tag).map(|tag| format!(":{tag}"));
+                format!("{}{}@{digest}\n", name.name(), tag.unwrap_or_default())
+            };
+            share.tags.iter().map(line).collect::<String>()
+        };
+        let text = match flag {
+            "--digest-file" => digest.to_string(),
+            "--image-name-with-digest-file" => lines(false),
+            _ => lines(true),
+        };
+        all.push((flag, path, text));
+    }
+    Ok(all)
+}
+
 /// What is told of one target.
 fn metadata(share: &Share, delivered: &Delivered) -> Value {
     let output = |written: &Written| {
@@ -313,7 +370,7 @@ fn metadata(share: &Share, delivered: &Delivered) -> Value {
             metadata["ireko.platforms"] = several.iter().map(row).collect();
         }
     }
-    if let Some(manifest) = delivered.written.iter().find_map(|written| written.manifest) {
+    if let Some(manifest) = delivered.digest() {
         metadata["containerimage.digest"] = json!(manifest.to_string());
     }
     if !share.tags.is_empty() {
@@ -346,7 +403,7 @@ fn hand_over(
         manifest: None,
         bytes: done.bytes,
     });
-    Ok(Written { destination, manifest: None })
+    Ok(Written { form: output.form, destination, manifest: None })
 }
 
 fn write_file(flag: &str, path: &Path, bytes: &[u8]) -> Result<(), Failure> {

@@ -119,6 +119,9 @@ pub(crate) fn read(args: &SourceArgs, elsewhere: &Elsewhere<'_>) -> Result<Sourc
         (false, None) => dockerfile(args.file.as_deref(), &context, cancel)?,
     };
     let ignore = match &context {
+        Context::Dir(_) if args.ignorefile.is_some() => {
+            args.ignorefile.as_deref().map(asked_ignore_file).transpose()?
+        }
         Context::Dir(_) => ignore_file(&context, (!from_stdin).then_some(Path::new(&name)))?,
         // What somebody packed holds what it is meant to hold: BuildKit, too, ignores files of directories alone.
         Context::Unpacked(..) | Context::Nothing(_) | Context::Repository(_) => None,
@@ -183,6 +186,12 @@ fn packed(text: &str, elsewhere: &Elsewhere<'_>) -> Result<Option<(Packed, Strin
         let mut input = Patient::stdin(elsewhere.repositories.cancel).map_err(failed)?;
         io::copy(&mut input, &mut file).map_err(failed)?;
         return Ok(Some((Packed { path, modified: None }, "on standard input".to_owned())));
+    }
+    if let Some(path) = text.strip_prefix("tar://") {
+        if !Path::new(path).is_file() {
+            return Err(Failure::user(format!("cannot use context `{text}`: there is no such file")));
+        }
+        return Ok(Some((Packed { path: PathBuf::from(path), modified: None }, format!("`{path}`"))));
     }
     if !is_url(text) {
         return Ok(None);
@@ -353,6 +362,14 @@ fn ignore_file(context: &Context, dockerfile: Option<&Path>) -> Result<Option<(S
         }
     }
     Ok(None)
+}
+
+/// An ignore file that was named.
+fn asked_ignore_file(path: &Path) -> Result<(String, Vec<u8>), Failure> {
+    let name = path.display().to_string();
+    let text = fs::read(path)
+        .map_err(|error| Failure::user(format!("cannot read ignore file `{name}`")).cause(error))?;
+    Ok((name, text))
 }
 
 type Named = (BTreeMap<String, ContextSpec>, BTreeMap<String, PathBuf>);

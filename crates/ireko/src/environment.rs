@@ -33,6 +33,12 @@ impl Environment {
         Self { variables: variables.into_iter().map(owned).collect(), uid: 1000 }
     }
 
+    /// The same with a variable that a flag stands for.
+    pub(crate) fn with(mut self, name: &str, value: &str) -> Self {
+        self.variables.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
     /// All variables.
     pub(crate) fn all(&self) -> impl Iterator<Item = (&str, &str)> {
         self.variables.iter().map(|(name, value)| (name.as_str(), value.as_str()))

@@ -70,11 +70,6 @@ impl Failure {
         Self::new(Blame::Interrupted, "interrupted")
     }
 
-    /// The same of a flag that Docker's `build` has, with where all of them are listed.
-    pub(crate) fn not_yet_as_docker(what: impl Display) -> Self {
-        Self::not_yet(what).hint("what is not there yet is listed in docs/user/from-docker.md")
-    }
-
     /// What a flag asks for does not work yet.
     pub(crate) fn not_yet(what: impl Display) -> Self {
         Self::user(format!("{what} is not supported yet"))

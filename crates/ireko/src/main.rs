@@ -19,8 +19,10 @@ mod environment;
 mod epoch;
 mod failure;
 mod input;
+mod kaniko;
 mod limits;
 mod look;
+mod others;
 mod places;
 mod proxies;
 mod registries;
@@ -29,14 +31,19 @@ mod room;
 mod session;
 mod settle;
 mod signals;
+mod template;
 mod terminal;
 mod text;
 mod ui;
 
+use advice::Advice;
+use cli::words::{self, Typed, Words};
 use cli::{BuildArgs, BuilderCommand, Cli, Command, Global, ImageCommand};
 use environment::Environment;
 use failure::Failure;
 use ireko_sys::memory::OrExit;
+use kaniko::{Asked, Translated};
+use std::ffi::OsString;
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -68,36 +75,107 @@ fn end_without_threads() {
 fn main() -> ExitCode {
     end_without_threads();
     ireko_sys::signals::wait_for_children();
-    let cli = match Cli::read(&environment::typed()) {
-        Ok(cli) => cli,
-        Err(error) => {
-            // Clap prints help and version to standard output, mistakes to standard error.
-            let code = if !error.use_stderr() { 0 } else { usage_code(std::env::args_os().skip(1)) };
-            let _ = error.print();
-            if let Some(advice) = advice::on(&error) {
-                eprint(&format!("hint: {advice}\n"));
-            }
-            return ExitCode::from(code);
-        }
+    let started = match start(&environment::typed(), Environment::read()) {
+        Ok(Some(started)) => started,
+        Ok(None) => return ExitCode::SUCCESS,
+        Err(failure) => return failed(&failure),
     };
-    match dispatch(&cli, Environment::read()) {
-        Ok(code) => ExitCode::from(code),
-        Err(failure) => {
-            eprint(&failure.render());
-            ExitCode::from(failure.exit_code())
+    let mut cli = match Cli::read(&started.words) {
+        Ok(cli) => cli,
+        Err(error) => return misread(&error, &started.words),
+    };
+    if let (Some(kaniko), Command::Build(args)) = (started.kaniko, &mut cli.command) {
+        if let Err(failure) = kaniko::make_places(&kaniko.files) {
+            return failed(&failure);
         }
+        args.registry.reach = kaniko.reach;
+        args.others.notes = kaniko.notes;
+    }
+    match dispatch(&cli, started.environment) {
+        Ok(code) => ExitCode::from(code),
+        Err(failure) => failed(&failure),
     }
 }
 
-/// The exit code of a mistake in the flags: `run` has Docker's, since its program may use 2 itself.
-fn usage_code(arguments: impl Iterator<Item = std::ffi::OsString>) -> u8 {
+/// What is to be done: a command line of ireko's own, and what else was said.
+struct Started {
+    words: Vec<OsString>,
+    environment: Environment,
+    kaniko: Option<Box<Translated>>,
+}
+
+/// Turns what was typed, in whose words it may be, into ireko's own; nothing where that was all.
+fn start(typed: &[OsString], environment: Environment) -> Result<Option<Started>, Failure> {
+    let with = |environment: Environment, variables: Vec<(&str, String)>| {
+        variables.iter().fold(environment, |environment, (name, value)| environment.with(name, value))
+    };
+    let (words, environment) = match words::read(typed)? {
+        Typed::Needless { out, note } => {
+            print(&out);
+            note.iter().for_each(|note| eprint(&format!("note: {note}\n")));
+            return Ok(None);
+        }
+        Typed::Command(Words { words, variables }) => {
+            let environment = with(environment, variables);
+            return Ok(Some(Started { words, environment, kaniko: None }));
+        }
+        Typed::Kaniko(Words { words, variables }) => (words, with(environment, variables)),
+    };
+    let line = |words: &mut dyn Iterator<Item = OsString>| {
+        std::iter::once(OsString::from("ireko")).chain(words).collect()
+    };
+    Ok(match kaniko::read(&words, &environment)? {
+        Asked::Help(text) => {
+            print(&text);
+            None
+        }
+        Asked::Other(words) => {
+            Some(Started { words: line(&mut words.into_iter()), environment, kaniko: None })
+        }
+        Asked::Build(translated) => {
+            let words = line(&mut translated.words.iter().map(OsString::from));
+            Some(Started { words, environment, kaniko: Some(translated) })
+        }
+    })
+}
+
+fn failed(failure: &Failure) -> ExitCode {
+    eprint(&failure.render());
+    ExitCode::from(failure.exit_code())
+}
+
+/// A command line that cannot be read, or one that asks for help.
+fn misread(error: &clap::Error, words: &[OsString]) -> ExitCode {
+    // Clap prints help and version to standard output, mistakes to standard error.
+    if !error.use_stderr() {
+        let _ = error.print();
+        return ExitCode::SUCCESS;
+    }
+    let command = command_of(words);
+    match advice::on(error, command, words) {
+        Some(Advice::Flag { name, hint }) => {
+            eprint(
+                &Failure::user(format!("`{name}` is not supported by `ireko {command}`")).hint(hint).render(),
+            );
+        }
+        Some(Advice::Command { name, hint }) => {
+            eprint(&Failure::user(format!("ireko has no command `{name}`")).hint(hint).render());
+        }
+        None => drop(error.print()),
+    }
+    // `run` has Docker's, since its program may use 2 itself.
+    ExitCode::from(if command == "run" { cmd::run::RUNNER_FAILED } else { 2 })
+}
+
+/// The command among the words; empty where there is none.
+fn command_of(words: &[OsString]) -> &str {
     let mut skipped = false;
-    let command = arguments.into_iter().find(|argument| {
-        let takes_value = ["--home", "--level", "--snapshotter"].iter().any(|name| argument == name);
+    let command = words.iter().skip(1).find(|word| {
+        let takes_value = ["--home", "--level", "--snapshotter"].iter().any(|name| *word == name);
         let is_value = std::mem::replace(&mut skipped, takes_value);
-        !is_value && !argument.as_encoded_bytes().starts_with(b"-")
+        !is_value && !word.as_encoded_bytes().starts_with(b"-")
     });
-    if command.is_some_and(|command| command == "run") { cmd::run::RUNNER_FAILED } else { 2 }
+    command.and_then(|word| word.to_str()).unwrap_or_default()
 }
 
 fn dispatch(cli: &Cli, environment: Environment) -> Result<u8, Failure> {
@@ -119,12 +197,14 @@ fn dispatch(cli: &Cli, environment: Environment) -> Result<u8, Failure> {
         Command::Push(args) => cmd::registry::push(args, global, environment)?,
         Command::Login(args) => cmd::registry::login(args, &environment)?,
         Command::Logout(args) => cmd::registry::logout(args, &environment)?,
+        Command::Manifest(args) => cmd::show::manifest(args, &environment)?,
+        Command::Version(args) => cmd::show::version(args)?,
+        Command::Info(args) => cmd::show::info(args, global, environment)?,
         Command::Cache(command) => return cmd::cache::run(command, global, environment),
-        Command::Builder(BuilderCommand::Build(args)) => return build(args, global, environment),
         Command::Builder(BuilderCommand::Du(args)) => return cmd::cache::du(args, global, environment),
         Command::Builder(BuilderCommand::Prune(args)) => return cmd::cache::prune(args, global, environment),
         Command::System(command) => return cmd::cache::system(command, global, environment),
-        Command::Image(command) => return image(command, global, environment),
+        Command::Image(ImageCommand::Prune(args)) => return cmd::cache::images(args, global, environment),
         Command::Context(args) => cmd::context::run(args, global, environment)?,
         Command::Doctor(args) => return cmd::doctor::run(args, global, &environment),
     }
@@ -136,23 +216,6 @@ fn build(args: &BuildArgs, global: &Global, environment: Environment) -> Result<
         Some(call) => cmd::check::run(args, &call, global, environment),
         None => cmd::build::run(args, global, environment).map(|()| 0),
     }
-}
-
-/// The commands for images under the names that Docker gave them later.
-fn image(command: &ImageCommand, global: &Global, environment: Environment) -> Result<u8, Failure> {
-    match command {
-        ImageCommand::Ls(args) => cmd::images::list::run(args, global, environment)?,
-        ImageCommand::Inspect(args) => cmd::images::inspect(args, global, environment)?,
-        ImageCommand::History(args) => cmd::images::history(args, global, environment)?,
-        ImageCommand::Rm(args) => cmd::images::remove(args, global, environment)?,
-        ImageCommand::Tag(args) => cmd::images::tag(args, global, environment)?,
-        ImageCommand::Load(args) => cmd::transfer::load(args, global, environment)?,
-        ImageCommand::Save(args) => cmd::transfer::save(args, global, environment)?,
-        ImageCommand::Pull(args) => cmd::transfer::pull(args, global, environment)?,
-        ImageCommand::Build(args) => return build(args, global, environment),
-        ImageCommand::Prune(args) => return cmd::cache::images(args, global, environment),
-    }
-    Ok(0)
 }
 
 /// Prints to standard output. A reader that went away ends the output, not the command.

@@ -57,6 +57,14 @@ fn flags(args: &RegistryArgs, named: &[Reference], options: &mut Options) -> Res
             }
         }
     }
+    for host in &args.reach.insecure {
+        options.hosts.insecure(host);
+    }
+    for (of, place) in &args.reach.mirrors {
+        options.hosts.mirror(of, place, "the command line");
+    }
+    options.http.authorities.clone_from(&args.reach.authorities);
+    options.http.identities.clone_from(&args.reach.identities);
     match args.tls_verify.as_deref() {
         None | Some("true" | "1") => Ok(()),
         Some("false" | "0") => {

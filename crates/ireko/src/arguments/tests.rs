@@ -43,7 +43,7 @@ fn outputs() {
         ("type=image,push-by-digest=true,unpack=true", "Registry \"\" None []"),
         ("type=image,push=false", "Store \"\" None []"),
         ("type=image,push=maybe", "`maybe` is neither true nor false"),
-        ("type=cacheonly", "`type=cacheonly` in `-o` is not supported yet"),
+        ("type=cacheonly", "Nothing \"\" None []"),
     ] {
         assert_eq!(output(text), expect, "{text}");
     }

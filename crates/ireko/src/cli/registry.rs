@@ -19,6 +19,22 @@ pub(crate) struct RegistryArgs {
     /// `false`: take any certificate of the registry of the image named, or plain HTTP.
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "true|false")]
     pub(crate) tls_verify: Option<String>,
+    /// What the flags of others say of registries one by one.
+    #[arg(skip)]
+    pub(crate) reach: Reach,
+}
+
+/// How single registries are reached.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Reach {
+    /// Any certificate is taken of these, or plain HTTP.
+    pub(crate) insecure: Vec<String>,
+    /// Registries and what is asked before them.
+    pub(crate) mirrors: Vec<(String, String)>,
+    /// Files with authorities, by host.
+    pub(crate) authorities: Vec<(String, PathBuf)>,
+    /// A certificate and its key, by host.
+    pub(crate) identities: Vec<(String, PathBuf, PathBuf)>,
 }
 
 /// Flags of `push`.
@@ -42,6 +58,9 @@ pub(crate) struct PushArgs {
     /// Write the digest of what was pushed to this file.
     #[arg(long, value_name = "FILE")]
     pub(crate) digestfile: Option<PathBuf>,
+    /// Accepted for `docker push`'s sake: nothing is signed.
+    #[arg(long, hide = true)]
+    pub(crate) disable_content_trust: bool,
     /// Print nothing but the name that was pushed.
     #[arg(short = 'q', long)]
     pub(crate) quiet: bool,

@@ -1,8 +1,6 @@
 //! What can be typed to look after the store: `cache`, and its commands under the names that Docker has for them.
 
-use super::{
-    BuildArgs, Format, HistoryArgs, ImagesArgs, InspectArgs, LoadArgs, PullArgs, RmiArgs, SaveArgs, TagArgs,
-};
+use super::Format;
 use clap::{Args, Subcommand};
 
 /// Commands of `cache`.
@@ -27,8 +25,6 @@ pub(crate) enum CacheCommand {
 /// Commands of `builder`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum BuilderCommand {
-    /// `ireko build`.
-    Build(Box<BuildArgs>),
     /// Show what takes space: `ireko cache du`.
     Du(DuArgs),
     /// Remove what no tagged image needs and no process uses: `ireko cache prune --keep 0s`.
@@ -47,26 +43,6 @@ pub(crate) enum SystemCommand {
 /// Commands of `image`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum ImageCommand {
-    /// `ireko images`.
-    #[command(alias = "list")]
-    Ls(ImagesArgs),
-    /// `ireko inspect`.
-    Inspect(InspectArgs),
-    /// `ireko history`.
-    History(HistoryArgs),
-    /// `ireko rmi`.
-    #[command(alias = "remove")]
-    Rm(RmiArgs),
-    /// `ireko tag`.
-    Tag(TagArgs),
-    /// `ireko load`.
-    Load(LoadArgs),
-    /// `ireko save`.
-    Save(SaveArgs),
-    /// `ireko pull`.
-    Pull(PullArgs),
-    /// `ireko build`.
-    Build(Box<BuildArgs>),
     /// Remove images without a name.
     Prune(ImagePruneArgs),
 }

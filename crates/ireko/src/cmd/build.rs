@@ -16,6 +16,7 @@ use crate::environment::{self, Environment};
 use crate::epoch;
 use crate::failure::{Failure, step_frame};
 use crate::input::unless_stopped;
+use crate::others;
 use crate::places;
 use crate::proxies;
 use crate::registries;
@@ -49,7 +50,6 @@ use std::time::Instant;
 
 /// Runs the command.
 pub(crate) fn run(args: &BuildArgs, global: &Global, environment: Environment) -> Result<(), Failure> {
-    refuse_what_does_not_work_yet(args)?;
     let began = Instant::now();
     let wishes = Wishes::read(args, &environment)?;
     let limit = room::limit(args.cache_max_size.as_deref(), &environment)?;
@@ -57,6 +57,9 @@ pub(crate) fn run(args: &BuildArgs, global: &Global, environment: Environment) -
     let global = Global { verbose: global.verbose || args.v, ..global.clone() };
     let session = Session::enter(&global, environment, progress, args.explain)?;
     let cancel = crate::signals::cancel_on_signals()?;
+    for text in &wishes.warnings {
+        session.screen.emit(Event::Warning { diagnostic: Diagnostic::warning("flag", text.clone()) });
+    }
     let mut warned = Warned::default();
     let outcome = build(args, &wishes, (&session, &mut warned), &cancel);
     let success = outcome.is_ok();
@@ -181,7 +184,7 @@ fn build(
     let trees = solved.map_err(|error| build_failure(error, &graph, &input, session))?;
     drop(surroundings);
     ahead.into_iter().for_each(Ahead::finish);
-    let made = made(&plan, &trees, &images, !destinations.is_empty())?;
+    let made = made((&plan, wishes), &trees, &images, !destinations.is_empty())?;
     let delivered = room.for_deed(|| deliver::deliver(&images, &made, &shares, cancel, &*sink))?;
     session.tell_warnings(&store);
     deliver::report(args, &shares, &delivered, &bases)?;
@@ -242,8 +245,14 @@ fn settled(
 }
 
 /// The images of all outputs; with the layers of their bases where they leave the store.
-fn made(plan: &Plan, trees: &Built, images: &Images, leaving: bool) -> Result<Vec<Assembled>, Failure> {
-    let made: Vec<Assembled> = plan.outputs.iter().map(|output| assemble(output, trees)).collect();
+fn made(
+    (plan, wishes): (&Plan, &Wishes),
+    trees: &Built,
+    images: &Images,
+    leaving: bool,
+) -> Result<Vec<Assembled>, Failure> {
+    let annotated = |image| Assembled { annotations: wishes.annotations.clone(), ..image };
+    let made: Vec<Assembled> = plan.outputs.iter().map(|output| annotated(assemble(output, trees))).collect();
     if leaving {
         made.iter().try_for_each(|image| fetch_shipped(plan, image, images))?;
     }
@@ -288,10 +297,14 @@ struct Wishes {
     limits: Limits,
     settings: StepSettings,
     devices: Allowed,
+    annotations: BTreeMap<String, String>,
+    /// What is told of flags of others.
+    warnings: Vec<String>,
 }
 
 impl Wishes {
     fn read(args: &BuildArgs, environment: &Environment) -> Result<Self, Failure> {
+        let mut meant = others::read(args)?;
         let mut tags = args.tag.iter().map(|text| Tag::parse(text)).collect::<Result<Vec<_>, _>>()?;
         let mut outputs =
             args.output.iter().map(|text| Output::parse(text)).collect::<Result<Vec<_>, _>>()?;
@@ -309,15 +322,27 @@ impl Wishes {
             let named = |name: &Reference| Tag { target: output.target.clone(), name: name.clone() };
             tags.extend(output.names.iter().map(named));
         }
+        for output in outputs.iter_mut().filter(|output| output.form == Form::Registry) {
+            output.docker_types |= meant.docker_types;
+        }
+        meant.warnings.extend(others::lost_annotations(&meant, &outputs));
         let to_stdout = outputs.iter().filter(|output| output.is_stdout()).count();
         if to_stdout > 1 {
             return Err(Failure::user("two outputs are to go to standard output").hint("give them dest=PATH"));
         }
-        let platforms = settle::platforms(&args.source.platform, environment)?;
+        let platforms = match &meant.platform {
+            Some(platform) => settle::platforms(std::slice::from_ref(platform), environment)?,
+            None => settle::platforms(&args.source.platform, environment)?,
+        };
         let allow = arguments::allow(&args.allow)?;
         refuse_docker_archives(&outputs, &platforms)?;
         let mut build_args: Vec<(String, Option<String>)> =
             args.source.build_arg.iter().map(|text| arguments::build_arg(text, environment)).collect();
+        for (name, value) in meant.build_args {
+            if !build_args.iter().any(|(known, _)| *known == name) {
+                build_args.push((name, value));
+            }
+        }
         // What is given wins; by itself no proxy of this process reaches a step.
         for (name, value) in proxies::for_steps(environment, args.http_proxy)? {
             if !build_args.iter().any(|(given, _)| *given == name) {
@@ -346,6 +371,8 @@ impl Wishes {
             limits: args.limits.read()?,
             settings: settings(args, &allow)?,
             devices: devices::allowed(&args.devices, allow.devices),
+            annotations: meant.annotations,
+            warnings: meant.warnings,
         })
     }
 }
@@ -413,34 +440,6 @@ fn settings(args: &BuildArgs, allow: &Allow) -> Result<StepSettings, Failure> {
         devices: args.devices.wanted(),
         allow_insecure: allow.insecure,
     })
-}
-
-fn refuse_what_does_not_work_yet(args: &BuildArgs) -> Result<(), Failure> {
-    let later = &args.later;
-    let asked = [
-        ("--annotation", !later.annotation.is_empty()),
-        ("--attest", !later.attest.is_empty()),
-        ("--builder", later.builder.as_deref().is_some_and(|name| name != "default")),
-        ("--cache-from", !later.cache_from.is_empty()),
-        ("--cache-to", !later.cache_to.is_empty()),
-        ("--isolation", later.isolation.as_deref().is_some_and(|kind| kind != "default")),
-        ("--provenance", later.provenance.as_deref().is_some_and(|value| value != "false")),
-        ("--sbom", later.sbom.as_deref().is_some_and(|value| value != "false")),
-        ("--security-opt", !later.security_opt.is_empty()),
-        ("--squash", later.squash),
-    ];
-    match asked.iter().find(|(_, asked)| *asked) {
-        Some((flag, _)) => {
-            let failure = Failure::not_yet_as_docker(format!("`{flag}`"));
-            Err(match *flag {
-                "--cache-from" | "--cache-to" => failure.hint(
-                    "leave it out: what ireko remembers lies in its store, which may be kept between builds",
-                ),
-                _ => failure,
-            })
-        }
-        None => Ok(()),
-    }
 }
 
 /// What the planner is asked; also what `ireko context` asks.
@@ -535,7 +534,7 @@ fn solve(
 ) -> Result<Built, BuildError> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let policy = Policy {
-        jobs: args.jobs.unwrap_or_else(|| (cores * 4).max(16)).max(1),
+        jobs: args.jobs.filter(|jobs| *jobs > 0).unwrap_or_else(|| (cores * 4).max(16)),
         cutoff: args.cache_cutoff != "off",
         class: level.class().to_owned(),
     };
@@ -580,7 +579,13 @@ fn step_failure(step: StepError, graph: &Graph, input: &PlanInput, session: &Ses
 
 /// Tries every place that the result is to go to; no two results may have one.
 fn writable(args: &BuildArgs, wishes: &Wishes, shares: &[Share]) -> Result<(), Failure> {
-    let files = [("--iidfile", &args.iidfile), ("--metadata-file", &args.metadata_file)];
+    let files = [
+        ("--iidfile", &args.iidfile),
+        ("--metadata-file", &args.metadata_file),
+        ("--digest-file", &args.others.digest_file),
+        ("--image-name-with-digest-file", &args.others.image_name_with_digest_file),
+        ("--image-name-tag-with-digest-file", &args.others.image_name_tag_with_digest_file),
+    ];
     let files: Vec<_> = files.iter().filter_map(|(flag, path)| Some((*flag, path.as_deref()?))).collect();
     clash::refuse(shares, &files)?;
     wishes.outputs.iter().try_for_each(Output::writable)?;

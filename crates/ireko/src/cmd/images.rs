@@ -128,7 +128,13 @@ pub(crate) fn inspect(args: &InspectArgs, global: &Global, environment: Environm
         }
         out.push(shown);
     }
-    print_json(&Value::Array(out));
+    if args.format == "json" {
+        print_json(&Value::Array(out));
+        return Ok(());
+    }
+    for document in &out {
+        print(&crate::template::render(&args.format, document)?);
+    }
     Ok(())
 }
 

@@ -10,5 +10,6 @@ pub(crate) mod images;
 pub(crate) mod prune;
 pub(crate) mod registry;
 pub(crate) mod run;
+pub(crate) mod show;
 pub(crate) mod transfer;
 pub(crate) mod usage;

@@ -320,7 +320,7 @@ mod tests {
         let week = Some(Duration::from_secs(7 * 24 * 3600));
         check(&["cache prune -f"], &none());
         check(
-            &["builder prune", "buildx prune -f --builder default"],
+            &["builder prune", "builder prune -f --builder default"],
             &PrunePlan { unused_for: Some(Duration::ZERO), ..none() },
         );
         assert!(
@@ -337,12 +337,12 @@ mod tests {
             &PrunePlan { max_size: ten, ..none() },
         );
         check(
-            &["builder prune --keep-storage 10g", "buildx prune --reserved-space 10g"],
+            &["builder prune --keep-storage 10g", "builder prune --reserved-space 10g"],
             &PrunePlan { max_size: ten, reserved: 10 << 30, ..none() },
         );
         check(&["builder prune --keep-storage 0"], &PrunePlan { unused_for: Some(Duration::ZERO), ..none() });
         check(
-            &["buildx prune --reserved-space 1g --min-free-space 10g"],
+            &["builder prune --reserved-space 1g --min-free-space 10g"],
             &PrunePlan { min_free: ten, reserved: 1 << 30, ..none() },
         );
     }

@@ -5,7 +5,8 @@ mod streams;
 mod terminal;
 mod tmpfs;
 
-use crate::cli::{Global, Progress, RunArgs};
+use crate::arguments;
+use crate::cli::{Global, Progress, Pull, RunArgs};
 use crate::cmd::images::find_for;
 use crate::environment::Environment;
 use crate::failure::Failure;
@@ -52,12 +53,13 @@ fn start(args: &RunArgs, global: &Global, environment: Environment) -> Result<u8
     let network = network(args, &published)?;
     let shm_size = args.shm_size.as_deref().map(|text| text::memory("--shm-size ", text)).transpose()?;
     let limits = args.limits.read()?;
+    let hosts = args.add_host.iter().map(|text| arguments::host(text)).collect::<Result<Vec<_>, _>>()?;
     let platform = settle::platform_named(args.platform.as_deref(), &environment)?;
     let progress = if global.verbose { Progress::Plain } else { Progress::Quiet };
     let session = Session::enter(global, environment, progress, false)?;
     let limits = crate::limits::prepare(&limits)?;
     let store = session.store()?;
-    let image = image_of(&store, args, platform)?;
+    let image = wanted_image(&session, &store, args, platform)?;
     crate::cmd::transfer::complete(&session, &store, &image)?;
     let config = store.image_config(&image)?.config;
     let view = store.view(&image.diff_ids)?;
@@ -78,7 +80,7 @@ fn start(args: &RunArgs, global: &Global, environment: Environment) -> Result<u8
         scratch.path(),
         &SandboxSettings { resolv_conf: crate::bases::resolv_conf(), limits: None },
         &sandbox.hostname,
-        &[],
+        &hosts,
     )
     .map_err(|error| Failure::environment("cannot write the container's files").cause(error))?;
     sandbox.mounts = mounts(files.mounts(), args, &config)?;
@@ -105,6 +107,29 @@ fn start(args: &RunArgs, global: &Global, environment: Environment) -> Result<u8
     drop(sandbox);
     ports::forward(listeners, running.pid())?;
     terminal::attend(running, signals, args.interactive)
+}
+
+/// The image to start, once the registry was asked for it where that is wanted.
+fn wanted_image(
+    session: &Session,
+    store: &Arc<Store>,
+    args: &RunArgs,
+    platform: Option<(Platform, String)>,
+) -> Result<Image, Failure> {
+    let fetched = || {
+        let platform = platform.as_ref().map_or_else(Platform::host, |(platform, _)| platform.clone());
+        crate::cmd::transfer::fetch(session, args.image(), &platform)
+    };
+    if args.pull == Some(Pull::Always) {
+        fetched()?;
+    }
+    match image_of(store, args, platform.clone()) {
+        Err(_) if args.pull == Some(Pull::Missing) => {
+            fetched()?;
+            image_of(store, args, platform)
+        }
+        found => found,
+    }
 }
 
 /// The image to start: of one for several platforms the one that was asked for, else this machine's. A variable that

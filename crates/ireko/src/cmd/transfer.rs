@@ -51,6 +51,17 @@ pub(crate) fn complete(session: &Session, store: &Arc<Store>, image: &Image) -> 
     Ok(())
 }
 
+/// Fetches an image by its name.
+pub(crate) fn fetch(session: &Session, name: &str, platform: &Platform) -> Result<(), Failure> {
+    let reference: Reference = name.parse().map_err(|error: ireko_oci::OciError| {
+        Failure::user(format!("`{name}` is no name of an image")).cause(error)
+    })?;
+    let named = std::slice::from_ref(&reference);
+    let images = images(session, PullPolicy::Always, (&RegistryArgs::default(), named))?;
+    images.pull(&reference.or_latest(), platform)?;
+    Ok(())
+}
+
 /// `ireko load`.
 pub(crate) fn load(args: &LoadArgs, global: &Global, environment: Environment) -> Result<(), Failure> {
     let progress = if args.quiet { Progress::Quiet } else { Progress::Auto };

@@ -134,7 +134,7 @@ fn mistakes_on_the_command_line() {
     place.ireko(&["build", "nowhere"]).fails(2, &["nowhere"]);
     place.ireko(&["build", "--target", "none", "context"]).fails(2, &["none"]);
     place.ireko(&["build", "--push", "context"]).fails(2, &["needs a name", "-t host/repository:tag"]);
-    place.ireko(&["build", "--squash", "context"]).fails(2, &["--squash", "not supported yet"]);
+    place.ireko(&["build", "--squash", "context"]).fails(2, &["`--squash` is not supported", "one layer"]);
     place
         .ireko(&["build", "http://me:word@127.0.0.1:1/x.git"])
         .fails(3, &["cannot fetch context `http://xxxxx:xxxxx@127.0.0.1:1/x.git`", "cannot reach"]);

@@ -29,6 +29,7 @@ mod groups;
 mod history;
 mod images;
 mod limits;
+mod others;
 mod peers;
 mod platforms;
 mod probe;

@@ -1,11 +1,11 @@
 //! `ireko images`: the list, and what keeps a row out of it.
 
 use super::{familiar, find, open, when};
-use crate::cli::{Format, Global, ImagesArgs};
+use crate::cli::{Global, ImagesArgs};
 use crate::environment::Environment;
 use crate::failure::Failure;
 use crate::text::{bytes, table};
-use crate::{print, print_json};
+use crate::{print, print_json, template};
 use ireko_dockerfile::glob::Glob;
 use ireko_oci::Timestamp;
 use ireko_store::{Image, ImageRow, Store};
@@ -17,12 +17,13 @@ pub(crate) fn run(args: &ImagesArgs, global: &Global, environment: Environment) 
     let store = open(global, environment)?;
     let mut rows = wanted.of(&store)?;
     rows.sort_by(|a, b| b.image.created.cmp(&a.image.created).then_with(|| a.names.cmp(&b.names)));
-    match args.format {
-        Format::Json => print_json(&Value::Array(rows.iter().map(image_json).collect())),
-        Format::Table if args.quiet => {
+    match args.format.as_str() {
+        "json" => print_json(&Value::Array(rows.iter().map(image_json).collect())),
+        "table" if args.quiet => {
             print(&rows.iter().map(|row| format!("{}\n", id(&row.image, args.no_trunc))).collect::<String>());
         }
-        Format::Table => print(&images_table(&rows, args)),
+        "table" => print(&images_table(&rows, args)),
+        format => print(&by_template(format, &rows, args)?),
     }
     Ok(())
 }
@@ -140,6 +141,40 @@ fn images_table(rows: &[ImageRow], args: &ImagesArgs) -> String {
         }
     }
     table(&lines)
+}
+
+/// A line for each name, in the fields that Docker has for them; after `table ` with a line of their names.
+fn by_template(format: &str, rows: &[ImageRow], args: &ImagesArgs) -> Result<String, Failure> {
+    let (format, is_table) = match format.strip_prefix("table ") {
+        Some(format) => (format, true),
+        None => (format, false),
+    };
+    let titles = json!({
+        "ID": "IMAGE ID", "Repository": "REPOSITORY", "Tag": "TAG", "Digest": "DIGEST",
+        "CreatedSince": "CREATED", "CreatedAt": "CREATED AT", "Size": "SIZE",
+    });
+    let mut lines = if is_table { vec![template::render(format, &titles)?] } else { Vec::new() };
+    let none = || "<none>".to_owned();
+    for row in rows {
+        let names: Vec<(String, String)> = match row.names.as_slice() {
+            [] => vec![(none(), none())],
+            names => names.iter().map(|name| split(&familiar(name))).collect(),
+        };
+        for (repository, tag) in names {
+            let fields = json!({
+                "ID": id(&row.image, args.no_trunc),
+                "Repository": repository,
+                "Tag": tag,
+                "Digest": row.image.manifest.map_or_else(none, |digest| digest.to_string()),
+                "CreatedSince": when(row.image.created),
+                "CreatedAt": row.image.created.map_or_else(none, |created| created.to_string()),
+                "Size": bytes(row.image.size),
+            });
+            lines.push(template::render(format, &fields)?);
+        }
+    }
+    let cells = |line: &String| line.trim_end_matches('\n').split('\t').map(str::to_owned).collect();
+    Ok(if is_table { table(&lines.iter().map(cells).collect::<Vec<_>>()) } else { lines.concat() })
 }
 
 /// Repository and tag of a name as people write it; `latest` is left out there, and a name by digest has no tag.
