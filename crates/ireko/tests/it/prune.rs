@@ -131,9 +131,9 @@ fn a_build_keeps_the_limit_and_what_it_made() {
     assert!(before > 4_000_000);
     let limit = before - 2_000_000;
     let text = limit.to_string();
-    // A build that makes nothing new has nothing to bring down.
+    // A build that makes nothing new has nothing to bring down: only what is told of it is new.
     place.build(&["--cache-max-size", &text]).ok();
-    assert_eq!(size(&place), before);
+    assert!(size(&place) - before <= 8192, "{} after {before}", size(&place));
     place.dockerfile("FROM base\nRUN echo new >/new\n");
     let said = place.build(&["--cache-max-size", &text]).ok();
     assert!(said.stderr.contains("cache: ") && said.stderr.contains("may be kept"), "{}", said.stderr);
