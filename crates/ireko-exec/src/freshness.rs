@@ -214,7 +214,7 @@ pub(crate) fn copies_below(graph: &Graph, node: NodeId) -> Vec<NodeId> {
     copies
 }
 
-fn lay_file(
+pub(crate) fn lay_file(
     below: &View,
     path: &TreePath,
     layer: &Path,
@@ -236,7 +236,7 @@ fn lay_file(
 }
 
 /// Owner, mode and attributes as the tree has them.
-fn meta(below: &View, path: &TreePath, at: &Path, attrs: OverlayAttrs) -> io::Result<()> {
+pub(crate) fn meta(below: &View, path: &TreePath, at: &Path, attrs: OverlayAttrs) -> io::Result<()> {
     let Some(entry) = below.entry(path) else { return Ok(()) };
     attrs.give(at, entry.meta.uid, entry.meta.gid)?;
     fs::set_permissions(at, fs::Permissions::from_mode(entry.meta.mode))?;

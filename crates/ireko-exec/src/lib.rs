@@ -11,6 +11,7 @@
 //! RUN step's mounts are made ready in `mounts.rs`, its process watched in `run.rs`.
 #![forbid(unsafe_code)]
 
+mod authorities;
 mod build;
 mod cancel;
 pub mod cdi;
@@ -40,6 +41,7 @@ mod ssh;
 mod testing;
 mod tree;
 
+pub use authorities::Authorities;
 pub use build::{BaseError, BaseLayers, Built, BuiltTree, Request, Surroundings, build};
 pub use cancel::{Cancel, Registered};
 pub use context::{Ignored, Listing, LocalContext, newest_file, unpack_context};

@@ -1,5 +1,6 @@
 //! The mounts of a RUN step: made ready outside the sandbox, undone when the step is over.
 
+use crate::authorities::PLACE;
 use crate::device;
 use crate::error::Fault;
 use crate::freshness::{self, Shown};
@@ -140,6 +141,11 @@ pub(crate) fn prepare(performer: &Performer<'_>, step: &Step<'_>, scratch: &Path
         preparing.one(at, op, &mut selections)?;
     }
     preparing.devices(run)?;
+    if let Some(shown) = step.authorities {
+        let mut mount = Mount::new(MountSource::Bind(shown.file.clone()), PLACE);
+        mount.read_only = true;
+        preparing.done.mounts.push(mount);
+    }
     Ok(preparing.done)
 }
 

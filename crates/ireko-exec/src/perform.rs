@@ -1,5 +1,6 @@
 //! What runs one node on this machine: selections, copies, directories and commands, each ending in a layer.
 
+use crate::authorities;
 use crate::build::Surroundings;
 use crate::cancel::{Cancel, Stop};
 use crate::context::LocalContext;
@@ -114,14 +115,6 @@ impl<'a> Performer<'a> {
     /// A directory of the store that is gone when the step is over.
     pub(crate) fn scratch(&self) -> Result<Scratch, Fault> {
         Ok(self.store().scratch_dir()?)
-    }
-
-    /// The file that takes a step's whole log.
-    pub(crate) fn log(&self, node: NodeId) -> Result<(File, PathBuf), Fault> {
-        let about = &self.graph.node(node).about;
-        let (file, path) = self.store().log_file(&format!("{}-{}", about.stage, about.step))?;
-        self.emit(Event::StepLogFile { node: node.0, path: path.display().to_string() });
-        Ok((file, path))
     }
 
     /// Keeps what was learnt of local files for the next build.
@@ -476,12 +469,25 @@ impl<'a> Performer<'a> {
             let scratch = fresh.insert(self.scratch()?);
             lowers.extend(freshness::lay(&times, &below, &lowers, (scratch.path(), self.attrs()))?);
         }
+        let authorities = self.settings().authorities.as_ref();
+        let shown = match authorities {
+            Some(authorities) => {
+                let place = (fresh.insert(self.scratch()?).path(), self.attrs());
+                Some(authorities::lay(authorities, &below, &lowers, place)?)
+            }
+            None => None,
+        };
+        lowers.extend(shown.as_ref().and_then(|shown| shown.layer.clone()));
         let draft = self.store().snapshot_draft()?;
         let upper = draft.dir();
         let started = made_at(&upper)?;
         same_root(&below, &upper, self.attrs())?;
         let root = RootFs::Overlay(self.overlay(&lowers, Some((&upper, &draft.work()))));
-        let ran = run_step(self, &Step { job, run, below: &below, upper: &upper }, root)?;
+        let step = Step { job, run, below: &below, upper: &upper, authorities: shown.as_ref() };
+        let ran = run_step(self, &step, root)?;
+        if let Some(authorities) = authorities {
+            authorities::take_out(authorities, &below, &upper)?;
+        }
         let (unchanged, owners) = (ran.unchanged, ran.owners);
         let options = ScanOptions { started, attrs: self.attrs(), skip: Vec::new(), owners };
         let mut scan = scan_upper(&upper, &below, &options)?;

@@ -1,5 +1,6 @@
 //! One RUN step: what it sees, what it says, what it leaves.
 
+use crate::authorities::{Authorities, PLACE, Shown, VARIABLES};
 use crate::emulation::is_foreign;
 use crate::error::{Failed, Fault};
 use crate::freshness;
@@ -34,6 +35,8 @@ pub(crate) const HOST_NAME: &str = "buildkitsandbox";
 pub struct SandboxSettings {
     /// The machine's name servers: the text of its resolv.conf.
     pub resolv_conf: Vec<u8>,
+    /// Certificate authorities that steps trust beside their images' own.
+    pub authorities: Option<Authorities>,
     /// What each step may use of the machine.
     pub limits: Option<Arc<Limiter>>,
 }
@@ -102,6 +105,8 @@ pub(crate) struct Step<'s> {
     pub below: &'s View,
     /// Where the root's changes go.
     pub upper: &'s Path,
+    /// Further authorities that it is shown.
+    pub authorities: Option<&'s Shown>,
 }
 
 /// What is known of a step that ran, beside its changes.
@@ -179,7 +184,7 @@ fn sandbox_of(
     }
 
     let mut sandbox = Sandbox::new(root, run.argv.iter().map(OsString::from).collect());
-    sandbox.env = environment(run, mounted, &user.home);
+    sandbox.env = environment(run, mounted, &user.home, step.authorities.is_some());
     sandbox.cwd = PathBuf::from(run.cwd.as_str());
     sandbox.hostname = name;
     sandbox.limits.clone_from(&performer.settings().limits);
@@ -249,7 +254,7 @@ fn own_devices() -> impl Iterator<Item = sandbox::Mount> {
 }
 
 /// The step's variables: the Dockerfile's, then what only this run knows.
-fn environment(run: &Run, mounted: &Mounted, home: &str) -> Vec<(OsString, OsString)> {
+fn environment(run: &Run, mounted: &Mounted, home: &str, authorities: bool) -> Vec<(OsString, OsString)> {
     let mut env: Vec<(OsString, OsString)> = Vec::new();
     let has = |env: &[(OsString, OsString)], name: &str| env.iter().any(|(known, _)| known == name);
     for (name, value) in run.env.iter().chain(&run.hidden_env) {
@@ -261,6 +266,14 @@ fn environment(run: &Run, mounted: &Mounted, home: &str) -> Vec<(OsString, OsStr
         env.retain(|(known, _)| known != name);
         env.push((name.clone(), value.clone()));
     }
+    if authorities {
+        for name in VARIABLES {
+            // What the image or the Dockerfile says of them holds.
+            if !has(&env, name) {
+                env.push((name.into(), PLACE.into()));
+            }
+        }
+    }
     if !has(&env, "PATH") {
         env.push(("PATH".into(), DEFAULT_PATH.into()));
     }
@@ -268,6 +281,14 @@ fn environment(run: &Run, mounted: &Mounted, home: &str) -> Vec<(OsString, OsStr
         env.push(("HOME".into(), home.into()));
     }
     env
+}
+
+/// A new file that takes a step's whole log.
+fn log_file(performer: &Performer<'_>, job: &Job) -> Result<(File, PathBuf), Fault> {
+    let about = &performer.graph().node(job.node).about;
+    let (file, path) = performer.store().log_file(&format!("{}-{}", about.stage, about.step))?;
+    performer.emit(Event::StepLogFile { node: job.node.0, path: path.display().to_string() });
+    Ok((file, path))
 }
 
 /// The file with all that a step wrote; made once it writes something, since most steps are silent.
@@ -278,7 +299,7 @@ impl Log {
     fn write(&mut self, performer: &Performer<'_>, job: &Job, bytes: &[u8]) -> Result<(), Fault> {
         let (file, _) = match &mut self.0 {
             Some(open) => open,
-            none => none.insert(performer.log(job.node)?),
+            none => none.insert(log_file(performer, job)?),
         };
         file.write_all(bytes).map_err(|error| Fault::of(Blame::Environment, &error))
     }

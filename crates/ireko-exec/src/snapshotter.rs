@@ -1,6 +1,7 @@
 //! How the layers of a tree become one root: united by overlayfs, or copied into a plain directory where the store's
 //! file system can hold no overlay.
 
+use crate::authorities;
 use crate::error::Fault;
 use crate::freshness::{self, Shown, Times};
 use crate::job::Job;
@@ -90,11 +91,17 @@ impl Performer<'_> {
             times = freshness::times(self, job, &shown)?;
             freshness::set(&times, &TreePath::root(), &root)?;
         }
+        let authorities = self.settings().authorities.as_ref();
+        let put = |authorities| authorities::put(authorities, &below, &root, scratch.path());
+        let shown = authorities.map(put).transpose()?;
         same_root(&below, &root, attrs)?;
         let laid = LaidOut::of(&root, attrs)?;
         let started = clock_after(scratch.path(), laid.latest())?;
-        let step = Step { job, run, below: &below, upper: &root };
+        let step = Step { job, run, below: &below, upper: &root, authorities: shown.as_ref() };
         let Ran { unchanged, owners } = run_step(self, &step, RootFs::Dir(root.clone()))?;
+        if let Some(authorities) = authorities {
+            authorities::take_out(authorities, &below, &root)?;
+        }
         let options = ScanOptions { started, attrs, skip: Vec::new(), owners };
         let mut scan = scan_tree(&root, &laid, &below, &options)?;
         freshness::give_back(&times, &below, &mut scan.changes, None)?;

@@ -1,7 +1,11 @@
 //! What is kept of each build: what ran, what was remembered, how long it took, and where the logs are.
 
+use crate::cli::BuildArgs;
+use crate::environment;
 use crate::failure::Failure;
-use ireko_oci::Timestamp;
+use crate::session::Session;
+use ireko_graph::op::shown;
+use ireko_oci::{Platform, Timestamp};
 use ireko_report::{Event, StepEnd};
 use ireko_store::Store;
 use serde::{Deserialize, Serialize};
@@ -174,7 +178,7 @@ fn millis(time: Duration) -> u64 {
 }
 
 /// Keeps the record of a build.
-pub(crate) fn keep(store: &Store, build: &Build) -> Result<(), Failure> {
+fn keep(store: &Store, build: &Build) -> Result<(), Failure> {
     let (mut file, path) = store.log_file("build")?;
     let failed =
         |error: std::io::Error| Failure::environment("cannot keep the record of the build").cause(error);
@@ -182,6 +186,34 @@ pub(crate) fn keep(store: &Store, build: &Build) -> Result<(), Failure> {
     file.write_all(&text).map_err(failed)?;
     // Only whole ones have the ending that is looked for.
     fs::rename(&path, path.with_extension(ENDING.trim_start_matches('.'))).map_err(failed)
+}
+
+/// Keeps what is told of the build later; a build does not fail for want of that.
+pub(crate) fn remember(
+    session: &Session,
+    args: &BuildArgs,
+    platforms: &[Platform],
+    failure: Option<&Failure>,
+) {
+    let now = environment::now();
+    let file = shown(args.source.file.as_deref().unwrap_or("Dockerfile"));
+    // A directory is told apart from others by its whole path.
+    let context = match std::path::absolute(&args.source.context) {
+        Ok(path) if path.is_dir() => path.display().to_string(),
+        _ => shown(&args.source.context),
+    };
+    let mut build = session.screen.record(|recorder| recorder.finish(now, context, file));
+    build.success = failure.is_none();
+    build.error = failure.map(|failure| failure.message.clone());
+    build.targets.clone_from(&args.source.target);
+    build.platforms = platforms.iter().map(ToString::to_string).collect();
+    // What never got to a step is not worth remembering.
+    if build.steps.is_empty() && build.results.is_empty() {
+        return;
+    }
+    if let Err(failure) = session.store().and_then(|store| keep(&store, &build)) {
+        session.screen.note(&format!("warning: {}", failure.message));
+    }
 }
 
 /// All records, the last first.

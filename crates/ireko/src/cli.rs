@@ -274,6 +274,9 @@ pub(crate) struct BuildArgs {
     /// An extra line of /etc/hosts in RUN steps: `name:address`.
     #[arg(long, value_name = "HOST:IP")]
     pub(crate) add_host: Vec<String>,
+    /// A file with certificate authorities that the build and its steps trust too; nothing of it stays in the image.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca: Vec<PathBuf>,
     /// Give RUN steps the proxies that this process has (`HTTP_PROXY` and its kin).
     #[arg(long)]
     pub(crate) http_proxy: bool,

@@ -5,6 +5,7 @@ mod advice;
 mod agents;
 mod ahead;
 mod arguments;
+mod authorities;
 mod bases;
 mod builds;
 mod clash;

@@ -3,6 +3,7 @@
 use crate::agents;
 use crate::ahead::{Ahead, Pushes};
 use crate::arguments::{self, Allow, Form, Output, SecretSource, Tag};
+use crate::authorities;
 use crate::builds;
 use crate::clash;
 use crate::cli::{BuildArgs, Global, Progress, Pull};
@@ -12,7 +13,7 @@ use crate::devices;
 use crate::dockerfile::{self, Source};
 use crate::emulation;
 use crate::engines;
-use crate::environment::{self, Environment};
+use crate::environment::Environment;
 use crate::epoch;
 use crate::failure::{Failure, step_frame};
 use crate::input::unless_stopped;
@@ -29,10 +30,9 @@ use clap::ValueEnum;
 use ireko_dockerfile::ignore::Patterns;
 use ireko_exec::cdi::Allowed;
 use ireko_exec::{
-    BuildError, Built, BuiltTree, Cancel, LocalContext, Repositories, Request, SandboxSettings, Secrets,
-    StepError, Surroundings,
+    Authorities, BuildError, Built, BuiltTree, Cancel, LocalContext, Repositories, Request, SandboxSettings,
+    Secrets, StepError, Surroundings,
 };
-use ireko_graph::op::shown;
 use ireko_graph::{Graph, NodeId, Op, Policy};
 use ireko_image::{Assembled, Destination, Images, PullPolicy};
 use ireko_layer::Time;
@@ -65,7 +65,7 @@ pub(crate) fn run(args: &BuildArgs, global: &Global, environment: Environment) -
     let success = outcome.is_ok();
     session.screen.emit(Event::BuildFinished { success, elapsed_ms: began.elapsed().as_millis() as u64 });
     warned.say(&session);
-    remember(&session, args, &wishes, outcome.as_ref().err());
+    builds::remember(&session, args, &wishes.platforms, outcome.as_ref().err());
     let built = outcome.as_ref().ok().and_then(Option::as_ref);
     if let Err(failure) = room::tidy(&session, limit, built) {
         session.screen.note(&format!("warning: the cache could not be pruned: {}", failure.message));
@@ -76,29 +76,6 @@ pub(crate) fn run(args: &BuildArgs, global: &Global, environment: Environment) -
         crate::print(&format!("{id}\n"));
     }
     Ok(())
-}
-
-/// Keeps what is told of the build later; a build does not fail for want of that.
-fn remember(session: &Session, args: &BuildArgs, wishes: &Wishes, failure: Option<&Failure>) {
-    let now = environment::now();
-    let file = shown(args.source.file.as_deref().unwrap_or("Dockerfile"));
-    // A directory is told apart from others by its whole path.
-    let context = match std::path::absolute(&args.source.context) {
-        Ok(path) if path.is_dir() => path.display().to_string(),
-        _ => shown(&args.source.context),
-    };
-    let mut build = session.screen.record(|recorder| recorder.finish(now, context, file));
-    build.success = failure.is_none();
-    build.error = failure.map(|failure| failure.message.clone());
-    build.targets.clone_from(&args.source.target);
-    build.platforms = wishes.platforms.iter().map(ToString::to_string).collect();
-    // What never got to a step is not worth remembering.
-    if build.steps.is_empty() && build.results.is_empty() {
-        return;
-    }
-    if let Err(failure) = session.store().and_then(|store| builds::keep(&store, &build)) {
-        session.screen.note(&format!("warning: {}", failure.message));
-    }
 }
 
 /// How progress is shown: by the flag, else nothing under `-q`, else by the variable that BuildKit has for it.
@@ -169,7 +146,11 @@ fn build(
         secrets: wishes.secrets.clone(),
         agents: agents.agents.clone(),
         devices,
-        sandbox: SandboxSettings { resolv_conf: crate::bases::resolv_conf(), limits },
+        sandbox: SandboxSettings {
+            resolv_conf: crate::bases::resolv_conf(),
+            authorities: wishes.authorities.clone(),
+            limits,
+        },
         snapshotter: session.snapshotter(&store)?,
         sink: Arc::clone(&sink),
         cancel: cancel.clone(),
@@ -209,7 +190,8 @@ fn images(
     store: &Arc<Store>,
 ) -> Result<Arc<Images>, Failure> {
     let named: Vec<Reference> = wishes.tags.iter().map(|tag| tag.name.clone()).collect();
-    let options = registries::options(&session.environment, &args.registry, &named)?;
+    let mut options = registries::options(&session.environment, &args.registry, &named)?;
+    options.http.ca_files.extend(args.ca.iter().cloned());
     let registry = Arc::new(Registry::new(options));
     let images = Images::new(Arc::clone(store), registry, session.sink(), pull(args));
     Ok(Arc::new(images.with_engines(engines::engines(&session.environment))))
@@ -298,6 +280,7 @@ struct Wishes {
     settings: StepSettings,
     devices: Allowed,
     annotations: BTreeMap<String, String>,
+    authorities: Option<Authorities>,
     /// What is told of flags of others.
     warnings: Vec<String>,
 }
@@ -372,6 +355,7 @@ impl Wishes {
             settings: settings(args, &allow)?,
             devices: devices::allowed(&args.devices, allow.devices),
             annotations: meant.annotations,
+            authorities: authorities::read(&args.ca, environment)?,
             warnings: meant.warnings,
         })
     }

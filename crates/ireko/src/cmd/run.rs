@@ -78,7 +78,7 @@ fn start(args: &RunArgs, global: &Global, environment: Environment) -> Result<u8
     sandbox.cwd = PathBuf::from(workdir(args, &config)?.as_str());
     let files = ContainerFiles::write(
         scratch.path(),
-        &SandboxSettings { resolv_conf: crate::bases::resolv_conf(), limits: None },
+        &SandboxSettings { resolv_conf: crate::bases::resolv_conf(), authorities: None, limits: None },
         &sandbox.hostname,
         &hosts,
     )

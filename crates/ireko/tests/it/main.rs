@@ -11,6 +11,7 @@
 )]
 
 mod agents;
+mod authorities;
 mod bad_input;
 mod beyond;
 mod build;
