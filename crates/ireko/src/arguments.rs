@@ -152,7 +152,10 @@ impl Output {
             ..Self::plain(form, dest)
         };
         match values.keys().next() {
-            Some(name) => Err(Failure::not_yet(format!("`{name}` in `-o`"))),
+            Some(name) => {
+                let annotates = name.starts_with("annotation").then_some("use `--annotation NAME=VALUE`");
+                Err(Failure::not_yet(format!("`{name}` in `-o`")).hinted(annotates))
+            }
             None => Ok(output),
         }
     }

@@ -38,6 +38,7 @@ fn outputs() {
         ("", "an `-o` is empty"),
         ("type=zip,dest=a", "`type=zip` in `-o` is unknown"),
         ("type=oci,dest=a,wrong=1", "`wrong` in `-o` is not supported yet"),
+        ("type=registry,annotation.a=b", "`annotation.a` in `-o` is not supported yet"),
         ("type=registry", "Registry \"\" None []"),
         ("type=image,push=true,name=r.io/a", "Registry \"\" None [\"r.io/a:latest\"]"),
         ("type=image,push-by-digest=true,unpack=true", "Registry \"\" None []"),
