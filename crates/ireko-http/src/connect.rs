@@ -20,7 +20,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::dns::Name;
 use hyper_util::client::legacy::connect::proxy::Tunnel;
 use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector};
-use hyper_util::client::proxy::matcher::Matcher;
+use hyper_util::client::proxy::matcher::{Intercept, Matcher};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::net::{TcpStream, UnixStream};
 use tower_service::Service;
@@ -113,7 +113,7 @@ impl Transport {
         if url.scheme_str() != Some("http") {
             return None;
         }
-        self.proxies.intercept(url)?.basic_auth().cloned()
+        proxy_for(&self.proxies, url)?.basic_auth().cloned()
     }
 }
 
@@ -127,6 +127,12 @@ fn pool(config: rustls::ClientConfig, connector: Connector) -> Pool {
         .pool_idle_timeout(POOL_IDLE)
         .pool_timer(TokioTimer::new())
         .build(connector)
+}
+
+/// The proxy for an address. What is said to this machine never leaves it.
+fn proxy_for(proxies: &Matcher, url: &Uri) -> Option<Intercept> {
+    let is_here = url.authority().is_some_and(|host| super::is_this_machine(host.as_str()));
+    if is_here { None } else { proxies.intercept(url) }
 }
 
 fn matcher(proxies: &Proxies) -> Matcher {
@@ -196,7 +202,7 @@ impl Service<Uri> for Connector {
                 Ok(Stream { inner: Pipe::Unix(TokioIo::new(stream)), is_proxy: false })
             });
         }
-        let Some(proxy) = self.proxies.intercept(&target) else {
+        let Some(proxy) = proxy_for(&self.proxies, &target) else {
             return Box::pin(async move {
                 Ok(Stream { inner: Pipe::Tcp(tcp.call(target).await?), is_proxy: false })
             });

@@ -127,7 +127,7 @@ impl HttpError {
 
     /// How often a request that fails like this is sent at most. What took long to fail is tried once more only,
     /// and the resolver has asked several times by itself.
-    pub(super) fn attempts(&self) -> u32 {
+    pub fn attempts(&self) -> u32 {
         match self {
             Self::Broken { .. } => u32::MAX,
             Self::Timeout { .. } | Self::Connect { trouble: Trouble::Network, .. } => 2,

@@ -222,3 +222,20 @@ fn a_body_does_not_end_early_with_its_client() {
     let error = response.body.read_up_to(u64::MAX).unwrap_err();
     assert!(matches!(error, HttpError::Broken { .. }), "{error}");
 }
+
+#[test]
+fn what_is_said_to_this_machine_passes_no_proxy() {
+    let proxy = Server::start(|_: &Received| Answer::ok("from the proxy"));
+    let server = Server::start(|_: &Received| Answer::ok("direct"));
+    let url = proxy.url("");
+    let proxies = Proxies { http: Some(url.clone()), https: Some(url), no_proxy: None };
+    let client = Client::new(Options { proxies, ..options() });
+    for host in ["localhost", "127.0.0.1"] {
+        let mut answer = client.get(&format!("http://{host}:{}/", server.port()), &[]).unwrap();
+        assert_eq!(answer.body.read_up_to(99).unwrap().unwrap(), b"direct");
+    }
+    assert!(client.get(&format!("https://localhost:{}/", server.port()), &[]).is_err());
+    assert!(proxy.received().is_empty());
+    let mut answer = client.get("http://elsewhere.test/", &[]).unwrap();
+    assert_eq!(answer.body.read_up_to(99).unwrap().unwrap(), b"from the proxy");
+}

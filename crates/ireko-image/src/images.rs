@@ -1,6 +1,6 @@
 //! Finding images, and bringing their layers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -76,6 +76,8 @@ pub struct Images {
     turns: Mutex<BTreeMap<Digest, Arc<Mutex<()>>>>,
     /// Blobs that are known to be in a repository now, and how they came there.
     pub(crate) pushed: Mutex<BTreeMap<(String, Digest), Pushed>>,
+    /// Registries that nothing more is pushed to ahead of time.
+    pub(crate) given_up: Mutex<BTreeSet<String>>,
     pub(crate) engines: Engines,
 }
 
@@ -84,7 +86,8 @@ impl Images {
     pub fn new(store: Arc<Store>, registry: Arc<Registry>, sink: Arc<dyn Sink>, pull: PullPolicy) -> Self {
         let (places, turns, pushed) = (Mutex::default(), Mutex::default(), Mutex::default());
         let engines = Engines::default();
-        Self { store, registry, sink, pull, places, turns, pushed, engines }
+        let given_up = Mutex::default();
+        Self { store, registry, sink, pull, places, turns, pushed, given_up, engines }
     }
 
     /// The same, which finds images in engines too: after the store, before registries.
@@ -329,12 +332,21 @@ impl Images {
             return Err(Error::Offline { asked, near: Vec::new() });
         }
         if !self.store.has_blob(&blob.digest) {
-            let mut draft = self.store.blob_draft()?;
             let mut progress = self.progress(&format!("pulling {}", blob.digest.short()), blob.size);
-            self.registry.blob(reference, blob, &mut draft, &mut progress)?;
+            let mut draft = self.store.blob_draft()?;
+            match self.registry.blob(reference, blob, &mut draft, &mut progress) {
+                // A mirror lied, and is asked no more.
+                Err(error) if Registry::may_ask_again(reference, &error) => {
+                    draft = self.store.blob_draft()?;
+                    self.registry.blob(reference, blob, &mut draft, &mut progress)?;
+                }
+                done => done?,
+            }
             draft.publish(Some(&blob.digest))?;
+            self.tell_notes();
         }
-        let form = BlobForm { digest: blob.digest, media_type: blob.media_type.to_string(), size: blob.size };
+        let (digest, media_type) = (blob.digest, blob.media_type.to_string());
+        let form = BlobForm { digest, media_type, size: blob.size, made: false };
         let imported = self.store.import_blob(&form, Some(diff));
         imported.map_err(|error| origin::wrong(error, &reference.familiar()))?;
         Ok(())

@@ -86,7 +86,7 @@ pub(crate) fn take(
         Some(blob) if blob.media_type.layer().is_some() => blob.media_type.clone(),
         _ => sniff(store, &digest)?,
     };
-    let form = BlobForm { digest, media_type: media_type.to_string(), size: piece.size() };
+    let form = BlobForm { digest, media_type: media_type.to_string(), size: piece.size(), made: false };
     store.import_blob(&form, Some(diff)).map_err(|error| wrong(error, place))?;
     Ok(())
 }

@@ -97,7 +97,7 @@ impl Packer<'_> {
             let codec = codec_of(blob);
             let fits = codec == Some(wanted)
                 || (self.how.is_none() && codec.is_some_and(|codec| codec != Codec::None));
-            fits && self.store.memo(&made_here(&blob.digest)).is_none()
+            fits && !blob.made
         };
         if let Some(blob) = info.blobs.iter().find(suits) {
             let codec = codec_of(blob).unwrap_or(wanted);
@@ -164,8 +164,7 @@ impl<'a> LayerDraft<'a> {
         let size = draft.size();
         let digest = draft.publish(None)?;
         let media_type = MediaType::oci_layer(codec(how)).to_string();
-        store.put_memo(&made_here(&digest), diff.to_string().as_bytes())?;
-        store.add_blob(diff, &BlobForm { digest, media_type, size })?;
+        store.add_blob(diff, &BlobForm { digest, media_type, size, made: true })?;
         let made = Made { digest, size };
         let body = serde_json::to_vec(&made).expect("a digest and a number serialise");
         store.put_memo(&made_from(diff, how), &body)?;
@@ -202,10 +201,6 @@ fn codec_of(blob: &BlobForm) -> Option<Codec> {
 fn made_from(diff: &Digest, how: Compression) -> [u8; 32] {
     let fields = Fields::new("ireko blob of layer/1").bytes("diff", diff.to_string().as_bytes());
     fields.bytes("how", format!("{how:?}").as_bytes()).hash()
-}
-
-fn made_here(blob: &Digest) -> [u8; 32] {
-    Fields::new("ireko blob made here/1").bytes("blob", blob.to_string().as_bytes()).hash()
 }
 
 struct Counted<'a> {

@@ -110,8 +110,15 @@ impl Images {
             let packer = self.packer(how, threads);
             let Some(packed) = packer.all(&[*diff])?.into_iter().next() else { return Ok(()) };
             let item = Item::Layer(*diff, Shipped { diff: *diff, descriptor: descriptor(&packed, how) });
-            for (at, repository) in repositories(names).iter().enumerate() {
-                self.push_item(repository, &item, &repositories(names)[..at])?;
+            let all = repositories(names);
+            for (at, repository) in all.iter().enumerate() {
+                if lock(&self.given_up).contains(repository.domain()) {
+                    continue;
+                }
+                if self.push_item(repository, &item, &all[..at]).is_err() {
+                    // A registry that gives no answer is not waited for once for each layer.
+                    lock(&self.given_up).insert(repository.domain().to_owned());
+                }
             }
             Ok(())
         };
@@ -216,11 +223,21 @@ impl Images {
                 }
             }
         }
-        let mut packed = self.packer(how, threads).all(&here)?.into_iter();
+        let packed = self.packer(how, threads).all(&here)?;
+        // Docker's types know no zstd: one such layer makes all of OCI.
+        let is_zstd =
+            |blob: &Descriptor| blob.media_type.layer().is_some_and(|it| it.compression == Codec::Zstd);
+        let has_zstd =
+            packed.iter().any(|packed| packed.codec == Codec::Zstd) || remote.values().any(is_zstd);
+        let how = PushAs { docker_types: how.docker_types && !has_zstd, ..how };
+        let mut packed = packed.into_iter();
         let mut layers = Vec::new();
         for diff in diffs {
             let descriptor = match remote.get(diff) {
-                Some(blob) => blob.clone(),
+                Some(blob) => {
+                    let codec = blob.media_type.layer().map_or(Codec::Gzip, |layer| layer.compression);
+                    Descriptor::new(kind(codec, how), blob.digest, blob.size)
+                }
                 None => match packed.next() {
                     Some(packed) => descriptor(&packed, how),
                     None => return Err(crate::Error::NoOrigin { diff: *diff }),
@@ -345,9 +362,9 @@ fn descriptor(packed: &Packed, how: PushAs) -> Descriptor {
     Descriptor::new(kind(packed.codec, how), packed.digest, packed.size)
 }
 
-/// The media type of a layer. Docker has none for zstd that other tools agree on.
+/// The media type of a layer.
 fn kind(codec: Codec, how: PushAs) -> MediaType {
-    match how.docker_types && codec != Codec::Zstd {
+    match how.docker_types {
         true => MediaType::docker_layer(codec),
         false => MediaType::oci_layer(codec),
     }

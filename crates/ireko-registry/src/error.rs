@@ -12,8 +12,10 @@ use ireko_http::HttpError;
 #[derive(Debug, thiserror::Error)]
 pub enum RegistryError {
     /// No whole answer came.
-    #[error("cannot fetch {what}")]
+    #[error("cannot {deed} {what}")]
     Http {
+        /// What was to be done with it: `fetch` or `push`.
+        deed: &'static str,
         /// What was asked for.
         what: String,
         /// What happened.
@@ -31,6 +33,16 @@ pub enum RegistryError {
         said: String,
         /// Tags of the repository: those that read alike, or else the first ones.
         similar: Vec<String>,
+    },
+    /// The registry has no place for it.
+    #[error("`{host}` has no place for `{reference}` ({said})")]
+    NoPlace {
+        /// The reference as people write it.
+        reference: String,
+        /// The registry asked.
+        host: String,
+        /// What it answered.
+        said: String,
     },
     /// The registry does not let everybody do this.
     #[error("`{host}` does not let {} {} `{reference}` ({said})", who(login), if *pushes { "push" } else { "pull" })]
@@ -172,6 +184,7 @@ impl RegistryError {
     pub fn blame(&self) -> Blame {
         match self {
             Self::NotFound { .. }
+            | Self::NoPlace { .. }
             | Self::Denied { .. }
             | Self::Keychain { .. }
             | Self::Blocked { .. }
@@ -184,6 +197,14 @@ impl RegistryError {
             | Self::Mismatch { .. }
             | Self::Document { .. }
             | Self::Write { .. } => Blame::Environment,
+        }
+    }
+
+    /// How often what fails like this is tried at most.
+    pub(crate) fn attempts(&self) -> u32 {
+        match self {
+            Self::Http { cause, .. } => cause.attempts(),
+            _ => u32::MAX,
         }
     }
 
@@ -209,6 +230,12 @@ impl RegistryError {
             Self::Denied { .. } => Some("check the spelling; what is not public needs `ireko login` first"),
             Self::Keychain { cause, .. } => Some(cause.hint()),
             Self::Blocked { .. } | Self::Place { .. } => Some("change the file, or use another name"),
+            Self::NoPlace { .. } => {
+                Some("check the spelling; some registries want the repository or project to be made first")
+            }
+            Self::Status { said, .. } if said.starts_with("413") => Some(
+                "something before the registry takes no request of this size: raise its limit (of nginx: client_max_body_size)",
+            ),
             Self::Unavailable { .. } => Some("try again later"),
             Self::Mismatch { .. } => {
                 Some("the registry or something before it changes content; try again, or another registry")

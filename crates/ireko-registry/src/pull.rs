@@ -73,7 +73,14 @@ impl Registry {
 
     /// The manifest or index a reference names. If the reference has a digest, it is that one.
     pub fn resolve(&self, reference: &Reference) -> Result<Fetched, RegistryError> {
-        self.at_each(reference, |place| self.resolve_at(place))
+        self.at_each(reference, |place| {
+            let found = self.resolve_at(place)?;
+            // A mirror that gives a page in place of a document is passed over.
+            if Self::host(place) != Self::host(reference) {
+                Document::parse(&found.bytes).map_err(|cause| unusable(place, "manifest", cause))?;
+            }
+            Ok(found)
+        })
     }
 
     fn resolve_at(&self, reference: &Reference) -> Result<Fetched, RegistryError> {
@@ -159,7 +166,13 @@ impl Registry {
             return Err(RegistryError::TooLarge { what, host, limit: self.document_limit });
         }
         let mut bytes = Vec::new();
-        self.blob(reference, blob, &mut bytes, &mut |_| {})?;
+        match self.blob(reference, blob, &mut bytes, &mut |_| {}) {
+            Err(error) if Self::may_ask_again(reference, &error) => {
+                bytes.clear();
+                self.blob(reference, blob, &mut bytes, &mut |_| {})?;
+            }
+            done => done?,
+        }
         Ok(bytes)
     }
 
@@ -174,16 +187,40 @@ impl Registry {
         progress: &mut dyn FnMut(u64),
     ) -> Result<(), RegistryError> {
         let what = blob_of(reference, blob);
-        let mut transfer =
-            Transfer { what: &what, host: String::new(), blob, hasher: Hasher::new(), out, progress };
+        let mut transfer = Transfer {
+            what: &what,
+            host: String::new(),
+            hosts: Vec::new(),
+            blob,
+            hasher: Hasher::new(),
+            out,
+            progress,
+        };
         // What a mirror gave counts, wherever the rest comes from: all of it is checked together at the end.
-        self.at_each(reference, |place| self.fill(place, &mut transfer))?;
-        transfer.finish()
+        let done = self.at_each(reference, |place| self.fill(place, &mut transfer));
+        let mirrors: Vec<String> =
+            transfer.hosts.iter().filter(|host| *host != Self::host(reference)).cloned().collect();
+        match done.and_then(|()| transfer.finish()) {
+            Err(RegistryError::Mismatch { what, expected, found, .. }) if !mirrors.is_empty() => {
+                for host in &mirrors {
+                    self.give_up(host, &format!("{what} is not what it should be"));
+                }
+                let host = mirrors.join("`, `");
+                Err(RegistryError::Mismatch { what, host, expected, found })
+            }
+            done => done,
+        }
+    }
+
+    /// Whether what came was wrong because of a mirror, which is asked no more: it may be asked for again.
+    pub fn may_ask_again(reference: &Reference, error: &RegistryError) -> bool {
+        matches!(error, RegistryError::Mismatch { host, .. } if host != Self::host(reference))
     }
 
     /// Fetches what is missing of a blob from one place.
     fn fill(&self, reference: &Reference, transfer: &mut Transfer<'_>) -> Result<(), RegistryError> {
         Self::host(reference).clone_into(&mut transfer.host);
+        transfer.hosts.push(transfer.host.clone());
         let mut patience = self.client().patience().attempts;
         loop {
             let before = transfer.hasher.size();
@@ -209,7 +246,7 @@ impl Registry {
         urls.extend(blob.urls.iter().filter(|_| is_foreign).cloned());
         let mut last = None;
         for url in &urls {
-            let failed = |cause| RegistryError::Http { what: (*what).to_owned(), cause };
+            let failed = |cause| RegistryError::Http { deed: "fetch", what: (*what).to_owned(), cause };
             let mut request = Request::get(url).map_err(failed)?;
             if from > 0 {
                 request = request.header("range", &format!("bytes={from}-")).map_err(failed)?;
@@ -244,13 +281,14 @@ impl Registry {
         let accepted = ACCEPTED.each_ref().map(MediaType::as_str).join(", ");
         make(&self.url(reference, &format!("manifests/{name}")))
             .and_then(|request| request.header("accept", &accepted))
-            .map_err(|cause| RegistryError::Http { what: what.to_owned(), cause })
+            .map_err(|cause| RegistryError::Http { deed: "fetch", what: what.to_owned(), cause })
     }
 
     fn document(&self, what: &str, mut response: Response) -> Result<Vec<u8>, RegistryError> {
         let limit = self.document_limit;
         let bytes = response.body.read_up_to(limit);
-        let bytes = bytes.map_err(|cause| RegistryError::Http { what: what.to_owned(), cause })?;
+        let bytes =
+            bytes.map_err(|cause| RegistryError::Http { deed: "fetch", what: what.to_owned(), cause })?;
         bytes.ok_or_else(|| RegistryError::TooLarge { what: what.to_owned(), host: response.host(), limit })
     }
 
@@ -281,8 +319,9 @@ impl Registry {
 /// A blob on its way, perhaps over several connections.
 struct Transfer<'a> {
     what: &'a str,
-    /// Whom it is coming from.
+    /// Whom it is coming from, and who gave some of it before.
     host: String,
+    hosts: Vec<String>,
     blob: &'a Descriptor,
     hasher: Hasher,
     out: &'a mut dyn Write,
@@ -293,7 +332,7 @@ impl Transfer<'_> {
     fn copy(&mut self, mut response: Response) -> Result<(), RegistryError> {
         let mut skip = self.skip(&response)?;
         loop {
-            let failed = |cause| RegistryError::Http { what: self.what.to_owned(), cause };
+            let failed = |cause| RegistryError::Http { deed: "fetch", what: self.what.to_owned(), cause };
             let Some(mut piece) = response.body.next_piece().map_err(failed)? else { break };
             let known = skip.min(piece.len() as u64);
             skip -= known;
@@ -310,7 +349,7 @@ impl Transfer<'_> {
         if size < self.blob.size {
             let problem = format!("it ended after {size} of {} bytes", self.blob.size);
             let cause = HttpError::Broken { host: self.host.clone(), problem };
-            return Err(RegistryError::Http { what: self.what.to_owned(), cause });
+            return Err(RegistryError::Http { deed: "fetch", what: self.what.to_owned(), cause });
         }
         Ok(())
     }

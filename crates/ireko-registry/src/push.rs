@@ -10,11 +10,12 @@ use crate::error::RegistryError;
 use crate::pull::{blob_of, manifest_of};
 use crate::registry::Registry;
 use ireko_http::{HttpError, Request, Response};
+use ireko_report::Blame;
 
 /// Blobs up to this size are sent in one request with their digest.
 const SMALL: u64 = 1 << 20;
-/// What is sent at once where a registry, or something before it, refuses a whole blob for its size.
-const CHUNK: u64 = 32 << 20;
+/// What is sent at once where a registry, or something before it, refuses more for its size.
+const CHUNKS: [u64; 4] = [32 << 20, 8 << 20, 1 << 20, 512 << 10];
 /// How many other repositories are tried as the source of a blob.
 const SOURCES_MAX: usize = 3;
 
@@ -112,12 +113,13 @@ impl Registry {
         }
         let mut sending =
             Sending { registry: self, destination, what, scope, blob, content, chunk: u64::MAX };
-        let is_other = |source: &&Reference| {
+        let is_other = |source: &Reference| {
             source.domain() == destination.domain() && source.path() != destination.path()
         };
+        let moved = sources.iter().filter_map(|source| self.hosts.destination(source).ok());
         let mut begun = None;
-        for source in sources.iter().filter(is_other).take(SOURCES_MAX) {
-            match sending.mount(source)? {
+        for source in moved.filter(is_other).take(SOURCES_MAX) {
+            match sending.mount(&source)? {
                 Mount::Done => return Ok(Pushed::Mounted(source.path().to_owned())),
                 Mount::Begun(upload) => begun = Some(upload),
                 Mount::Refused => {}
@@ -178,9 +180,9 @@ impl Sending<'_> {
         let asked = self.ask(Request::post(&self.registry.url(self.destination, &query)), &scope);
         let response = match asked {
             Ok(response) => response,
-            // Who may not read there sends the bytes.
-            Err(RegistryError::Denied { .. }) => return Ok(Mount::Refused),
-            Err(error) => return Err(error),
+            Err(error) if error.blame() == Blame::Interrupted => return Err(error),
+            // Who may not read there, or gets no token for it, sends the bytes.
+            Err(_) => return Ok(Mount::Refused),
         };
         Ok(match response.status() {
             201 => Mount::Done,
@@ -195,7 +197,7 @@ impl Sending<'_> {
         progress: &mut dyn FnMut(u64),
     ) -> Result<(), RegistryError> {
         let patience = self.registry.client().patience();
-        let (mut left, mut pause, mut furthest) = (patience.attempts, patience.pause, 0);
+        let (mut tried, mut pause, mut furthest, mut lost) = (0, patience.pause, 0, false);
         loop {
             let mut upload = match begun.take() {
                 Some(upload) => upload,
@@ -205,11 +207,19 @@ impl Sending<'_> {
                 Ok(()) => return Ok(()),
                 Err(failure) => failure,
             };
-            if failure.too_large && self.chunk > CHUNK {
-                self.chunk = CHUNK;
+            let smaller = CHUNKS.into_iter().find(|chunk| *chunk < self.chunk.min(self.blob.size));
+            if let Some(smaller) = smaller.filter(|_| failure.status == 413) {
+                self.chunk = smaller;
                 continue;
             }
-            if !failure.error.retryable() || left <= 1 {
+            if failure.status == 416 && !lost {
+                // The registry has more or less than was thought.
+                lost = true;
+                begun = self.resume(upload);
+                continue;
+            }
+            tried += 1;
+            if !failure.error.retryable() || tried >= patience.attempts.min(failure.error.attempts()) {
                 return Err(*failure.error);
             }
             self.registry
@@ -224,9 +234,9 @@ impl Sending<'_> {
             let reached = begun.as_ref().map_or(0, |upload| upload.offset);
             if reached > furthest {
                 // It gets on; only attempts without any progress count.
-                (left, pause, furthest) = (patience.attempts, patience.pause, reached);
+                (tried, pause, furthest) = (0, patience.pause, reached);
             } else {
-                (left, pause) = (left - 1, pause * 2);
+                pause *= 2;
             }
         }
     }
@@ -254,7 +264,7 @@ impl Sending<'_> {
     /// Sends what the registry has not got, and closes the upload.
     fn rest(&self, upload: &mut Upload, progress: &mut dyn FnMut(u64)) -> Result<(), Failure> {
         let size = self.blob.size;
-        let is_small = size <= SMALL && upload.offset == 0;
+        let is_small = size <= SMALL.min(self.chunk) && upload.offset == 0;
         while upload.offset < size && !is_small {
             let end = upload.offset.saturating_add(self.chunk).min(size);
             let mut request = Request::patch(&upload.url)
@@ -265,16 +275,34 @@ impl Sending<'_> {
                 request = request.header("content-range", &range).map_err(|cause| self.failed(cause))?;
             }
             let response = self.put(&request, upload.offset, end, progress)?;
-            *upload =
-                Upload { url: self.upload(&response).map_or(upload.url.clone(), |it| it.url), offset: end };
+            // What the registry says it has counts.
+            let has = response.header("range").and_then(last_byte).and_then(|last| last.checked_add(1));
+            let offset = has.filter(|has| *has > upload.offset && *has < end).unwrap_or(end);
+            *upload = Upload { url: self.upload(&response).map_or(upload.url.clone(), |it| it.url), offset };
         }
         let joint = if upload.url.contains('?') { '&' } else { '?' };
         let digest = self.blob.digest.to_string().replace(':', "%3A");
         let request = Request::put(&format!("{}{joint}digest={digest}", upload.url))
             .and_then(|request| request.header("content-type", "application/octet-stream"))
             .map_err(|cause| self.failed(cause))?;
-        self.put(&request, if is_small { 0 } else { size }, size, progress)?;
-        Ok(())
+        let response = self.put(&request, if is_small { 0 } else { size }, size, progress)?;
+        if !matches!(response.status(), 200 | 201 | 204) {
+            let said = format!("{} {} at the end of an upload", response.status(), response.reason());
+            return Err(self.strange(&said).into());
+        }
+        let said = response.header("docker-content-digest").and_then(|text| text.parse::<Digest>().ok());
+        match said
+            .filter(|said| said.algorithm() == self.blob.digest.algorithm() && *said != self.blob.digest)
+        {
+            None => Ok(()),
+            Some(found) => Err(RegistryError::Mismatch {
+                what: self.what.clone(),
+                host: Registry::host(self.destination).to_owned(),
+                expected: self.blob.digest.to_string(),
+                found: found.to_string(),
+            }
+            .into()),
+        }
     }
 
     /// Sends a part of the content.
@@ -296,10 +324,10 @@ impl Sending<'_> {
         if response.is_success() {
             return Ok(response);
         }
-        let too_large = response.status() == 413;
+        let status = response.status();
         let pause = response.pause(Duration::ZERO).filter(|pause| !pause.is_zero());
         let error = self.registry.refused(self.destination, &self.what, true, response);
-        Err(Failure { error: Box::new(error), pause, too_large })
+        Err(Failure { error: Box::new(error), pause, status })
     }
 
     /// How far a broken upload got; nothing where it must begin again.
@@ -308,9 +336,9 @@ impl Sending<'_> {
         if !response.is_success() {
             return None;
         }
-        let last: u64 = response.header("range")?.rsplit('-').next()?.parse().ok()?;
+        let last = last_byte(response.header("range")?)?;
         // `0-0` is said of one byte and of none.
-        let offset = if last == 0 { return None } else { last + 1 };
+        let offset = if last == 0 { return None } else { last.checked_add(1)? };
         let url = self.upload(&response).map_or(upload.url, |it| it.url);
         (offset <= self.blob.size).then_some(Upload { url, offset })
     }
@@ -336,18 +364,23 @@ struct Failure {
     error: Box<RegistryError>,
     /// How long the registry wants to be left alone.
     pause: Option<Duration>,
-    /// It was too much at once.
-    too_large: bool,
+    /// The answer's status; 0 where there was none.
+    status: u16,
 }
 
 impl From<RegistryError> for Failure {
     fn from(error: RegistryError) -> Self {
-        Self { error: Box::new(error), pause: None, too_large: false }
+        Self { error: Box::new(error), pause: None, status: 0 }
     }
 }
 
+/// The last byte that a range names.
+fn last_byte(range: &str) -> Option<u64> {
+    range.rsplit('-').next()?.parse().ok()
+}
+
 fn http(what: &str, cause: HttpError) -> RegistryError {
-    RegistryError::Http { what: what.to_owned(), cause }
+    RegistryError::Http { deed: "push", what: what.to_owned(), cause }
 }
 
 #[cfg(test)]

@@ -126,6 +126,13 @@ impl Registry {
         deed(own)
     }
 
+    /// Asks a mirror no more, since what it gave was wrong.
+    pub(crate) fn give_up(&self, host: &str, why: &str) {
+        if lock(&self.given_up).insert(host.to_owned()) {
+            self.note(format!("mirror `{host}` is passed over: {why}"));
+        }
+    }
+
     /// The URL of something in a reference's repository.
     pub(crate) fn url(&self, reference: &Reference, rest: &str) -> String {
         let host = Self::host(reference);
@@ -204,7 +211,8 @@ impl Registry {
         let host = Self::host(reference);
         // Where a registry sends an upload is not always itself; strangers get no login.
         let is_own = request.host() == host;
-        let failed = |cause| RegistryError::Http { what: what.to_owned(), cause };
+        let deed = if scope.pushes { "push" } else { "fetch" };
+        let failed = |cause| RegistryError::Http { deed, what: what.to_owned(), cause };
         let with = |value: &str| request.clone().header("authorization", value).map_err(failed);
         let known = self.tokens.get(host, scope).filter(|_| is_own);
         let first = match &known {
@@ -295,8 +303,11 @@ impl Registry {
         let host = Self::host(&reference);
         let what = format!("a login at `{host}`");
         let url = format!("{}/v2/", self.base(host));
-        let request =
-            Request::get(&url).map_err(|cause| RegistryError::Http { what: what.clone(), cause })?;
+        let request = Request::get(&url).map_err(|cause| RegistryError::Http {
+            deed: "fetch",
+            what: what.clone(),
+            cause,
+        })?;
         let scope = Scope::pull("");
         let response =
             self.authorized((&reference, &scope), &what, &request, &mut |it| self.client.send(it))?;
@@ -322,6 +333,7 @@ impl Registry {
         let said = describe(&mut response);
         let (what, host) = (what.to_owned(), response.host());
         match response.status() {
+            404 if pushes => RegistryError::NoPlace { reference: reference.familiar(), host, said },
             404 => {
                 RegistryError::NotFound { reference: reference.familiar(), host, said, similar: Vec::new() }
             }

@@ -191,7 +191,10 @@ impl Store {
         for (layer, diff) in manifest.layers.iter().zip(diff_ids) {
             if self.has_blob(&layer.digest) && self.layer_file(diff).is_some() {
                 let media_type = layer.media_type.to_string();
-                self.add_blob(diff, &BlobForm { digest: layer.digest, media_type, size: layer.size })?;
+                self.add_blob(
+                    diff,
+                    &BlobForm { digest: layer.digest, media_type, size: layer.size, made: false },
+                )?;
             }
         }
         Ok(())

@@ -58,6 +58,9 @@ pub struct BlobForm {
     pub media_type: String,
     /// Its size.
     pub size: u64,
+    /// It was made here, for somebody who asked for such a form; else it came from elsewhere.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub made: bool,
 }
 
 /// Forms that come with a layer that was just written.

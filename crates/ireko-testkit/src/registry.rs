@@ -28,6 +28,12 @@ pub enum Fault {
     WholeAlways,
     /// Of what is uploaded, so many bytes are taken; then the connection is closed.
     Take(usize),
+    /// A page for people in place of the content.
+    Page,
+    /// No answer comes for a while.
+    Silent,
+    /// The answer says this `Range`.
+    Range(&'static str),
     /// What is uploaded is taken, and the connection is closed without an answer.
     Forget,
 }
@@ -195,6 +201,12 @@ fn answer(state: &mut State, request: &Received) -> Answer {
             content(state, &request);
             Answer::hang_up()
         }
+        Some(Fault::Page) => Answer::ok("<html>sign in</html>").header("Content-Type", "text/html"),
+        Some(Fault::Silent) => {
+            std::thread::sleep(std::time::Duration::from_secs(1));
+            Answer::hang_up()
+        }
+        Some(Fault::Range(range)) => Answer::status(204).header("Range", range),
         Some(Fault::Forget) => {
             content(state, request);
             Answer::hang_up()

@@ -431,3 +431,25 @@ fn a_blob_of_another_size_is_refused() {
     expect!["blob `sha256:` of `HOST/app` from `HOST` is larger than 4194304 bytes"]
         .assert_eq(&without_digests(&text(pull(5 << 20).unwrap_err())));
 }
+
+#[test]
+fn a_mirror_that_lies_is_passed_over() {
+    for (part, fault) in [("/blobs/", Fault::Corrupt), ("/manifests/", Fault::Page)] {
+        let (origin, mirror) = (TestRegistry::start(), TestRegistry::start());
+        origin.push("app", "1", &image());
+        mirror.push("app", "1", &image());
+        mirror.fault(part, 9, fault.clone());
+        let mut hosts = crate::Hosts::default();
+        hosts.mirror(&origin.address(), &mirror.address(), "test");
+        let patience = http::Patience { pause: Duration::from_millis(1), ..http::Patience::default() };
+        let http = http::Options { patience, ..http::Options::default() };
+        let registry = Registry::new(Options { http, hosts, ..Options::default() });
+        let found = registry.image(&name(&origin.address(), "app:1"), &Platform::host());
+        let found = found.unwrap_or_else(|error| panic!("{fault:?}: {}", error.in_one_line()));
+        for blob in &found.manifest.layers {
+            registry.blob_bytes(&found.reference, blob).unwrap();
+        }
+        let notes = registry.take_notes();
+        assert!(notes.iter().any(|note| note.contains("is passed over")), "{fault:?}: {notes:?}");
+    }
+}

@@ -182,6 +182,81 @@ fn what_is_too_large_goes_in_parts() {
         .filter_map(|request| request.header("content-range").map(str::to_owned))
         .collect();
     assert_eq!(ranges, ["0-33554431", "33554432-41943039"]);
+    // What stands before a registry may take very little.
+    server.fault("/blobs/uploads/upload", 2, Fault::Status(413));
+    push(&session(), &format!("{}/b", server.address()), &[8; 3 << 20], &[]).unwrap();
+    let parts = server.server().received().iter().filter(|request| request.body.len() == 512 << 10).count();
+    assert_eq!(parts, 6);
+}
+
+#[test]
+fn a_registry_that_has_more_or_less_is_believed() {
+    check(
+        |server| server.fault("/blobs/uploads/upload", 1, Fault::Status(416)),
+        expect![[r#"
+        HEAD blobs/DIGEST 0
+        POST blobs/uploads/ 0
+        PATCH blobs/uploads/upload0 3000000
+        GET blobs/uploads/upload0 0
+        POST blobs/uploads/ 0
+        PATCH blobs/uploads/upload1 3000000
+        PUT blobs/uploads/upload1 0
+        Sent
+    "#]],
+    );
+    // A position that is no position.
+    check(
+        |server| {
+            server.fault("/blobs/uploads/upload", 1, Fault::Status(503));
+            server.fault("/blobs/uploads/upload", 1, Fault::Range("0-18446744073709551615"));
+        },
+        expect![[r#"
+            HEAD blobs/DIGEST 0
+            POST blobs/uploads/ 0
+            PATCH blobs/uploads/upload0 3000000
+            HEAD blobs/DIGEST 0
+            GET blobs/uploads/upload0 0
+            POST blobs/uploads/ 0
+            PATCH blobs/uploads/upload1 3000000
+            PUT blobs/uploads/upload1 0
+            Sent
+        "#]],
+    );
+}
+
+#[test]
+fn a_lie_at_the_end_is_no_success() {
+    let lie = |fault: Fault| {
+        let server = TestRegistry::start();
+        server.fault("/blobs/uploads/upload0", 1, fault);
+        push(&session(), &format!("{}/a", server.address()), b"small", &[]).unwrap_err().in_one_line()
+    };
+    assert!(lie(Fault::Status(202)).contains("202 Accepted at the end of an upload"));
+}
+
+#[test]
+fn a_silent_registry_is_not_waited_for_five_times() {
+    let server = TestRegistry::start();
+    server.fault("/blobs/uploads/upload", 9, Fault::Silent);
+    let patience = http::Patience {
+        pause: Duration::from_millis(1),
+        answer: Duration::from_millis(200),
+        ..http::Patience::default()
+    };
+    let http = http::Options { patience, ..http::Options::default() };
+    let registry = Registry::new(Options { http, ..Options::default() });
+    let error = push(&registry, &format!("{}/a", server.address()), &large(), &[]).unwrap_err();
+    assert!(error.in_one_line().contains("did not send an answer"), "{}", error.in_one_line());
+    assert!(server.server().lines().iter().filter(|line| line.starts_with("PATCH")).count() <= 2);
+}
+
+#[test]
+fn a_place_that_is_not_there_is_no_misspelt_tag() {
+    let server = TestRegistry::start();
+    server.fault("/blobs/uploads/", 1, Fault::Status(404));
+    let error = push(&session(), &format!("{}/a", server.address()), b"x", &[]).unwrap_err();
+    let text = error.in_one_line().replace(&server.address(), "HOST");
+    expect!["`HOST` has no place for `HOST/a` (404 Not Found, FAULT: fault)"].assert_eq(&text);
 }
 
 #[test]

@@ -47,6 +47,7 @@ fn a_foreign_layer_is_imported_indexed_and_unpacked_once() {
         digest,
         media_type: "application/vnd.oci.image.layer.v1.tar".into(),
         size: tar.len() as u64,
+        made: false,
     };
     let wrong = Digest::of(b"another");
     assert!(matches!(store.import_blob(&blob, Some(&wrong)), Err(Error::WrongDigest { .. })));

@@ -189,7 +189,9 @@ fn images(
     session: &Session,
     store: &Arc<Store>,
 ) -> Result<Arc<Images>, Failure> {
-    let named: Vec<Reference> = wishes.tags.iter().map(|tag| tag.name.clone()).collect();
+    let tags = wishes.tags.iter().map(|tag| &tag.name);
+    let named: Vec<Reference> =
+        tags.chain(wishes.outputs.iter().flat_map(|output| &output.names)).cloned().collect();
     let mut options = registries::options(&session.environment, &args.registry, &named)?;
     options.http.ca_files.extend(args.ca.iter().cloned());
     let registry = Arc::new(Registry::new(options));

@@ -108,6 +108,17 @@ fn forms_of_a_push() {
         raw(&format!("{host}/a:plain"))["layers"][0]["mediaType"],
         "application/vnd.oci.image.layer.v1.tar"
     );
+    // Docker's types know no zstd, so such an image is OCI's whatever was asked for.
+    build(&format!("type=registry,name={host}/a:both,compression=zstd,oci-mediatypes=false"));
+    assert_eq!(raw(&format!("{host}/a:both"))["mediaType"], "application/vnd.oci.image.manifest.v1+json");
+    // A form that another destination asked for is not what is pushed, also when notes are gone.
+    let name = format!("{host}/a:later");
+    place.ireko(&["build", "-q", "-t", &name, "-o", "type=oci,compression=zstd,dest=z.tar", "context"]).ok();
+    place.ireko(&["cache", "prune", "--all", "-f"]).ok();
+    place.ireko(&["push", "-q", &name]).ok();
+    for layer in raw(&name)["layers"].as_array().expect("layers") {
+        assert_eq!(layer["mediaType"], "application/vnd.oci.image.layer.v1.tar+gzip");
+    }
     let digest = build(&format!("type=image,name={host}/b,push-by-digest=true"));
     assert_eq!(raw(&format!("{host}/b@{digest}"))["layers"].as_array().expect("layers").len(), 5);
     for tag in ["zstd", "docker", "plain"] {
