@@ -86,13 +86,10 @@ run_tests() {
     return "$status"
 }
 
-# The tests of the binary once more, without overlayfs.
-copies() { grep '/it-[0-9a-f]*$' "$work/binaries" >"$work/it"; IREKO_SNAPSHOTTER=copy BINARIES=$work/it run_tests copies env; }
-
-# The same by an ordinary user who has one id.
+# The tests of the binary once more by an ordinary user who has one id, without overlayfs.
 single() {
     grep '/it-[0-9a-f]*$' "$work/binaries" >"$work/it"
-    BINARIES=$work/it run_tests single "$@" env IREKO_TEST_LEVEL=single-id
+    BINARIES=$work/it run_tests single "$@" env IREKO_TEST_LEVEL=single-id IREKO_SNAPSHOTTER=copy
 }
 
 # Starts a command as the ordinary user, with a home and a scratch folder of its own.
@@ -117,12 +114,11 @@ part compile compile_tests
 if [ "$(id -u)" = 0 ]; then
     part "tests as root" run_tests root env
     part "tests as $user" run_tests user as_user
-    part "tests with one id" single as_user
+    part "tests with one id, without overlayfs" single as_user
 else
     part "tests" run_tests user env
-    part "tests with one id" single env
+    part "tests with one id, without overlayfs" single env
 fi
-part "tests without overlayfs" copies
 [ "$(id -u)" != 0 ] || part "100 pairs beside the Docker engine" bash tests/differ.sh --quick
 if [ -z "$quick" ]; then
     CARGO_TARGET_DIR=$CARGO_TARGET_DIR/fuzz part "fuzz targets, 30 s each" bash fuzz/run.sh --each 30 --jobs "$(nproc)"
