@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use crate::auth::{self, Challenge, NoToken, Scope, Tokens};
 use crate::error::RegistryError;
-use crate::hosts::{self, Hosts, split_port};
+use crate::hosts::{self, Hosts};
 use crate::keychain::{Keychain, KeychainError, Login, Secret};
 use ireko_http::{self as http, Client, HttpError, Request, Response};
 
@@ -60,7 +60,7 @@ impl Registry {
     /// A session; nothing is opened before the first request.
     pub fn new(options: Options) -> Self {
         let Options { mut http, hosts, keychain, document_limit } = options;
-        http.unverified.extend(hosts.insecure_hosts());
+        http.unverified.clone_from(hosts.insecure_hosts());
         Self {
             client: Client::new(http),
             hosts,
@@ -203,10 +203,10 @@ impl Registry {
     ) -> Result<Response, RegistryError> {
         let host = Self::host(reference);
         // Where a registry sends an upload is not always itself; strangers get no login.
-        let is_own = request.host() == host;
+        let is_own = request.is_to(host);
         let failed = |cause| RegistryError::Http { what: what.to_owned(), cause };
         let with = |value: &str| request.clone().header("authorization", value).map_err(failed);
-        let known = self.tokens.get(host, scope).filter(|_| is_own);
+        let known = self.tokens.get(host, scope).filter(|_| is_own && self.may_show(request));
         let first = match &known {
             Some(value) => with(value)?,
             None => request.clone(),
@@ -220,7 +220,7 @@ impl Registry {
             answer => answer.map_err(failed)?,
         };
         // A redirect's target may ask for credentials of its own; those are nobody's to give.
-        if response.status() != 401 || response.host() != host || !is_own {
+        if response.status() != 401 || !response.is_from(host) || !is_own {
             return Ok(response);
         }
         let challenges: Vec<_> = response.headers("www-authenticate").flat_map(Challenge::parse).collect();
@@ -334,7 +334,7 @@ impl Registry {
 
 /// Whether a host is this machine on a port where no encryption is usual.
 fn is_here(host: &str) -> bool {
-    http::is_this_machine(host) && split_port(host).1 != Some("443")
+    http::is_this_machine(host) && http::split_port(host).1 != Some("443")
 }
 
 fn quoted(from: &str) -> String {

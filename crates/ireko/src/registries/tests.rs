@@ -49,7 +49,7 @@ fn flags_are_said_of_the_registry_that_is_named() {
     let options = options(&Environment::of([]), &args, &named).unwrap();
     let secret = Secret::Password { user: "me".to_owned(), password: "a:b".to_owned() };
     assert_eq!(options.keychain.given, Some(("r.io:5000".to_owned(), secret)));
-    assert!(options.hosts.insecure_hosts().contains(&"r.io:5000".to_owned()));
+    assert!(options.hosts.insecure_hosts().contains("r.io:5000"));
 }
 
 #[test]
