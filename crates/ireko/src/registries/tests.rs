@@ -30,10 +30,11 @@ fn the_usual_files_have_an_order() {
             "/d/config.json !",
             "/run/user/7/containers/auth.json",
             "/h/.config/containers/auth.json",
-            "/h/.docker/config.json",
             "/kaniko/.docker/config.json"
         ]
     );
+    let home = Environment::of([("HOME", "/h")]);
+    assert_eq!(files(&home, None)[2], "/h/.docker/config.json");
     assert_eq!(auth_file(&environment, None).unwrap(), Path::new("/d/config.json"));
     assert!(auth_file(&Environment::of([]), None).is_err());
 }
