@@ -32,7 +32,7 @@ pub enum HttpError {
     /// The address cannot be used.
     #[error("cannot use URL `{url}`: {problem}")]
     Url {
-        /// The address, without credentials.
+        /// The address, without credentials and query.
         url: String,
         /// What is wrong with it.
         problem: String,
@@ -110,6 +110,12 @@ pub enum HttpError {
 }
 
 impl HttpError {
+    /// An address that cannot be used. Its query may hold a signature that opens what it names, and is not shown.
+    pub(crate) fn url(url: &str, problem: &str) -> Self {
+        let url = url.split_once('?').map_or(url.to_owned(), |(place, _)| format!("{place}?…"));
+        Self::Url { url, problem: problem.to_owned() }
+    }
+
     /// Whether the same request may succeed in a moment.
     pub fn retryable(&self) -> bool {
         match self {

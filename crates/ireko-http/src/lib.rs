@@ -17,6 +17,7 @@ mod connect;
 pub mod dns;
 mod download;
 mod error;
+mod hosts;
 mod login;
 mod redirect;
 mod request;
@@ -43,6 +44,7 @@ pub use body::Body;
 use connect::Transport;
 pub use download::{Download, Downloaded, KnownFile, Validators};
 pub use error::{HttpError, Trouble};
+pub use hosts::HostList;
 pub use request::Request;
 use upload::Content;
 
@@ -107,8 +109,8 @@ pub struct Options {
     pub authorities: Vec<(String, PathBuf)>,
     /// A certificate and its key that are shown to one host.
     pub identities: Vec<(String, PathBuf, PathBuf)>,
-    /// Hosts, with or without a port, whose certificates are taken as they are.
-    pub unverified: Vec<String>,
+    /// Hosts whose certificates are taken as they are.
+    pub unverified: HostList,
     /// How long to wait, and how often.
     pub patience: Patience,
     /// Where host names are looked up.
@@ -177,6 +179,11 @@ impl Response {
     /// The host it came from, after redirects.
     pub fn host(&self) -> String {
         host_of(&self.url)
+    }
+
+    /// Whether it came from this host, which has its port where one is given.
+    pub fn is_from(&self, host: &str) -> bool {
+        redirect::is_at(&self.url, host)
     }
 }
 
@@ -308,7 +315,7 @@ impl Client {
             request.url = target;
         }
         let problem = format!("more than {REDIRECTS_MAX} redirects");
-        Err(HttpError::Url { url: request.url.to_string(), problem })
+        Err(HttpError::url(&request.url.to_string(), &problem))
     }
 
     fn exchange(&self, request: &Request) -> Result<Response, HttpError> {
@@ -364,13 +371,18 @@ impl Client {
 
 /// Whether a host, with or without a port, is this machine by its name or address.
 pub fn is_this_machine(host: &str) -> bool {
-    let name = match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
-        _ => host,
-    };
+    let name = split_port(host).0.to_ascii_lowercase();
     match name.trim_matches(['[', ']']).parse::<IpAddr>() {
         Ok(address) => address.is_loopback(),
         Err(_) => name == "localhost" || name.ends_with(".localhost"),
+    }
+}
+
+/// The name of a host, and its port where one is given.
+pub fn split_port(host: &str) -> (&str, Option<&str>) {
+    match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => (name, Some(port)),
+        _ => (host, None),
     }
 }
 

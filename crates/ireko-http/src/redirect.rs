@@ -8,8 +8,7 @@ use super::{HttpError, Response};
 
 /// Reads an absolute `http` or `https` address.
 pub(super) fn parse(text: &str) -> Result<Uri, HttpError> {
-    let wrong =
-        |url: &str, problem: &str| HttpError::Url { url: url.to_owned(), problem: problem.to_owned() };
+    let wrong = HttpError::url;
     if text
         .split_once("://")
         .is_some_and(|(scheme, _)| !["http", "https"].contains(&scheme.to_ascii_lowercase().as_str()))
@@ -60,7 +59,7 @@ pub(super) fn target(response: &Response, downgrade: bool) -> Result<Option<Uri>
         return Ok(None);
     }
     let Some(location) = response.headers.get(LOCATION) else { return Ok(None) };
-    let wrong = |problem: &str| HttpError::Url { url: from.to_string(), problem: problem.to_owned() };
+    let wrong = |problem: &str| HttpError::url(&from.to_string(), problem);
     let location = location.to_str().map_err(|_| wrong("it redirects to something that is no URL"))?;
     let target = join(from, location).ok_or_else(|| wrong("it redirects to something that is no URL"))?;
     let target = parse(&target)?;
@@ -103,3 +102,9 @@ pub(super) fn changes_host(from: &Uri, to: &Uri) -> bool {
 
 #[cfg(test)]
 mod tests;
+
+/// Whether an address is at a host, which has its port where that is not the usual one of the address's scheme.
+pub(super) fn is_at(url: &Uri, host: &str) -> bool {
+    let scheme = url.scheme_str().unwrap_or_default();
+    format!("{scheme}://{host}/").parse().is_ok_and(|place| !changes_host(url, &place))
+}

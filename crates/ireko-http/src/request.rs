@@ -85,7 +85,7 @@ impl Request {
 
     /// The same request with this header set.
     pub fn header(mut self, name: &str, value: &str) -> Result<Self, HttpError> {
-        let wrong = || HttpError::Url { url: self.url.to_string(), problem: format!("bad header `{name}`") };
+        let wrong = || HttpError::url(&self.url.to_string(), &format!("bad header `{name}`"));
         let key = HeaderName::from_bytes(name.as_bytes()).map_err(|_| wrong())?;
         let mut content = HeaderValue::from_str(value).map_err(|_| wrong())?;
         content.set_sensitive(key == AUTHORIZATION);
@@ -101,6 +101,17 @@ impl Request {
     /// The host it goes to, with its port where one is given.
     pub fn host(&self) -> String {
         host_of(&self.url)
+    }
+
+    /// Whether it goes to this host, which has its port where one is given.
+    pub fn is_to(&self, host: &str) -> bool {
+        redirect::is_at(&self.url, host)
+    }
+
+    /// What it asks for there: path and query.
+    pub fn path(&self) -> String {
+        let path = self.url.path_and_query().map_or("", |path| path.as_str());
+        if path.starts_with('/') { path.to_owned() } else { format!("/{path}") }
     }
 
     /// Whether it goes over TLS.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use expect_test::{Expect, expect};
 use ireko_testkit::{Answer, Received, Server};
 
-use super::{Client, HttpError, Options, Patience, Proxies};
+use super::{Client, HttpError, Options, Patience, Proxies, Request};
 
 fn options() -> Options {
     let patience =
@@ -238,4 +238,22 @@ fn what_is_said_to_this_machine_passes_no_proxy() {
     assert!(proxy.received().is_empty());
     let mut answer = client.get("http://elsewhere.test/", &[]).unwrap();
     assert_eq!(answer.body.read_up_to(99).unwrap().unwrap(), b"from the proxy");
+}
+
+#[test]
+fn no_query_is_in_an_error() {
+    let server = Server::start(|request: &Received| match request.path.as_str() {
+        path if path.starts_with("/ftp") => Answer::status(301).header("Location", "ftp://x/?sig=SECRET"),
+        _ => Answer::status(301).header("Location", "/loop?sig=SECRET"),
+    });
+    let client = Client::new(options());
+    let said = |url: &str| client.get(url, &[]).unwrap_err().to_string();
+    for url in
+        [&server.url("/loop"), &server.url("/ftp?sig=SECRET"), "ftp://x/?sig=SECRET", "http:///a?sig=SECRET"]
+    {
+        assert!(!said(url).contains("SECRET"), "{}", said(url));
+    }
+    assert!(said("ftp://x/?sig=SECRET").contains("`ftp://x/?…`"));
+    let request = Request::get("https://x/?sig=SECRET").unwrap().header("a b", "c").unwrap_err().to_string();
+    assert!(!request.contains("SECRET"), "{request}");
 }

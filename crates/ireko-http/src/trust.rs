@@ -10,7 +10,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
-use super::{HttpError, Options};
+use super::{HostList, HttpError, Options};
 
 /// What connections are made with.
 pub(super) struct Trust {
@@ -18,7 +18,7 @@ pub(super) struct Trust {
     roots: RootCertStore,
     dirs: Vec<PathBuf>,
     identity: Option<(PathBuf, PathBuf)>,
-    unverified: Vec<String>,
+    unverified: HostList,
     authorities: Vec<(String, PathBuf)>,
     identities: Vec<(String, PathBuf, PathBuf)>,
 }
@@ -60,8 +60,7 @@ impl Trust {
         if let Some((_, certificate, key)) = self.identities.iter().find(|(named, ..)| named == host) {
             own.pair = Some((certificate.clone(), key.clone()));
         }
-        let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
-        let is_listed = self.unverified.iter().any(|listed| listed == host || listed == name);
+        let is_listed = self.unverified.contains(host);
         // Nobody else can pretend to be this machine; without authorities of its own any certificate does, as for Docker.
         let anyone = is_listed || own.authorities.is_empty() && super::is_this_machine(host);
         if own.authorities.is_empty() && own.pair.is_none() && !anyone {

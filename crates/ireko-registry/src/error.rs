@@ -1,6 +1,7 @@
 //! What can go wrong with a registry, and whose fault it is.
 
 use std::io;
+use std::sync::Arc;
 
 use ireko_oci::OciError;
 use ireko_report::Blame;
@@ -65,7 +66,7 @@ pub enum RegistryError {
         reference: String,
         /// Why not.
         #[source]
-        cause: KeychainError,
+        cause: Arc<KeychainError>,
     },
     /// A configuration forbids it.
     #[error("`{file}` blocks `{reference}`")]
@@ -186,11 +187,11 @@ impl RegistryError {
             Self::NotFound { .. }
             | Self::NoPlace { .. }
             | Self::Denied { .. }
-            | Self::Keychain { .. }
             | Self::Blocked { .. }
             | Self::Place { .. }
             | Self::Platform { .. } => Blame::User,
             Self::Http { cause, .. } => cause.blame(),
+            Self::Keychain { cause, .. } => cause.blame(),
             Self::Unavailable { .. }
             | Self::Status { .. }
             | Self::TooLarge { .. }
@@ -228,7 +229,7 @@ impl RegistryError {
                 "check the spelling, and what this login may do; `ireko login` puts another in its place",
             ),
             Self::Denied { .. } => Some("check the spelling; what is not public needs `ireko login` first"),
-            Self::Keychain { cause, .. } => Some(cause.hint()),
+            Self::Keychain { cause, .. } => cause.hint(),
             Self::Blocked { .. } | Self::Place { .. } => Some("change the file, or use another name"),
             Self::NoPlace { .. } => {
                 Some("check the spelling; some registries want the repository or project to be made first")

@@ -1,7 +1,6 @@
 //! How registries are reached: mirrors, other places for a name, hosts without proper TLS.
 
-use std::collections::BTreeSet;
-
+use ireko_http::HostList;
 use ireko_oci::Reference;
 use serde::Deserialize;
 
@@ -15,7 +14,7 @@ const DOCKER_HUB_HOST: &str = "registry-1.docker.io";
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Hosts {
     rules: Vec<Rule>,
-    insecure: BTreeSet<String>,
+    insecure: HostList,
 }
 
 /// What holds for names that begin alike.
@@ -98,17 +97,16 @@ struct DaemonJson {
 }
 
 impl Hosts {
-    /// A host, with or without its port, that is spoken to over TLS with any certificate, or else in plain HTTP. This
-    /// machine always is spoken to in plain HTTP, save on port 443.
+    /// A host that is spoken to over TLS with any certificate, or else in plain HTTP: `host` on its usual port,
+    /// `host:port`, `*.domain`, or addresses as in `10.0.0.0/8`. This machine always is spoken to in plain HTTP, save
+    /// on port 443.
     pub fn insecure(&mut self, host: &str) {
-        if !host.is_empty() {
-            self.insecure.insert(host.to_owned());
-        }
+        self.insecure.add(host);
     }
 
     /// The hosts listed as insecure.
-    pub fn insecure_hosts(&self) -> Vec<String> {
-        self.insecure.iter().cloned().collect()
+    pub fn insecure_hosts(&self) -> &HostList {
+        &self.insecure
     }
 
     /// Another place that is asked first for what is in a registry: `docker.io` and `mirror.example:5000/hub`. A mirror
@@ -192,9 +190,9 @@ impl Hosts {
         Ok(())
     }
 
-    /// Whether a host is listed as insecure, with or without its port.
+    /// Whether a host, with its port where one is given, is listed as insecure.
     pub(crate) fn is_insecure(&self, host: &str) -> bool {
-        self.insecure.contains(host) || self.insecure.contains(split_port(host).0)
+        self.insecure.contains(host)
     }
 
     /// Where a reference is asked for, mirrors first, the place itself last.
@@ -273,13 +271,6 @@ pub(crate) fn serving(domain: &str) -> &str {
     match domain {
         DOCKER_HUB => DOCKER_HUB_HOST,
         other => other,
-    }
-}
-
-pub(crate) fn split_port(host: &str) -> (&str, Option<&str>) {
-    match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => (name, Some(port)),
-        _ => (host, None),
     }
 }
 

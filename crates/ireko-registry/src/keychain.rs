@@ -10,10 +10,13 @@ use std::path::PathBuf;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use ireko_oci::Reference;
+use ireko_report::Blame;
 use serde::Deserialize;
 
-pub(crate) mod helper;
+mod helper;
 pub mod write;
+
+use helper::Helper;
 
 /// What Docker's files call Docker's own registry.
 const HUB_KEY: &str = "https://index.docker.io/v1/";
@@ -58,6 +61,8 @@ pub struct Login {
     pub secret: Secret,
     /// The file, variable or program it is from.
     pub from: String,
+    /// The file that has it, or that names the program.
+    pub file: Option<PathBuf>,
 }
 
 /// Where logins are looked for, one place after the other.
@@ -123,13 +128,71 @@ pub enum KeychainError {
         /// What happened.
         problem: String,
     },
+    /// A file cannot be written.
+    #[error("cannot write the logins in `{file}`")]
+    Write {
+        /// Which.
+        file: String,
+        /// What the system said.
+        #[source]
+        cause: io::Error,
+    },
+    /// What was kept is not found again.
+    #[error("the login for `{server}` was given to what `{kept}` names, and is not there")]
+    NotKept {
+        /// The registry.
+        server: String,
+        /// The file.
+        kept: String,
+    },
+    /// The new login is kept, and not used.
+    #[error("`{place}` has another login for `{server}`, which stays in use")]
+    Other {
+        /// The file, variable or program.
+        place: String,
+        /// The registry.
+        server: String,
+        /// Why that cannot be changed.
+        #[source]
+        cause: Option<Box<KeychainError>>,
+    },
+    /// A login cannot be forgotten.
+    #[error("`{place}` still has a login for `{server}`")]
+    Stays {
+        /// The file, variable or program.
+        place: String,
+        /// The registry.
+        server: String,
+        /// Why that cannot be changed.
+        #[source]
+        cause: Option<Box<KeychainError>>,
+    },
+    /// Somebody asked to stop.
+    #[error("interrupted")]
+    Interrupted,
 }
 
 impl KeychainError {
-    /// What to do next.
-    pub fn hint(&self) -> &'static str {
+    /// Whose fault it is.
+    pub fn blame(&self) -> Blame {
         match self {
+            Self::Interrupted => Blame::Interrupted,
+            _ => Blame::User,
+        }
+    }
+
+    /// What to do next.
+    pub fn hint(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::Interrupted => return None,
             Self::File { .. } => "check the file's owner and mode",
+            Self::Write { .. } => "check owner and mode of the file and of its directory",
+            Self::NotKept { .. } => {
+                "check the program that `credsStore` or `credHelpers` names there, or take its name out of the file"
+            }
+            Self::Other { .. } | Self::Stays { .. } => {
+                "take its entry out of the file's `auths`, or remove the file; unset it if it is a variable"
+            }
             Self::Content { .. } => {
                 "mend the file, or move it away and log in again; REGISTRY_AUTH_FILE names another"
             }
@@ -139,7 +202,7 @@ impl KeychainError {
             Self::Helper { .. } => {
                 "run the program by hand: it reads the registry's name from standard input"
             }
-        }
+        })
     }
 }
 
@@ -178,7 +241,8 @@ impl Keychain {
         if let Some((server, secret)) = &self.given
             && normal(server) == reference.domain()
         {
-            return Ok(Some(Login { secret: secret.clone(), from: "the command line".to_owned() }));
+            let from = "the command line".to_owned();
+            return Ok(Some(Login { secret: secret.clone(), from, file: None }));
         }
         if let Some((from, text)) = &self.inline {
             let content = parse(from, text)?;
@@ -190,7 +254,7 @@ impl Keychain {
             let from = file.path.display().to_string();
             let Some(content) = file.read()? else { continue };
             if let Some(login) = self.in_content(&content, &from, reference, stop)? {
-                return Ok(Some(login));
+                return Ok(Some(Login { file: Some(file.path.clone()), ..login }));
             }
         }
         Ok(None)
@@ -205,15 +269,13 @@ impl Keychain {
     ) -> Result<Option<Login>, KeychainError> {
         let domain = reference.domain();
         let ask = |name: &str| {
-            if name.contains('/') {
-                let problem = format!("`{name}` is no name of a credential helper: it holds a slash");
-                return Err(KeychainError::Content { file: from.to_owned(), problem });
-            }
-            let server = server_of(domain);
-            helper::get(name, from, server, &self.environment, stop)
+            let (server, environment) = (server_of(domain), self.environment.as_slice());
+            Helper { name, file: from, server, environment, stop }.get()
         };
         let helper = content.cred_helpers.iter().find(|(server, _)| normal(server) == domain);
-        if let Some((_, name)) = helper.filter(|(_, name)| !name.is_empty()) {
+        if let Some((_, name)) = helper
+            && !name.is_empty()
+        {
             return ask(name);
         }
         // The longest entry that the name begins with: `ghcr.io/team/app`, `ghcr.io/team`, `ghcr.io`.
@@ -233,10 +295,11 @@ impl Keychain {
                 file: from.to_owned(),
                 problem: format!("the entry `{key}` {problem}"),
             })?;
-            return Ok(Some(Login { secret, from: from.to_owned() }));
+            return Ok(Some(Login { secret, from: from.to_owned(), file: None }));
         }
         match &content.creds_store {
-            Some(name) if !name.is_empty() => ask(name),
+            // One that is named as nothing is the file itself.
+            Some(name) if !name.is_empty() && helper.is_none() => ask(name),
             _ => Ok(None),
         }
     }

@@ -252,12 +252,7 @@ impl Sending<'_> {
 
     /// Where an answer says that an upload goes on.
     fn upload(&self, response: &Response) -> Option<Upload> {
-        let mut url = response.location()?;
-        // A registry behind something that adds TLS may not know of it.
-        let host = Registry::host(self.destination);
-        if let Some(rest) = url.strip_prefix(&format!("http://{host}/")) {
-            url = format!("{}/{rest}", self.registry.base(host));
-        }
+        let url = own_place(self.registry, Registry::host(self.destination), response.location()?);
         Some(Upload { url, offset: 0 })
     }
 
@@ -356,6 +351,16 @@ impl Sending<'_> {
     fn strange(&self, said: &str) -> RegistryError {
         let host = Registry::host(self.destination).to_owned();
         RegistryError::Status { what: self.what.clone(), host, said: said.to_owned() }
+    }
+}
+
+/// Where a registry means: one behind something that adds TLS may not know of it.
+fn own_place(registry: &Registry, host: &str, url: String) -> String {
+    match Request::get(&url) {
+        Ok(place) if place.is_to(host) && !place.is_encrypted() => {
+            format!("{}{}", registry.base(host), place.path())
+        }
+        _ => url,
     }
 }
 

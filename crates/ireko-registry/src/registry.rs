@@ -1,7 +1,7 @@
 //! A session with registries: hosts, tokens, and what a refusal means.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ireko_oci::Reference;
 use ireko_report::Blame;
@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use crate::auth::{self, Challenge, NoToken, Scope, Tokens};
 use crate::error::RegistryError;
-use crate::hosts::{self, Hosts, split_port};
+use crate::hosts::{self, Hosts};
 use crate::keychain::{Keychain, KeychainError, Login, Secret};
 use ireko_http::{self as http, Client, HttpError, Request, Response};
 
@@ -37,6 +37,9 @@ impl Default for Options {
     }
 }
 
+/// What a look-up of a login came to.
+type Found = Result<Option<Login>, Arc<KeychainError>>;
+
 /// A session with any number of registries. Several threads may use one at the same time.
 #[derive(Debug)]
 pub struct Registry {
@@ -46,7 +49,7 @@ pub struct Registry {
     pub(crate) document_limit: u64,
     tokens: Tokens,
     /// Logins that were looked for, by reference without tag and digest.
-    logins: Mutex<BTreeMap<String, Option<Login>>>,
+    logins: Mutex<BTreeMap<String, Arc<Mutex<Option<Found>>>>>,
     /// Insecure hosts, and whether they speak plain HTTP.
     plain: Mutex<BTreeMap<String, bool>>,
     /// Mirrors that could not be reached.
@@ -60,7 +63,7 @@ impl Registry {
     /// A session; nothing is opened before the first request.
     pub fn new(options: Options) -> Self {
         let Options { mut http, hosts, keychain, document_limit } = options;
-        http.unverified.extend(hosts.insecure_hosts());
+        http.unverified.clone_from(hosts.insecure_hosts());
         Self {
             client: Client::new(http),
             hosts,
@@ -210,11 +213,11 @@ impl Registry {
     ) -> Result<Response, RegistryError> {
         let host = Self::host(reference);
         // Where a registry sends an upload is not always itself; strangers get no login.
-        let is_own = request.host() == host;
+        let is_own = request.is_to(host);
         let deed = if scope.pushes { "push" } else { "fetch" };
         let failed = |cause| RegistryError::Http { deed, what: what.to_owned(), cause };
         let with = |value: &str| request.clone().header("authorization", value).map_err(failed);
-        let known = self.tokens.get(host, scope).filter(|_| is_own);
+        let known = self.tokens.get(host, scope).filter(|_| is_own && self.may_show(request));
         let first = match &known {
             Some(value) => with(value)?,
             None => request.clone(),
@@ -228,7 +231,7 @@ impl Registry {
             answer => answer.map_err(failed)?,
         };
         // A redirect's target may ask for credentials of its own; those are nobody's to give.
-        if response.status() != 401 || response.host() != host || !is_own {
+        if response.status() != 401 || !response.is_from(host) || !is_own {
             return Ok(response);
         }
         let challenges: Vec<_> = response.headers("www-authenticate").flat_map(Challenge::parse).collect();
@@ -252,29 +255,36 @@ impl Registry {
         Ok(response)
     }
 
-    /// The login for a reference, looked for once.
+    /// The login for a reference, looked for once: a locked keyring asks no more often for its password.
     fn login(&self, reference: &Reference) -> Result<Option<Login>, RegistryError> {
-        let name = reference.name();
-        if let Some(login) = lock(&self.logins).get(&name) {
-            return Ok(login.clone());
-        }
-        let login = match self.keychain.login(reference, &|| self.client.is_aborted()) {
-            Ok(login) => login,
-            // Much is public. If this is not, the note says what may be missing.
-            Err(error @ KeychainError::NoHelper { .. }) => {
-                self.note(error.to_string());
-                lock(&self.absent).get_or_insert(error.to_string());
-                None
+        let slot = Arc::clone(lock(&self.logins).entry(reference.name()).or_default());
+        let mut slot = lock(&slot);
+        let found = match &*slot {
+            Some(found) => found.clone(),
+            None => {
+                let found = match self.keychain.login(reference, &|| self.client.is_aborted()) {
+                    // Much is public. If this is not, the note says what may be missing.
+                    Err(error @ KeychainError::NoHelper { .. }) => {
+                        self.note(error.to_string());
+                        lock(&self.absent).get_or_insert(error.to_string());
+                        Ok(None)
+                    }
+                    found => found.map_err(Arc::new),
+                };
+                // After an interruption it may be asked for again.
+                if !matches!(found.as_ref().map_err(Arc::as_ref), Err(KeychainError::Interrupted)) {
+                    *slot = Some(found.clone());
+                }
+                found
             }
-            Err(cause) => return Err(RegistryError::Keychain { reference: reference.familiar(), cause }),
         };
-        lock(&self.logins).insert(name, login.clone());
-        Ok(login)
+        found.map_err(|cause| RegistryError::Keychain { reference: reference.familiar(), cause })
     }
 
     /// That a registry refuses, and as whom it was asked.
     fn denied(&self, reference: &Reference, pushes: bool, said: String) -> RegistryError {
-        let login = lock(&self.logins).get(&reference.name()).cloned().flatten();
+        let slot = lock(&self.logins).get(&reference.name()).cloned();
+        let login = slot.and_then(|slot| lock(&slot).clone()?.ok().flatten());
         let login = login.map(|login| match login.secret {
             Secret::Password { user, .. } => format!("`{user}`, as {} says", quoted(&login.from)),
             Secret::Refresh(_) | Secret::Bearer(_) => format!("the token in {}", quoted(&login.from)),
@@ -346,7 +356,7 @@ impl Registry {
 
 /// Whether a host is this machine on a port where no encryption is usual.
 fn is_here(host: &str) -> bool {
-    http::is_this_machine(host) && split_port(host).1 != Some("443")
+    http::is_this_machine(host) && http::split_port(host).1 != Some("443")
 }
 
 fn quoted(from: &str) -> String {

@@ -151,7 +151,7 @@ impl From<ireko_registry::RegistryError> for Failure {
 
 impl From<ireko_registry::keychain::KeychainError> for Failure {
     fn from(error: ireko_registry::keychain::KeychainError) -> Self {
-        Self::of(Blame::User, &error).hint(error.hint())
+        Self::of(error.blame(), &error).hinted(error.hint())
     }
 }
 

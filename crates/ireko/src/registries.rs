@@ -180,7 +180,8 @@ pub(crate) fn keychain(environment: &Environment, flag: Option<&Path>) -> Keycha
     const INLINE: &str = "DOCKER_AUTH_CONFIG";
     keychain.inline = environment.get(INLINE).map(|text| (INLINE.to_owned(), text.to_owned()));
     let mut usual = |path: PathBuf, asked: bool| keychain.files.push(AuthFile { path, asked });
-    if let Some(dir) = environment.get("DOCKER_CONFIG") {
+    let docker = environment.get("DOCKER_CONFIG");
+    if let Some(dir) = docker {
         usual(Path::new(dir).join("config.json"), true);
     }
     let run = match environment.get("XDG_RUNTIME_DIR") {
@@ -191,7 +192,8 @@ pub(crate) fn keychain(environment: &Environment, flag: Option<&Path>) -> Keycha
     if let Some(config) = config_home(environment) {
         usual(config.join("containers/auth.json"), false);
     }
-    if let Some(home) = environment.get("HOME").map(Path::new) {
+    // DOCKER_CONFIG stands in place of `~/.docker`.
+    if let Some(home) = environment.get("HOME").map(Path::new).filter(|_| docker.is_none()) {
         usual(home.join(".docker/config.json"), false);
     }
     // kaniko's image has it there.

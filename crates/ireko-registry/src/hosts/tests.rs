@@ -32,6 +32,14 @@ blocked = true
 [[registry]]
 location = "plain.example"
 insecure = true
+
+[[registry]]
+prefix = "*.corp.example"
+insecure = true
+
+[[registry]]
+location = "shared.example/team"
+insecure = true
 "#;
 
 #[track_caller]
@@ -56,6 +64,8 @@ fn mirrors_come_first_and_the_place_itself_last() {
     };
     assert_eq!(hosts.endpoints(&digest.parse().unwrap()).unwrap().len(), 3);
     assert!(hosts.is_insecure("mirror.example:5000") && hosts.is_insecure("plain.example:80"));
+    assert!(hosts.is_insecure("a.corp.example:5000") && !hosts.is_insecure("corp.example"));
+    assert!(hosts.is_insecure("shared.example") && !hosts.is_insecure("shared.example:5000"));
     assert!(!hosts.is_insecure("digests.example") && !hosts.is_insecure("mirror.example:5001"));
 }
 
@@ -71,12 +81,12 @@ fn prefixes_end_where_a_part_ends() {
 #[test]
 fn the_engines_file_has_mirrors_too() {
     let mut hosts = Hosts::default();
-    let text =
-        r#"{"registry-mirrors": ["http://cache.example:5000/"], "insecure-registries": ["nas:80"], "x": 1}"#;
+    let text = r#"{"registry-mirrors": ["http://cache.example:5000/"], "insecure-registries": ["nas:80", "10.0.0.0/8", "http://old:5000"], "x": 1}"#;
     hosts.add_daemon_json("daemon.json", text).unwrap();
     let places = hosts.endpoints(&"app".parse().unwrap()).unwrap();
     assert_eq!(places[0].to_string(), "cache.example:5000/library/app");
     assert!(hosts.is_insecure("cache.example:5000") && hosts.is_insecure("nas:80"));
+    assert!(hosts.is_insecure("10.1.2.3:5000") && hosts.is_insecure("old:5000") && !hosts.is_insecure("nas"));
     assert_eq!(hosts.destination(&"app".parse().unwrap()).unwrap().to_string(), "docker.io/library/app");
 }
 

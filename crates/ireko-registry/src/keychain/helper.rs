@@ -3,8 +3,8 @@
 use std::ffi::OsString;
 use std::io::{self, Read, Write};
 use std::os::unix::process::CommandExt;
-use std::process::{Command, Stdio};
-use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -14,8 +14,12 @@ use serde::Deserialize;
 use super::{KeychainError, Login, secret_of};
 
 /// How long one may take.
-const PATIENCE: Duration = Duration::from_secs(30);
-const TICK: Duration = Duration::from_millis(50);
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
+pub(super) const TICK: Duration = Duration::from_millis(50);
+/// How long the pipes are read after its end, if what it left behind holds them open.
+const MOMENT: Duration = Duration::from_millis(300);
+/// The pause before its end is looked for again, once its pipes are closed.
+const BLINK: Duration = Duration::from_millis(5);
 /// No answer is longer.
 const ANSWER_MAX: u64 = 1 << 20;
 /// The words by which helpers say that they have no login.
@@ -30,116 +34,172 @@ struct Found {
     secret: String,
 }
 
-/// Asks a helper for the login of a server; `file` is what names it.
-pub(super) fn get(
-    name: &str,
-    file: &str,
-    server: &str,
-    environment: &[(OsString, OsString)],
-    stop: &dyn Fn() -> bool,
-) -> Result<Option<Login>, KeychainError> {
-    let program = program(name);
-    let failed = |problem: String| KeychainError::Helper {
-        program: program.clone(),
-        server: server.to_owned(),
-        problem,
-    };
-    let said = match run(name, "get", server, environment, stop) {
-        Ok(said) => said,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let (file, server) = (file.to_owned(), server.to_owned());
-            return Err(KeychainError::NoHelper { program, file, server });
-        }
-        Err(error) => return Err(failed(error.to_string())),
-    };
-    if !said.success {
-        if said.out.contains(NOT_FOUND) || said.err.contains(NOT_FOUND) {
-            return Ok(None);
-        }
-        return Err(failed(said.problem()));
-    }
-    let found: Found =
-        serde_json::from_str(&said.out).map_err(|_| failed("its answer is no JSON of a login".to_owned()))?;
-    if found.secret.is_empty() {
-        return Ok(None);
-    }
-    Ok(Some(Login { secret: secret_of(&found.username, &found.secret), from: program }))
+/// A helper, and the registry it is asked about.
+#[derive(Clone, Copy)]
+pub(super) struct Helper<'a> {
+    /// Its name without `docker-credential-`.
+    pub(super) name: &'a str,
+    /// What names it.
+    pub(super) file: &'a str,
+    pub(super) server: &'a str,
+    pub(super) environment: &'a [(OsString, OsString)],
+    pub(super) stop: &'a dyn Fn() -> bool,
 }
 
-/// The program of a helper's name.
-pub(crate) fn program(name: &str) -> String {
-    format!("docker-credential-{name}")
+impl Helper<'_> {
+    /// Asks it for the login.
+    pub(super) fn get(&self) -> Result<Option<Login>, KeychainError> {
+        let said = self.run("get", self.server)?;
+        if said.is_nothing() {
+            return Ok(None);
+        }
+        if !said.success {
+            return Err(self.failed(said.problem()));
+        }
+        let found: Found = serde_json::from_str(&said.out)
+            .map_err(|_| self.failed("its answer is no JSON of a login".to_owned()))?;
+        if found.secret.is_empty() {
+            return Ok(None);
+        }
+        let secret = secret_of(&found.username, &found.secret);
+        Ok(Some(Login { secret, from: self.program(), file: None }))
+    }
+
+    /// Gives it the login.
+    pub(super) fn store(&self, body: &str) -> Result<(), KeychainError> {
+        let said = self.run("store", body)?;
+        if said.success { Ok(()) } else { Err(self.failed(said.problem())) }
+    }
+
+    /// Has it forget the login; says whether there was one.
+    pub(super) fn erase(&self) -> Result<bool, KeychainError> {
+        // Many say of what they never had that it is gone. One that cannot be asked may still forget.
+        match self.get() {
+            Ok(None) => return Ok(false),
+            Ok(Some(_)) | Err(KeychainError::Helper { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        let said = self.run("erase", self.server)?;
+        match said.success {
+            true => Ok(true),
+            false if said.is_nothing() => Ok(false),
+            false => Err(self.failed(said.problem())),
+        }
+    }
+
+    pub(super) fn program(&self) -> String {
+        format!("docker-credential-{}", self.name)
+    }
+
+    fn failed(&self, problem: String) -> KeychainError {
+        KeychainError::Helper { program: self.program(), server: self.server.to_owned(), problem }
+    }
+
+    /// Runs it with this on its standard input.
+    fn run(&self, verb: &str, input: &str) -> Result<Said, KeychainError> {
+        if self.name.contains('/') {
+            let problem = format!("`{}` is no name of a credential helper: it holds a slash", self.name);
+            return Err(KeychainError::Content { file: self.file.to_owned(), problem });
+        }
+        let broken = |error: io::Error| self.failed(error.to_string());
+        let leash = Leash::new().map_err(|error| broken(io::Error::other(error)))?;
+        let mut command = Command::new(self.program());
+        command.arg(verb).env_clear().envs(self.environment.iter().cloned());
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = match command.process_group(leash.group()).spawn() {
+            Ok(child) => child,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let (file, server) = (self.file.to_owned(), self.server.to_owned());
+                return Err(KeychainError::NoHelper { program: self.program(), file, server });
+            }
+            Err(error) => return Err(broken(error)),
+        };
+        if let Some(mut pipe) = child.stdin.take() {
+            // One that does not read says why by itself.
+            let _ = pipe.write_all(input.as_bytes());
+        }
+        let said = self.hear(&mut child);
+        // Without effect on one that ended.
+        let _ = child.kill();
+        let status = child.wait().map_err(broken);
+        // What it left behind ends with the leash.
+        drop(leash);
+        let [out, err] = said?.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+        Ok(Said { success: status?.success(), out, err })
+    }
+
+    /// What it says until its end, on either pipe.
+    fn hear(&self, child: &mut Child) -> Result<[Vec<u8>; 2], KeychainError> {
+        let (sender, heard) = channel();
+        if let Some(pipe) = child.stdout.take() {
+            listen(pipe, 0, sender.clone());
+        }
+        if let Some(pipe) = child.stderr.take() {
+            listen(pipe, 1, sender.clone());
+        }
+        drop(sender);
+        let mut said = [Vec::new(), Vec::new()];
+        let until = Instant::now() + PATIENCE;
+        let mut end = None;
+        loop {
+            let mut is_closed = false;
+            match heard.recv_timeout(TICK) {
+                Ok((pipe, bytes)) => said[usize::from(pipe)].extend::<Vec<u8>>(bytes),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => is_closed = true,
+            }
+            if end.is_none() && child.try_wait().map_err(|error| self.failed(error.to_string()))?.is_some() {
+                end = Some(Instant::now());
+            }
+            if end.is_some_and(|end| is_closed || end.elapsed() > MOMENT) {
+                return Ok(said);
+            }
+            if (self.stop)() {
+                return Err(KeychainError::Interrupted);
+            }
+            if Instant::now() > until {
+                return Err(self.failed(format!("it did not answer within {} s", PATIENCE.as_secs())));
+            }
+            if is_closed {
+                thread::sleep(BLINK);
+            }
+        }
+    }
+}
+
+/// Passes on what a pipe yields.
+fn listen(pipe: impl Read + Send + 'static, number: u8, sender: Sender<(u8, Vec<u8>)>) {
+    thread::spawn(move || {
+        let (mut pipe, mut chunk) = (pipe.take(ANSWER_MAX), [0; 4096]);
+        loop {
+            match pipe.read(&mut chunk) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                // Nobody listens once it was left.
+                Ok(count) if count > 0 && sender.send((number, chunk[..count].to_vec())).is_ok() => {}
+                _ => return,
+            }
+        }
+    });
 }
 
 /// What a helper said.
-pub(super) struct Said {
-    pub(super) success: bool,
+struct Said {
+    success: bool,
     out: String,
     err: String,
 }
 
 impl Said {
+    /// It says that it has no login.
+    fn is_nothing(&self) -> bool {
+        !self.success && (self.out.contains(NOT_FOUND) || self.err.contains(NOT_FOUND))
+    }
+
     /// The first line of what it says of its failure.
-    pub(super) fn problem(&self) -> String {
+    fn problem(&self) -> String {
         let text = if self.out.trim().is_empty() { &self.err } else { &self.out };
         let line = text.trim().lines().next().unwrap_or_default();
         let line: String = line.chars().filter(|letter| !letter.is_control()).take(200).collect();
         if line.is_empty() { "it said nothing".to_owned() } else { line }
     }
-}
-
-/// Runs a helper with this on its standard input.
-pub(super) fn run(
-    name: &str,
-    verb: &str,
-    input: &str,
-    environment: &[(OsString, OsString)],
-    stop: &dyn Fn() -> bool,
-) -> io::Result<Said> {
-    let leash = Leash::new().map_err(io::Error::other)?;
-    let mut command = Command::new(program(name));
-    command.arg(verb).env_clear().envs(environment.iter().cloned());
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.process_group(leash.group()).spawn()?;
-    if let Some(mut pipe) = child.stdin.take() {
-        // One that does not read says why by itself.
-        let _ = pipe.write_all(input.as_bytes());
-    }
-    let (sender, heard) = channel();
-    let listen = |pipe: Option<Box<dyn Read + Send>>, is_out: bool| {
-        let sender = sender.clone();
-        thread::spawn(move || {
-            let mut text = Vec::new();
-            if let Some(pipe) = pipe {
-                let _ = pipe.take(ANSWER_MAX).read_to_end(&mut text);
-            }
-            let _ = sender.send((is_out, String::from_utf8_lossy(&text).into_owned()));
-        });
-    };
-    listen(child.stdout.take().map(|pipe| Box::new(pipe) as _), true);
-    listen(child.stderr.take().map(|pipe| Box::new(pipe) as _), false);
-    let (mut out, mut err) = (None, None);
-    let until = Instant::now() + PATIENCE;
-    let ended = |child: &mut std::process::Child, problem: String| {
-        let _ = child.kill();
-        let _ = child.wait();
-        Err(io::Error::new(io::ErrorKind::TimedOut, problem))
-    };
-    while out.is_none() || err.is_none() {
-        match heard.recv_timeout(TICK) {
-            Ok((true, text)) => out = Some(text),
-            Ok((false, text)) => err = Some(text),
-            Err(RecvTimeoutError::Disconnected) => break,
-            Err(RecvTimeoutError::Timeout) if stop() => return ended(&mut child, "interrupted".to_owned()),
-            Err(RecvTimeoutError::Timeout) if Instant::now() > until => {
-                let problem = format!("it did not answer within {} s", PATIENCE.as_secs());
-                return ended(&mut child, problem);
-            }
-            Err(RecvTimeoutError::Timeout) => {}
-        }
-    }
-    let status = child.wait()?;
-    // What it left behind ends with the leash.
-    drop(leash);
-    Ok(Said { success: status.success(), out: out.unwrap_or_default(), err: err.unwrap_or_default() })
 }

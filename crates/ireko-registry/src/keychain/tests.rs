@@ -212,7 +212,17 @@ fn a_helper_that_hangs_can_be_left() {
     let keychain = dir.keychain(r#"{"credsStore": "slow"}"#);
     let reference: Reference = "a.io/x".parse().unwrap();
     let error = keychain.login(&reference, &|| true).unwrap_err();
-    assert!(matches!(&error, KeychainError::Helper { problem, .. } if problem == "interrupted"), "{error}");
+    assert!(matches!(&error, KeychainError::Interrupted), "{error}");
+    assert_eq!((error.blame(), error.hint()), (ireko_report::Blame::Interrupted, None));
+}
+
+#[test]
+fn what_a_helper_leaves_behind_is_not_waited_for() {
+    let dir = Dir::new();
+    dir.helper("agent", r#"setsid sleep 8 & echo '{"Username":"me","Secret":"p"}'"#);
+    let begin = std::time::Instant::now();
+    assert_eq!(say(&dir.keychain(r#"{"credsStore": "agent"}"#), "a.io/x"), "me:p");
+    assert!(begin.elapsed() < std::time::Duration::from_secs(5), "{:?}", begin.elapsed());
 }
 
 #[test]
@@ -268,4 +278,106 @@ fn a_helper_keeps_what_it_is_given() {
     assert!(!fs::read_to_string(&file).unwrap().contains("\"r\""));
     erase(&file, "a.io", &dir.environment(), &|| false).unwrap();
     assert_eq!(fs::read_to_string(dir.path("erase")).unwrap(), "a.io");
+}
+
+#[test]
+fn a_helper_takes_the_place_of_what_the_file_says() {
+    let dir = Dir::new();
+    dir.helper("box", BOX);
+    let file = dir.file(r#"{"credsStore": "box", "auths": {"https://a.io/v2/": {"auth": "b2xkOm9sZA=="}}}"#);
+    store(&file, "a.io", &password("new"), &dir.environment(), &|| false).unwrap();
+    let keychain = Keychain {
+        files: vec![AuthFile { path: file.clone(), asked: true }],
+        environment: dir.environment(),
+        ..Keychain::default()
+    };
+    assert_eq!(say(&keychain, "a.io/x"), "me:new");
+    assert!(fs::read_to_string(&file).unwrap().contains("\"a.io\": {}"));
+    // Nothing is there twice, and what is not there is not taken away.
+    let erase = || erase(&file, "a.io", &dir.environment(), &|| false).unwrap();
+    assert_eq!(erase(), Some(Place::Helper("docker-credential-box".to_owned())));
+    assert_eq!(erase(), None);
+    fs::write(&file, r#"{"credsStore": "deep/box"}"#).unwrap();
+    let error = store(&file, "a.io", &password("new"), &dir.environment(), &|| false).unwrap_err();
+    assert!(error.to_string().contains("holds a slash"), "{error}");
+}
+
+/// A helper that keeps one login.
+const BOX: &str = r#"case $1 in
+    store) cat >"$DIR/kept" ;;
+    get) cat "$DIR/kept" 2>/dev/null || { echo 'credentials not found in native keychain'; exit 1; } ;;
+    erase) rm -f "$DIR/kept" ;;
+    esac"#;
+
+fn password(password: &str) -> Secret {
+    Secret::Password { user: "me".to_owned(), password: password.to_owned() }
+}
+
+#[test]
+fn the_new_login_is_the_one_in_use() {
+    let dir = Dir::new();
+    let own = dir.file("{}");
+    let first = dir.path("auth.json");
+    fs::write(&first, r#"{"auths": {"a.io": {"auth": "b2xkOm9sZA=="}}}"#).unwrap();
+    let file = |path: &Path| AuthFile { path: path.to_owned(), asked: false };
+    let mut keychain = Keychain { files: vec![file(&first), file(&own)], ..Keychain::default() };
+    let named: Reference = "a.io/x".parse().unwrap();
+    let places = keychain.keep(&own, &named, &password("new"), &|| false).unwrap();
+    assert_eq!(places, [Place::File(own.clone()), Place::File(first.clone())]);
+    assert_eq!(say(&keychain, "a.io/x"), "me:new");
+    let places = keychain.forget(&own, &named, &|| false).unwrap();
+    assert_eq!((places.len(), say(&keychain, "a.io/x").as_str()), (2, "nobody"));
+    assert!(keychain.forget(&own, &named, &|| false).unwrap().is_empty());
+    // What cannot be changed is named.
+    keychain.inline =
+        Some(("VARIABLE".to_owned(), r#"{"auths": {"a.io": {"auth": "b2xkOm9sZA=="}}}"#.to_owned()));
+    let error = keychain.keep(&own, &named, &password("new"), &|| false).unwrap_err();
+    expect!["`VARIABLE` has another login for `a.io`, which stays in use"].assert_eq(&error.to_string());
+    let error = keychain.forget(&own, &named, &|| false).unwrap_err();
+    expect!["`VARIABLE` still has a login for `a.io`"].assert_eq(&error.to_string());
+}
+
+#[test]
+fn a_file_stays_as_open_as_it_was() {
+    let dir = Dir::new();
+    let put = |path: &Path| store(path, "a.io", &password("p"), &[], &|| false).unwrap();
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    let file = dir.file("{}");
+    for bits in [0o640, 0o600, 0o444, 0o400] {
+        fs::set_permissions(&file, fs::Permissions::from_mode(bits)).unwrap();
+        put(&file);
+        assert_eq!(mode(&file), bits);
+    }
+    // Directories are made for their owner alone; a link stays one, wherever it leads.
+    let link = dir.path("link.json");
+    std::os::unix::fs::symlink("there/auth.json", &link).unwrap();
+    put(&link);
+    assert!(fs::read_link(&link).is_ok() && dir.path("there/auth.json").is_file());
+    assert_eq!((mode(&dir.path("there")), mode(&link)), (0o700, 0o600));
+    // Only root can see this one.
+    if std::os::unix::fs::chown(&file, Some(7), Some(7)).is_ok() {
+        put(&file);
+        let meta = fs::metadata(&file).unwrap();
+        assert_eq!(
+            (std::os::unix::fs::MetadataExt::uid(&meta), std::os::unix::fs::MetadataExt::gid(&meta)),
+            (7, 7)
+        );
+    }
+}
+
+#[test]
+fn logins_at_the_same_time_are_all_kept() {
+    let dir = Dir::new();
+    let file = dir.path("config.json");
+    std::thread::scope(|scope| {
+        for number in 0..16 {
+            let file = &file;
+            scope.spawn(move || {
+                store(file, &format!("r{number}.io"), &password("p"), &[], &|| false).unwrap()
+            });
+        }
+    });
+    assert_eq!(fs::read_to_string(&file).unwrap().matches("\"auth\":").count(), 16);
+    // The file and its lock.
+    assert_eq!(fs::read_dir(dir.0.path()).unwrap().count(), 2);
 }

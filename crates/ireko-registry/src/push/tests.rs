@@ -6,7 +6,7 @@ use std::time::Duration;
 use expect_test::{Expect, expect};
 use ireko_http as http;
 use ireko_oci::{Descriptor, Digest, MediaType, Reference};
-use ireko_testkit::{Fault, TestRegistry};
+use ireko_testkit::{Answer, Fault, Received, Server, TestRegistry};
 
 use crate::{Blob, Keychain, Options, Pushed, Registry, RegistryError, Secret};
 
@@ -357,4 +357,37 @@ fn content_that_is_short_is_an_error() {
     let name: Reference = format!("{}/a", server.address()).parse().unwrap();
     let error = session().push_blob(&name, blob, &mut |_| {}).unwrap_err();
     assert!(error.in_one_line().contains("cannot read what is to be sent"), "{}", error.in_one_line());
+}
+
+#[test]
+fn an_upload_goes_on_at_the_registry_however_that_is_spelled() {
+    let check = |said: &str, meant: &str| {
+        assert_eq!(super::own_place(&session(), "reg.example", said.to_owned()), meant);
+    };
+    check("http://reg.example/u/1?a=b", "https://reg.example/u/1?a=b");
+    check("HTTP://Reg.Example/u/1", "https://reg.example/u/1");
+    check("http://reg.example:80/u/1", "https://reg.example/u/1");
+    check("http://reg.example?a=b", "https://reg.example/?a=b");
+    for other in ["http://reg.example:5000/u", "http://reg.example.org/u", "https://reg.example/u", "odd"] {
+        check(other, other);
+    }
+}
+
+#[test]
+fn a_place_spelled_in_another_way_gets_the_login() {
+    let server = Server::start(|request: &Received| {
+        if request.header("authorization") != Some("Basic bWU6c2VjcmV0") {
+            return Answer::status(401).header("WWW-Authenticate", "Basic realm=\"test\"");
+        }
+        let host = request.header("host").unwrap_or_default().to_ascii_uppercase();
+        match request.method.as_str() {
+            "POST" => Answer::status(202).header("Location", &format!("http://{host}/u?state=1")),
+            "PUT" => Answer::status(201),
+            _ => Answer::status(404),
+        }
+    });
+    let host = server.address().replace("127.0.0.1", "localhost");
+    let secret = Secret::Password { user: "me".to_owned(), password: "secret".to_owned() };
+    let registry = with_login(Some((host.clone(), secret)));
+    assert_eq!(push(&registry, &format!("{host}/app"), b"small", &[]).unwrap(), Pushed::Sent);
 }

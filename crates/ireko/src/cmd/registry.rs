@@ -12,7 +12,7 @@ use crate::session::Session;
 use crate::{eprint, print, print_json, registries, settle};
 use ireko_image::{Images, PullPolicy, PushAs};
 use ireko_oci::Reference;
-use ireko_registry::keychain::write::{self, Place};
+use ireko_registry::keychain::write::Place;
 use ireko_registry::{Registry, Secret};
 use ireko_report::Event;
 use serde_json::{Value, json};
@@ -147,12 +147,17 @@ fn server(text: Option<&str>) -> Result<String, Failure> {
     }
 }
 
+/// A repository of a registry that has no login of its own.
+fn somewhere_at(domain: &str) -> Result<Reference, Failure> {
+    format!("{domain}/any-repository-of-it").parse().map_err(|error: ireko_oci::OciError| {
+        Failure::user(format!("`{domain}` is no registry")).cause(error)
+    })
+}
+
 /// `ireko login`.
 pub(crate) fn login(args: &LoginArgs, environment: &Environment) -> Result<(), Failure> {
     let domain = server(args.server.as_deref())?;
-    let named: Reference = format!("{domain}/x").parse().map_err(|error: ireko_oci::OciError| {
-        Failure::user(format!("`{domain}` is no registry")).cause(error)
-    })?;
+    let named = somewhere_at(&domain)?;
     let mut options = registries::options(environment, &args.registry, std::slice::from_ref(&named))?;
     if args.get_login {
         return get_login(&options, &named, &domain);
@@ -162,9 +167,9 @@ pub(crate) fn login(args: &LoginArgs, environment: &Environment) -> Result<(), F
         "<token>" => Secret::Refresh(password),
         _ => Secret::Password { user, password },
     };
+    let keychain = options.keychain.clone();
     options.keychain.given = Some((domain.clone(), secret.clone()));
     let cancel = crate::signals::cancel_on_signals()?;
-    let helpers = options.keychain.environment.clone();
     let registry = Registry::new(options);
     let aborted = registry.client().clone();
     let _stopping = cancel.on_ask(move || aborted.abort());
@@ -178,15 +183,16 @@ pub(crate) fn login(args: &LoginArgs, environment: &Environment) -> Result<(), F
         }
     })?;
     let path = registries::auth_file(environment, args.registry.authfile.as_deref())?;
-    let place = write::store(&path, &domain, &secret, &helpers, &|| cancel.is_asked());
-    match place? {
-        Place::File(path) => {
-            eprint(&format!(
+    // What `--creds` gave is for this command alone.
+    let keychain = ireko_registry::Keychain { given: None, ..keychain };
+    for place in keychain.keep(&path, &named, &secret, &|| cancel.is_asked())? {
+        eprint(&match place {
+            Place::File(path) => format!(
                 "note: the login is in {}, for anybody to read who can read that file; a credential helper keeps it better\n",
                 path.display()
-            ));
-        }
-        Place::Helper(program) => eprint(&format!("note: {program} keeps the login\n")),
+            ),
+            Place::Helper(program) => format!("note: {program} keeps the login\n"),
+        });
     }
     // Docker's words, which scripts look for.
     print("Login Succeeded\n");
@@ -265,11 +271,11 @@ fn line(prompt: &str, seen: bool) -> Result<String, Failure> {
 pub(crate) fn logout(args: &LogoutArgs, environment: &Environment) -> Result<(), Failure> {
     let domain = server(args.server.as_deref())?;
     let path = registries::auth_file(environment, args.authfile.as_deref())?;
-    let helpers = registries::keychain(environment, args.authfile.as_deref()).environment;
-    let erased = write::erase(&path, &domain, &helpers, &|| false)?;
-    print(&match erased {
-        Some(_) => format!("Removed the login for {domain}\n"),
-        None => format!("Not logged in to {domain}\n"),
+    let keychain = registries::keychain(environment, args.authfile.as_deref());
+    let erased = keychain.forget(&path, &somewhere_at(&domain)?, &|| false)?;
+    print(&match erased.is_empty() {
+        false => format!("Removed the login for {domain}\n"),
+        true => format!("Not logged in to {domain}\n"),
     });
     Ok(())
 }

@@ -30,10 +30,11 @@ fn the_usual_files_have_an_order() {
             "/d/config.json !",
             "/run/user/7/containers/auth.json",
             "/h/.config/containers/auth.json",
-            "/h/.docker/config.json",
             "/kaniko/.docker/config.json"
         ]
     );
+    let home = Environment::of([("HOME", "/h")]);
+    assert_eq!(files(&home, None)[2], "/h/.docker/config.json");
     assert_eq!(auth_file(&environment, None).unwrap(), Path::new("/d/config.json"));
     assert!(auth_file(&Environment::of([]), None).is_err());
 }
@@ -49,7 +50,7 @@ fn flags_are_said_of_the_registry_that_is_named() {
     let options = options(&Environment::of([]), &args, &named).unwrap();
     let secret = Secret::Password { user: "me".to_owned(), password: "a:b".to_owned() };
     assert_eq!(options.keychain.given, Some(("r.io:5000".to_owned(), secret)));
-    assert!(options.hosts.insecure_hosts().contains(&"r.io:5000".to_owned()));
+    assert!(options.hosts.insecure_hosts().contains("r.io:5000"));
 }
 
 #[test]

@@ -205,8 +205,20 @@ fn who_is_not_let_in_is_told() {
         .ireko_fed(&["login", "-u", "me", "--password-stdin", &host], b"wrong\n")
         .fails(2, &["does not let `me`", "check name and password"]);
     assert!(!place.path(".docker/config.json").exists(), "a wrong login is not kept");
+    // Podman's file comes first; the new login is the one in use all the same.
+    let first = place.path(".config/containers/auth.json");
+    fs::create_dir_all(first.parent().expect("a directory")).expect("a directory");
+    fs::write(&first, format!(r#"{{"auths": {{"{host}": {{"auth": "b2xkOm9sZA=="}}}}}}"#)).expect("a file");
+    assert_eq!(place.ireko(&["login", "--get-login", &host]).ok().stdout, "old\n");
     let said = place.ireko_fed(&["login", "-u", "me", "--password-stdin", &host], b"secret\n").ok();
     assert_eq!(said.stdout, "Login Succeeded\n");
+    let inline = fs::read_to_string(&first).expect("a file").replace("bWU6c2VjcmV0", "b2xkOm9sZA==");
+    let shadowed = |arguments: &[&str]| {
+        let mut command = place.command(arguments);
+        Said::of(command.env("DOCKER_AUTH_CONFIG", &inline).output().expect("it runs"))
+    };
+    shadowed(&["login", "-u", "me", "-p", "secret", &host])
+        .fails(2, &["`DOCKER_AUTH_CONFIG` has another login", "unset it"]);
     assert_eq!(place.ireko(&["login", "--get-login", &host]).ok().stdout, "me\n");
     place.ireko(&["push", "-q", &name]).ok();
     // Docker's and Podman's own files are the same.
@@ -233,6 +245,8 @@ fn who_is_not_let_in_is_told() {
         .ireko(&["pull", "-q", "--creds=me:hunter2", &name])
         .fails(2, &["`me`, as the command line says"]);
     assert!(!wrong.stderr.contains("hunter2"));
+    shadowed(&["logout", &host]).fails(2, &["`DOCKER_AUTH_CONFIG` still has a login"]);
+    place.ireko_fed(&["login", "-u", "me", "--password-stdin", &host], b"secret\n").ok();
     // Nothing of a login is in the image or the store.
     assert_eq!(place.ireko(&["logout", &host]).ok().stdout, format!("Removed the login for {host}\n"));
     assert_eq!(place.ireko(&["logout", &host]).ok().stdout, format!("Not logged in to {host}\n"));
@@ -269,6 +283,20 @@ fn a_helper_keeps_the_login() {
     fs::write(&helper, "#!/bin/sh\necho 'vault is locked' >&2\nexit 1\n").expect("a file");
     config(r#"{"credsStore": "box"}"#);
     push().fails(2, &["`docker-credential-box`", "vault is locked"]);
+    // One that waits for a person can be left.
+    fs::write(&helper, "#!/bin/sh\n: >\"$HOME/waits\"\nsleep 1000\n").expect("a file");
+    let mut command = place.command(&["push", "-q", &name]);
+    let command = command.env("PATH", &path).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = command.spawn().expect("it starts");
+    let begin = Instant::now();
+    while !place.path("waits").exists() {
+        assert!(begin.elapsed() < Duration::from_secs(60), "the helper was not asked");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let asked = Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("it runs");
+    let said = Said::of(child.wait_with_output().expect("it ends"));
+    assert!(asked.success() && begin.elapsed() < Duration::from_secs(60));
+    said.fails(130, &[]);
 }
 
 /// A certificate of an authority of the test's own, and one for a client.
