@@ -1,5 +1,6 @@
 //! Images into Docker and Podman by their API, and bases out of them.
 
+use crate::bad_input::in_small_world;
 use crate::daemons::{Engine, Podman};
 use crate::support::{Place, Said};
 use ireko_testkit::{Answer, Received, Server};
@@ -160,4 +161,29 @@ fn an_engine_that_hangs_is_not_waited_for() {
         assert!(began.elapsed().as_secs() < 5, "{:?}", began.elapsed());
     }
     place.sound();
+}
+
+#[test]
+fn a_second_try_after_a_full_disk_reaches_the_engine() {
+    let Some(place) = Place::with_base() else { return };
+    place.ireko(&["save", "-o", "base.tar", "base"]).ok();
+    place.file("Dockerfile.old", "FROM base\nRUN head -c 8000000 /dev/urandom >/old\n");
+    place.file("big", &"0123456789abcde\n".repeat(850_000));
+    place.file("Dockerfile.new", "FROM base\nCOPY big /big\n");
+    let server = Server::start(|request: &Received| match request.path.as_str() {
+        "/_ping" => Answer::ok("OK"),
+        _ => Answer::status(500).body(r#"{"message":"this far"}"#),
+    });
+    let script = format!(
+        "
+        export IREKO_SNAPSHOTTER=overlay
+        $IREKO load -i base.tar || exit 91
+        for name in one two three; do
+            $IREKO build --no-cache -t $name -f context/Dockerfile.old context || exit 92; $IREKO rmi $name
+        done
+        DOCKER_HOST=tcp://{} $IREKO build --progress=plain --load -t new -f context/Dockerfile.new context",
+        server.address()
+    );
+    let Some(said) = in_small_world(&place, "-t tmpfs -o size=34m,mode=755", &script) else { return };
+    said.fails(3, &["trying once more", "Docker at", "says: this far"]);
 }
