@@ -97,6 +97,20 @@ fn docker_takes_and_gives() {
 fn podman_takes_and_gives() {
     let (Some(place), Some(podman)) = (Place::with_base(), Podman::start()) else { return };
     check(&place, &podman.host(), &|args| podman.podman(args));
+    // A bare name that means two images is what it is to Podman itself.
+    for (from, to) in [("app:1", "docker.io/library/both:1"), ("copies:1", "localhost/both:1")] {
+        podman.podman(&["tag", from, to]).ok();
+    }
+    let id_of = |name: &str| podman.podman(&["image", "inspect", "--format", "{{.Id}}", name]).ok().stdout;
+    let Some(other) = Place::new() else { return };
+    other.dockerfile("FROM both:1\n");
+    let mut command = other.command(&["build", "-q", "--offline", "-t", "app", "context"]);
+    Said::of(command.env("DOCKER_HOST", podman.host()).output().expect("it runs")).ok();
+    let layers = |place: &Place, name: &str| {
+        place.ireko(&["inspect", "--format", "{{json .RootFS.Layers}}", name]).ok().stdout
+    };
+    assert_eq!(id_of("both:1"), id_of("localhost/both:1"));
+    assert_eq!(layers(&other, "app"), layers(&place, "copies:1"));
 }
 
 #[test]
