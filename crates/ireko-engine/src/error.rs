@@ -27,6 +27,14 @@ pub enum EngineError {
         /// What it said.
         said: String,
     },
+    /// It took an image, and does not have it.
+    #[error("cannot load an image: {place} took it, but `{name}` is not this image there afterwards")]
+    Lost {
+        /// Which engine.
+        place: String,
+        /// A name or an id that the image was to have.
+        name: String,
+    },
 }
 
 impl EngineError {
@@ -34,8 +42,18 @@ impl EngineError {
     pub fn blame(&self) -> Blame {
         match self {
             Self::Http { cause: HttpError::Aborted, .. } => Blame::Interrupted,
-            Self::Http { .. } | Self::Refused { .. } => Blame::Environment,
+            Self::Http { .. } | Self::Refused { .. } | Self::Lost { .. } => Blame::Environment,
         }
+    }
+
+    /// Whether it could not do with what it was given.
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, Self::Refused { .. } | Self::Lost { .. })
+    }
+
+    /// Whether somebody is there who took too long.
+    pub fn is_silence(&self) -> bool {
+        matches!(self, Self::Http { cause: HttpError::Timeout { .. }, .. })
     }
 
     /// What to do next.
@@ -46,6 +64,7 @@ impl EngineError {
                 Some("check that the engine runs and that you may use its socket; DOCKER_HOST names another")
             }
             Self::Refused { .. } => None,
+            Self::Lost { .. } => Some("see what the engine's log says"),
         }
     }
 }

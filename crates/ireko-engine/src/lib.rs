@@ -12,9 +12,11 @@
 
 mod address;
 mod error;
+mod transfers;
 
 use std::io::Read;
 use std::path::Path;
+use std::time::Duration;
 
 use ireko_http::{self as http, Body, Client, Request, Response};
 use ireko_oci::Digest;
@@ -23,9 +25,14 @@ use serde::Deserialize;
 
 pub use address::{Address, AddressError, Surroundings, context_of, usual};
 pub use error::EngineError;
+pub use transfers::Transfers;
 
 /// No answer but an archive is longer.
 const ANSWER_MAX: u64 = 64 << 20;
+/// Who takes longer to say that it is there hangs. One that its socket starts is there in a second.
+const GREETING: Duration = Duration::from_secs(5);
+/// Unpacking a large image may take so long.
+const WORK: Duration = Duration::from_secs(600);
 /// Of an engine's words, so many are shown.
 const WORDS_MAX: usize = 300;
 /// What stands in a path as it is.
@@ -112,7 +119,7 @@ struct Info {
 #[derive(Deserialize)]
 struct Told {
     #[serde(default)]
-    stream: String,
+    stream: Option<String>,
     #[serde(default)]
     error: Option<String>,
 }
@@ -124,11 +131,11 @@ struct Complaint {
 }
 
 impl Engine {
-    /// Connects to an engine.
+    /// Connects to an engine. Its transfers are among `transfers` from the first on.
     ///
     /// # Errors
-    /// Nobody answers there, or who answers is no engine.
-    pub fn connect(address: &Address) -> Result<Self, EngineError> {
+    /// Nobody answers there within a few seconds, or who answers is no engine.
+    pub fn connect(address: &Address, transfers: &Transfers) -> Result<Self, EngineError> {
         let mut options = http::Options::default();
         let (base, place) = match address {
             Address::Socket(path) => {
@@ -143,10 +150,17 @@ impl Engine {
                 (format!("{scheme}://{host}"), host.clone())
             }
         };
-        // An engine that is started by its socket may need a moment; one that is gone refuses at once.
+        // One that is gone refuses at once.
         options.patience.attempts = 1;
-        options.patience.answer = std::time::Duration::from_secs(600);
-        let mut engine = Self { client: Client::new(options), base, kind: Kind::Unknown, place };
+        let client = |answer| {
+            let mut options = options.clone();
+            options.patience.connect = GREETING;
+            options.patience.answer = answer;
+            let client = Client::new(options);
+            transfers.add(&client);
+            client
+        };
+        let mut engine = Self { client: client(GREETING), base, kind: Kind::Unknown, place };
         let response = engine.ask("reach the engine", engine.request(Request::get, "/_ping")?)?;
         if !response.is_success() {
             return Err(engine.refused("reach the engine", response));
@@ -155,12 +169,8 @@ impl Engine {
         let is_podman = response.header("libpod-api-version").is_some()
             || response.header("server").is_some_and(|server| server.starts_with("Libpod"));
         engine.kind = if is_podman { Kind::Podman } else { Kind::Docker };
+        engine.client = client(WORK);
         Ok(engine)
-    }
-
-    /// The HTTP client below: to end all of its transfers.
-    pub fn client(&self) -> &Client {
-        &self.client
     }
 
     /// Whether images lie in containerd's store, which takes no archive without all layers.
@@ -203,7 +213,7 @@ impl Engine {
     /// Hands it an archive of images. What the engine says of them comes back, a line each.
     ///
     /// # Errors
-    /// The archive cannot be read to its end; the engine refuses it or goes away.
+    /// The archive cannot be read to its end; the engine refuses it, goes away, or its answer is cut off.
     pub fn load(&self, archive: &mut dyn Read) -> Result<Vec<String>, EngineError> {
         let deed = "load an image";
         let request = self.request(Request::post, "/images/load?quiet=1")?;
@@ -216,13 +226,15 @@ impl Engine {
         }
         let bytes = response.body.read_up_to(ANSWER_MAX).map_err(|cause| self.http(deed, cause))?;
         let mut lines = Vec::new();
+        let bytes = bytes.ok_or_else(|| self.strange(deed, "more than it may"))?;
         // One document after the other; an engine that fails half way says so in one of them, with status 200.
-        for told in serde_json::Deserializer::from_slice(&bytes.unwrap_or_default()).into_iter::<Told>() {
-            let Ok(told) = told else { break };
+        for told in serde_json::Deserializer::from_slice(&bytes).into_iter::<Told>() {
+            let told = told.map_err(|_| self.strange(deed, "something that is no such document"))?;
             if let Some(error) = told.error {
                 return Err(EngineError::Refused { deed, place: self.name(), said: words(&error) });
             }
-            lines.extend(told.stream.lines().map(str::to_owned).filter(|line| !line.is_empty()));
+            let said = told.stream.unwrap_or_default();
+            lines.extend(said.lines().map(str::to_owned).filter(|line| !line.is_empty()));
         }
         Ok(lines)
     }
@@ -289,7 +301,14 @@ impl Engine {
         EngineError::Refused { deed, place: self.name(), said: format!("it answered {said}") }
     }
 
-    fn http(&self, deed: &'static str, cause: http::HttpError) -> EngineError {
+    fn http(&self, deed: &'static str, mut cause: http::HttpError) -> EngineError {
+        // Behind a socket a host's name says nothing.
+        if let http::HttpError::Connect { host, .. }
+        | http::HttpError::Timeout { host, .. }
+        | http::HttpError::Broken { host, .. } = &mut cause
+        {
+            host.clone_from(&self.place);
+        }
         EngineError::Http { deed, place: self.name(), cause }
     }
 }

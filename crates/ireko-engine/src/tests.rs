@@ -8,10 +8,11 @@ use expect_test::{Expect, expect};
 use ireko_oci::Digest;
 use ireko_testkit::{Answer, Received, Server};
 
-use super::{Address, Engine, Kind, Surroundings, usual};
+use super::{Address, Engine, Kind, Surroundings, Transfers, usual};
 
 fn connect(server: &Server) -> Engine {
-    Engine::connect(&Address::Tcp { host: server.address(), certificates: None }).unwrap()
+    Engine::connect(&Address::Tcp { host: server.address(), certificates: None }, &Transfers::default())
+        .unwrap()
 }
 
 #[test]
@@ -59,9 +60,46 @@ fn an_engine_that_fails_half_way_is_believed() {
         expect!["cannot load an image: Docker at HOST says: open layer.tar: no such file"],
     );
     check_load(
+        Answer::ok("{\"stream\":\"Loaded im"),
+        expect!["cannot load an image: Docker at HOST says: it answered something that is no such document"],
+    );
+    check_load(
         Answer::status(502).body("<html>"),
         expect!["cannot load an image: Docker at HOST says: 502 Bad Gateway"],
     );
+}
+
+/// What `connect` says of a socket that somebody made, with the causes.
+fn connect_to_socket(path: &Path, transfers: &Transfers) -> String {
+    let error = Engine::connect(&Address::Socket(path.to_owned()), transfers).unwrap_err();
+    let cause = std::error::Error::source(&error).unwrap().to_string();
+    format!("{error}: {cause}").replace(&path.display().to_string(), "SOCKET")
+}
+
+#[test]
+fn an_engine_that_never_answers_is_not_waited_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("s");
+    expect!["cannot reach the engine: the engine at SOCKET gave no answer: cannot connect to `SOCKET`: No such file or directory (os error 2)"]
+        .assert_eq(&connect_to_socket(&path, &Transfers::default()));
+    // Connections wait in the queue of the socket.
+    let _listens = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    let began = std::time::Instant::now();
+    expect!["cannot reach the engine: the engine at SOCKET gave no answer: `SOCKET` did not send an answer within 5 s"]
+        .assert_eq(&connect_to_socket(&path, &Transfers::default()));
+    assert!(began.elapsed().as_secs() < 20, "{:?}", began.elapsed());
+    let transfers = Transfers::default();
+    transfers.abort();
+    let text = connect_to_socket(&path, &transfers);
+    assert!(text.ends_with("interrupted"), "{text}");
+    transfers.resume();
+    std::thread::scope(|scope| {
+        let connecting = scope.spawn(|| connect_to_socket(&path, &transfers));
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        transfers.abort();
+        let text = connecting.join().unwrap();
+        assert!(text.ends_with("interrupted"), "{text}");
+    });
 }
 
 #[test]

@@ -1,14 +1,16 @@
 //! Images into an engine and out of one.
 
 use std::collections::BTreeSet;
+use std::error::Error as _;
 use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use ireko_engine::{Address, AddressError, Engine, EngineError, EngineImage, Kind};
+use ireko_engine::{Address, AddressError, Engine, EngineError, EngineImage, Kind, Transfers};
 use ireko_oci::{Digest, Platform, Reference};
+use ireko_report::Blame;
 use ireko_store::Image;
 
 use crate::assemble::Assembled;
@@ -29,6 +31,8 @@ pub struct Engines {
     reached: Mutex<Option<Vec<Arc<Engine>>>>,
     /// Why those that gave no answer gave none.
     silent: Mutex<Vec<EngineError>>,
+    /// Has a lock of its own: whoever ends transfers cannot wait for one that is reached just now.
+    transfers: Transfers,
 }
 
 impl Engines {
@@ -43,20 +47,23 @@ impl Engines {
     }
 
     /// Those that answer.
-    pub fn running(&self) -> Vec<Arc<Engine>> {
+    ///
+    /// # Errors
+    /// Somebody asked to stop.
+    pub fn running(&self) -> Result<Vec<Arc<Engine>>> {
         let mut reached = lock(&self.reached);
-        reached
-            .get_or_insert_with(|| {
-                let mut running = Vec::new();
-                for address in &self.addresses {
-                    match Engine::connect(address) {
-                        Ok(engine) => running.push(Arc::new(engine)),
-                        Err(error) => lock(&self.silent).push(error),
-                    }
-                }
-                running
-            })
-            .clone()
+        if let Some(running) = &*reached {
+            return Ok(running.clone());
+        }
+        let mut running = Vec::new();
+        for address in &self.addresses {
+            match Engine::connect(address, &self.transfers) {
+                Ok(engine) => running.push(Arc::new(engine)),
+                Err(error) if error.blame() == Blame::Interrupted => return Err(error.into()),
+                Err(error) => lock(&self.silent).push(error),
+            }
+        }
+        Ok(reached.insert(running).clone())
     }
 
     /// The first that answers.
@@ -64,18 +71,26 @@ impl Engines {
     /// # Errors
     /// None does.
     pub fn first(&self) -> Result<Arc<Engine>> {
-        match (self.running().into_iter().next(), &self.wrong) {
+        match (self.running()?.into_iter().next(), &self.wrong) {
             (Some(engine), _) => Ok(engine),
             (None, Some(wrong)) => Err(Error::EngineAddress(wrong.to_string())),
             (None, None) => Err(lock(&self.silent).drain(..).next().map_or(Error::NoEngine, Error::from)),
         }
     }
 
+    /// Those that are there and took too long to say so, each told once.
+    fn hanging(&self) -> Vec<EngineError> {
+        lock(&self.silent).extract_if(.., |error| error.is_silence()).collect()
+    }
+
     /// Ends all transfers.
     pub fn abort(&self) {
-        for engine in lock(&self.reached).iter().flatten() {
-            engine.client().abort();
-        }
+        self.transfers.abort();
+    }
+
+    /// Lets transfers begin again.
+    pub fn resume(&self) {
+        self.transfers.resume();
     }
 }
 
@@ -113,8 +128,9 @@ impl Images {
     fn hand_part(&self, engine: &Engine, part: &Part, names: &[Reference]) -> Result<HandedOver> {
         let layers = &part.config.rootfs.diff_ids;
         let mut note = None;
+        let keeps_content = engine.keeps_content()?;
         let mut has = BTreeSet::new();
-        if engine.keeps_content()? {
+        if keeps_content {
             note = Some(format!("{} keeps images with containerd and takes them only whole", engine.name()));
         } else {
             has = layers_at(engine, layers, names)?;
@@ -123,12 +139,17 @@ impl Images {
         let missing: Vec<Digest> = layers.iter().filter(|diff| !has.contains(*diff)).copied().collect();
         self.bring_all(&id, &missing)?;
         let done = |bytes, spared, note| HandedOver { engine: engine.name(), bytes, spared, note };
-        match self.send(engine, part, names, &has) {
+        let send = |has| {
+            let (bytes, said) = self.send(engine, part, names, has)?;
+            arrived(engine, part, names, (keeps_content, &said))?;
+            Ok(bytes)
+        };
+        match send(&has) {
             Ok(bytes) => Ok(done(bytes, has.len(), note)),
             // A layer may be gone since it was seen there.
-            Err(Error::Engine(error)) if !has.is_empty() && matches!(*error, EngineError::Refused { .. }) => {
+            Err(Error::Engine(error)) if !has.is_empty() && error.is_refusal() => {
                 self.bring_all(&id, layers)?;
-                let bytes = self.send(engine, part, names, &BTreeSet::new())?;
+                let bytes = send(&BTreeSet::new())?;
                 let note = format!(
                     "{} did not take the image without the layers it has: all were sent",
                     engine.name()
@@ -139,8 +160,14 @@ impl Images {
         }
     }
 
-    /// Sends an archive; layers that the engine has are empty files in it.
-    fn send(&self, engine: &Engine, part: &Part, names: &[Reference], has: &BTreeSet<Digest>) -> Result<u64> {
+    /// Sends an archive; layers that the engine has are empty files in it. Its size and what the engine said.
+    fn send(
+        &self,
+        engine: &Engine,
+        part: &Part,
+        names: &[Reference],
+        has: &BTreeSet<Digest>,
+    ) -> Result<(u64, Vec<String>)> {
         let pipe = |cause: io::Error| Error::io("make a pipe to", Path::new(&engine.place), cause);
         let (mut reader, writer) = io::pipe().map_err(pipe)?;
         std::thread::scope(|scope| {
@@ -152,10 +179,14 @@ impl Images {
             drop(reader);
             let written = writing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
             match (loaded, written) {
-                (Ok(_), Ok(bytes)) => Ok(bytes),
+                (Ok(said), Ok(bytes)) => Ok((bytes, said)),
                 // An engine that reads no further says why by itself.
                 (Err(error), Ok(_)) => Err(error.into()),
                 (Err(error), Err(broken)) if broken.is_broken_pipe() => Err(error.into()),
+                (Ok(_), Err(broken)) if broken.is_broken_pipe() => {
+                    let (deed, said) = ("load an image", "it answered before it had the whole image");
+                    Err(EngineError::Refused { deed, place: engine.name(), said: said.to_owned() }.into())
+                }
                 (_, Err(error)) => Err(error),
             }
         })
@@ -163,11 +194,16 @@ impl Images {
 
     /// Finds an image in an engine, and takes it into the store where it is not there yet.
     pub(crate) fn in_engines(&self, reference: &Reference, platform: &Platform) -> Result<Option<Resolved>> {
-        for engine in self.engines.running() {
+        let running = self.engines.running()?;
+        for error in self.engines.hanging() {
+            let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
+            self.warn(&format!("an engine is passed over: {error}{cause}"));
+        }
+        for engine in running {
             match self.in_engine(&engine, reference, platform) {
                 Ok(Some(found)) => return Ok(Some(found)),
                 Ok(None) => {}
-                Err(error) if error.blame() == ireko_report::Blame::Interrupted => return Err(error),
+                Err(error) if error.blame() == Blame::Interrupted => return Err(error),
                 // Other places may have it.
                 Err(error) => self.warn(&format!("{} is passed over: {error}", engine.name())),
             }
@@ -201,7 +237,8 @@ impl Images {
         };
         let config = self.store.image_config(&image)?;
         self.store.hold_image(&image)?;
-        let digest = image.manifest.unwrap_or(image.id);
+        // An engine tells no manifest: only what was asked for by digest has one that others know.
+        let digest = reference.digest().or(image.manifest).unwrap_or(image.id);
         Ok(Some(Resolved { config, config_digest: image.id, digest, from: engine.name() }))
     }
 
@@ -217,18 +254,20 @@ impl Images {
     }
 }
 
-/// An image of an engine and the name it has there. Podman knows what it built as `localhost/…`.
-fn seen_as(engine: &Engine, reference: &Reference) -> Result<Option<(String, EngineImage)>> {
+/// The names that an engine may have an image under, the likeliest first. Podman puts what it built, and what a bare
+/// name means, under `localhost/` before Docker's registry.
+fn names_at(engine: &Engine, reference: &Reference) -> Vec<String> {
     let familiar = reference.familiar();
-    let mut names = match engine.kind {
-        Kind::Docker | Kind::Unknown => vec![familiar.clone()],
-        Kind::Podman => vec![reference.to_string()],
-    };
-    let is_bare = !familiar.contains('/');
-    if engine.kind == Kind::Podman && is_bare {
-        names.push(format!("localhost/{familiar}"));
+    match engine.kind {
+        Kind::Docker | Kind::Unknown => vec![familiar],
+        Kind::Podman if familiar.contains('/') => vec![reference.to_string()],
+        Kind::Podman => vec![format!("localhost/{familiar}"), reference.to_string()],
     }
-    for name in names {
+}
+
+/// An image of an engine and the name it has there.
+fn seen_as(engine: &Engine, reference: &Reference) -> Result<Option<(String, EngineImage)>> {
+    for name in names_at(engine, reference) {
         if let Some(image) = engine.image(&name)? {
             return Ok(Some((name, image)));
         }
@@ -236,33 +275,70 @@ fn seen_as(engine: &Engine, reference: &Reference) -> Result<Option<(String, Eng
     Ok(None)
 }
 
-/// Which of these layers an engine has: those of what the names mean there now, then of its other images. Docker knows
-/// a layer only on top of the same layers below.
-fn layers_at(engine: &Engine, layers: &[Digest], names: &[Reference]) -> Result<BTreeSet<Digest>> {
-    let mut has = BTreeSet::new();
-    let look = |name: &str, has: &mut BTreeSet<Digest>| -> Result<()> {
-        let Some(image) = engine.image(name)? else { return Ok(()) };
-        match engine.kind {
-            Kind::Docker | Kind::Unknown => {
-                let same = layers.iter().zip(&image.diff_ids).take_while(|(one, other)| one == other);
-                has.extend(same.map(|(layer, _)| *layer));
-            }
-            Kind::Podman => has.extend(layers.iter().filter(|layer| image.diff_ids.contains(layer))),
+/// Makes sure that an engine has the image that it took, under each of its names. What keeps content knows it by a
+/// manifest that is not ours: there the layers tell.
+fn arrived(
+    engine: &Engine,
+    part: &Part,
+    names: &[Reference],
+    (keeps_content, said): (bool, &[String]),
+) -> Result<()> {
+    let id = Digest::of(&part.config_bytes);
+    let is_it = |image: &EngineImage| {
+        image.id == id || keeps_content && image.diff_ids == part.config.rootfs.diff_ids
+    };
+    let mut wanted: Vec<Vec<String>> = names.iter().map(|name| names_at(engine, &name.or_latest())).collect();
+    if names.is_empty() {
+        // "Loaded image ID: sha256:…"
+        let told = said.iter().filter_map(|line| line.split_whitespace().last()).map(str::to_owned);
+        wanted.push([id.to_string()].into_iter().chain(told).collect());
+    }
+    for places in wanted {
+        let mut found = false;
+        for place in &places {
+            found = found || engine.image(place)?.as_ref().is_some_and(is_it);
         }
-        Ok(())
+        if !found {
+            let name = places.into_iter().next().unwrap_or_default();
+            return Err(EngineError::Lost { place: engine.name(), name }.into());
+        }
+    }
+    Ok(())
+}
+
+/// Those of these layers that an engine has at each place where the image has them: in what the names mean there now,
+/// then in its other images.
+fn layers_at(engine: &Engine, layers: &[Digest], names: &[Reference]) -> Result<BTreeSet<Digest>> {
+    let mut has = vec![false; layers.len()];
+    let look = |image: &EngineImage, has: &mut [bool]| match engine.kind {
+        // Docker knows a layer only on top of the same layers below.
+        Kind::Docker | Kind::Unknown => {
+            let same = layers.iter().zip(&image.diff_ids).take_while(|(one, other)| one == other).count();
+            has.iter_mut().take(same).for_each(|it| *it = true);
+        }
+        Kind::Podman => {
+            layers.iter().zip(has).for_each(|(layer, it)| *it |= image.diff_ids.contains(layer));
+        }
     };
     for name in names {
-        if let Some((name, _)) = seen_as(engine, name)? {
-            look(&name, &mut has)?;
+        if let Some((_, image)) = seen_as(engine, name)? {
+            look(&image, &mut has);
         }
     }
     let mut rest = engine.images()?;
     rest.truncate(LOOKED_MAX);
     for id in rest {
-        if has.len() == layers.len() {
+        if has.iter().all(|it| *it) {
             break;
         }
-        look(&id, &mut has)?;
+        if let Some(image) = engine.image(&id)? {
+            look(&image, &mut has);
+        }
     }
-    Ok(has)
+    let lacking: BTreeSet<Digest> =
+        layers.iter().zip(&has).filter(|(_, has)| !**has).map(|(layer, _)| *layer).collect();
+    Ok(layers.iter().filter(|layer| !lacking.contains(*layer)).copied().collect())
 }
+
+#[cfg(test)]
+mod tests;

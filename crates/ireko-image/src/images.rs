@@ -112,6 +112,12 @@ impl Images {
         self.engines.abort();
     }
 
+    /// Lets transfers begin again.
+    pub fn resume(&self) {
+        self.registry.client().resume();
+        self.engines.resume();
+    }
+
     /// The engines of this machine.
     pub fn engines(&self) -> &Engines {
         &self.engines
@@ -209,7 +215,7 @@ impl Images {
                 let new: Vec<String> = tags.filter(|name| *name != asked && !near.contains(name)).collect();
                 near.extend(new);
                 let mut looked = vec!["the store".to_owned()];
-                looked.extend(self.engines.running().iter().map(|engine| engine.name()));
+                looked.extend(self.engines.running().unwrap_or_default().iter().map(|engine| engine.name()));
                 looked.push(format!("`{host}`"));
                 let cause = RegistryError::NotFound { similar: Vec::new(), host, said, reference: name };
                 Error::NoImage { asked, looked, near, cause: Some(Box::new(cause)) }

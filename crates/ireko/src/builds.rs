@@ -62,6 +62,12 @@ pub(crate) struct BuildStep {
 }
 
 impl Build {
+    /// It failed after all. What went somewhere before is no result of a build that has none.
+    fn fail(&mut self, error: String) {
+        (self.success, self.error) = (false, Some(error));
+        self.results.clear();
+    }
+
     /// Steps that did not have to run.
     pub(crate) fn hits(&self) -> usize {
         let is_hit = |step: &&BuildStep| matches!(step.end.as_deref(), Some("hit" | "cut-off"));
@@ -203,13 +209,14 @@ pub(crate) fn remember(
         _ => shown(&args.source.context),
     };
     let mut build = session.screen.record(|recorder| recorder.finish(now, context, file));
-    build.success = failure.is_none();
-    build.error = failure.map(|failure| failure.message.clone());
     build.targets.clone_from(&args.source.target);
     build.platforms = platforms.iter().map(ToString::to_string).collect();
     // What never got to a step is not worth remembering.
     if build.steps.is_empty() && build.results.is_empty() {
         return;
+    }
+    if let Some(failure) = failure {
+        build.fail(failure.message.clone());
     }
     if let Err(failure) = session.store().and_then(|store| keep(&store, &build)) {
         session.screen.note(&format!("warning: {}", failure.message));
@@ -311,6 +318,17 @@ mod tests {
         assert_eq!(build.steps[0].miss.as_deref(), Some("`a` changed"));
         let text = serde_json::to_vec(&build).expect("JSON");
         assert_eq!(serde_json::from_slice::<Build>(&text).expect("a build"), build);
+    }
+
+    #[test]
+    fn a_build_that_failed_has_no_result() {
+        let mut recorder = Recorder::new(Instant::now());
+        let destination = "app:1 to the store".to_owned();
+        recorder.take(&Event::Exported { destination, image: None, manifest: None, bytes: 0 });
+        let mut build = recorder.finish(Timestamp::from_unix(5, 0), String::new(), String::new());
+        assert_eq!(build.results.len(), 1);
+        build.fail("no registry".to_owned());
+        assert_eq!((build.outcome(), build.results.len()), ("failed", 0));
     }
 
     #[test]

@@ -193,7 +193,8 @@ fn keep(
 ) -> Result<Option<(Image, Vec<Image>)>, Failure> {
     let destination = match tags {
         [] => "to the store".to_owned(),
-        tags => tags.iter().map(Reference::familiar).collect::<Vec<_>>().join(", "),
+        // A registry may be next, and fail: who reads this is to know which was done.
+        tags => tags.iter().map(Reference::familiar).collect::<Vec<_>>().join(", ") + " to the store",
     };
     let (id, kept) = match images {
         [image] => (ireko_image::keep(store, image, tags)?.id, None),

@@ -6,7 +6,7 @@ use crate::failure::Failure;
 use crate::session::Session;
 use crate::text::bytes;
 use ireko_exec::{BuildError, Cancel};
-use ireko_http::Client;
+use ireko_image::Images;
 use ireko_oci::Digest;
 use ireko_report::{Diagnostic, Event, Sink};
 use ireko_store::{Condition, PrunePlan, Store, UsageKind};
@@ -47,8 +47,8 @@ pub(crate) struct Room<'a> {
     pub(crate) store: &'a Store,
     pub(crate) session: &'a Session,
     pub(crate) cancel: &'a Cancel,
-    /// Its transfers end with a failure.
-    pub(crate) http: &'a Client,
+    /// Their transfers end with a failure.
+    pub(crate) images: &'a Images,
 }
 
 impl Room<'_> {
@@ -64,7 +64,7 @@ impl Room<'_> {
     fn again(&self) -> bool {
         let goes_on = made_room(self.store, self.session) && self.cancel.take_back();
         if goes_on {
-            self.http.resume();
+            self.images.resume();
         }
         goes_on
     }

@@ -108,12 +108,12 @@ fn build(
     let agents = agents::start(&wishes.agents, scratch.path())?;
     let git = repositories::settings(&session.environment);
     let images = images(args, wishes, session, &store)?;
-    if wishes.outputs.iter().any(|output| output.form == Form::Engine) {
-        images.engines().first()?;
-    }
-    let (http, transfers) = (images.registry().client().clone(), images.registry().client().clone());
+    let http = images.registry().client().clone();
     let aborted = Arc::clone(&images);
     let _stopping = cancel.on_ask(move || aborted.abort());
+    if wishes.outputs.iter().any(|output| output.form == Form::Engine) {
+        unless_stopped(images.engines().first().map_err(Failure::from), cancel)?;
+    }
     let elsewhere = Elsewhere {
         repositories: Repositories {
             settings: &git,
@@ -160,7 +160,7 @@ fn build(
     let destinations: Vec<Destination> = wishes.outputs.iter().filter_map(deliver::destination_of).collect();
     let (ahead, packing) = Ahead::start(&images, &destinations, pushes(&shares)?);
     surroundings.packing = packing;
-    let room = Room { store: &store, session, cancel, http: &transfers };
+    let room = Room { store: &store, session, cancel, images: &images };
     let solved = room.for_deed(|| solve(&graph, wanted(&plan), args, (session.level, &surroundings)));
     let trees = solved.map_err(|error| build_failure(error, &graph, &input, session))?;
     drop(surroundings);

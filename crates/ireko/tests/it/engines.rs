@@ -1,5 +1,6 @@
 //! Images into Docker and Podman by their API, and bases out of them.
 
+use crate::bad_input::in_small_world;
 use crate::daemons::{Engine, Podman};
 use crate::support::{Place, Said};
 use ireko_testkit::{Answer, Received, Server};
@@ -11,6 +12,10 @@ use std::fs;
 fn load(place: &Place, host: &str, tag: &str) -> u64 {
     let flags = ["build", "--progress=json", "--load", "-t", tag, "context"];
     let said = Said::of(place.command(&flags).env("DOCKER_HOST", host).output().expect("it runs")).ok();
+    // An image that was refused without the layers that are there is sent once more.
+    assert!(!said.stderr.contains("all were sent"), "{}", said.stderr);
+    // A push could follow: where the name is now is said.
+    assert!(said.stderr.contains(&format!("{tag} to the store")), "{}", said.stderr);
     let exported = said.stderr.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     let mut sizes = exported.filter(|event| {
         event["event"] == "exported" && event["destination"].as_str().is_some_and(|to| to.contains(" at "))
@@ -35,6 +40,16 @@ fn check(place: &Place, host: &str, say: &dyn Fn(&[&str]) -> Said) {
     assert!(nothing < 20_000, "{nothing} bytes for a second name");
     let id = say(&["image", "inspect", "--format", "{{.Id}}", "other:2"]).ok().stdout;
     assert!(id.contains(place.id("app:1").trim_start_matches("sha256:")), "{id}");
+
+    // One layer several times, of which the engine has the first.
+    let head = "FROM base\nRUN head -c 1000000 /dev/urandom >/big\n";
+    for copies in [1, 3] {
+        place.dockerfile(&format!("{head}{}", "COPY f /f\n".repeat(copies)));
+        load(place, host, "copies:1");
+        let id = say(&["image", "inspect", "--format", "{{.Id}}", "copies:1"]).ok().stdout;
+        assert!(id.contains(place.id("copies:1").trim_start_matches("sha256:")), "{id}");
+    }
+    place.dockerfile("FROM base\nRUN head -c 2000000 /dev/urandom >/big\nCOPY f /f\nCMD [\"cat\", \"/f\"]\n");
 
     // A base that only the engine has.
     say(&["tag", "app:1", "only-there:1"]).ok();
@@ -82,6 +97,20 @@ fn docker_takes_and_gives() {
 fn podman_takes_and_gives() {
     let (Some(place), Some(podman)) = (Place::with_base(), Podman::start()) else { return };
     check(&place, &podman.host(), &|args| podman.podman(args));
+    // A bare name that means two images is what it is to Podman itself.
+    for (from, to) in [("app:1", "docker.io/library/both:1"), ("copies:1", "localhost/both:1")] {
+        podman.podman(&["tag", from, to]).ok();
+    }
+    let id_of = |name: &str| podman.podman(&["image", "inspect", "--format", "{{.Id}}", name]).ok().stdout;
+    let Some(other) = Place::new() else { return };
+    other.dockerfile("FROM both:1\n");
+    let mut command = other.command(&["build", "-q", "--offline", "-t", "app", "context"]);
+    Said::of(command.env("DOCKER_HOST", podman.host()).output().expect("it runs")).ok();
+    let layers = |place: &Place, name: &str| {
+        place.ireko(&["inspect", "--format", "{{json .RootFS.Layers}}", name]).ok().stdout
+    };
+    assert_eq!(id_of("both:1"), id_of("localhost/both:1"));
+    assert_eq!(layers(&other, "app"), layers(&place, "copies:1"));
 }
 
 #[test]
@@ -100,6 +129,9 @@ fn an_engine_that_goes_away_is_told() {
         (Answer::hang_up(), "gave no answer"),
         (Answer::status(500).body(r#"{"message":"no space left on device"}"#), "no space left on device"),
         (Answer::ok(r#"{"error":"unexpected EOF"}"#), "unexpected EOF"),
+        (Answer::ok(r#"{"stream":"Loa"#), "something that is no such document"),
+        // It says so before it has read all, or does not have the image afterwards.
+        (Answer::ok(""), "cannot load an image: Docker at"),
     ] {
         let server = Server::start(move |request: &Received| match request.path.as_str() {
             "/_ping" => Answer::ok("OK"),
@@ -111,4 +143,61 @@ fn an_engine_that_goes_away_is_told() {
         build(&format!("tcp://{}", server.address())).fails(3, &[says]);
     }
     place.sound();
+}
+
+#[test]
+fn an_engine_that_hangs_is_not_waited_for() {
+    let Some(place) = Place::with_base() else { return };
+    let socket = place.path("engine.sock");
+    // Connections wait in its queue.
+    let _listens = std::os::unix::net::UnixListener::bind(&socket).expect("a socket");
+    let command = |flags: &[&str]| {
+        let all = [&["build", "--progress=plain", "-t", "app"][..], flags, &["context"]].concat();
+        let mut command = place.command(&all);
+        command.env("DOCKER_HOST", format!("unix://{}", socket.display()));
+        command
+    };
+    let slow = format!("`{}` did not send an answer within 5 s", socket.display());
+    place.dockerfile("FROM base\nRUN true\n");
+    Said::of(command(&["--load"]).output().expect("it runs")).fails(3, &[&slow]);
+    place.dockerfile("FROM nowhere:1\nRUN true\n");
+    let said = Said::of(command(&["--offline"]).output().expect("it runs"));
+    said.fails(2, &["warning: an engine is passed over", &slow, "`nowhere:1` is not on this machine"]);
+    for flags in [&["--load"][..], &["--offline"]] {
+        let began = std::time::Instant::now();
+        let mut command = command(flags);
+        command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+        let child = command.spawn().expect("it runs");
+        std::thread::sleep(std::time::Duration::from_millis(1500));
+        let pid = i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw).expect("a process");
+        rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("a signal");
+        Said::of(child.wait_with_output().expect("it ends")).fails(130, &["interrupted"]);
+        assert!(began.elapsed().as_secs() < 5, "{:?}", began.elapsed());
+    }
+    place.sound();
+}
+
+#[test]
+fn a_second_try_after_a_full_disk_reaches_the_engine() {
+    let Some(place) = Place::with_base() else { return };
+    place.ireko(&["save", "-o", "base.tar", "base"]).ok();
+    place.file("Dockerfile.old", "FROM base\nRUN head -c 8000000 /dev/urandom >/old\n");
+    place.file("big", &"0123456789abcde\n".repeat(850_000));
+    place.file("Dockerfile.new", "FROM base\nCOPY big /big\n");
+    let server = Server::start(|request: &Received| match request.path.as_str() {
+        "/_ping" => Answer::ok("OK"),
+        _ => Answer::status(500).body(r#"{"message":"this far"}"#),
+    });
+    let script = format!(
+        "
+        export IREKO_SNAPSHOTTER=overlay
+        $IREKO load -i base.tar || exit 91
+        for name in one two three; do
+            $IREKO build --no-cache -t $name -f context/Dockerfile.old context || exit 92; $IREKO rmi $name
+        done
+        DOCKER_HOST=tcp://{} $IREKO build --progress=plain --load -t new -f context/Dockerfile.new context",
+        server.address()
+    );
+    let Some(said) = in_small_world(&place, "-t tmpfs -o size=34m,mode=755", &script) else { return };
+    said.fails(3, &["trying once more", "Docker at", "says: this far"]);
 }
