@@ -5,6 +5,7 @@
 )]
 
 use crate::failure::Failure;
+use crate::ui::Ci;
 use ireko_oci::Timestamp;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -62,6 +63,15 @@ impl Environment {
     /// Colours are wanted, as far as the environment says (`NO_COLOR`, a dumb terminal).
     pub(crate) fn colour(&self) -> bool {
         self.get("NO_COLOR").is_none() && self.get("TERM") != Some("dumb")
+    }
+
+    /// The service that runs this in a job, if it is one that folds parts of a log.
+    pub(crate) fn ci(&self) -> Option<Ci> {
+        match (self.get("GITHUB_ACTIONS"), self.get("GITLAB_CI")) {
+            (Some("true"), _) => Some(Ci::GitHub),
+            (_, Some("true")) => Some(Ci::GitLab),
+            _ => None,
+        }
     }
 
     /// How steps are shown their files: the flag, `IREKO_SNAPSHOTTER`, or `auto`.

@@ -45,7 +45,8 @@ impl Session {
         let home = environment.store(global.home.as_deref(), is_root)?;
         let map = userns::enter(level).map_err(|error| enter_failure(&error))?;
         ireko_sys::limits::open_many();
-        let wishes = Wishes { progress, colour: environment.colour(), explain, verbose: global.verbose };
+        let (colour, ci) = (environment.colour(), environment.ci());
+        let wishes = Wishes { progress, colour, explain, verbose: global.verbose, ci };
         let screen = Screen::new(wishes);
         let growth = Mutex::default();
         let session =

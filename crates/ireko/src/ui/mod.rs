@@ -1,5 +1,6 @@
 //! Readers of the one stream of events: the live view, the plain log, JSON lines, and the memory for error frames.
 
+mod groups;
 mod live;
 mod plain;
 mod steps;
@@ -13,6 +14,7 @@ use std::io::{IsTerminal, Write};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
+pub(crate) use groups::Ci;
 pub(crate) use steps::{Step, Steps, seconds};
 
 /// What a person asked to see.
@@ -26,6 +28,8 @@ pub(crate) struct Wishes {
     pub(crate) explain: bool,
     /// Whether details are shown.
     pub(crate) verbose: bool,
+    /// The service that draws the log, where it folds parts of it.
+    pub(crate) ci: Option<Ci>,
 }
 
 enum View {

@@ -1,7 +1,9 @@
 //! The plain log: one line an event, no spinner; for pipes, CI and files.
 
+use super::groups::Groups;
 use super::steps::{Step, Steps, clean, seconds};
 use super::{Wishes, write_all};
+use crate::environment;
 use ireko_report::{Event, MissReason, StepEnd};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,11 +16,14 @@ pub(crate) struct Plain {
     open: BTreeMap<u32, Vec<u8>>,
     /// What was last said of a transfer: its end may be told twice.
     progress: String,
+    /// Steps' lines are folded.
+    groups: Option<Groups>,
 }
 
 impl Plain {
     pub(crate) fn new(colour: bool, wishes: Wishes) -> Self {
-        Self { colour, wishes, open: BTreeMap::new(), progress: String::new() }
+        let groups = wishes.ci.map(|ci| Groups::new(ci, || environment::now().seconds()));
+        Self { colour, wishes, open: BTreeMap::new(), progress: String::new(), groups }
     }
 
     pub(crate) fn show(&mut self, event: &Event, steps: &Steps) {
@@ -28,7 +33,13 @@ impl Plain {
             Event::StepLog { node, bytes, .. } => self.log(*node, bytes, steps),
             Event::StepFinished { node, end, miss } => {
                 self.end_line(*node, steps);
+                if let Some(groups) = &mut self.groups {
+                    write_all(groups.end(*node, |node| steps.get(node)).as_bytes());
+                }
                 self.say(&ended(name(node), end, miss.as_ref(), self.colour));
+                if let Some(groups) = &mut self.groups {
+                    write_all(groups.next(|node| steps.get(node)).as_bytes());
+                }
             }
             other => {
                 for line in other_lines(other, &self.wishes, steps) {
@@ -61,14 +72,23 @@ impl Plain {
             out.push_str(&format!("{prefix} | {}\n", clean(open)));
             open.clear();
         }
-        write_all(out.as_bytes());
+        self.lines(node, steps, out);
     }
 
     /// Prints what a step wrote without ending the line.
     fn end_line(&mut self, node: u32, steps: &Steps) {
         let Some(open) = self.open.remove(&node).filter(|open| !open.is_empty()) else { return };
         let prefix = steps.get(node).map_or(String::new(), prefix);
-        self.say(&format!("{prefix} | {}", clean(&open)));
+        self.lines(node, steps, format!("{prefix} | {}\n", clean(&open)));
+    }
+
+    /// Lines of a step. Each has its step before it, so that none is a command to the service that draws the log.
+    fn lines(&mut self, node: u32, steps: &Steps, lines: String) {
+        let lines = match &mut self.groups {
+            Some(groups) => groups.lines(node, steps.get(node), lines),
+            None => lines,
+        };
+        write_all(lines.as_bytes());
     }
 }
 

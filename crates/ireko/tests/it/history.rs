@@ -62,3 +62,27 @@ fn no_secret_is_remembered() {
     assert_eq!(place.ireko(&["logs"]).ok().stdout, "***");
     assert!(!place.ireko(&["history", "--format=json"]).ok().stdout.contains("hunter2"));
 }
+
+#[test]
+fn a_job_folds_what_steps_wrote() {
+    let Some(place) = Place::with_base() else { return };
+    place.dockerfile(
+        "FROM base AS a\nRUN echo one; sleep 0.3; echo ::warning::two\nFROM base AS b\nRUN echo three; sleep 0.3; echo four\n\
+         FROM base\nCOPY --from=a /etc/passwd /a\nCOPY --from=b /etc/passwd /b\n",
+    );
+    let mut command = place.command(&["build", "-t", "app", "context"]);
+    let said = crate::support::Said::of(command.env("GITHUB_ACTIONS", "true").output().expect("it runs"))
+        .ok()
+        .stderr;
+    let count = |text: &str| said.lines().filter(|line| line.starts_with(text)).count();
+    assert!(count("::group::") >= 2 && count("::group::") == count("::endgroup::"), "{said}");
+    // What a step writes is no command to the service.
+    assert!(count("::warning") == 0 && said.contains("| ::warning::two"), "{said}");
+    let open = |word: &str| {
+        let at = said.find(word).expect("a line");
+        said[..at].matches("::group::").count() - said[..at].matches("::endgroup::").count()
+    };
+    for word in ["| one", "| four"] {
+        assert_eq!(open(word), 1, "{said}");
+    }
+}

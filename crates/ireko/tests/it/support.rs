@@ -243,6 +243,8 @@ impl Place {
             "HTTP_PROXY",
             "HTTPS_PROXY",
             "BUILDKIT_PROGRESS",
+            "GITHUB_ACTIONS",
+            "GITLAB_CI",
             "DOCKER_HOST",
             "DOCKER_CONTEXT",
             "DOCKER_CONFIG",
