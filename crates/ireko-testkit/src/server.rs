@@ -188,10 +188,31 @@ fn read_request(reader: &mut BufReader<&TcpStream>) -> io::Result<Option<Receive
             request.headers.insert(name.to_ascii_lowercase(), value.trim().to_owned());
         }
     }
+    if request.header("transfer-encoding").is_some_and(|how| how.eq_ignore_ascii_case("chunked")) {
+        request.body = read_chunks(reader)?;
+        return Ok(Some(request));
+    }
     let length = request.header("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
     request.body = vec![0; length];
     reader.read_exact(&mut request.body)?;
     Ok(Some(request))
+}
+
+/// Content whose length is not known beforehand (RFC 9112 section 7.1), without trailers.
+fn read_chunks(reader: &mut BufReader<&TcpStream>) -> io::Result<Vec<u8>> {
+    let mut body = Vec::new();
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line)?;
+        let length = usize::from_str_radix(line.trim(), 16).map_err(io::Error::other)?;
+        let start = body.len();
+        body.resize(start + length, 0);
+        reader.read_exact(&mut body[start..])?;
+        reader.read_line(&mut line)?;
+        if length == 0 {
+            return Ok(body);
+        }
+    }
 }
 
 /// Writes an answer; says whether the connection is still good.

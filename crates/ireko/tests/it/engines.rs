@@ -130,7 +130,7 @@ fn an_engine_that_goes_away_is_told() {
         (Answer::status(500).body(r#"{"message":"no space left on device"}"#), "no space left on device"),
         (Answer::ok(r#"{"error":"unexpected EOF"}"#), "unexpected EOF"),
         (Answer::ok(r#"{"stream":"Loa"#), "something that is no such document"),
-        // It says so before it has read all, or does not have the image afterwards.
+        // It does not have the image afterwards.
         (Answer::ok(""), "cannot load an image: Docker at"),
     ] {
         let server = Server::start(move |request: &Received| match request.path.as_str() {
