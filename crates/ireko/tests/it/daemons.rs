@@ -186,7 +186,8 @@ impl Podman {
         if !have(&["podman", "conmon"]) {
             return None;
         }
-        let dir = tempfile::Builder::new().prefix("ireko-podman-").tempdir().expect("a directory");
+        // It takes no directory for its state whose name is longer than 50 characters.
+        let dir = tempfile::Builder::new().prefix("ireko-podman-").tempdir_in("/tmp").expect("a directory");
         let log = dir.path().join("log");
         let mut command = Self::base(dir.path());
         command.args(["system", "service", "--time=0"]).arg(socket(dir.path()));
