@@ -103,13 +103,7 @@ pub(crate) fn lay(
         append(&at, &block).map_err(disk)?;
         first.get_or_insert(at);
     }
-    let file = dir.join("ca.pem");
-    let text = match first {
-        Some(at) => fs::read(at).map_err(disk)?,
-        None => [&authorities.machine, block.as_slice()].concat(),
-    };
-    fs::write(&file, text).map_err(disk)?;
-    Ok(Shown { layer, file })
+    Ok(Shown { layer, file: variables_file(authorities, first, dir)? })
 }
 
 /// Puts the further authorities into the bundles of a copied tree.
@@ -121,13 +115,19 @@ pub(crate) fn put(authorities: &Authorities, below: &View, root: &Path, dir: &Pa
         append(&at, &block).map_err(disk)?;
         first.get_or_insert(at);
     }
+    Ok(Shown { layer: None, file: variables_file(authorities, first, dir)? })
+}
+
+/// Writes the file that variables name, below `dir`: a bundle with the further authorities in it, or what this machine
+/// trusts and they.
+fn variables_file(authorities: &Authorities, bundle: Option<PathBuf>, dir: &Path) -> Result<PathBuf, Fault> {
     let file = dir.join("ca.pem");
-    let text = match first {
-        Some(at) => fs::read(at).map_err(disk)?,
-        None => [&authorities.machine, block.as_slice()].concat(),
+    let text = match bundle {
+        Some(at) => fs::read(at).map_err(|error| fault(&error))?,
+        None => [authorities.machine.as_slice(), &authorities.block()].concat(),
     };
-    fs::write(&file, text).map_err(disk)?;
-    Ok(Shown { layer: None, file })
+    fs::write(&file, text).map_err(|error| fault(&error))?;
+    Ok(file)
 }
 
 /// Appends to a file that keeps its time.

@@ -196,7 +196,7 @@ fn keep(store: &Store, build: &Build) -> Result<(), Failure> {
 
 /// Keeps what is told of the build later; a build does not fail for want of that.
 pub(crate) fn remember(
-    session: &Session,
+    (session, store): (&Session, &Store),
     args: &BuildArgs,
     platforms: &[Platform],
     failure: Option<&Failure>,
@@ -218,7 +218,7 @@ pub(crate) fn remember(
     if let Some(failure) = failure {
         build.fail(failure.message.clone());
     }
-    if let Err(failure) = session.store().and_then(|store| keep(&store, &build)) {
+    if let Err(failure) = keep(store, &build) {
         session.screen.note(&format!("warning: {}", failure.message));
     }
 }

@@ -3,7 +3,7 @@
 use crate::environment::Environment;
 use ireko_engine::{Surroundings, usual};
 use ireko_image::Engines;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Engines that images may come from and go to. What is said of them wrongly is told when one is needed.
 pub(crate) fn engines(environment: &Environment) -> Engines {
@@ -16,7 +16,6 @@ pub(crate) fn engines(environment: &Environment) -> Engines {
 fn surroundings(environment: &Environment) -> Surroundings {
     let text = |name: &str| environment.get(name).map(str::to_owned);
     let path = |name: &str| environment.get(name).map(PathBuf::from);
-    let home = environment.get("HOME").map(|home| Path::new(home).join(".docker"));
     let run = path("XDG_RUNTIME_DIR").or_else(|| {
         let usual = PathBuf::from(format!("/run/user/{}", environment.uid()));
         usual.is_dir().then_some(usual)
@@ -24,7 +23,7 @@ fn surroundings(environment: &Environment) -> Surroundings {
     Surroundings {
         docker_host: text("DOCKER_HOST"),
         docker_context: text("DOCKER_CONTEXT"),
-        docker_config: path("DOCKER_CONFIG").or(home),
+        docker_config: environment.docker_dir(),
         docker_cert_path: path("DOCKER_CERT_PATH"),
         docker_tls: environment.get("DOCKER_TLS_VERIFY").or_else(|| environment.get("DOCKER_TLS")).is_some(),
         container_host: text("CONTAINER_HOST"),

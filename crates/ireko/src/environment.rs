@@ -84,6 +84,12 @@ impl Environment {
         flag.or_else(|| self.get("IREKO_LEVEL")).unwrap_or("auto")
     }
 
+    /// Docker's directory of configuration.
+    pub(crate) fn docker_dir(&self) -> Option<PathBuf> {
+        let asked = self.get("DOCKER_CONFIG").map(PathBuf::from);
+        asked.or_else(|| self.get("HOME").map(|home| Path::new(home).join(".docker")))
+    }
+
     /// The store's directory: the flag, `IREKO_HOME`, the XDG data directory, or its default below the home.
     pub(crate) fn store(&self, flag: Option<&Path>, is_root: bool) -> Result<PathBuf, Failure> {
         let chosen = match (flag, self.get("IREKO_HOME"), self.get("XDG_DATA_HOME"), self.get("HOME")) {

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 #[derive(Default, Deserialize)]
 struct Config {
@@ -31,7 +31,7 @@ const NAMES: [&str; 5] = ["HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "FTP_PROXY", 
 /// with `own` the variables of this process, which win.
 pub(crate) fn for_steps(environment: &Environment, own: bool) -> Result<Vec<(String, String)>, Failure> {
     let mut found: BTreeMap<&str, String> = BTreeMap::new();
-    if let Some(path) = file(environment) {
+    if let Some(path) = environment.docker_dir().map(|dir| dir.join("config.json")) {
         let said = read(&path)?.proxies;
         let host = environment.get("DOCKER_HOST").unwrap_or_default();
         let chosen = said.get(host).or_else(|| said.get("default")).cloned().unwrap_or_default();
@@ -49,12 +49,6 @@ pub(crate) fn for_steps(environment: &Environment, own: bool) -> Result<Vec<(Str
         [(name.to_owned(), value.clone()), (name.to_ascii_lowercase(), value)]
     };
     Ok(found.into_iter().flat_map(both).collect())
-}
-
-fn file(environment: &Environment) -> Option<PathBuf> {
-    let asked = environment.get("DOCKER_CONFIG").map(PathBuf::from);
-    let dir = asked.or_else(|| environment.get("HOME").map(|home| Path::new(home).join(".docker")))?;
-    Some(dir.join("config.json"))
 }
 
 fn read(path: &Path) -> Result<Config, Failure> {

@@ -204,9 +204,8 @@ pub(crate) fn keychain(environment: &Environment, flag: Option<&Path>) -> Keycha
 /// The file that a login is kept in.
 pub(crate) fn auth_file(environment: &Environment, flag: Option<&Path>) -> Result<PathBuf, Failure> {
     let asked = flag.map(Path::to_owned).or_else(|| environment.get("REGISTRY_AUTH_FILE").map(PathBuf::from));
-    let docker = environment.get("DOCKER_CONFIG").map(|dir| Path::new(dir).join("config.json"));
-    let home = environment.get("HOME").map(|home| Path::new(home).join(".docker/config.json"));
-    asked.or(docker).or(home).ok_or_else(|| {
+    let docker = environment.docker_dir().map(|dir| dir.join("config.json"));
+    asked.or(docker).ok_or_else(|| {
         Failure::environment("there is no place for logins: HOME is not set").hint("give --authfile FILE")
     })
 }

@@ -91,9 +91,12 @@ fn made_room(store: &Store, session: &Session) -> bool {
 
 /// The end of a build: what a killed prune left goes, and the store comes down to its limit where this process made it bigger. What was just built is kept, as if it had a
 /// name.
-pub(crate) fn tidy(session: &Session, limit: Option<u64>, built: Option<&Digest>) -> Result<(), Failure> {
+pub(crate) fn tidy(
+    (session, store): (&Session, &Store),
+    limit: Option<u64>,
+    built: Option<&Digest>,
+) -> Result<(), Failure> {
     let grown = session.has_grown();
-    let store = session.store()?;
     store.clear_trash()?;
     let Some(limit) = limit.filter(|_| grown) else { return Ok(()) };
     if let Some(image) = built.map(|id| store.image_by_id(id)).transpose()?.flatten() {

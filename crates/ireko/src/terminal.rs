@@ -1,24 +1,25 @@
-//! A line typed by a person.
+//! This process's terminal: other modes for a while, and a line typed by a person.
 
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 use std::io;
 
-/// The terminal as it was, put back at the end.
-struct Unseen(Option<Termios>);
+/// The terminal in other modes; as it was before once this is dropped. Where there is none, nothing is done.
+pub(crate) struct Changed(Option<Termios>);
 
-impl Unseen {
-    fn begin() -> Self {
+impl Changed {
+    /// Changes its modes. `when` says what becomes of what was typed before.
+    pub(crate) fn by(when: OptionalActions, change: impl FnOnce(&mut Termios)) -> Self {
         let Ok(before) = tcgetattr(io::stdin()) else { return Self(None) };
         let mut after = before.clone();
-        after.local_modes.remove(LocalModes::ECHO);
-        match tcsetattr(io::stdin(), OptionalActions::Flush, &after) {
+        change(&mut after);
+        match tcsetattr(io::stdin(), when, &after) {
             Ok(()) => Self(Some(before)),
             Err(_) => Self(None),
         }
     }
 }
 
-impl Drop for Unseen {
+impl Drop for Changed {
     fn drop(&mut self) {
         if let Some(before) = &self.0 {
             let _ = tcsetattr(io::stdin(), OptionalActions::Now, before);
@@ -28,7 +29,8 @@ impl Drop for Unseen {
 
 /// Reads a line; what is typed is not shown unless it may be `seen`.
 pub(crate) fn line(seen: bool) -> io::Result<String> {
-    let _unseen = (!seen).then(Unseen::begin);
+    let unseen = |modes: &mut Termios| modes.local_modes.remove(LocalModes::ECHO);
+    let _unseen = (!seen).then(|| Changed::by(OptionalActions::Flush, unseen));
     let mut text = String::new();
     io::stdin().read_line(&mut text)?;
     Ok(text.trim_end_matches(['\r', '\n']).to_owned())

@@ -65,9 +65,12 @@ pub(crate) fn run(args: &BuildArgs, global: &Global, environment: Environment) -
     let success = outcome.is_ok();
     session.screen.emit(Event::BuildFinished { success, elapsed_ms: began.elapsed().as_millis() as u64 });
     warned.say(&session);
-    builds::remember(&session, args, &wishes.platforms, outcome.as_ref().err());
     let built = outcome.as_ref().ok().and_then(Option::as_ref);
-    if let Err(failure) = room::tidy(&session, limit, built) {
+    let tidied = session.store().and_then(|store| {
+        builds::remember((&session, &store), args, &wishes.platforms, outcome.as_ref().err());
+        room::tidy((&session, &store), limit, built)
+    });
+    if let Err(failure) = tidied {
         session.screen.note(&format!("warning: the cache could not be pruned: {}", failure.message));
     }
     session.screen.close();

@@ -3,11 +3,12 @@
 use super::exit_code;
 use super::streams::{Carried, pass};
 use crate::failure::Failure;
+use crate::terminal::Changed;
 use ireko_report::Blame;
 use ireko_sys::sandbox::Running;
 use ireko_sys::signals::{self, Signals};
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
+use rustix::termios::{OptionalActions, Termios, tcgetwinsize};
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
@@ -30,29 +31,6 @@ pub(super) fn size() -> (u16, u16) {
     }
 }
 
-/// Puts a terminal into raw mode, and back.
-struct Raw(Option<Termios>);
-
-impl Raw {
-    fn enter() -> Self {
-        let Ok(before) = tcgetattr(std::io::stdin()) else { return Self(None) };
-        let mut raw = before.clone();
-        raw.make_raw();
-        match tcsetattr(std::io::stdin(), OptionalActions::Now, &raw) {
-            Ok(()) => Self(Some(before)),
-            Err(_) => Self(None),
-        }
-    }
-}
-
-impl Drop for Raw {
-    fn drop(&mut self) {
-        if let Some(before) = &self.0 {
-            let _ = tcsetattr(std::io::stdin(), OptionalActions::Now, before);
-        }
-    }
-}
-
 /// Catches the signals that are passed on.
 pub(super) fn listen() -> Result<Signals, Failure> {
     signals::listen(&PASSED_ON).map_err(|error| Failure::of(Blame::Environment, &error))
@@ -61,7 +39,10 @@ pub(super) fn listen() -> Result<Signals, Failure> {
 /// Waits until the container ends; its exit code.
 pub(super) fn attend(mut running: Running, mut signals: Signals, interactive: bool) -> Result<u8, Failure> {
     let terminal = running.terminal.take();
-    let _raw = terminal.as_ref().filter(|_| interactive).map(|_| Raw::enter());
+    let _raw = terminal
+        .as_ref()
+        .filter(|_| interactive)
+        .map(|_| Changed::by(OptionalActions::Now, Termios::make_raw));
     if let Some(terminal) = terminal.as_ref().filter(|_| interactive) {
         let terminal = terminal
             .try_clone()
