@@ -15,7 +15,7 @@ use ireko_store::Image;
 
 use crate::assemble::Assembled;
 use crate::error::{Error, Result};
-use crate::export::{self, Part, parts_of};
+use crate::export::{self, Part};
 use crate::images::{Images, Resolved, lock};
 use crate::load::LoadFrom;
 
@@ -116,15 +116,6 @@ impl Images {
         self.hand_part(engine, &Part::of(image), names)
     }
 
-    /// The same of an image of the store.
-    ///
-    /// # Errors
-    /// As for [`Images::hand_over`].
-    pub fn hand_stored(&self, engine: &Engine, image: &Image, names: &[Reference]) -> Result<HandedOver> {
-        let mut parts = parts_of(&self.store, image)?;
-        self.hand_part(engine, &parts.remove(0), names)
-    }
-
     fn hand_part(&self, engine: &Engine, part: &Part, names: &[Reference]) -> Result<HandedOver> {
         let layers = &part.config.rootfs.diff_ids;
         let mut note = None;
@@ -219,10 +210,7 @@ impl Images {
     ) -> Result<Option<Resolved>> {
         let Some((name, found)) = seen_as(engine, reference)? else { return Ok(None) };
         let own: Option<Platform> = found.platform.parse().ok();
-        let fits = own.is_some_and(|own| {
-            own.is_level_of(platform) || platform.runnable().iter().any(|it| it.same(&own))
-        });
-        if !fits {
+        if !own.is_some_and(|own| own.serves(platform)) {
             return Ok(None);
         }
         let image = match self.held(&found)? {
@@ -245,12 +233,7 @@ impl Images {
     /// The same image in the store, whole.
     fn held(&self, found: &EngineImage) -> Result<Option<Image>> {
         let Some(image) = self.store.image_by_id(&found.id)? else { return Ok(None) };
-        for diff in &image.diff_ids {
-            if !self.store.presence(diff)? {
-                return Ok(None);
-            }
-        }
-        Ok(Some(image))
+        Ok(self.store.hold_image(&image)?.is_empty().then_some(image))
     }
 }
 

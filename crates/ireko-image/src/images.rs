@@ -162,10 +162,7 @@ impl Images {
 
     /// The store's image of this name, if it is for the platform.
     fn in_store(&self, reference: &Reference, platform: &Platform) -> Result<Option<Image>> {
-        let fits = |image: &Image| {
-            image.platform.is_level_of(platform)
-                || platform.runnable().iter().any(|it| it.same(&image.platform))
-        };
+        let fits = |image: &Image| image.platform.serves(platform);
         let here = |image: Image| Ok(self.store.member(&image, platform)?.filter(fits));
         if let Some(image) = self.store.image(&reference.to_string())? {
             return here(image);

@@ -212,39 +212,26 @@ impl Images {
         }
         let id = Digest::of(&part.config_bytes);
         // Layers that were never needed here stay where they are until the registry asks for them.
-        let mut remote: BTreeMap<Digest, Descriptor> = BTreeMap::new();
+        let mut packed: BTreeMap<Digest, Packed> = BTreeMap::new();
         let mut here = Vec::new();
         for diff in diffs {
             match self.elsewhere(&id, diff, how)? {
-                Some(blob) => drop(remote.insert(*diff, blob)),
+                Some(layer) => drop(packed.insert(*diff, layer)),
                 None => {
                     self.bring(&id, diff)?;
                     here.push(*diff);
                 }
             }
         }
-        let packed = self.packer(how, threads).all(&here)?;
+        packed.extend(self.packer(how, threads).all(&here)?.into_iter().map(|layer| (layer.diff, layer)));
         // Docker's types know no zstd: one such layer makes all of OCI.
-        let is_zstd =
-            |blob: &Descriptor| blob.media_type.layer().is_some_and(|it| it.compression == Codec::Zstd);
-        let has_zstd =
-            packed.iter().any(|packed| packed.codec == Codec::Zstd) || remote.values().any(is_zstd);
+        let has_zstd = packed.values().any(|layer| layer.codec == Codec::Zstd);
         let how = PushAs { docker_types: how.docker_types && !has_zstd, ..how };
-        let mut packed = packed.into_iter();
-        let mut layers = Vec::new();
-        for diff in diffs {
-            let descriptor = match remote.get(diff) {
-                Some(blob) => {
-                    let codec = blob.media_type.layer().map_or(Codec::Gzip, |layer| layer.compression);
-                    Descriptor::new(kind(codec, how), blob.digest, blob.size)
-                }
-                None => match packed.next() {
-                    Some(packed) => descriptor(&packed, how),
-                    None => return Err(crate::Error::NoOrigin { diff: *diff }),
-                },
-            };
-            layers.push(Shipped { diff: *diff, descriptor });
-        }
+        let shipped = |diff: &Digest| {
+            let layer = packed.get(diff).ok_or(crate::Error::NoOrigin { diff: *diff })?;
+            Ok(Shipped { diff: *diff, descriptor: descriptor(layer, how) })
+        };
+        let layers: Vec<Shipped> = diffs.iter().map(shipped).collect::<Result<_>>()?;
         let blobs = layers.iter().map(|layer| layer.descriptor.clone()).collect();
         let mut manifest = manifest_of(&part.config_bytes, blobs, how.docker_types);
         if !how.docker_types {
@@ -253,8 +240,8 @@ impl Images {
         Ok((manifest.to_json(), manifest.media_type, layers))
     }
 
-    /// The blob of a layer that is in a registry and not here, if it may stay as it is.
-    fn elsewhere(&self, config: &Digest, diff: &Digest, how: PushAs) -> Result<Option<Descriptor>> {
+    /// A layer that is in a registry and not here, if it may stay as it is.
+    fn elsewhere(&self, config: &Digest, diff: &Digest, how: PushAs) -> Result<Option<Packed>> {
         if how.compression.is_some() || self.store.presence(diff)? {
             return Ok(None);
         }
@@ -262,7 +249,7 @@ impl Images {
             Some(Origin::Registry { blob, .. }) => {
                 let codec = blob.media_type.layer().map(|layer| layer.compression);
                 let codec = codec.filter(|codec| *codec != Codec::None);
-                codec.map(|codec| Descriptor::new(kind(codec, how), blob.digest, blob.size))
+                codec.map(|codec| Packed { diff: *diff, digest: blob.digest, size: blob.size, codec })
             }
             _ => None,
         })
@@ -358,16 +345,13 @@ fn repositories(names: &[Reference]) -> Vec<Reference> {
     all
 }
 
+/// A layer as a manifest names it.
 fn descriptor(packed: &Packed, how: PushAs) -> Descriptor {
-    Descriptor::new(kind(packed.codec, how), packed.digest, packed.size)
-}
-
-/// The media type of a layer.
-fn kind(codec: Codec, how: PushAs) -> MediaType {
-    match how.docker_types {
-        true => MediaType::docker_layer(codec),
-        false => MediaType::oci_layer(codec),
-    }
+    let kind = match how.docker_types {
+        true => MediaType::docker_layer(packed.codec),
+        false => MediaType::oci_layer(packed.codec),
+    };
+    Descriptor::new(kind, packed.digest, packed.size)
 }
 
 /// Repositories of a registry that were seen with a blob, the last first.

@@ -161,6 +161,11 @@ impl Platform {
             && matches!(one.architecture.as_str(), "amd64" | "arm64")
     }
 
+    /// Whether an image for this platform can stand where one for another is wanted.
+    pub fn serves(&self, wanted: &Self) -> bool {
+        self.is_level_of(wanted) || wanted.runnable().iter().any(|it| it.same(self))
+    }
+
     /// This platform, then those whose images it also runs, best first.
     pub fn runnable(&self) -> Vec<Self> {
         let own = self.clone().normalized();

@@ -66,12 +66,6 @@ struct Sending<'a> {
 
 impl Registry {
     /// Whether a repository has a blob.
-    pub fn has_blob(&self, reference: &Reference, digest: &Digest) -> Result<bool, RegistryError> {
-        let destination = self.hosts.destination(reference)?;
-        let what = format!("blob `{digest}` of `{}`", reference.familiar());
-        self.sees_blob(&destination, &what, &Scope::push(destination.path()), digest)
-    }
-
     fn sees_blob(
         &self,
         destination: &Reference,

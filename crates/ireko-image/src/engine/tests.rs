@@ -1,6 +1,7 @@
 //! Engines that are servers of the tests'.
 
 use super::*;
+use crate::export::parts_of;
 use crate::testing::{World, host, image, said};
 use crate::{Source, keep};
 use ireko_report::Event;

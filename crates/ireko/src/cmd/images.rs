@@ -50,12 +50,7 @@ pub(crate) fn find_for(store: &Store, name: &str, platform: Option<&Platform>) -
     let image = find(store, name)?;
     let host = Platform::host();
     let member = store.member(&image, platform.unwrap_or(&host))?;
-    let fits = |image: &Image| {
-        platform.is_none_or(|platform| {
-            image.platform.is_level_of(platform)
-                || platform.runnable().iter().any(|it| it.same(&image.platform))
-        })
-    };
+    let fits = |image: &Image| platform.is_none_or(|platform| image.platform.serves(platform));
     member.filter(fits).ok_or_else(|| {
         let has: Vec<String> = image.platforms().iter().map(ToString::to_string).collect();
         let wanted = platform.unwrap_or(&host);
