@@ -7,6 +7,7 @@
 
 mod program;
 
+use crate::run::Confinement;
 use ireko_oci::Platform;
 use ireko_sys::Error;
 use ireko_sys::sandbox::{self, RootFs, Sandbox};
@@ -67,24 +68,30 @@ pub fn is_native(platform: &Platform, host: &Platform) -> bool {
 ///
 /// # Errors
 /// The scratch directory cannot be written to.
-pub fn try_platform(platform: &Platform, scratch: &Path) -> io::Result<Result<(), NotRun>> {
+pub fn try_platform(
+    platform: &Platform,
+    scratch: &Path,
+    confinement: Confinement,
+) -> io::Result<Result<(), NotRun>> {
     if platform.os != Platform::HOST_OS {
         return Ok(Err(NotRun::System));
     }
     // Of an architecture without such a program nothing is known, until a step is started.
     let Some(program) = program::program(&platform.architecture) else { return Ok(Ok(())) };
-    let root = scratch.join(format!(".ireko-{}-{}", platform.architecture, std::process::id()));
+    let place = scratch.join(format!(".ireko-{}-{}", platform.architecture, std::process::id()));
+    let root = place.join("root");
     std::fs::create_dir_all(&root)?;
     std::fs::set_permissions(&root, std::fs::Permissions::from_mode(0o755))?;
     std::fs::write(root.join("program"), &program)?;
     std::fs::set_permissions(root.join("program"), std::fs::Permissions::from_mode(0o755))?;
-    let outcome = started(&root);
-    std::fs::remove_dir_all(&root)?;
+    let outcome = confinement.root(root, &place).map(started);
+    std::fs::remove_dir_all(&place)?;
+    let outcome = outcome?;
     Ok(outcome.map_err(|not| if not == NotRun::NoEmulator { why(&program) } else { not }))
 }
 
-fn started(root: &Path) -> Result<(), NotRun> {
-    let sandbox = Sandbox::new(RootFs::Dir(root.to_owned()), vec![OsString::from("/program")]);
+fn started(root: RootFs) -> Result<(), NotRun> {
+    let sandbox = Sandbox::new(root, vec![OsString::from("/program")]);
     let untried = |error: &Error| Err(NotRun::Untried(error.to_string()));
     match sandbox::spawn(&sandbox) {
         Ok(mut running) => match running.wait() {

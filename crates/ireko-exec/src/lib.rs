@@ -55,7 +55,7 @@ pub use packing::{LastLayer, Packing};
 pub use passwd::{User, user, user_in};
 pub use remote::{FetchError, Fetcher, FileFetched};
 pub use repository::{GitSettings, Opened, Repositories, RepositoryError};
-pub use run::{ContainerFiles, DEFAULT_PATH, SandboxSettings, owners_in};
+pub use run::{Confinement, ContainerFiles, DEFAULT_PATH, SandboxSettings, owners_in};
 pub use secrets::{SecretError, SecretSource, Secrets};
 pub use selection::{Picked, pick_copy, pick_mount};
 pub use snapshotter::Snapshotter;

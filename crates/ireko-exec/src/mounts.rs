@@ -6,7 +6,7 @@ use crate::error::Fault;
 use crate::freshness::{self, Shown};
 use crate::job::Job;
 use crate::perform::Performer;
-use crate::run::{Step, without_notes};
+use crate::run::{Confinement, Step, without_notes};
 use crate::secrets::SecretValue;
 use crate::selection::Picked;
 use crate::snapshotter::Snapshotter;
@@ -94,7 +94,7 @@ struct Preparing<'p, 'a> {
     /// A file system in memory, for what must never be on disk.
     memory: Option<PathBuf>,
     /// The directories of the cache mounts, by their position.
-    caches: BTreeMap<usize, PathBuf>,
+    caches: BTreeMap<usize, MountSource>,
     done: Mounted,
 }
 
@@ -182,8 +182,8 @@ impl Preparing<'_, '_> {
             }
             MountKind::Cache { read_only, from, .. } => {
                 *selections += usize::from(*from != FilesFrom::Empty);
-                if let Some(dir) = self.caches.get(&at).cloned() {
-                    self.add(MountSource::Bind(dir), &op.target, *read_only);
+                if let Some(source) = self.caches.get(&at).cloned() {
+                    self.add(source, &op.target, *read_only);
                 }
             }
             MountKind::Tmpfs { size } => {
@@ -247,6 +247,11 @@ impl Preparing<'_, '_> {
         let mut mount = Mount::new(source, target.as_str());
         mount.read_only = read_only;
         self.done.mounts.push(mount);
+    }
+
+    /// Nothing can be mounted: what would be is moved in and out.
+    fn is_moved(&self) -> bool {
+        self.performer.settings().confinement == Confinement::Chroot
     }
 
     fn dir(&self, name: &str) -> Result<PathBuf, Fault> {
@@ -319,7 +324,8 @@ impl Preparing<'_, '_> {
     fn take_caches(&mut self, run: &Run) -> Result<(), Fault> {
         for (id, cache) in self.wanted_caches(run)? {
             let mount = self.cache(&id, &cache)?;
-            self.caches.extend(cache.at.iter().map(|at| (*at, mount.dir().to_owned())));
+            let source = MountSource::Lent { path: mount.dir().to_owned(), note: mount.note() };
+            self.caches.extend(cache.at.iter().map(|at| (*at, source.clone())));
             self.done._caches.push(mount);
         }
         Ok(())
@@ -346,7 +352,9 @@ impl Preparing<'_, '_> {
             let new = || Cache { mode, uid, gid, sharing, seed, at: Vec::new() };
             let cache = wanted.entry(name).or_insert_with(new);
             cache.at.push(at);
-            // The strictest wish counts.
+            // The strictest wish counts. One directory is at one place at a time where it is moved.
+            let sharing =
+                if self.is_moved() && sharing == Sharing::Shared { Sharing::Locked } else { sharing };
             cache.sharing = match (cache.sharing, sharing) {
                 (Sharing::Locked, _) | (_, Sharing::Locked) => Sharing::Locked,
                 (Sharing::Private, _) | (_, Sharing::Private) => Sharing::Private,
@@ -457,6 +465,11 @@ impl Preparing<'_, '_> {
             return Ok(memory.clone());
         }
         let dir = self.dir("memory")?;
+        if self.is_moved() {
+            // No memory can be mounted: a file that is moved away with the step's end.
+            fs::set_permissions(&dir, Permissions::from_mode(0o700)).map_err(|error| disk(&dir, error))?;
+            return Ok(self.memory.insert(dir).clone());
+        }
         let mounted = mount::tmpfs(&dir, None).map_err(|error| Fault::of(Blame::Environment, &error))?;
         self.done._attached.push(mounted);
         self.memory = Some(dir.clone());

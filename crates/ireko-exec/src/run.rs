@@ -20,7 +20,6 @@ use rustix::event::{PollFd, PollFlags, poll};
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{Read, Write};
-use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -29,6 +28,32 @@ pub const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bi
 
 /// The host name that a step sees unless it is given another; fixed, so that no machine's name reaches a layer.
 pub(crate) const HOST_NAME: &str = "buildkitsandbox";
+
+/// How commands are kept apart from this machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Confinement {
+    /// By namespaces of their own.
+    Namespaces,
+    /// By another root directory, and nothing else: what would be mounted is moved in and out.
+    Chroot,
+}
+
+impl Confinement {
+    /// The root of a command in the plain directory `dir`; `scratch` is a directory of the command's own on the same file
+    /// system.
+    ///
+    /// # Errors
+    /// The scratch directory cannot be written to.
+    pub fn root(self, dir: PathBuf, scratch: &Path) -> std::io::Result<sandbox::RootFs> {
+        if self == Self::Namespaces {
+            return Ok(sandbox::RootFs::Dir(dir));
+        }
+        let aside = scratch.join("aside");
+        std::fs::create_dir(&aside)?;
+        std::fs::set_permissions(&aside, std::os::unix::fs::PermissionsExt::from_mode(0o700))?;
+        Ok(sandbox::RootFs::Chroot { dir, aside })
+    }
+}
 
 /// What is the same for every step on this machine.
 #[derive(Clone, Debug)]
@@ -39,6 +64,8 @@ pub struct SandboxSettings {
     pub authorities: Option<Authorities>,
     /// What each step may use of the machine.
     pub limits: Option<Arc<Limiter>>,
+    /// How steps are kept apart from it.
+    pub confinement: Confinement,
 }
 
 /// The files that stand in for the image's own while a step runs.
@@ -49,13 +76,13 @@ pub struct ContainerFiles {
 }
 
 impl ContainerFiles {
-    /// Writes them into `dir`, for a container of this host name and with these further lines of /etc/hosts.
+    /// Writes them into `dir`, with this text of /etc/resolv.conf, for a container of this host name and with these further lines of /etc/hosts.
     ///
     /// # Errors
     /// The directory cannot be written to.
     pub fn write(
         dir: &Path,
-        settings: &SandboxSettings,
+        resolv_conf: &[u8],
         name: &str,
         extra: &[(String, String)],
     ) -> std::io::Result<Self> {
@@ -64,7 +91,7 @@ impl ContainerFiles {
             hosts: dir.join("hosts"),
             hostname: dir.join("hostname"),
         };
-        std::fs::write(&files.resolv_conf, &settings.resolv_conf)?;
+        std::fs::write(&files.resolv_conf, resolv_conf)?;
         let mut hosts = format!("127.0.0.1\tlocalhost {name}\n::1\tlocalhost ip6-localhost ip6-loopback\n");
         for (name, address) in extra {
             hosts.push_str(&format!("{address}\t{name}\n"));
@@ -175,7 +202,8 @@ fn sandbox_of(
     let Step { run, below, .. } = *step;
     let name = run.hostname.clone().unwrap_or_else(|| HOST_NAME.to_owned());
     let io = |error: std::io::Error| Fault::of(Blame::Environment, &error);
-    let files = ContainerFiles::write(scratch, performer.settings(), &name, &run.extra_hosts).map_err(io)?;
+    let files = ContainerFiles::write(scratch, &performer.settings().resolv_conf, &name, &run.extra_hosts)
+        .map_err(io)?;
     let user = passwd::user(&run.user, below.passwd(), below.group())
         .map_err(|error| Fault::of(Blame::User, &error))?;
     can_become(&user)?;
@@ -213,7 +241,7 @@ fn sandbox_of(
         }
     }
     sandbox.mounts = files.mounts_of_step();
-    if run.security == Security::Insecure {
+    if run.security == Security::Insecure && performer.settings().confinement == Confinement::Namespaces {
         sandbox.mounts.extend(own_devices());
     }
     // Parents before what is mounted inside them, whatever the order of the flags.
@@ -319,10 +347,10 @@ fn watch(
     mask: &Mask,
 ) -> Result<(Exit, bool), Fault> {
     let io = |error: std::io::Error| Fault::of(Blame::Environment, &error);
-    let process = running.as_fd().try_clone_to_owned().map_err(io)?;
+    let killer = running.killer().map_err(|error| Fault::of(Blame::Environment, &error))?;
     let _registered = performer.cancel().on_ask(move || {
-        // It may have ended by itself.
-        let _ = rustix::process::pidfd_send_signal(&process, rustix::process::Signal::KILL);
+        // A process that cannot be killed is waited for.
+        let _ = killer.kill();
     });
     let streams = [(running.stdout.take(), Stream::Stdout), (running.stderr.take(), Stream::Stderr)];
     let streams = streams.into_iter().filter_map(|(file, stream)| Some((file?, stream, mask.clone())));

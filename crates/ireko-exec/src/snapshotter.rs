@@ -13,7 +13,6 @@ use ireko_oci::Fields;
 use ireko_report::Blame;
 use ireko_store::Store;
 use ireko_sys::mount;
-use ireko_sys::sandbox::RootFs;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -98,7 +97,9 @@ impl Performer<'_> {
         let laid = LaidOut::of(&root, attrs)?;
         let started = clock_after(scratch.path(), laid.latest())?;
         let step = Step { job, run, below: &below, upper: &root, authorities: shown.as_ref() };
-        let Ran { unchanged, owners } = run_step(self, &step, RootFs::Dir(root.clone()))?;
+        let confined = self.settings().confinement.root(root.clone(), scratch.path());
+        let confined = confined.map_err(|error| Fault::of(Blame::Environment, &error))?;
+        let Ran { unchanged, owners } = run_step(self, &step, confined)?;
         if let Some(authorities) = authorities {
             authorities::take_out(authorities, &below, &root)?;
         }

@@ -46,7 +46,7 @@ impl Place {
     pub(crate) fn new(dir: &Path, attrs: OverlayAttrs) -> Result<Self, Error> {
         let root = rustix::fs::open(dir, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
             .map_err(|cause| Error::Dir { path: dir.to_owned(), cause: cause.into() })?;
-        let owner = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+        let owner = attrs.own();
         Ok(Self { root, attrs, open: Vec::new(), owner, substituted: Vec::new() })
     }
 

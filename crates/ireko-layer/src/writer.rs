@@ -63,10 +63,24 @@ impl OverlayAttrs {
         self != Self::Trusted
     }
 
-    /// Whom a note names as the owner, where this form has notes.
-    pub fn noted(self, path: &Path) -> Option<(u32, u32)> {
-        let found = (self == Self::Noted).then(|| xattr::read(path, self).ok()).flatten();
-        found.and_then(|found| found.owner).map(|owner| (owner.uid, owner.gid))
+    /// Whose the files are that this process makes and gives to nobody. Where owners are notes, none means root,
+    /// whoever this process is.
+    pub fn own(self) -> (u32, u32) {
+        match self {
+            Self::Noted => (0, 0),
+            Self::Trusted | Self::User => {
+                (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw())
+            }
+        }
+    }
+
+    /// The owner of a file, of which the kernel says `real`.
+    pub fn owner_of(self, path: &Path, real: (u32, u32)) -> (u32, u32) {
+        if self != Self::Noted {
+            return real;
+        }
+        let note = xattr::read(path, self).ok().and_then(|found| found.owner);
+        note.map_or(self.own(), |owner| (owner.uid, owner.gid))
     }
 
     /// Gives a file or directory an owner in the way of this form; a symbolic link is not followed.

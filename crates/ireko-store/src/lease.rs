@@ -106,6 +106,7 @@ pub(crate) fn reap(layout: &Layout) -> Result<u64> {
 /// As [`reap`], for who has the collector's lock already.
 pub(crate) fn reap_locked(layout: &Layout) -> Result<u64> {
     let mut freed = 0;
+    crate::mount::bring_all_home(&layout.dir("mounts"))?;
     let leases = disk::names(&layout.dir("leases"))?;
     for name in &leases {
         let path = layout.lease(name);

@@ -1,11 +1,13 @@
 //! Cache mounts: directories that steps keep between builds, each locked as its sharing says.
 //!
 //! `mounts/<hash of id and id map>/` holds `name` (for people; its time is the last use) and a pair `<n>` (the
-//! directory) and `<n>.lock` for each copy. Shared and locked mounts use copy 0; private ones take any copy that is
+//! directory) and `<n>.lock` for each copy, and `<n>.away` while the directory is moved into a step's files: it says where
+//! it lies. Shared and locked mounts use copy 0; private ones take any copy that is
 //! free, or a new one.
 
 use std::fs;
 use std::io;
+use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -54,6 +56,48 @@ impl CacheMount {
     pub fn dir(&self) -> &Path {
         &self.dir
     }
+
+    /// The file that says where the directory is, for who moves it instead of mounting it. Such a mount must not be
+    /// shared.
+    pub fn note(&self) -> PathBuf {
+        note_of(&self.dir)
+    }
+}
+
+fn note_of(dir: &Path) -> PathBuf {
+    dir.with_extension(AWAY)
+}
+
+/// Of the note's name: what comes after the number.
+const AWAY: &str = "away";
+
+/// Brings a directory home that a process took away which is gone. The caller holds its lock alone.
+fn bring_home(dir: &Path) -> Result<()> {
+    let note = note_of(dir);
+    let Some(place) = disk::read(&note)? else { return Ok(()) };
+    let away = PathBuf::from(std::ffi::OsString::from_vec(place));
+    // It may not have left yet, or be gone with what it was in.
+    let is_dir = |path: &Path| fs::symlink_metadata(path).is_ok_and(|meta| meta.is_dir());
+    if !is_dir(dir) && is_dir(&away) {
+        disk::publish(&away, dir)?;
+    }
+    fs::remove_file(&note).map_err(|cause| Error::io("remove", &note, cause))
+}
+
+/// Brings home all directories that processes took away which are gone: before what is left of those is cleared.
+pub(crate) fn bring_all_home(mounts: &Path) -> Result<()> {
+    for place in disk::names(mounts)? {
+        let place = mounts.join(place);
+        for name in disk::names(&place)? {
+            let Some(copy) = name.strip_suffix(AWAY).and_then(|name| name.strip_suffix('.')) else {
+                continue;
+            };
+            if let Some(_lock) = disk::try_lock(&place.join(format!("{copy}.lock")), Hold::Exclusive)? {
+                bring_home(&place.join(copy))?;
+            }
+        }
+    }
+    Ok(())
 }
 
 impl Drop for CacheMount {
@@ -81,7 +125,7 @@ impl Store {
                 Sharing::Shared | Sharing::Locked => self.take_copy(&place, 0, request, Some(waiting))?,
                 Sharing::Private => self.take_free_copy(&place, request)?,
             };
-            // None: the collector took the directory between its making and its locking.
+            // None: the collector took the directory between its making and its locking, or it has just come home.
             if let Some(mount) = taken {
                 disk::touch(&mount.name);
                 return Ok(mount);
@@ -144,6 +188,17 @@ impl Store {
             return Ok(None);
         }
         let dir = place.join(copy.to_string());
+        if note_of(&dir).exists() {
+            if hold == Hold::Shared {
+                drop(lock);
+                let alone = wait_for(&path, Hold::Exclusive, request.give_up)?;
+                if disk::is_still_at(&alone, &path) {
+                    bring_home(&dir)?;
+                }
+                return Ok(None);
+            }
+            bring_home(&dir)?;
+        }
         if !dir.exists() {
             self.fill(&dir, request)?;
         }

@@ -97,8 +97,8 @@ fn check_meta(entry: &Entry, path: &Path, meta: &fs::Metadata, written: As<'_>) 
         return Ok(());
     }
     let real = (meta.uid(), meta.gid());
-    let noted = OverlayAttrs::named(written.attrs).and_then(|form| form.noted(path));
-    let (uid, gid) = noted.unwrap_or(real);
+    let form = OverlayAttrs::named(written.attrs);
+    let (uid, gid) = form.map_or(real, |form| form.owner_of(path, real));
     let found = (meta.mode() & 0o7777, uid, gid);
     let expected = (entry.meta.mode, entry.meta.uid, entry.meta.gid);
     match found == expected {

@@ -5,7 +5,30 @@ use crate::raw;
 /// A set of capabilities; bit n is capability n.
 pub type CapSet = u64;
 
-const CAP_SYS_ADMIN: u32 = 21;
+/// To give up capabilities for good.
+pub(crate) const SETPCAP: CapSet = 1 << 8;
+
+/// To administer the user namespace.
+pub(crate) const SYS_ADMIN: CapSet = 1 << 21;
+
+/// What a process needs to run commands in another root as their users, with files of all owners and devices.
+const FOR_CHROOT: [(u32, &str); 8] = [
+    (0, "CHOWN"),
+    (1, "DAC_OVERRIDE"),
+    (3, "FOWNER"),
+    (4, "FSETID"),
+    (6, "SETGID"),
+    (7, "SETUID"),
+    (18, "SYS_CHROOT"),
+    (27, "MKNOD"),
+];
+
+/// What this thread lacks of the capabilities to run commands in another root.
+#[must_use]
+pub fn lacking_for_chroot() -> Vec<&'static str> {
+    let has = effective();
+    FOR_CHROOT.iter().filter(|(number, _)| has & (1 << number) == 0).map(|(_, name)| *name).collect()
+}
 
 /// The capabilities a Docker container has, by number.
 const DOCKER_DEFAULT: [u32; 14] = [
@@ -40,7 +63,7 @@ pub fn effective() -> CapSet {
 /// Whether this thread may administer its user namespace: mount, make namespaces, load filters.
 #[must_use]
 pub fn has_sys_admin() -> bool {
-    effective() & (1 << CAP_SYS_ADMIN) != 0
+    effective() & SYS_ADMIN != 0
 }
 
 /// The highest capability this kernel knows.

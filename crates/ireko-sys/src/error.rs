@@ -82,6 +82,12 @@ pub enum Error {
         #[source]
         cause: io::Error,
     },
+    /// One thing is to be at two places, and nothing can be mounted.
+    #[error("what is to be mounted at `{target}` is at another place already, and nothing can be mounted here", target = target.display())]
+    Twice {
+        /// The second place.
+        target: PathBuf,
+    },
     /// Limits that were found to hold do not any more.
     #[error(transparent)]
     Limits(crate::cgroup::Refusal),

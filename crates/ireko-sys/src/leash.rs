@@ -3,12 +3,12 @@
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 
-use libc::{c_int, c_ulong};
+use libc::c_int;
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, Signal, kill_process_group, setpgid};
 
 use crate::error::{Error, Result};
-use crate::raw;
+use crate::raw::{self, family};
 
 /// A process group for programs that must not outlive this process: children are put into it as they are started
 /// (`CommandExt::process_group`), and what they start is in it too. All of it is killed when this is dropped, and when
@@ -28,18 +28,17 @@ impl Leash {
     pub fn new() -> Result<Self> {
         let failed = |cause| Error::deed("start a process that watches over a program", cause);
         let (wait, line) = pipe_with(PipeFlags::CLOEXEC).map_err(|errno| failed(io::Error::from(errno)))?;
-        let flags = c_ulong::try_from(libc::SIGCHLD).expect("a signal's number is positive");
         // A handler of ours must not run in the child, and a kind signal to the group must not end it.
         let mask = raw::set_signal_mask(u64::MAX);
-        // SAFETY: without CLONE_VM this is a fork; the child makes raw system calls only and then ends.
-        let pid = unsafe { libc::syscall(libc::SYS_clone, flags, 0, 0, 0, 0) };
-        if pid == 0 {
-            watch(wait.as_raw_fd());
-        }
-        let cause = io::Error::last_os_error();
+        // SAFETY: the child makes raw system calls only and then ends.
+        let pid = match unsafe { family::fork() } {
+            Ok(0) => watch(wait.as_raw_fd()),
+            other => other,
+        };
         raw::set_signal_mask(mask);
-        let group = c_int::try_from(pid).ok().filter(|pid| *pid > 0).and_then(Pid::from_raw);
-        let leash = Self { group: group.ok_or_else(|| failed(cause))?, _line: line };
+        let pid = pid.map_err(|errno| failed(errno.into()))?;
+        let group = Pid::from_raw(pid).ok_or_else(|| failed(io::ErrorKind::NotFound.into()))?;
+        let leash = Self { group, _line: line };
         // The child does the same; whoever is first, the group is there before anybody joins it.
         setpgid(Some(leash.group), Some(leash.group)).map_err(|errno| failed(errno.into()))?;
         Ok(leash)

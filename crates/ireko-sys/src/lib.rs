@@ -13,7 +13,7 @@
 //!
 //! # fn main() -> Result<(), ireko_sys::Error> {
 //! // Once, at the start, with one thread.
-//! userns::enter(userns::best())?;
+//! userns::enter_best()?;
 //! let sandbox = Sandbox::new(RootFs::Dir("/srv/root".into()), vec!["/bin/true".into()]);
 //! let mut running = spawn(&sandbox)?;
 //! assert!(running.wait()?.success());

@@ -6,6 +6,7 @@
 //! lacks the call.
 
 pub(crate) mod clone;
+pub(crate) mod family;
 
 use std::ffi::CStr;
 use std::mem::size_of;

@@ -6,6 +6,8 @@
 //! ends.
 
 mod child;
+mod keeper;
+mod moved;
 mod plan;
 mod running;
 mod spawn;
@@ -21,7 +23,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 pub use self::plan::{Facts, entry_steps};
-pub use self::running::{Exit, MountPoint, Proc, Running, remove_mount_points};
+pub use self::running::{Exit, Killer, MountPoint, Proc, Running, remove_mount_points};
 pub(crate) use self::spawn::receive_descriptor;
 pub use self::spawn::{spawn, spawn_with};
 pub use self::step::Step;
@@ -95,6 +97,14 @@ pub enum RootFs {
     Overlay(Overlay),
     /// A plain directory, written in place.
     Dir(PathBuf),
+    /// A plain directory that is entered by chroot, where no namespaces can be had: the command sees this process's
+    /// processes, network and host name, and what would be mounted is moved in and out again.
+    Chroot {
+        /// The directory.
+        dir: PathBuf,
+        /// An empty directory on its file system, for what is covered meanwhile.
+        aside: PathBuf,
+    },
 }
 
 /// Something mounted below the root.
@@ -131,6 +141,13 @@ pub enum Devices {
 pub enum MountSource {
     /// A file or directory of this machine, with the mounts below it.
     Bind(PathBuf),
+    /// The same, and where it cannot be mounted but is moved, the file `note` tells meanwhile where it lies.
+    Lent {
+        /// The directory.
+        path: PathBuf,
+        /// The file; not there while the directory is at its own place.
+        note: PathBuf,
+    },
     /// The same, with the owners in the pair shown as the others. See [`crate::mount::idmapped`].
     Idmapped {
         /// The file or directory.

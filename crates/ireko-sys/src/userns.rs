@@ -32,7 +32,7 @@ pub enum Level {
     Rootless,
     /// A user namespace with one id; owners are notes on the files.
     SingleId,
-    /// No namespaces at all. Not available yet.
+    /// No namespaces at all. Commands run by chroot, where the caller accepts it and [`chroot_refused`] allows.
     None,
 }
 
@@ -73,21 +73,66 @@ impl fmt::Display for Level {
     }
 }
 
-/// The best level this process can enter, by the cheapest test: root if it may administer, rootless if it has been
-/// granted ids, else single-id.
-///
-/// Whether it works in every detail is found out by [`enter`]; [`detect()`] explains it at length.
-#[must_use]
-pub fn best() -> Level {
-    let granted = || SubordinateIds::read().is_ok() && MAPPERS.iter().all(|one| find_mapper(one).is_some());
-    match () {
-        () if cap::has_sys_admin() => Level::Root,
-        () if granted() => Level::Rootless,
-        () => Level::SingleId,
-    }
+/// A level that was entered.
+#[derive(Debug)]
+pub struct Entered {
+    /// The level.
+    pub level: Level,
+    /// Its ids.
+    pub map: IdMap,
+    /// Better levels that were tried, and why each cannot be had.
+    pub passed: Vec<Error>,
 }
 
-/// Makes this process root of its own mount namespace (and user namespace, at [`Level::Rootless`]).
+/// Enters the best level that can be had here: root if this process may administer, rootless if it has been granted ids,
+/// else single-id, else none. As [`enter`] otherwise; [`detect()`] explains each level at length.
+pub fn enter_best() -> Result<Entered> {
+    let mut passed = Vec::new();
+    for level in candidates() {
+        match enter(level) {
+            Ok(map) => return Ok(Entered { level, map, passed }),
+            Err(error) if level == Level::Root => return Err(error),
+            Err(error) => passed.push(error),
+        }
+    }
+    Ok(Entered { level: Level::None, map: IdMap::current()?, passed })
+}
+
+/// The levels worth trying, by the cheapest tests, the best first.
+fn candidates() -> Vec<Level> {
+    if cap::has_sys_admin() {
+        return vec![Level::Root];
+    }
+    let granted = SubordinateIds::read().is_ok() && MAPPERS.iter().all(|one| find_mapper(one).is_some());
+    granted.then_some(Level::Rootless).into_iter().chain([Level::SingleId]).collect()
+}
+
+/// Why this process cannot run commands by chroot, and what to do about it.
+#[must_use]
+pub fn chroot_refused() -> Option<(String, String)> {
+    let lacking = cap::lacking_for_chroot();
+    if lacking.is_empty() {
+        return None;
+    }
+    let is_root = rustix::process::geteuid().is_root();
+    Some(match is_root {
+        true => (
+            format!("uid 0 lacks the capabilities {}", lacking.join(", ")),
+            format!(
+                "start the outer container with {}",
+                lacking.iter().map(|name| format!("--cap-add {name}")).collect::<Vec<_>>().join(" ")
+            ),
+        ),
+        false => (
+            "chroot is for root".to_owned(),
+            "start the outer container as root, or allow user namespaces in it: --security-opt seccomp=unconfined"
+                .to_owned(),
+        ),
+    })
+}
+
+/// Makes this process root of its own mount namespace (and user namespace, at [`Level::Rootless`]); at [`Level::None`] it
+/// stays what it is.
 ///
 /// Must be called while the process has one thread: the kernel moves single-threaded processes only.
 /// Mounts made later are seen by nobody else and vanish with the process; those made outside still come in.
@@ -96,13 +141,7 @@ pub fn enter(level: Level) -> Result<IdMap> {
         Level::Root => enter_root()?,
         Level::Rootless => enter_rootless()?,
         Level::SingleId => enter_single_id()?,
-        Level::None => {
-            return Err(Error::Unavailable {
-                level,
-                reason: "it is not supported yet".to_owned(),
-                fix: None,
-            });
-        }
+        Level::None => {}
     }
     IdMap::current()
 }

@@ -107,6 +107,9 @@ pub(crate) struct Global {
     /// How steps are shown their files: overlay, copy, or auto for overlay where it works (default: $IREKO_SNAPSHOTTER).
     #[arg(long, global = true, value_name = "HOW")]
     pub(crate) snapshotter: Option<String>,
+    /// `chroot` lets commands run by chroot where no better level works; auto does not (default: $IREKO_ISOLATION, or auto).
+    #[arg(long, global = true, value_name = "HOW")]
+    pub(crate) isolation: Option<String>,
 }
 
 /// The commands.

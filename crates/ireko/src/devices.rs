@@ -1,5 +1,6 @@
 //! Devices of this machine for RUN steps: the flags, and a look before anything runs.
 
+use crate::confinement::commands;
 use crate::environment::Environment;
 use crate::failure::{Failure, step_frame};
 use crate::session::Session;
@@ -7,7 +8,6 @@ use clap::Args;
 use ireko_exec::ReadyDevices;
 use ireko_exec::cdi::{Allowed, DeviceError, Devices, SPEC_DIRS};
 use ireko_graph::op::Device;
-use ireko_graph::{NodeId, Op};
 use ireko_plan::Plan;
 use ireko_report::{Blame, SourceText};
 use std::path::{Path, PathBuf};
@@ -90,13 +90,8 @@ pub(crate) fn allow(allowed: &mut Allowed, flag: &str, rest: Option<&str>) -> Re
 
 /// The steps that are built and ask for devices.
 fn steps(plan: &Plan) -> impl Iterator<Item = (&ireko_graph::Node, &[Device])> {
-    let outputs: Vec<NodeId> =
-        plan.outputs.iter().flat_map(|output| output.node.iter().chain(&output.after)).copied().collect();
-    let reached = plan.graph.reachable(&outputs);
-    plan.graph.nodes.iter().zip(reached).filter(|(_, reached)| *reached).filter_map(|(node, _)| {
-        let Op::Run(run) = &node.op else { return None };
-        (!run.devices.is_empty()).then_some((node, run.devices.as_slice()))
-    })
+    let asked = commands(plan).filter(|(_, run)| !run.devices.is_empty());
+    asked.map(|(node, run)| (node, run.devices.as_slice()))
 }
 
 /// The devices of the plan's steps. Refuses steps that cannot have theirs; tells of those that they go without.

@@ -1,8 +1,8 @@
 //! Programs of other platforms: whether they run here is found out before anything is built or started.
 
+use crate::confinement::commands;
 use crate::failure::{Failure, step_frame};
-use ireko_exec::NotRun;
-use ireko_graph::{NodeId, Op};
+use ireko_exec::{Confinement, NotRun};
 use ireko_oci::Platform;
 use ireko_plan::Plan;
 use ireko_report::{Blame, SourceText};
@@ -10,19 +10,20 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 /// Refuses a plan with commands that cannot be run here. Stages that run nothing need no emulator.
-pub(crate) fn check_steps(plan: &Plan, source: &SourceText, scratch: &Path) -> Result<(), Failure> {
-    let wanted = |output: &ireko_plan::Output| output.node.into_iter().chain(output.after.clone());
-    let outputs: Vec<NodeId> = plan.outputs.iter().flat_map(wanted).collect();
-    let reached = plan.graph.reachable(&outputs);
+pub(crate) fn check_steps(
+    plan: &Plan,
+    source: &SourceText,
+    scratch: &Path,
+    confinement: Confinement,
+) -> Result<(), Failure> {
     let mut tried: BTreeMap<&str, Result<(), NotRun>> = BTreeMap::new();
     let mut failure: Option<Failure> = None;
-    for (node, _) in plan.graph.nodes.iter().zip(&reached).filter(|(_, reached)| **reached) {
-        let Op::Run(run) = &node.op else { continue };
+    for (node, run) in commands(plan) {
         if tried.contains_key(run.platform.as_str()) {
             continue;
         }
         let Ok(platform) = run.platform.parse::<Platform>() else { continue };
-        let outcome = outcome(&platform, scratch)?;
+        let outcome = outcome(&platform, scratch, confinement)?;
         tried.insert(&run.platform, outcome.clone());
         // A step that cannot be set up tells it better itself.
         let Some(why) = outcome.err().filter(|why| !matches!(why, NotRun::Untried(_))) else { continue };
@@ -55,19 +56,27 @@ pub(crate) fn check_steps(plan: &Plan, source: &SourceText, scratch: &Path) -> R
 }
 
 /// Refuses an image whose programs cannot be run here.
-pub(crate) fn check_image(platform: &Platform, scratch: &Path) -> Result<(), Failure> {
-    match outcome(platform, scratch)? {
+pub(crate) fn check_image(
+    platform: &Platform,
+    scratch: &Path,
+    confinement: Confinement,
+) -> Result<(), Failure> {
+    match outcome(platform, scratch, confinement)? {
         Ok(()) | Err(NotRun::Untried(_)) => Ok(()),
         Err(why) => Err(of(platform, &why)),
     }
 }
 
 /// Whether a platform's programs run here, for the list of `ireko doctor`.
-pub(crate) fn outcome(platform: &Platform, scratch: &Path) -> Result<Result<(), NotRun>, Failure> {
+pub(crate) fn outcome(
+    platform: &Platform,
+    scratch: &Path,
+    confinement: Confinement,
+) -> Result<Result<(), NotRun>, Failure> {
     if ireko_exec::is_native(platform, &Platform::host()) {
         return Ok(Ok(()));
     }
-    ireko_exec::try_platform(platform, scratch)
+    ireko_exec::try_platform(platform, scratch, confinement)
         .map_err(|error| Failure::environment("cannot try a program of another platform").cause(error))
 }
 

@@ -84,6 +84,11 @@ impl Environment {
         flag.or_else(|| self.get("IREKO_LEVEL")).unwrap_or("auto")
     }
 
+    /// What commands may be confined by in the worst case: the flag, `IREKO_ISOLATION`, or `auto`.
+    pub(crate) fn isolation<'a>(&'a self, flag: Option<&'a str>) -> &'a str {
+        flag.or_else(|| self.get("IREKO_ISOLATION")).unwrap_or("auto")
+    }
+
     /// Docker's directory of configuration.
     pub(crate) fn docker_dir(&self) -> Option<PathBuf> {
         let asked = self.get("DOCKER_CONFIG").map(PathBuf::from);

@@ -74,6 +74,12 @@ fn translate(given: &Given, environment: &Environment) -> Result<Translated, Fai
             .hint("name where the image is pushed to, or give --no-push"));
     }
     let mut words: Vec<String> = given.own.clone();
+    if !words.iter().any(|word| word.starts_with("--isolation"))
+        && environment.get("IREKO_ISOLATION").is_none()
+    {
+        // kaniko runs commands in its own container, without even that.
+        words.push("--isolation=chroot".to_owned());
+    }
     words.push("build".to_owned());
     for flag in given.flags() {
         let Becomes::Flag(name) = flag.becomes else { continue };

@@ -11,6 +11,7 @@ mod builds;
 mod clash;
 mod cli;
 mod cmd;
+mod confinement;
 mod deliver;
 mod devices;
 mod dockerfile;
@@ -172,7 +173,8 @@ fn misread(error: &clap::Error, words: &[OsString]) -> ExitCode {
 fn command_of(words: &[OsString]) -> &str {
     let mut skipped = false;
     let command = words.iter().skip(1).find(|word| {
-        let takes_value = ["--home", "--level", "--snapshotter"].iter().any(|name| *word == name);
+        let takes_value =
+            ["--home", "--level", "--snapshotter", "--isolation"].iter().any(|name| *word == name);
         let is_value = std::mem::replace(&mut skipped, takes_value);
         !is_value && !word.as_encoded_bytes().starts_with(b"-")
     });

@@ -143,14 +143,6 @@ fn refuse(others: &OthersArgs) -> Result<(), Failure> {
     if others.layers.as_deref().is_some_and(|value| matches!(value, "false" | "0")) {
         return no("`--layers=false`".to_owned(), SQUASH);
     }
-    if let Some(kind) = &others.isolation
-        && !matches!(kind.as_str(), "" | "default" | "oci" | "rootless" | "chroot")
-    {
-        return no(
-            format!("`--isolation {kind}`"),
-            "`--level` says how steps are confined: root, rootless, single-id or none",
-        );
-    }
     for option in &others.security_opt {
         let is_kept = option.starts_with("label=")
             || option.starts_with("label:")

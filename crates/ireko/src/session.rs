@@ -4,11 +4,12 @@ use crate::cli::{Global, Progress};
 use crate::environment::{self, Environment};
 use crate::failure::Failure;
 use crate::ui::{Screen, Wishes};
-use ireko_exec::Snapshotter;
+use ireko_exec::{Confinement, Snapshotter};
 use ireko_layer::{OverlayAttrs, Time};
 use ireko_report::Sink;
 use ireko_store::{OpenOptions, Store, WrittenAs};
-use ireko_sys::userns::{self, IdMap, Level};
+use ireko_sys::cap;
+use ireko_sys::userns::{self, Entered, IdMap, Level};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,6 +22,10 @@ pub(crate) struct Session {
     pub(crate) screen: Screen,
     /// How steps are confined.
     pub(crate) level: Level,
+    /// Why better levels cannot be had.
+    pub(crate) passed: Vec<ireko_sys::Error>,
+    /// Commands may run by chroot where they cannot be confined better.
+    chroot: bool,
     /// Details are wanted.
     pub(crate) verbose: bool,
     home: PathBuf,
@@ -39,19 +44,28 @@ impl Session {
         progress: Progress,
         explain: bool,
     ) -> Result<Self, Failure> {
-        let level = level(environment.level(global.level.as_deref()))?;
+        let asked = asked(environment.level(global.level.as_deref()))?;
+        let chroot = isolation(environment.isolation(global.isolation.as_deref()))?;
         let is_root = rustix::process::geteuid().is_root();
         let snapshotter = snapshotter(environment.snapshotter(global.snapshotter.as_deref()))?;
         let home = environment.store(global.home.as_deref(), is_root)?;
-        let map = userns::enter(level).map_err(|error| enter_failure(&error))?;
+        let entered = match asked {
+            Some(level) => userns::enter(level).map(|map| Entered { level, map, passed: Vec::new() }),
+            None => userns::enter_best(),
+        };
+        let Entered { level, map, passed } = entered.map_err(|error| enter_failure(&error))?;
         ireko_sys::limits::open_many();
         let (colour, ci) = (environment.colour(), environment.ci());
         let wishes = Wishes { progress, colour, explain, verbose: global.verbose, ci };
         let screen = Screen::new(wishes);
         let growth = Mutex::default();
+        let verbose = global.verbose;
         let session =
-            Self { environment, screen, level, verbose: global.verbose, home, map, snapshotter, growth };
+            Self { environment, screen, level, passed, chroot, verbose, home, map, snapshotter, growth };
         if session.verbose {
+            for why in &session.passed {
+                session.screen.note(&why.to_string());
+            }
             session.screen.note(&format!("sandbox level: {level}"));
             let why = ireko_sys::cgroup::detect().problem.map(|problem| format!("shared ({problem})"));
             session
@@ -67,6 +81,8 @@ impl Session {
         let attrs = match self.level {
             Level::Root => OverlayAttrs::Trusted,
             Level::Rootless => OverlayAttrs::User,
+            // Without namespaces the kernel keeps owners for who may give files to others.
+            Level::None if cap::lacking_for_chroot().is_empty() => OverlayAttrs::User,
             Level::SingleId | Level::None => OverlayAttrs::Noted,
         };
         let options = OpenOptions {
@@ -95,12 +111,18 @@ impl Session {
     /// How steps are shown their files in this store.
     pub(crate) fn snapshotter(&self, store: &Store) -> Result<Snapshotter, Failure> {
         let chosen = match self.snapshotter {
+            Some(Snapshotter::Overlay) if self.level == Level::None => {
+                return Err(Failure::user("`overlay` needs mounts, which level `none` has not")
+                    .hint("leave out `--snapshotter`: trees are copied"));
+            }
             Some(asked) => asked,
+            None if self.level == Level::None => Snapshotter::Copy,
             None => Snapshotter::best(store).map_err(|error| Failure::of(error.blame(), &error))?,
         };
         if self.verbose {
             let why = match (self.snapshotter, chosen) {
                 (Some(_), _) => " (as asked)",
+                (None, Snapshotter::Copy) if self.level == Level::None => " (nothing can be mounted)",
                 (None, Snapshotter::Copy) => {
                     " (overlayfs does not work in the store; `ireko doctor` says why)"
                 }
@@ -109,6 +131,33 @@ impl Session {
             self.screen.note(&format!("snapshotter: {chosen}{why}"));
         }
         Ok(chosen)
+    }
+
+    /// How commands are kept apart from this machine; none where they cannot be started at all.
+    pub(crate) fn confinement(&self) -> Result<Confinement, Failure> {
+        if self.level != Level::None {
+            return Ok(Confinement::Namespaces);
+        }
+        let refused = userns::chroot_refused();
+        if self.chroot && refused.is_none() {
+            return Ok(Confinement::Chroot);
+        }
+        let mut failure = Failure::environment("commands cannot be started here: no sandbox level allows it");
+        failure.details.extend(self.passed.iter().map(|why| format!("  {why}")));
+        if self.passed.is_empty() {
+            failure.details.push("  level `none` was asked for".to_owned());
+        }
+        failure.hint = Some(match refused {
+            None => "`--isolation chroot` lets them run by chroot, as root of this container: they see its processes and \
+                network, and nothing keeps them from its files. Start the container with \
+                --security-opt seccomp=unconfined for a sandbox"
+                .to_owned(),
+            Some((why, fix)) => {
+                failure.details.push(format!("  by chroot: {why}"));
+                fix
+            }
+        });
+        Err(failure)
     }
 
     /// The screen as a place for events.
@@ -128,9 +177,15 @@ fn snapshotter(name: &str) -> Result<Option<Snapshotter>, Failure> {
     }
 }
 
-/// The level that was asked for, or the best one here.
-fn level(name: &str) -> Result<Level, Failure> {
-    Ok(asked(name)?.unwrap_or_else(userns::best))
+/// Whether commands may run by chroot where nothing better can be had. The other words are buildah's and Docker's.
+fn isolation(name: &str) -> Result<bool, Failure> {
+    match name {
+        "chroot" => Ok(true),
+        "" | "auto" | "default" | "oci" | "rootless" => Ok(false),
+        other => Err(Failure::user(format!("`--isolation {other}` is not supported")).hint(
+            "use auto or chroot; `--level` says how steps are confined: root, rootless, single-id or none",
+        )),
+    }
 }
 
 /// The level that was asked for; `None` for the best one.

@@ -331,5 +331,5 @@ fn owners_that_are_noted_are_owners() {
     let others = scan(OwnerTable::new(), OverlayAttrs::User).changes;
     assert!(others.iter().all(|it| it.meta.uid == own && it.meta.xattrs.is_empty()), "{others:?}");
     OverlayAttrs::Noted.give(&root.path().join("d/f"), 0, 0).unwrap();
-    assert_eq!(OverlayAttrs::Noted.noted(&root.path().join("d/f")), None);
+    assert_eq!(OverlayAttrs::Noted.owner_of(&root.path().join("d/f"), (3, 4)), (0, 0), "no note is left");
 }

@@ -11,7 +11,7 @@ use super::step::{Deed, FreshMount, Slot, Step};
 use super::walk::{self, Log, Make};
 use crate::cap::CapSet;
 use crate::mount::{OverlayApi, OverlayPlan, legacy_overlay, new_overlay};
-use crate::raw::{self, Errno, Result};
+use crate::raw::{self, Errno, Result, family};
 
 /// All the child needs and leaves behind. The parent is suspended while the child uses it.
 pub(super) struct Work<'a> {
@@ -85,6 +85,11 @@ fn perform(work: &mut Work<'_>, deed: &Deed) -> Result<()> {
         Deed::Idmap { slot, userns } => raw::set_idmap(kept(work, *slot)?.fd, *userns),
         Deed::Restrict { slot, attributes } => restrict(work, *slot, *attributes),
         Deed::EnterRoot { slot, at } => enter_root(work, *slot, at),
+        Deed::ChangeRoot(path) => {
+            raw::chdir(path)?;
+            family::chroot_here()?;
+            raw::chdir(c"/")
+        }
         Deed::Mount(mount) => fresh(work, mount),
         Deed::Proc => proc(work),
         Deed::Sys { read_only } => sys(work, *read_only),
@@ -116,14 +121,18 @@ fn settle(work: &mut Work<'_>, deed: &Deed) -> Result<()> {
             let found = walk::resolve(path, Make::Directory, None)?;
             raw::chdir(found.as_c_str())
         }
-        Deed::Terminal { rows, columns, socket, owner } => terminal(*rows, *columns, *socket, *owner),
+        Deed::Terminal { rows, columns, socket, owner, mounted } => {
+            terminal((*rows, *columns), *socket, *owner, *mounted)
+        }
         Deed::OwnNull => {
             work.null = raw::openat(raw::AT_CWD, c"/dev/null", libc::O_RDWR, 0)?;
             Ok(())
         }
+        Deed::KeepNull => own_null(work.null),
         Deed::Streams { from, owner } => {
             streams(from, *owner)?;
-            own_null(work.null)
+            // Without a mount, the new root comes later, and its /dev/null with it.
+            if work.null < 0 { Ok(()) } else { own_null(work.null) }
         }
         Deed::Keyring => {
             raw::join_new_session_keyring();
@@ -400,8 +409,9 @@ fn open_ports() {
 /// Asks the master side of a terminal for its slave side.
 const TIOCGPTPEER: c_ulong = 0x5441;
 
-fn terminal(rows: u16, columns: u16, socket: c_int, owner: u32) -> Result<()> {
-    let master = raw::openat(raw::AT_CWD, c"/dev/pts/ptmx", libc::O_RDWR | libc::O_NOCTTY, 0)?;
+fn terminal((rows, columns): (u16, u16), socket: c_int, owner: u32, mounted: bool) -> Result<()> {
+    let multiplexer = if mounted { c"/dev/pts/ptmx" } else { c"/dev/ptmx" };
+    let master = raw::openat(raw::AT_CWD, multiplexer, libc::O_RDWR | libc::O_NOCTTY, 0)?;
     raw::unlock_pty(master)?;
     let slave =
         raw::ioctl_int(master, TIOCGPTPEER, c_long::from(libc::O_RDWR | libc::O_NOCTTY | libc::O_CLOEXEC))?;
@@ -410,6 +420,9 @@ fn terminal(rows: u16, columns: u16, socket: c_int, owner: u32) -> Result<()> {
     raw::close(master);
     raw::ioctl_int(slave, libc::TIOCSCTTY, 0)?;
     raw::fchown(slave, owner, u32::MAX)?;
+    if !mounted {
+        return streams(&[slave, slave, slave], None);
+    }
     // The first terminal of a fresh devpts is always number 0.
     raw::mknodat(raw::AT_CWD, c"/dev/console", libc::S_IFREG | 0o600, 0)?;
     raw::mount(Some(c"/dev/pts/0"), c"/dev/console", None, libc::MS_BIND, None)?;

@@ -12,7 +12,7 @@ use crate::cap::{self, CapSet};
 use crate::cgroup;
 use crate::error::{Error, Result};
 use crate::mount::{OverlayApi, OverlayPlan, c_path};
-use crate::userns::IdMap;
+use crate::userns::{IdMap, Level};
 
 /// What must be known of this machine to plan a sandbox.
 #[derive(Debug, Clone)]
@@ -25,6 +25,8 @@ pub struct Facts {
     pub groups: Option<cgroup::Home>,
     /// The highest capability the kernel knows.
     pub last_capability: u32,
+    /// What this process may do.
+    pub capabilities: CapSet,
     /// Directories below /sys that tell how hot the processors run; Docker masks them.
     pub thermal_paths: Vec<String>,
     /// Whether there is one id only: nobody else can be become, or own anything.
@@ -50,6 +52,7 @@ impl Facts {
             cgroup2: magic == Ok(cgroup::MAGIC),
             groups: cgroup::Home::find().ok(),
             last_capability: cap::last(),
+            capabilities: cap::effective(),
             thermal_paths,
             one_id: IdMap::current().is_ok_and(|map| map.is_single()),
             kcore: Path::new("/proc/kcore").exists(),
@@ -88,6 +91,22 @@ const MASKED: [&str; 12] = [
 /// Paths that Docker makes read-only in a container.
 const READ_ONLY: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 
+/// The devices of every container: name, major and minor number.
+pub(super) const NODES: [(&str, u32, u32); 6] =
+    [("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0)];
+
+/// The links in a container's /dev.
+pub(super) const LINKS: [(&str, &str); 5] = [
+    ("fd", "/proc/self/fd"),
+    ("stdin", "/proc/self/fd/0"),
+    ("stdout", "/proc/self/fd/1"),
+    ("stderr", "/proc/self/fd/2"),
+    ("ptmx", "pts/ptmx"),
+];
+
+/// The directories in a container's /dev, and their modes.
+pub(super) const DIRS: [(&str, u32); 3] = [("pts", 0o755), ("shm", 0o1777), ("mqueue", 0o755)];
+
 /// What is searched where the environment has no `PATH`.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -125,6 +144,9 @@ pub(super) struct Plan {
 }
 
 pub(super) fn plan(sandbox: &Sandbox, facts: &Facts, descriptors: &Descriptors) -> Result<Plan> {
+    if let RootFs::Chroot { dir, .. } = &sandbox.root {
+        return plan_chroot(sandbox, dir, facts, descriptors);
+    }
     let mut plan = Plan { steps: Vec::new(), slots: 0 };
     plan.push(Deed::Detach);
     plan.push(Deed::DieWithParent);
@@ -159,6 +181,48 @@ pub(super) fn plan(sandbox: &Sandbox, facts: &Facts, descriptors: &Descriptors) 
     Ok(plan)
 }
 
+/// The deeds where there are no namespaces: another root, and what belongs to one process.
+fn plan_chroot(sandbox: &Sandbox, root: &Path, facts: &Facts, descriptors: &Descriptors) -> Result<Plan> {
+    if sandbox.network != Network::Host {
+        return Err(no_namespace("a network of its own"));
+    }
+    if sandbox.read_only_root {
+        return Err(no_namespace("a read-only root"));
+    }
+    let mut plan = Plan { steps: Vec::new(), slots: 0 };
+    plan.push(Deed::Detach);
+    plan.push(Deed::DieWithParent);
+    plan.push(Deed::Umask(0));
+    if sandbox.limits.is_some() {
+        plan.push(Deed::JoinGroups);
+    }
+    // Before the root changes: the new one has no file system of terminals.
+    plan.streams(sandbox, facts, descriptors)?;
+    plan.push(Deed::ChangeRoot(c_path(root)?));
+    plan.push(Deed::OwnNull);
+    plan.push(Deed::KeepNull);
+    plan.push(Deed::WorkDir(working_directory(sandbox)?));
+    plan.credentials(sandbox, facts, descriptors);
+    plan.push(Deed::Exec { candidates: candidates(sandbox)? });
+    Ok(plan)
+}
+
+/// What the sandbox asks for cannot be had without a namespace.
+fn no_namespace(what: &str) -> Error {
+    Error::Unavailable {
+        level: Level::None,
+        reason: format!("the command asks for {what}, which needs a namespace"),
+        fix: Some("`ireko doctor` says what keeps the better levels away".to_owned()),
+    }
+}
+
+fn working_directory(sandbox: &Sandbox) -> Result<CString> {
+    if !sandbox.cwd.is_absolute() {
+        return Err(Error::Invalid(format!("working directory `{}` is not absolute", sandbox.cwd.display())));
+    }
+    c_path(&sandbox.cwd)
+}
+
 /// Where a mount's tree is kept until it is placed, and whether its target is a directory.
 enum Taken {
     Kept { slot: Slot, directory: bool },
@@ -185,7 +249,7 @@ impl Plan {
                     taken.push(Taken::Made);
                     continue;
                 }
-                MountSource::Bind(path) => {
+                MountSource::Bind(path) | MountSource::Lent { path, .. } => {
                     let slot = self.slot();
                     self.push(Deed::Take { slot, path: c_path(path)?, recursive: true });
                     (slot, *is_directory)
@@ -254,6 +318,7 @@ impl Plan {
                 path.clone()
             }
             RootFs::Overlay(overlay) => self.overlay(slot, overlay, facts)?,
+            RootFs::Chroot { .. } => return Err(no_namespace("a mounted root")),
         };
         let attributes = device_attributes(sandbox);
         if attributes != 0 {
@@ -311,21 +376,6 @@ impl Plan {
     }
 
     fn dev_files(&mut self, facts: &Facts) -> Result<()> {
-        const NODES: [(&str, u32, u32); 6] = [
-            ("null", 1, 3),
-            ("zero", 1, 5),
-            ("full", 1, 7),
-            ("random", 1, 8),
-            ("urandom", 1, 9),
-            ("tty", 5, 0),
-        ];
-        const LINKS: [(&str, &str); 5] = [
-            ("fd", "/proc/self/fd"),
-            ("stdin", "/proc/self/fd/0"),
-            ("stdout", "/proc/self/fd/1"),
-            ("stderr", "/proc/self/fd/2"),
-            ("ptmx", "pts/ptmx"),
-        ];
         for (name, major, minor) in NODES {
             self.push(Deed::Device {
                 path: text(&format!("/dev/{name}"))?,
@@ -337,7 +387,7 @@ impl Plan {
         for (name, to) in LINKS.into_iter().chain(core) {
             self.push(Deed::Link { path: text(&format!("/dev/{name}"))?, text: text(to)? });
         }
-        for (name, mode) in [("pts", 0o755), ("shm", 0o1777), ("mqueue", 0o755)] {
+        for (name, mode) in DIRS {
             self.push(Deed::Dir { path: text(&format!("/dev/{name}"))?, mode });
         }
         Ok(())
@@ -385,13 +435,7 @@ impl Plan {
             return Err(Error::Invalid(format!("host name `{}` is longer than 64 bytes", sandbox.hostname)));
         }
         self.push(Deed::Hostname(text(&sandbox.hostname)?));
-        if !sandbox.cwd.is_absolute() {
-            return Err(Error::Invalid(format!(
-                "working directory `{}` is not absolute",
-                sandbox.cwd.display()
-            )));
-        }
-        self.push(Deed::WorkDir(c_path(&sandbox.cwd)?));
+        self.push(Deed::WorkDir(working_directory(sandbox)?));
         Ok(())
     }
 
@@ -399,7 +443,8 @@ impl Plan {
         let owner = if facts.one_id { 0 } else { sandbox.identity.uid };
         match sandbox.stdio {
             Stdio::Terminal { rows, columns } => {
-                self.push(Deed::Terminal { rows, columns, socket: open.terminal, owner });
+                let mounted = !matches!(sandbox.root, RootFs::Chroot { .. });
+                self.push(Deed::Terminal { rows, columns, socket: open.terminal, owner, mounted });
             }
             Stdio::Streams { .. } => {
                 // A user that is not root may open /dev/stdout again only if the pipe is theirs.
@@ -422,9 +467,14 @@ impl Plan {
         self.push(Deed::Keyring);
         if sandbox.security == Security::Default {
             keep = cap::docker_default();
-            self.push(Deed::Bound { keep, last: facts.last_capability });
+            // An outer container that withholds these two has bounds and a filter of its own.
+            if facts.capabilities & cap::SETPCAP != 0 {
+                self.push(Deed::Bound { keep, last: facts.last_capability });
+            }
             // Before the capabilities go: no_new_privs is not set, as Docker does not, so loading needs them.
-            self.push(Deed::Filter);
+            if facts.capabilities & cap::SYS_ADMIN != 0 {
+                self.push(Deed::Filter);
+            }
         }
         if sandbox.owners.is_some() {
             self.push(Deed::Report { socket: open.owners });

@@ -10,6 +10,8 @@ use libc::c_int;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags};
 use rustix::process::{Signal, WaitId, WaitIdOptions};
 
+use super::keeper::Kept;
+use super::moved::Moved;
 use crate::cgroup::{Group, Groups};
 use crate::error::{Error, Result};
 use crate::notify::Answering;
@@ -82,6 +84,36 @@ pub struct Running {
     /// Which /proc it sees.
     pub proc: Proc,
     pub(super) answering: Option<Answering>,
+    /// The line to its keeper, where it has one.
+    line: Option<OwnedFd>,
+    /// What was moved into its root.
+    moved: Option<Moved>,
+}
+
+/// Kills a command with all it started, from any thread.
+#[derive(Debug)]
+pub struct Killer(Reach);
+
+#[derive(Debug)]
+enum Reach {
+    /// A handle of the first process of its namespace.
+    First(OwnedFd),
+    /// The line to its keeper.
+    Line(OwnedFd),
+}
+
+impl Killer {
+    /// Does it. One that has ended takes no notice.
+    pub fn kill(&self) -> Result<()> {
+        let done = match &self.0 {
+            Reach::First(process) => rustix::process::pidfd_send_signal(process, Signal::KILL),
+            Reach::Line(line) => rustix::io::write(line, b"k").map(drop),
+        };
+        match done {
+            Ok(()) | Err(rustix::io::Errno::SRCH | rustix::io::Errno::PIPE) => Ok(()),
+            Err(errno) => Err(Error::deed("kill the command", errno)),
+        }
+    }
 }
 
 impl Running {
@@ -99,7 +131,28 @@ impl Running {
             mount_points: Vec::new(),
             proc: Proc::Own,
             answering: None,
+            line: None,
+            moved: None,
         }
+    }
+
+    /// One that has a keeper, and a root into which things were moved.
+    pub(super) fn kept(kept: Kept, groups: Groups, moved: Moved) -> Self {
+        let mut new = Self::new(kept.pid, kept.pidfd, groups);
+        new.mount_points = moved.made();
+        (new.line, new.moved) = (Some(kept.line), Some(moved));
+        new
+    }
+
+    /// What kills it, for another thread.
+    pub fn killer(&self) -> Result<Killer> {
+        let (reach, handle): (fn(OwnedFd) -> Reach, _) = match &self.line {
+            Some(line) => (Reach::Line, line),
+            None => (Reach::First, &self.pidfd),
+        };
+        let handle =
+            handle.try_clone().map_err(|cause| Error::deed("copy a handle of the command", cause))?;
+        Ok(Killer(reach(handle)))
     }
 
     /// The directory of the control group it has for itself, until it has ended; none where it could not get one.
@@ -131,16 +184,25 @@ impl Running {
             match self.ask(WaitIdOptions::EXITED) {
                 Err(rustix::io::Errno::INTR) => {}
                 Err(errno) => return Err(Error::deed("wait for the command", errno)),
-                Ok(Some(exit)) => return Ok(exit),
+                Ok(Some(exit)) => return self.move_out().map(|()| exit),
                 Ok(None) => {}
             }
         }
     }
 
+    fn move_out(&mut self) -> Result<()> {
+        self.moved.take().map_or(Ok(()), |mut moved| moved.take_out())
+    }
+
     /// How it ended, if it has.
     pub fn try_wait(&mut self) -> Result<Option<Exit>> {
-        self.ask(WaitIdOptions::EXITED | WaitIdOptions::NOHANG)
-            .map_err(|errno| Error::deed("wait for the command", errno))
+        let exit = self
+            .ask(WaitIdOptions::EXITED | WaitIdOptions::NOHANG)
+            .map_err(|errno| Error::deed("wait for the command", errno))?;
+        if exit.is_some() {
+            self.move_out()?;
+        }
+        Ok(exit)
     }
 
     fn ask(&mut self, options: WaitIdOptions) -> rustix::io::Result<Option<Exit>> {
@@ -161,6 +223,9 @@ impl Running {
 
     /// Sends it a signal by number. One that has ended takes no notice.
     pub fn signal(&self, number: i32) -> Result<()> {
+        if number == libc::SIGKILL {
+            return self.kill();
+        }
         let signal = Signal::from_named_raw(number)
             .ok_or_else(|| Error::Invalid(format!("there is no signal {number}")))?;
         match rustix::process::pidfd_send_signal(&self.pidfd, signal) {
@@ -171,7 +236,7 @@ impl Running {
 
     /// Kills it and everything it started.
     pub fn kill(&self) -> Result<()> {
-        self.signal(libc::SIGKILL)
+        self.killer()?.kill()
     }
 
     /// Tells its terminal a new size. Without a terminal, nothing happens.

@@ -11,6 +11,8 @@ use libc::{c_char, c_int};
 use rustix::pipe::{PipeFlags, pipe_with};
 
 use super::child::{self, Kept, Work};
+use super::keeper;
+use super::moved::Moved;
 use super::plan::{Descriptors, Facts, Plan, plan};
 use super::running::{Proc, Running, mount_points};
 use super::step::{Deed, Step};
@@ -41,6 +43,10 @@ pub fn spawn_with(sandbox: &Sandbox, facts: &Facts) -> Result<Running> {
         mount::forget_volatile(overlay);
     }
     let mut ends = Ends::open(sandbox)?;
+    let moved = match &sandbox.root {
+        RootFs::Chroot { dir, aside } => Some(Moved::put_in(dir, aside, &sandbox.mounts)?),
+        RootFs::Dir(_) | RootFs::Overlay(_) => None,
+    };
     let plan = plan(sandbox, facts, &ends.descriptors)?;
     let strings = Strings::new(sandbox)?;
     let filter: &[libc::sock_filter] = match sandbox.security {
@@ -71,13 +77,18 @@ pub fn spawn_with(sandbox: &Sandbox, facts: &Facts) -> Result<Running> {
         stage: 0,
         errno: 0,
     };
-    let mut running = start(&mut work, sandbox.network, groups)?;
+    let mut running = match moved {
+        Some(moved) => start_kept(&mut work, groups, moved)?,
+        None => start(&mut work, sandbox.network, groups)?,
+    };
     // The child's change of user hid /proc/self from this process too, whose memory it shared.
     if sandbox.identity.uid != 0 || sandbox.identity.gid != 0 {
         userns::be_dumpable();
     }
     let (stage, errno, lacks_interpreter) = (work.stage, work.errno, work.lacks_interpreter);
-    running.mount_points = mount_points(work.log.bytes());
+    if running.mount_points.is_empty() {
+        running.mount_points = mount_points(work.log.bytes());
+    }
     running.proc = if work.outer_proc { Proc::Outer } else { Proc::Own };
     if errno != 0 {
         drop(running);
@@ -93,7 +104,7 @@ pub fn spawn_with(sandbox: &Sandbox, facts: &Facts) -> Result<Running> {
 fn overlays(sandbox: &Sandbox) -> impl Iterator<Item = &mount::Overlay> {
     let root = match &sandbox.root {
         RootFs::Overlay(overlay) => Some(overlay),
-        RootFs::Dir(_) => None,
+        RootFs::Dir(_) | RootFs::Chroot { .. } => None,
     };
     root.into_iter().chain(sandbox.mounts.iter().filter_map(|mount| match &mount.source {
         MountSource::Overlay(overlay) => Some(overlay),
@@ -172,7 +183,9 @@ impl Ends {
 
     fn mount(&mut self, source: &MountSource) -> Result<()> {
         let (mut userns, mut directory) = (-1, true);
-        if let MountSource::Bind(path) | MountSource::Idmapped { path, .. } = source {
+        if let MountSource::Bind(path) | MountSource::Idmapped { path, .. } | MountSource::Lent { path, .. } =
+            source
+        {
             let metadata =
                 fs::metadata(path).map_err(|cause| Error::path("find mount source", path, cause))?;
             directory = metadata.is_dir();
@@ -242,7 +255,7 @@ impl Strings {
     }
 }
 
-extern "C" fn entry(work: *mut c_void) -> c_int {
+pub(super) extern "C" fn entry(work: *mut c_void) -> c_int {
     // SAFETY: `start` passes a pointer to a live `Work` that nobody else uses while this runs.
     let work = unsafe { &mut *work.cast::<Work<'_>>() };
     child::run(work);
@@ -288,6 +301,15 @@ fn start(work: &mut Work<'_>, network: Network, mut groups: Groups) -> Result<Ru
     }
     let (pid, pidfd) = start(None).map_err(failed)?;
     Ok(Running::new(pid, pidfd, groups))
+}
+
+/// Starts the child below a keeper, in no namespace of its own. Only a limit needs a group there.
+fn start_kept(work: &mut Work<'_>, mut groups: Groups, moved: Moved) -> Result<Running> {
+    if !groups.unified_limits {
+        groups.unified = None;
+    }
+    let kept = keeper::start(work, groups.unified.as_ref().map(Group::descriptor))?;
+    Ok(Running::kept(kept, groups, moved))
 }
 
 fn failure(plan: &Plan, stage: usize, errno: c_int, sandbox: &Sandbox) -> Error {

@@ -40,6 +40,8 @@ pub(super) enum Deed {
     Idmap { slot: Slot, userns: c_int },
     /// Restrict a mount that is not placed yet.
     Restrict { slot: Slot, attributes: u64 },
+    /// Make a directory the root of all paths, without a mount.
+    ChangeRoot(CString),
     /// Place the root and move into it, keeping a hand on the old one.
     EnterRoot { slot: Slot, at: CString },
     /// Mount a file system of the kernel's.
@@ -77,10 +79,12 @@ pub(super) enum Deed {
     Limit { resource: u32, soft: u64, hard: u64 },
     /// Go to the working directory, making it if needed.
     WorkDir(CString),
-    /// Open a terminal in the root and hand its other end out.
-    Terminal { rows: u16, columns: u16, socket: c_int, owner: u32 },
+    /// Open a terminal and hand its other end out: one of the root's own where that has a file system of them.
+    Terminal { rows: u16, columns: u16, socket: c_int, owner: u32, mounted: bool },
     /// Open the new /dev/null, for streams that are another.
     OwnNull,
+    /// Use it for the streams that were set before.
+    KeepNull,
     /// Put descriptors in the places of the standard streams; -1 keeps what is there.
     Streams { from: [c_int; 3], owner: Option<u32> },
     /// Mount a directory onto itself, so that it does not follow its surroundings.
@@ -156,6 +160,8 @@ impl fmt::Display for Step {
             Deed::WorkDir(path) => write!(out, "enter working directory {}", Quoted(path)),
             Deed::Terminal { rows, columns, .. } => write!(out, "open a terminal of {rows}x{columns}"),
             Deed::OwnNull => write!(out, "open `/dev/null`"),
+            Deed::KeepNull => write!(out, "put `/dev/null` in the places of the caller's"),
+            Deed::ChangeRoot(path) => write!(out, "make {} the root", Quoted(path)),
             Deed::Streams { .. } => write!(out, "connect the standard streams"),
             Deed::Keyring => write!(out, "start a keyring"),
             Deed::Bound { keep, .. } => write!(out, "bound capabilities to {keep:016x}"),

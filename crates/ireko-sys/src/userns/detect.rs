@@ -28,8 +28,8 @@ impl LevelReport {
 /// A report for every level, best first. Tries the deeds, so it takes some milliseconds.
 #[must_use]
 pub fn detect() -> Vec<LevelReport> {
-    let later = |level| LevelReport { level, problem: Some("not supported yet".to_owned()), fix: None };
-    vec![root(), rootless(), single_id(), later(Level::None)]
+    let none = LevelReport { level: Level::None, problem: None, fix: None };
+    vec![root(), rootless(), single_id(), none]
 }
 
 fn root() -> LevelReport {

@@ -112,7 +112,7 @@ pub(crate) fn finish(sandbox: &Sandbox) -> Outcome {
     };
     let outcome = drain(&mut running);
     let base: &Path = match &sandbox.root {
-        RootFs::Dir(path) => path,
+        RootFs::Dir(path) | RootFs::Chroot { dir: path, .. } => path,
         RootFs::Overlay(overlay) => &overlay.upper.as_ref().expect("an upper directory").dir,
     };
     remove_mount_points(base, &running.mount_points).expect("mount points can be removed");

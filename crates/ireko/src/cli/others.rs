@@ -46,8 +46,6 @@ pub(crate) struct OthersArgs {
 
     /// Right with one value, and refused with another.
     #[arg(long, hide = true)]
-    pub(crate) isolation: Option<String>,
-    #[arg(long, hide = true)]
     pub(crate) security_opt: Vec<String>,
     #[arg(long, hide = true)]
     pub(crate) squash: bool,

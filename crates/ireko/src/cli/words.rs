@@ -157,6 +157,7 @@ fn before_the_command(words: &[OsString]) -> Result<Before<'_>, Failure> {
                 | "--home"
                 | "--level"
                 | "--snapshotter"
+                | "--isolation"
         );
         let value = if takes { inline.or(next) } else { inline };
         let missing = || Failure::user(format!("`{name}` has no value"));

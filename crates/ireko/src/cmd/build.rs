@@ -8,10 +8,10 @@ use crate::builds;
 use crate::clash;
 use crate::cli::{BuildArgs, Global, Progress, Pull};
 use crate::cmd::check::Warned;
+use crate::confinement;
 use crate::deliver::{self, Share};
 use crate::devices;
 use crate::dockerfile::{self, Source};
-use crate::emulation;
 use crate::engines;
 use crate::environment::Environment;
 use crate::epoch;
@@ -34,7 +34,7 @@ use ireko_exec::{
     Secrets, StepError, Surroundings,
 };
 use ireko_graph::{Graph, NodeId, Op, Policy};
-use ireko_image::{Assembled, Destination, Images, PullPolicy};
+use ireko_image::{Assembled, Images, PullPolicy};
 use ireko_layer::Time;
 use ireko_oci::{Digest, Platform, Reference, Timestamp};
 use ireko_plan::{MAIN_CONTEXT, NoCache, Plan, PlanInput, StepSettings};
@@ -114,9 +114,7 @@ fn build(
     let http = images.registry().client().clone();
     let aborted = Arc::clone(&images);
     let _stopping = cancel.on_ask(move || aborted.abort());
-    if wishes.outputs.iter().any(|output| output.form == Form::Engine) {
-        unless_stopped(images.engines().first().map_err(Failure::from), cancel)?;
-    }
+    engine_is_there(wishes, &images, cancel)?;
     let elsewhere = Elsewhere {
         repositories: Repositories {
             settings: &git,
@@ -137,7 +135,7 @@ fn build(
     let input = unless_stopped(plan_input(ast, args, wishes, &source, &elsewhere), cancel)?;
     let parsed = (&*diagnostics, &source);
     let Settled { plan, bases, .. } = settled(&input, &images, parsed, (session, warned), cancel)?;
-    emulation::check_steps(&plan, &input.ast.source, scratch.path())?;
+    let confinement = confinement::of_steps(&plan, &input.ast.source, (session, scratch.path()))?;
     let devices = devices::of_steps((&args.devices, &wishes.devices), &plan, &input.ast.source, session)?;
     let graph = Arc::new(plan.graph.clone());
     let mut surroundings = Surroundings {
@@ -153,6 +151,7 @@ fn build(
             resolv_conf: crate::bases::resolv_conf(),
             authorities: wishes.authorities.clone(),
             limits,
+            confinement,
         },
         snapshotter: session.snapshotter(&store)?,
         sink: Arc::clone(&sink),
@@ -160,7 +159,7 @@ fn build(
         project: format!("{}\0{}", source.context.place(), source.name),
         packing: None,
     };
-    let destinations: Vec<Destination> = wishes.outputs.iter().filter_map(deliver::destination_of).collect();
+    let destinations: Vec<_> = wishes.outputs.iter().filter_map(deliver::destination_of).collect();
     let (ahead, packing) = Ahead::start(&images, &destinations, pushes(&shares)?);
     surroundings.packing = packing;
     let room = Room { store: &store, session, cancel, images: &images };
@@ -173,6 +172,14 @@ fn build(
     session.tell_warnings(&store);
     deliver::report(args, &shares, &delivered, &bases)?;
     Ok(delivered.last().and_then(|last| last.id))
+}
+
+/// Looks for the engine that an output names, before anything is built.
+fn engine_is_there(wishes: &Wishes, images: &Images, cancel: &Cancel) -> Result<(), Failure> {
+    if wishes.outputs.iter().any(|output| output.form == Form::Engine) {
+        unless_stopped(images.engines().first().map_err(Failure::from), cancel)?;
+    }
+    Ok(())
 }
 
 /// When the registry is asked for a base image.

@@ -4,7 +4,7 @@ use crate::cli::{DoctorArgs, Format, Global};
 use crate::environment::Environment;
 use crate::failure::Failure;
 use crate::{print, print_json};
-use ireko_exec::NotRun;
+use ireko_exec::{Confinement, NotRun};
 use ireko_oci::Platform;
 use ireko_sys::cgroup::{self, Limiter, Limits};
 use ireko_sys::userns::{self, Level};
@@ -21,30 +21,31 @@ struct Finding {
 /// Runs the command; 0 when at least one level can run steps and the store can be used.
 pub(crate) fn run(args: &DoctorArgs, global: &Global, environment: &Environment) -> Result<u8, Failure> {
     let is_root = rustix::process::geteuid().is_root();
-    let levels: Vec<Finding> = userns::detect()
-        .into_iter()
-        .map(|report| Finding {
-            what: format!("sandbox level `{}`", report.level),
-            problem: report.problem,
-            fix: report.fix,
-        })
-        .collect();
-    let works = levels.iter().any(|level| level.problem.is_none());
+    let reports = userns::detect();
+    let works = |level: Level| reports.iter().any(|report| report.level == level && report.works());
     // Asked now: below, this process enters it and would be root of its own namespace.
     let level = match crate::session::asked(environment.level(global.level.as_deref()))? {
-        Some(asked) => levels[asked as usize].problem.is_none().then_some(asked),
-        None => works.then(userns::best),
+        Some(asked) => works(asked).then_some(asked),
+        None => reports.iter().find(|report| report.works()).map(|report| report.level),
     };
-    let works = level.is_some();
+    let chroot = chroot();
+    let works = level.is_some_and(|level| level != Level::None || chroot.problem.is_none());
+    let levels = reports.into_iter().map(|report| Finding {
+        what: format!("sandbox level `{}`", report.level),
+        problem: report.problem,
+        fix: report.fix,
+    });
     let home = environment.store(global.home.as_deref(), is_root)?;
     let store = store(&home);
     let store_works = store.problem.is_none();
-    let mut findings: Vec<Finding> = levels.into_iter().chain([store, programs(), groups()]).collect();
+    let mut findings: Vec<Finding> = levels.chain([chroot, store, programs(), groups()]).collect();
     if let (Some(level), true) = (level, store_works) {
         // The last to be asked, since this process becomes what a step's would be.
         findings.push(overlay(&home, level));
         findings.push(limits());
-        findings.push(platforms(existing(&home)));
+        if works {
+            findings.push(platforms(existing(&home), level));
+        }
     }
     match args.format {
         Format::Table => print(&table(&findings, level)),
@@ -68,6 +69,11 @@ fn table(findings: &[Finding], level: Option<Level>) -> String {
         }
     }
     let level = match level {
+        Some(Level::None) => {
+            "level `none`: everything but RUN works, and RUN where `--isolation chroot` is given and \
+            commands by chroot work"
+                .to_owned()
+        }
         Some(level) => format!("steps run at level `{level}`"),
         None => "no level can run steps here".to_owned(),
     };
@@ -101,11 +107,21 @@ fn existing(home: &Path) -> &Path {
     home.ancestors().find(|dir| dir.exists()).unwrap_or(home)
 }
 
+/// Whether commands can be run by chroot, for level `none`.
+fn chroot() -> Finding {
+    let (problem, fix) = userns::chroot_refused().unzip();
+    Finding { what: "commands by chroot (`--isolation chroot`)".to_owned(), problem, fix }
+}
+
 /// Whether overlayfs can unite the store's layers.
 fn overlay(home: &Path, level: Level) -> Finding {
-    let userxattr = level != userns::Level::Root;
-    let tried = userns::enter(level).and_then(|_| ireko_sys::mount::probe_overlay(existing(home), userxattr));
     let what = format!("overlayfs in `{}`", existing(home).display());
+    if level == Level::None {
+        let fix = "none is needed: each step works on a copy of its tree, which is slower".to_owned();
+        return Finding { what, problem: Some("level `none` mounts nothing".to_owned()), fix: Some(fix) };
+    }
+    let userxattr = level != Level::Root;
+    let tried = userns::enter(level).and_then(|_| ireko_sys::mount::probe_overlay(existing(home), userxattr));
     let Err(error) = tried else { return Finding { what, problem: None, fix: None } };
     let causes = std::iter::successors(std::error::Error::source(&error), |error| error.source());
     let problem = causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"));
@@ -115,7 +131,8 @@ fn overlay(home: &Path, level: Level) -> Finding {
 }
 
 /// Which other platforms' programs run here. Without any, this machine's own do.
-fn platforms(scratch: &Path) -> Finding {
+fn platforms(scratch: &Path, level: Level) -> Finding {
+    let confinement = if level == Level::None { Confinement::Chroot } else { Confinement::Namespaces };
     let host = Platform::host();
     let (mut run, mut others) = (Vec::new(), Vec::new());
     for architecture in ireko_exec::EMULATED {
@@ -123,7 +140,7 @@ fn platforms(scratch: &Path) -> Finding {
         if ireko_exec::is_native(&platform, &host) {
             continue;
         }
-        match crate::emulation::outcome(&platform, scratch) {
+        match crate::emulation::outcome(&platform, scratch, confinement) {
             Ok(Ok(())) => run.push(platform.to_string()),
             Ok(Err(why)) => others.push((platform, why)),
             Err(failure) => return of_platforms(&run, Some(failure.message)),

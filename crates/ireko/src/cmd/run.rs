@@ -14,7 +14,7 @@ use crate::proxies;
 use crate::session::Session;
 use crate::settle;
 use crate::text;
-use ireko_exec::{ContainerFiles, DEFAULT_PATH, SandboxSettings, Snapshotter};
+use ireko_exec::{Confinement, ContainerFiles, DEFAULT_PATH, Snapshotter};
 use ireko_layer::{SnapshotStack, TreePath, View};
 use ireko_oci::{ContainerConfig, GuestPath, Platform};
 use ireko_report::Blame;
@@ -57,6 +57,7 @@ fn start(args: &RunArgs, global: &Global, environment: Environment) -> Result<u8
     let platform = settle::platform_named(args.platform.as_deref(), &environment)?;
     let progress = if global.verbose { Progress::Plain } else { Progress::Quiet };
     let session = Session::enter(global, environment, progress, false)?;
+    let confinement = confinement(&session, args, network)?;
     let limits = crate::limits::prepare(&limits)?;
     let store = session.store()?;
     let image = wanted_image(&session, &store, args, platform)?;
@@ -65,7 +66,8 @@ fn start(args: &RunArgs, global: &Global, environment: Environment) -> Result<u8
     let view = store.view(&image.diff_ids)?;
     let scratch = store.scratch_dir()?;
 
-    let root = root_of(&store, &image, &view, scratch.path(), session.snapshotter(&store)?)?;
+    let how = (session.snapshotter(&store)?, confinement);
+    let root = root_of(&store, &image, &view, scratch.path(), how)?;
     let mut sandbox = Sandbox::new(root, argv(args, &config)?);
     sandbox.network = network;
     sandbox.limits = limits;
@@ -76,13 +78,9 @@ fn start(args: &RunArgs, global: &Global, environment: Environment) -> Result<u8
     sandbox.hostname = hostname(args, &image)?;
     let own = Own { hostname: &sandbox.hostname, home: &user.home };
     sandbox.cwd = PathBuf::from(workdir(args, &config)?.as_str());
-    let files = ContainerFiles::write(
-        scratch.path(),
-        &SandboxSettings { resolv_conf: crate::bases::resolv_conf(), authorities: None, limits: None },
-        &sandbox.hostname,
-        &hosts,
-    )
-    .map_err(|error| Failure::environment("cannot write the container's files").cause(error))?;
+    let resolv_conf = crate::bases::resolv_conf();
+    let files = ContainerFiles::write(scratch.path(), &resolv_conf, &sandbox.hostname, &hosts)
+        .map_err(|error| Failure::environment("cannot write the container's files").cause(error))?;
     sandbox.mounts = mounts(files.mounts(), args, &config)?;
     let devices = args.devices.ready(&session.environment, &scratch.path().join("devices"))?;
     sandbox.mounts.extend(devices.mounts.iter().cloned());
@@ -101,12 +99,29 @@ fn start(args: &RunArgs, global: &Global, environment: Environment) -> Result<u8
         // That a program cannot be started may be for its platform, which is the better word then.
         let foreign = error
             .exit_code()
-            .and_then(|_| crate::emulation::check_image(&image.platform, scratch.path()).err());
+            .and_then(|_| crate::emulation::check_image(&image.platform, scratch.path(), confinement).err());
         foreign.unwrap_or_else(|| spawn_failure(&error))
     })?;
     drop(sandbox);
     ports::forward(listeners, running.pid())?;
     terminal::attend(running, signals, args.interactive)
+}
+
+/// How the container is kept apart from this machine. Refuses what one without namespaces cannot have.
+fn confinement(session: &Session, args: &RunArgs, network: Network) -> Result<Confinement, Failure> {
+    let confinement = session.confinement()?;
+    let asked = [
+        ("-p", !args.publish.is_empty()),
+        ("--network", network != Network::Host),
+        ("-v", args.volume.iter().any(|volume| volume.contains(':'))),
+        ("--read-only", args.read_only),
+        ("--hostname", args.hostname.is_some()),
+        ("--device", !args.devices.device.is_empty()),
+    ];
+    let lacks = |&&(_, asked): &&(&str, bool)| asked && confinement == Confinement::Chroot;
+    let Some((flag, _)) = asked.iter().find(lacks) else { return Ok(confinement) };
+    Err(Failure::environment(format!("`{flag}` needs a namespace, and there are none at level `none`"))
+        .hint("leave it out, or see what `ireko doctor` says of the better levels"))
 }
 
 /// The image to start, once the registry was asked for it where that is wanted.
@@ -167,7 +182,7 @@ fn root_of(
     image: &Image,
     view: &View,
     scratch: &Path,
-    snapshotter: Snapshotter,
+    (snapshotter, confinement): (Snapshotter, Confinement),
 ) -> Result<RootFs, Failure> {
     let mut lowers = Vec::new();
     for (at, diff) in image.diff_ids.iter().enumerate() {
@@ -187,7 +202,7 @@ fn root_of(
         Snapshotter::Copy => {
             let stack = SnapshotStack { view: view.clone(), dirs: lowers };
             stack.lay_out(&dir, attrs).map_err(|error| Failure::of(error.blame(), &error))?;
-            RootFs::Dir(dir.clone())
+            confinement.root(dir.clone(), scratch).map_err(own)?
         }
     };
     let (mode, uid, gid) = view

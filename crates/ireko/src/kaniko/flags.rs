@@ -123,7 +123,8 @@ const OLDER: [(&str, &str); 4] = [
 ];
 
 /// Flags of ireko's own that are taken beside kaniko's, and whether they take a value.
-const IREKO: [(&str, bool); 4] = [("home", true), ("level", true), ("snapshotter", true), ("verbose", false)];
+const IREKO: [(&str, bool); 5] =
+    [("home", true), ("level", true), ("snapshotter", true), ("isolation", true), ("verbose", false)];
 
 /// The single-snapshot refusal, which is for the switch that is on.
 pub(super) const SINGLE: &str = ONE_LAYER;

@@ -30,11 +30,8 @@ fn flags_of_others_have_a_meaning_or_a_word() {
         ("--rm --force-rm=false --compress --disable-content-trust=false -D --retry 3", "nothing".to_owned()),
         ("--provenance=false --sbom=false --cache-from=", "nothing".to_owned()),
         ("--attest type=provenance,disabled=true --attest type=sbom,disabled=true", "nothing".to_owned()),
-        (
-            "--isolation chroot --security-opt label=disable --userns host",
-            "no: `--userns host` is not supported".to_owned(),
-        ),
-        ("--isolation=default --ipc private --layers --squash=false", "nothing".to_owned()),
+        ("--security-opt label=disable --userns host", "no: `--userns host` is not supported".to_owned()),
+        ("--ipc private --layers --squash=false", "nothing".to_owned()),
         (
             "--cache-from type=gha --cache-to type=gha,mode=max",
             format!("`--cache-from` and `--cache-to`: {cache}"),
@@ -53,7 +50,6 @@ fn flags_of_others_have_a_meaning_or_a_word() {
         ("--attest type=sbom", "no: `--attest type=sbom` is not supported".to_owned()),
         ("--squash", "no: `--squash` is not supported".to_owned()),
         ("--layers=false", "no: `--layers=false` is not supported".to_owned()),
-        ("--isolation hyperv", "no: `--isolation hyperv` is not supported".to_owned()),
         (
             "--security-opt seccomp=unconfined",
             "no: `--security-opt seccomp=unconfined` is not supported".to_owned(),
