@@ -19,7 +19,7 @@ jobs=$(nproc)
 while [ $# -gt 0 ]; do
     case $1 in
         --mode) mode=$2; shift 2 ;;
-        --level) export IREKO_LEVEL=$2; shift 2 ;;
+        --level) export IREKO_LEVEL=$2 IREKO_ISOLATION=chroot; shift 2 ;;
         --binary) IREKO=$2; shift 2 ;;
         --only) only=$2; shift 2 ;;
         --jobs) jobs=$2; shift 2 ;;

@@ -17,6 +17,7 @@ mod identity;
 pub(crate) mod kernel;
 mod people;
 mod place;
+pub(crate) mod procfs;
 mod serve;
 
 use std::collections::BTreeMap;

@@ -9,6 +9,7 @@ mod child;
 mod keeper;
 mod moved;
 mod plan;
+mod pseudo;
 mod running;
 mod spawn;
 mod step;

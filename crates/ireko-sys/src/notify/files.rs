@@ -131,7 +131,7 @@ impl Step {
 }
 
 /// The structure that `stat64` fills for i386.
-fn old_stat(stat: &libc::stat) -> [u8; 96] {
+pub(super) fn old_stat(stat: &libc::stat) -> [u8; 96] {
     let mut bytes = [0_u8; 96];
     let mut put = |at: usize, value: &[u8]| {
         if let Some(place) = bytes.get_mut(at..at + value.len()) {

@@ -356,6 +356,42 @@ pub(super) fn change_mode(path: &CStr, mode: u32) -> Result<()> {
     check(unsafe { libc::syscall(libc::SYS_fchmodat, raw::AT_CWD, path.as_ptr(), mode) }).map(drop)
 }
 
+/// Gives what a path leads to an owner.
+pub(super) fn change_owner(path: &CStr, uid: u32, gid: u32) -> Result<()> {
+    // SAFETY: the path is NUL-terminated.
+    check(unsafe { libc::syscall(libc::SYS_fchownat, raw::AT_CWD, path.as_ptr(), uid, gid, 0) }).map(drop)
+}
+
+/// Gives what a path leads to times, as `utimensat` takes them; those of now where there are none.
+pub(super) fn change_times(path: &CStr, times: Option<[i64; 4]>) -> Result<()> {
+    let times = times.as_ref().map_or(std::ptr::null(), |times| times.as_slice().as_ptr());
+    // SAFETY: the path is NUL-terminated; the times are two live pairs of 64-bit words, or none.
+    check(unsafe { libc::syscall(libc::SYS_utimensat, raw::AT_CWD, path.as_ptr(), times, 0) }).map(drop)
+}
+
+/// Whether this thread's rights over files allow what `mode` says.
+pub(super) fn may(path: &CStr, mode: c_int) -> Result<()> {
+    let flags = libc::AT_EACCESS;
+    // SAFETY: the path is NUL-terminated.
+    check(unsafe { libc::syscall(libc::SYS_faccessat2, raw::AT_CWD, path.as_ptr(), mode, flags) }).map(drop)
+}
+
+/// Takes the rights over files of another user and group, for this thread alone.
+pub(super) fn set_file_ids((uid, gid): (u32, u32)) {
+    // The group first: without root's rights it could not be set, and with root's user it can be set back.
+    let set = |call: c_long, id: u32| {
+        // SAFETY: no pointers are passed.
+        unsafe { libc::syscall(call, id) };
+    };
+    if uid == 0 {
+        set(libc::SYS_setfsuid, uid);
+    }
+    set(libc::SYS_setfsgid, gid);
+    if uid != 0 {
+        set(libc::SYS_setfsuid, uid);
+    }
+}
+
 pub(super) fn make_dir(path: &CStr, mode: u32) -> Result<()> {
     raw::mkdirat(raw::AT_CWD, path, mode)
 }

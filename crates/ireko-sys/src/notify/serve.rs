@@ -42,7 +42,7 @@ pub(super) struct Step {
 }
 
 /// Longest path that the kernel takes, with the zero byte.
-const PATH_MAX: usize = 4096;
+pub(super) const PATH_MAX: usize = 4096;
 const PAGE: u64 = 4096;
 
 /// Serves until nobody is left, and tells the owners of what takes no note.
@@ -235,8 +235,12 @@ pub(super) fn c_bytes(text: Vec<u8>) -> Result<std::ffi::CString> {
 pub(super) fn status_of(pid: u32, name: &str) -> Result<String> {
     let gone = Errno(libc::ESRCH);
     let status = std::fs::read_to_string(format!("{pid}/status")).map_err(|_| gone)?;
-    let line = status.lines().find_map(|line| line.strip_prefix(name));
-    line.map(|rest| rest.trim().to_owned()).ok_or(gone)
+    line_of(&status, name).map(str::to_owned).ok_or(gone)
+}
+
+/// What a line of a process's status says.
+pub(super) fn line_of<'s>(status: &'s str, name: &str) -> Option<&'s str> {
+    status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim)
 }
 
 /// The umask of a process.

@@ -140,6 +140,7 @@ fn settle(work: &mut Work<'_>, deed: &Deed) -> Result<()> {
         }
         Deed::Bound { keep, last } => bound(*keep, *last),
         Deed::Filter => raw::load_filter(work.filter),
+        Deed::NoNewPrivileges => raw::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0).map(drop),
         Deed::Report { socket } => {
             let listener = raw::load_listening_filter(work.report)?;
             let sent = raw::send_descriptor(*socket, listener);

@@ -12,10 +12,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Component, Path, PathBuf};
 
-use rustix::fs::{CWD, FileType, Mode, OFlags, RenameFlags, mknodat, renameat_with};
+use rustix::fs::{CWD, Mode, OFlags, RenameFlags, renameat_with};
 
 use super::running::MountPoint;
-use super::{Mount, MountSource};
+use super::{Mount, MountSource, pseudo};
 use crate::error::{Error, Result};
 use crate::fsx;
 use crate::raw::MAX_LINKS;
@@ -65,12 +65,10 @@ impl Moved {
     fn put_all(&mut self, root: &Path, aside: &Path, mounts: &[Mount]) -> Result<()> {
         let open = rustix::fs::open(root, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
             .map_err(|errno| Error::path("open", root, errno))?;
-        let mut place = Placing { root: &open, path: root, aside, made: &mut self.made };
+        let mut place = Placing { root: &open, path: root, aside, made: &mut self.made, covered: 0 };
         for name in ["dev", "proc", "sys"] {
             let home = aside.join(name);
-            let made =
-                fs::create_dir(&home).and_then(|()| if name == "dev" { own_dev(&home) } else { Ok(()) });
-            made.map_err(|cause| Error::path("make", &home, cause))?;
+            pseudo::make(&home).map_err(|cause| Error::path("make", &home, cause))?;
             self.swaps.push(place.put(&home, Path::new("/").join(name).as_path(), None)?);
         }
         for (number, mount) in mounts.iter().enumerate() {
@@ -157,6 +155,8 @@ struct Placing<'p> {
     path: &'p Path,
     aside: &'p Path,
     made: &'p mut Vec<MountPoint>,
+    /// How much was put aside.
+    covered: usize,
 }
 
 impl Placing<'_> {
@@ -176,8 +176,8 @@ impl Placing<'_> {
         let dir = dir.map_err(|errno| failed(errno.into()))?;
         let mut covered = None;
         if there {
-            let number = fs::read_dir(self.aside).map_err(failed)?.count();
-            let aside = self.aside.join(format!("covered-{number}"));
+            self.covered += 1;
+            let aside = self.aside.join(format!("covered-{}", self.covered));
             renameat_with(&dir, &name, CWD, &aside, RenameFlags::NOREPLACE)
                 .map_err(|errno| failed(errno.into()))?;
             covered = Some(aside);
@@ -251,23 +251,4 @@ fn names(path: &Path) -> Vec<OsString> {
 
 fn relative(path: &Path) -> &Path {
     if path.as_os_str().is_empty() { Path::new(".") } else { path }
-}
-
-/// Fills a /dev with the devices that every container has.
-fn own_dev(dir: &Path) -> io::Result<()> {
-    let set = |path: &Path, mode: u32| fs::set_permissions(path, Permissions::from_mode(mode));
-    for (name, major, minor) in super::plan::NODES {
-        let path = dir.join(name);
-        let number = rustix::fs::makedev(major, minor);
-        mknodat(CWD, &path, FileType::CharacterDevice, Mode::from_raw_mode(0o666), number)?;
-        set(&path, 0o666)?;
-    }
-    for (name, to) in super::plan::LINKS {
-        rustix::fs::symlinkat(to, CWD, dir.join(name))?;
-    }
-    for (name, mode) in super::plan::DIRS {
-        fs::create_dir(dir.join(name))?;
-        set(&dir.join(name), mode)?;
-    }
-    set(dir, 0o755)
 }

@@ -119,8 +119,8 @@ pub(super) struct Descriptors {
     pub(super) terminal: c_int,
     /// User namespaces of the id-mapped mounts, in order of the mounts.
     pub(super) idmaps: Vec<c_int>,
-    /// Where the listener for calls about owners is sent.
-    pub(super) owners: c_int,
+    /// Where the listener for reported calls is sent; -1 where none are reported.
+    pub(super) listener: c_int,
     /// Which bind mounts are of directories, in order of the mounts.
     pub(super) directories: Vec<bool>,
 }
@@ -132,6 +132,7 @@ pub fn entry_steps(sandbox: &Sandbox, facts: &Facts) -> Result<Vec<Step>> {
     let unknown = Descriptors {
         idmaps: vec![-1; sandbox.mounts.len()],
         directories: vec![true; sandbox.mounts.len()],
+        listener: -1,
         ..Descriptors::default()
     };
     Ok(plan(sandbox, facts, &unknown)?.steps)
@@ -476,8 +477,11 @@ impl Plan {
                 self.push(Deed::Filter);
             }
         }
-        if sandbox.owners.is_some() {
-            self.push(Deed::Report { socket: open.owners });
+        if open.listener >= 0 || sandbox.owners.is_some() {
+            if facts.capabilities & cap::SYS_ADMIN == 0 {
+                self.push(Deed::NoNewPrivileges);
+            }
+            self.push(Deed::Report { socket: open.listener });
         }
         self.push(Deed::ClearInherited { keep });
         let identity = &sandbox.identity;

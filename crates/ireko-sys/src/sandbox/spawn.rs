@@ -20,7 +20,7 @@ use super::walk::Log;
 use super::{MountSource, Network, RootFs, Sandbox, Security, Stdio, Stream};
 use crate::cgroup::{self, Group, Groups};
 use crate::error::{Error, Result};
-use crate::notify::{Answering, Reported};
+use crate::notify::{Answering, Reported, procfs};
 use crate::{mount, raw, seccomp, userns};
 
 /// Starts the command. Returns when it has been executed, or says why it could not be.
@@ -66,7 +66,11 @@ pub fn spawn_with(sandbox: &Sandbox, facts: &Facts) -> Result<Running> {
         argv: &strings.argv,
         env: &strings.env,
         filter,
-        report: sandbox.owners.as_ref().map_or(&[], |owners| Reported::here().program(owners)),
+        report: match &sandbox.owners {
+            Some(owners) => Reported::here().program(owners),
+            None if ends.descriptors.listener >= 0 => procfs::program(),
+            None => &[],
+        },
         slots: &mut slots,
         parent: me.as_raw_fd(),
         old_root: -1,
@@ -126,7 +130,12 @@ struct Ends {
 impl Ends {
     fn open(sandbox: &Sandbox) -> Result<Self> {
         let mut ends = Self {
-            descriptors: Descriptors { streams: [-1; 3], terminal: -1, owners: -1, ..Descriptors::default() },
+            descriptors: Descriptors {
+                streams: [-1; 3],
+                terminal: -1,
+                listener: -1,
+                ..Descriptors::default()
+            },
             kept: [None, None, None],
             lent: Vec::new(),
             terminal: None,
@@ -148,8 +157,13 @@ impl Ends {
         }
         if let Some(owners) = &sandbox.owners {
             let (answering, theirs) = Answering::start(sandbox, owners)?;
-            ends.descriptors.owners = ends.lend(theirs);
+            ends.descriptors.listener = ends.lend(theirs);
             ends.answering = Some(answering);
+        }
+        if let RootFs::Chroot { dir, .. } = &sandbox.root
+            && procfs::can_show()
+        {
+            ends.descriptors.listener = ends.lend(procfs::show(dir)?);
         }
         for mount in &sandbox.mounts {
             ends.mount(&mount.source)?;

@@ -95,7 +95,9 @@ pub(super) enum Deed {
     Bound { keep: CapSet, last: u32 },
     /// Load the system call filter.
     Filter,
-    /// Report calls about owners and users to the parent.
+    /// Gain nothing by set-id programs, which a filter of one's own asks for where one may not administer.
+    NoNewPrivileges,
+    /// Report calls to the parent.
     Report { socket: c_int },
     /// Clear the sets that pass capabilities on.
     ClearInherited { keep: CapSet },
@@ -166,7 +168,8 @@ impl fmt::Display for Step {
             Deed::Keyring => write!(out, "start a keyring"),
             Deed::Bound { keep, .. } => write!(out, "bound capabilities to {keep:016x}"),
             Deed::Filter => write!(out, "load the system call filter"),
-            Deed::Report { .. } => write!(out, "report calls about owners"),
+            Deed::NoNewPrivileges => write!(out, "give up privileges of set-id programs"),
+            Deed::Report { .. } => write!(out, "report calls"),
             Deed::ClearInherited { .. } => write!(out, "clear inherited capabilities"),
             Deed::Become { uid, gid, groups } => {
                 write!(out, "become user {uid}:{gid} with groups {groups:?}")

@@ -1,0 +1,459 @@
+//! This machine's /proc and /sys for a command in another root, where nothing can be mounted: a filter reports the calls
+//! that name files, and those that name a file of the kernel's are done for the command by a thread of this process.
+//!
+//! What is opened is handed over as a descriptor, so everything beneath it is the kernel's own. A process sees itself as
+//! /proc/self, and paths that lead through its root without that. Not seen are calls by the working directory /proc, and
+//! the rarer kinds of calls (attributes, `statfs`, watches): those find the stand-ins of [`crate::sandbox`].
+
+use std::collections::BTreeMap;
+use std::ffi::{CStr, CString, OsStr};
+use std::fs::{self, File};
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use libc::sock_filter;
+
+use super::calls::{At, Shape};
+use super::files::old_stat;
+use super::kernel::{self, Answer, Asked, Listener};
+use super::serve::{PATH_MAX, c_bytes, line_of};
+use crate::error::{Error, Result};
+use crate::raw::{self, Errno};
+use crate::seccomp::{Tests, is_i386, reporting};
+
+/// A call that names a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Call {
+    Open(At),
+    OpenHow,
+    Stat(At, Shape),
+    ReadLink(At),
+    Access(At),
+    Mode(At),
+    Owner(At),
+    Times,
+    Exec,
+}
+
+fn named(name: &str, old: bool) -> Option<Call> {
+    let shape = if old { Shape::Old } else { Shape::Own };
+    Some(match name {
+        "open" => Call::Open(At::Path),
+        "openat" => Call::Open(At::Dir),
+        "openat2" => Call::OpenHow,
+        "stat64" if old => Call::Stat(At::Path, shape),
+        "lstat64" if old => Call::Stat(At::Link, shape),
+        "fstatat64" if old => Call::Stat(At::Dir, shape),
+        "stat" if !old => Call::Stat(At::Path, shape),
+        "lstat" if !old => Call::Stat(At::Link, shape),
+        "newfstatat" if !old => Call::Stat(At::Dir, shape),
+        "statx" => Call::Stat(At::Dir, Shape::Extended),
+        "readlink" => Call::ReadLink(At::Link),
+        "readlinkat" => Call::ReadLink(At::Dir),
+        "access" => Call::Access(At::Path),
+        "faccessat" | "faccessat2" => Call::Access(At::Dir),
+        "chmod" => Call::Mode(At::Path),
+        "fchmodat" | "fchmodat2" => Call::Mode(At::Dir),
+        "chown" if !old => Call::Owner(At::Path),
+        "chown32" if old => Call::Owner(At::Path),
+        "fchownat" => Call::Owner(At::Dir),
+        "utimensat" => Call::Times,
+        "execve" => Call::Exec,
+        _ => return None,
+    })
+}
+
+/// The calls that are reported, by their numbers.
+struct Reported {
+    program: Vec<sock_filter>,
+    own: BTreeMap<u32, Call>,
+    old: BTreeMap<u32, Call>,
+}
+
+impl Reported {
+    fn here() -> &'static Self {
+        static HERE: OnceLock<Reported> = OnceLock::new();
+        HERE.get_or_init(|| {
+            let (own, old) = match std::env::consts::ARCH {
+                "x86_64" => (
+                    table(include_str!("../../data/syscalls-x86_64.txt"), false),
+                    table(include_str!("../../data/syscalls-i386.txt"), true),
+                ),
+                _ => (table(include_str!("../../data/syscalls-aarch64.txt"), false), BTreeMap::new()),
+            };
+            const ALWAYS: Tests = &[];
+            let rules = |table: &BTreeMap<u32, Call>| table.keys().map(|number| (*number, ALWAYS)).collect();
+            let program = reporting(std::env::consts::ARCH, &rules(&own), &rules(&old));
+            Self { program, own, old }
+        })
+    }
+}
+
+fn table(numbers: &str, old: bool) -> BTreeMap<u32, Call> {
+    let lines = numbers.lines().filter_map(|line| line.split_once(' '));
+    lines.filter_map(|(name, number)| Some((number.parse().ok()?, named(name, old)?))).collect()
+}
+
+/// The filter that a command in another root loads.
+pub(crate) fn program() -> &'static [sock_filter] {
+    &Reported::here().program
+}
+
+/// Whether the kernel can report calls, and its /proc is this process's.
+pub(crate) fn can_show() -> bool {
+    super::missing().is_none()
+}
+
+/// Starts the thread that answers for the command whose root is the directory `root`. The command's child sends its
+/// listener by the socket that is given back; the thread ends with the command.
+pub(crate) fn show(root: &Path) -> Result<OwnedFd> {
+    let (ours, theirs) = UnixStream::pair().map_err(|cause| Error::deed("make a pair of sockets", cause))?;
+    let root = fs::canonicalize(root).map_err(|cause| Error::path("find", root, cause))?;
+    let named = std::thread::Builder::new().name("procfs".to_owned());
+    let thread = named.spawn(move || {
+        let Ok(listener) = crate::sandbox::receive_descriptor(&ours.into(), "receive the listener of a step")
+        else {
+            return;
+        };
+        let shown = Shown { listener: Listener::new(listener), root };
+        while let Some(asked) = shown.listener.next() {
+            let answer = shown.answer(&asked);
+            shown.listener.answer(asked.id, answer);
+        }
+    });
+    thread.map_err(|cause| Error::deed("start a thread for the step's calls", cause))?;
+    Ok(theirs.into())
+}
+
+struct Shown {
+    listener: Listener,
+    /// The command's root, as this process sees it.
+    root: PathBuf,
+}
+
+/// A caller's memory.
+struct Memory(File);
+
+impl Memory {
+    fn of(pid: u32, write: bool) -> raw::Result<Self> {
+        let path = format!("/proc/{pid}/mem");
+        let open = || File::options().read(true).write(write).open(&path);
+        // Of other users' processes it is theirs alone, where this process may not trace.
+        let open = || open().or_else(|_| as_owner(pid, open));
+        open().map(Self).map_err(|_| Errno(libc::EFAULT))
+    }
+
+    fn text(&self, mut at: u64) -> raw::Result<Vec<u8>> {
+        const PAGE: u64 = 4096;
+        let mut text = Vec::new();
+        while text.len() < PATH_MAX {
+            let mut buffer = [0_u8; 256];
+            let left = usize::try_from(PAGE - at % PAGE).unwrap_or(1).min(buffer.len());
+            let room = buffer.get_mut(..left).unwrap_or(&mut []);
+            let count = self.0.read_at(room, at).map_err(|_| Errno(libc::EFAULT))?;
+            let found = buffer.get(..count).unwrap_or(&[]);
+            if let Some(end) = found.iter().position(|byte| *byte == 0) {
+                text.extend_from_slice(found.get(..end).unwrap_or(&[]));
+                return Ok(text);
+            }
+            if count == 0 {
+                return Err(Errno(libc::EFAULT));
+            }
+            text.extend_from_slice(found);
+            at += count as u64;
+        }
+        Err(Errno(libc::ENAMETOOLONG))
+    }
+
+    fn words<const N: usize>(&self, at: u64) -> raw::Result<[u64; N]> {
+        let mut words = [0; N];
+        for (place, word) in words.iter_mut().enumerate() {
+            let mut bytes = [0; 8];
+            self.0.read_exact_at(&mut bytes, at + 8 * place as u64).map_err(|_| Errno(libc::EFAULT))?;
+            *word = u64::from_ne_bytes(bytes);
+        }
+        Ok(words)
+    }
+
+    fn write(&self, at: u64, bytes: &[u8]) -> raw::Result<()> {
+        self.0.write_all_at(bytes, at).map_err(|_| Errno(libc::EFAULT))
+    }
+}
+
+/// Does something with the rights over files of the user whose process this is.
+fn as_owner<T>(pid: u32, deed: impl FnOnce() -> T) -> T {
+    let owner = fs::metadata(format!("/proc/{pid}")).map_or((0, 0), |meta| (meta.uid(), meta.gid()));
+    if owner == (0, 0) {
+        return deed();
+    }
+    kernel::set_file_ids(owner);
+    let done = deed();
+    kernel::set_file_ids((0, 0));
+    done
+}
+
+/// How a path names a file.
+#[derive(Debug, PartialEq, Eq)]
+enum Named {
+    /// A file of the kernel's, by its path here.
+    File(PathBuf),
+    /// The link to the caller's own directory.
+    Own(PathBuf),
+}
+
+/// Where this process finds what a process means by an absolute path; nothing where that is no file of the kernel's.
+/// `whole` is whether a link at the path's end is followed.
+fn find(path: &[u8], (tgid, tid): (u32, u32), whole: bool) -> Option<Named> {
+    let mut names =
+        path.strip_prefix(b"/")?.split(|byte| *byte == b'/').filter(|name| !matches!(*name, b"" | b"."));
+    let (first, rest): (&[u8], Vec<&[u8]>) = (names.next()?, names.collect());
+    if rest.contains(&&b".."[..]) {
+        return None;
+    }
+    let own = Path::new("/proc").join(tgid.to_string());
+    let under = |dir: PathBuf, names: &[&[u8]]| {
+        names.iter().fold(dir, |path, name| path.join(OsStr::from_bytes(name)))
+    };
+    let file = match (first, rest.as_slice()) {
+        (b"proc", [b"self"]) if !whole => return Some(Named::Own(tgid.to_string().into())),
+        (b"proc", [b"thread-self"]) if !whole => {
+            return Some(Named::Own(format!("{tgid}/task/{tid}").into()));
+        }
+        // What is mounted here is none of its business: the stand-in says that nothing is.
+        (b"proc", [b"mounts"] | [b"self", b"mounts" | b"mountinfo" | b"mountstats"]) => return None,
+        (b"proc", [b"self", rest @ ..]) => under(own, rest),
+        (b"proc", [b"thread-self", rest @ ..]) => under(own.join("task").join(tid.to_string()), rest),
+        (b"proc", rest) => under("/proc".into(), rest),
+        (b"sys", rest) => under("/sys".into(), rest),
+        (b"dev", [b"fd", rest @ ..]) if whole || !rest.is_empty() => under(own.join("fd"), rest),
+        (b"dev", [b"stdin"]) if whole => own.join("fd/0"),
+        (b"dev", [b"stdout"]) if whole => own.join("fd/1"),
+        (b"dev", [b"stderr"]) if whole => own.join("fd/2"),
+        (b"dev", [b"ptmx"]) => "/dev/ptmx".into(),
+        (b"dev", [b"pts", rest @ ..]) => under("/dev/pts".into(), rest),
+        _ => return None,
+    };
+    Some(Named::File(file))
+}
+
+impl Shown {
+    fn answer(&self, asked: &Asked) -> raw::Result<Answer> {
+        let reported = Reported::here();
+        let table = if is_i386(asked.audit) { &reported.old } else { &reported.own };
+        let Some(call) = table.get(&asked.number) else { return Ok(Answer::Native) };
+        let (first, flags) = match call {
+            Call::Open(At::Dir) => (1, asked.int(2)),
+            Call::Open(_) => (0, asked.int(1)),
+            Call::OpenHow | Call::ReadLink(At::Dir) => (1, 0),
+            Call::Stat(At::Dir, Shape::Extended) => (1, asked.int(2)),
+            Call::Stat(At::Dir, _) | Call::Access(At::Dir) | Call::Times | Call::Mode(At::Dir) => {
+                (1, asked.int(3))
+            }
+            Call::Owner(At::Dir) => (1, asked.int(4)),
+            _ => (0, 0),
+        };
+        let address = asked.argument(first);
+        let memory = Memory::of(asked.pid, false);
+        let Some(text) = memory.as_ref().ok().and_then(|memory| memory.text(address).ok()) else {
+            return Ok(Answer::Native);
+        };
+        if !is_candidate(&text) {
+            return Ok(Answer::Native);
+        }
+        let whole = match call {
+            Call::Stat(At::Link, _) | Call::ReadLink(_) => false,
+            Call::Open(_) => flags & libc::O_NOFOLLOW == 0,
+            _ => flags & libc::AT_SYMLINK_NOFOLLOW == 0,
+        };
+        let Some(named) = find(&text, (tgid_of(asked.pid), asked.pid), whole) else {
+            return Ok(Answer::Native);
+        };
+        self.listener.waits(asked.id)?;
+        match (named, *call) {
+            (Named::Own(text), Call::ReadLink(at)) => tell_link(asked, at, text.as_os_str().as_bytes()),
+            (Named::Own(_), _) => Ok(Answer::Native),
+            (Named::File(file), Call::Exec) => self.exec(asked, &file, &text),
+            (Named::File(file), call) => self.done(asked, call, &file, flags),
+        }
+    }
+
+    /// Does what a call asks, with the caller's rights.
+    fn done(&self, asked: &Asked, call: Call, file: &Path, flags: i32) -> raw::Result<Answer> {
+        let path = c_bytes(file.as_os_str().as_bytes().to_vec())?;
+        let look = flags & (libc::AT_SYMLINK_NOFOLLOW | libc::AT_NO_AUTOMOUNT);
+        match call {
+            Call::Open(at) => {
+                self.open(asked, &path, flags, asked.argument(if at == At::Dir { 3 } else { 2 }))
+            }
+            Call::OpenHow => {
+                let [flags, mode, resolve] = Memory::of(asked.pid, false)?.words(asked.argument(2))?;
+                if resolve != 0 {
+                    return Ok(Answer::Native);
+                }
+                self.open(asked, &path, (flags as u32).cast_signed(), mode)
+            }
+            Call::Stat(at, Shape::Extended) => {
+                debug_assert_eq!(at, At::Dir);
+                let mask = asked.argument(3) as u32;
+                let found = as_owner(asked.pid, || kernel::statx(raw::AT_CWD, &path, look, mask))?;
+                tell(asked, 4, kernel::bytes_of(&found))
+            }
+            Call::Stat(at, shape) => {
+                let look = if at == At::Link { libc::AT_SYMLINK_NOFOLLOW } else { look };
+                let found = as_owner(asked.pid, || kernel::stat(&path, look))?;
+                let buffer = if at == At::Dir { 2 } else { 1 };
+                match shape {
+                    Shape::Old => tell(asked, buffer, &old_stat(&found)),
+                    _ => tell(asked, buffer, kernel::bytes_of(&found)),
+                }
+            }
+            Call::ReadLink(at) => {
+                let mut buffer = [0_u8; PATH_MAX];
+                let text = as_owner(asked.pid, || raw::readlinkat(raw::AT_CWD, &path, &mut buffer))?;
+                tell_link(asked, at, self.inside(text))
+            }
+            Call::Access(at) => {
+                let mode = asked.int(if at == At::Dir { 2 } else { 1 });
+                as_owner(asked.pid, || kernel::may(&path, mode))?;
+                Ok(Answer::Value(0))
+            }
+            Call::Mode(at) => {
+                let mode = asked.argument(if at == At::Dir { 2 } else { 1 }) as u32;
+                as_owner(asked.pid, || kernel::change_mode(&path, mode))?;
+                Ok(Answer::Value(0))
+            }
+            Call::Owner(at) => {
+                let first = if at == At::Dir { 2 } else { 1 };
+                let (uid, gid) = (asked.argument(first) as u32, asked.argument(first + 1) as u32);
+                as_owner(asked.pid, || kernel::change_owner(&path, uid, gid))?;
+                Ok(Answer::Value(0))
+            }
+            Call::Times => {
+                let times = match asked.argument(2) {
+                    0 => None,
+                    at if is_i386(asked.audit) => {
+                        let _ = at;
+                        return Ok(Answer::Native);
+                    }
+                    at => Some(Memory::of(asked.pid, false)?.words::<4>(at)?.map(u64::cast_signed)),
+                };
+                as_owner(asked.pid, || kernel::change_times(&path, times))?;
+                Ok(Answer::Value(0))
+            }
+            Call::Exec => Ok(Answer::Native),
+        }
+    }
+
+    fn open(&self, asked: &Asked, path: &CStr, flags: i32, mode: u64) -> raw::Result<Answer> {
+        // The terminal of nobody here, whatever is opened.
+        let open = || kernel::open(path, flags | libc::O_NOCTTY | libc::O_CLOEXEC, mode as u32);
+        let file = as_owner(asked.pid, open)?;
+        self.listener.answer_with(asked.id, &file, flags & libc::O_CLOEXEC != 0)?;
+        Ok(Answer::Given)
+    }
+
+    /// A program that starts itself again by the kernel's link to it is told the file's name instead, if there is room:
+    /// nobody else can start it.
+    fn exec(&self, asked: &Asked, file: &Path, text: &[u8]) -> raw::Result<Answer> {
+        let path = c_bytes(file.as_os_str().as_bytes().to_vec())?;
+        let mut buffer = [0_u8; PATH_MAX];
+        let Ok(target) = raw::readlinkat(raw::AT_CWD, &path, &mut buffer) else { return Ok(Answer::Native) };
+        let inside = self.inside(target);
+        if inside.first() == Some(&b'/') && inside.len() <= text.len() {
+            let name = CString::new(inside).map_err(|_| Errno(libc::ENOENT))?;
+            Memory::of(asked.pid, true)?.write(asked.argument(0), name.as_bytes_with_nul())?;
+        }
+        Ok(Answer::Native)
+    }
+
+    /// A path of this process as the command sees it.
+    fn inside<'t>(&self, path: &'t [u8]) -> &'t [u8] {
+        match path.strip_prefix(self.root.as_os_str().as_bytes()) {
+            Some(b"") => b"/",
+            Some(rest) if rest.first() == Some(&b'/') => rest,
+            _ => path,
+        }
+    }
+}
+
+/// Whether a path may name a file of the kernel's: nearly none does.
+fn is_candidate(path: &[u8]) -> bool {
+    let names = path.iter().position(|byte| *byte != b'/').filter(|at| *at > 0);
+    let rest = names.and_then(|at| path.get(at..)).unwrap_or_default();
+    [&b"proc"[..], b"sys", b"dev", b"./"].iter().any(|begin| rest.starts_with(begin))
+}
+
+fn tgid_of(tid: u32) -> u32 {
+    let status = fs::read_to_string(format!("/proc/{tid}/status")).unwrap_or_default();
+    line_of(&status, "Tgid:").and_then(|line| line.parse().ok()).unwrap_or(tid)
+}
+
+fn tell(asked: &Asked, argument: usize, bytes: &[u8]) -> raw::Result<Answer> {
+    Memory::of(asked.pid, true)?.write(asked.argument(argument), bytes)?;
+    Ok(Answer::Value(0))
+}
+
+/// A link's text, cut where there is no more room, as the kernel does.
+fn tell_link(asked: &Asked, at: At, text: &[u8]) -> raw::Result<Answer> {
+    let buffer = if at == At::Dir { 2 } else { 1 };
+    let room = usize::try_from(asked.int(buffer + 1)).map_err(|_| Errno(libc::EINVAL))?;
+    let text = text.get(..room.min(text.len())).unwrap_or(text);
+    tell(asked, buffer, text)?;
+    Ok(Answer::Value(text.len() as i64))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(path: &str, whole: bool, expected: Option<&str>) {
+        let found = find(path.as_bytes(), (42, 43), whole);
+        assert_eq!(found, expected.map(|path| Named::File(path.into())), "{path}");
+    }
+
+    #[test]
+    fn files_of_the_kernel_are_found() {
+        check("/proc/self/exe", false, Some("/proc/42/exe"));
+        check("//proc/./self/fd/", true, Some("/proc/42/fd"));
+        check("/proc/self", true, Some("/proc/42"));
+        check("/proc/thread-self/comm", true, Some("/proc/42/task/43/comm"));
+        check("/proc", true, Some("/proc"));
+        check("/proc/7/stat", true, Some("/proc/7/stat"));
+        check("/sys/class", true, Some("/sys/class"));
+        check("/dev/fd/63", true, Some("/proc/42/fd/63"));
+        check("/dev/fd/63", false, Some("/proc/42/fd/63"));
+        check("/dev/stdout", true, Some("/proc/42/fd/1"));
+        check("/dev/pts/3", true, Some("/dev/pts/3"));
+        assert_eq!(find(b"/proc/self", (42, 43), false), Some(Named::Own("42".into())));
+        assert_eq!(find(b"/proc/thread-self", (42, 43), false), Some(Named::Own("42/task/43".into())));
+    }
+
+    #[test]
+    fn others_are_left_to_the_kernel() {
+        for path in [
+            "/etc/passwd",
+            "/dev/null",
+            "/dev/shm/x",
+            "proc/self",
+            "/proc/../etc",
+            "/procs",
+            "/proc/mounts",
+            "/proc/self/mountinfo",
+            "",
+        ] {
+            check(path, true, None);
+        }
+        for path in ["/dev/stdin", "/dev/fd"] {
+            check(path, false, None);
+        }
+        for path in ["/usr/lib/x", "etc", "", "/", "proc"] {
+            assert!(!is_candidate(path.as_bytes()), "{path}");
+        }
+        assert!(is_candidate(b"//proc/self"));
+    }
+}
