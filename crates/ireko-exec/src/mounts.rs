@@ -251,7 +251,7 @@ impl Preparing<'_, '_> {
 
     /// Nothing can be mounted: what would be is moved in and out.
     fn is_moved(&self) -> bool {
-        self.performer.settings().confinement == Confinement::Chroot
+        self.performer.settings().confinement != Confinement::Namespaces
     }
 
     fn dir(&self, name: &str) -> Result<PathBuf, Fault> {

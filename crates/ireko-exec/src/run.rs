@@ -35,7 +35,10 @@ pub enum Confinement {
     /// By namespaces of their own.
     Namespaces,
     /// By another root directory, and nothing else: what would be mounted is moved in and out.
-    Chroot,
+    Chroot {
+        /// They are shown this machine's /proc, and set-id programs gain nothing where root may not administer.
+        with_proc: bool,
+    },
 }
 
 impl Confinement {
@@ -45,13 +48,11 @@ impl Confinement {
     /// # Errors
     /// The scratch directory cannot be written to.
     pub fn root(self, dir: PathBuf, scratch: &Path) -> std::io::Result<sandbox::RootFs> {
-        if self == Self::Namespaces {
-            return Ok(sandbox::RootFs::Dir(dir));
-        }
+        let Self::Chroot { with_proc } = self else { return Ok(sandbox::RootFs::Dir(dir)) };
         let aside = scratch.join("aside");
         std::fs::create_dir(&aside)?;
         std::fs::set_permissions(&aside, std::os::unix::fs::PermissionsExt::from_mode(0o700))?;
-        Ok(sandbox::RootFs::Chroot { dir, aside })
+        Ok(sandbox::RootFs::Chroot { dir, aside, with_proc })
     }
 }
 
@@ -226,6 +227,8 @@ fn sandbox_of(
     };
     let groups = user.groups.into_iter().chain(mounted.groups().iter().copied()).collect();
     sandbox.identity = sandbox::Identity { uid: user.uid, gid: user.gid, groups };
+    // An overlay's own are; the same where the tree is copied.
+    sandbox.volatile = !matches!(sandbox.root, sandbox::RootFs::Overlay(_));
     sandbox.owners = owners_in(performer.attrs(), below, step.upper);
     if let Some(owners) = &mut sandbox.owners {
         owners.mounted.clone_from(mounted.owners());

@@ -63,6 +63,8 @@ pub struct Sandbox {
     pub rlimits: Vec<Rlimit>,
     /// What it may use of the machine; held by control groups of its own.
     pub limits: Option<Arc<Limiter>>,
+    /// What it writes is thrown away, or written to disk by who started it: its own waiting for the disk does nothing.
+    pub volatile: bool,
     /// Where this process has one id only: what is needed to show others to the command.
     pub owners: Option<Owners>,
 }
@@ -86,6 +88,7 @@ impl Sandbox {
             shm_size: 64 << 20,
             rlimits: Vec::new(),
             limits: None,
+            volatile: false,
             owners: None,
         }
     }
@@ -105,6 +108,9 @@ pub enum RootFs {
         dir: PathBuf,
         /// An empty directory on its file system, for what is covered meanwhile.
         aside: PathBuf,
+        /// Whether the command is shown this machine's /proc and /sys where it can be. Where this process may not
+        /// administer, set-id programs then gain nothing.
+        with_proc: bool,
     },
 }
 

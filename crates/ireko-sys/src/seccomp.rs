@@ -22,6 +22,30 @@ pub(crate) fn is_i386(audit: u32) -> bool {
     audit == profile::AUDIT_ARCH_I386
 }
 
+/// For a step whose files are thrown away or written to disk by who started it: calls that wait for the disk do nothing,
+/// as on an overlay that is mounted `volatile`.
+pub(crate) fn without_syncs() -> &'static [sock_filter] {
+    static PROGRAM: OnceLock<Vec<sock_filter>> = OnceLock::new();
+    const SYNCS: [&str; 6] = ["fsync", "fdatasync", "sync", "syncfs", "sync_file_range", "sync_file_range2"];
+    PROGRAM.get_or_init(|| {
+        let numbers = |table: &str| -> Vec<u32> {
+            let lines = table.lines().filter_map(|line| line.split_once(' '));
+            lines
+                .filter(|(name, _)| SYNCS.contains(name))
+                .filter_map(|(_, number)| number.parse().ok())
+                .collect()
+        };
+        let arch = std::env::consts::ARCH;
+        let (own, old) = match arch {
+            "x86_64" => {
+                (include_str!("../data/syscalls-x86_64.txt"), include_str!("../data/syscalls-i386.txt"))
+            }
+            _ => (include_str!("../data/syscalls-aarch64.txt"), ""),
+        };
+        bpf::done_already(arch, &numbers(own), &numbers(old))
+    })
+}
+
 /// Docker's default profile for this machine, compiled once.
 pub(crate) fn docker_default() -> &'static [sock_filter] {
     static PROGRAM: OnceLock<Vec<sock_filter>> = OnceLock::new();

@@ -107,7 +107,8 @@ pub(crate) struct Global {
     /// How steps are shown their files: overlay, copy, or auto for overlay where it works (default: $IREKO_SNAPSHOTTER).
     #[arg(long, global = true, value_name = "HOW")]
     pub(crate) snapshotter: Option<String>,
-    /// `chroot` lets commands run by chroot where no better level works; auto does not (default: $IREKO_ISOLATION, or auto).
+    /// What commands may be kept apart by where no better level works: auto for nothing less, chroot, or
+    /// chroot-without-proc (default: $IREKO_ISOLATION, or auto).
     #[arg(long, global = true, value_name = "HOW")]
     pub(crate) isolation: Option<String>,
 }

@@ -24,8 +24,8 @@ pub(crate) struct Session {
     pub(crate) level: Level,
     /// Why better levels cannot be had.
     pub(crate) passed: Vec<ireko_sys::Error>,
-    /// Commands may run by chroot where they cannot be confined better.
-    chroot: bool,
+    /// What commands may be confined by where nothing is better.
+    chroot: Option<Confinement>,
     /// Details are wanted.
     pub(crate) verbose: bool,
     home: PathBuf,
@@ -139,8 +139,8 @@ impl Session {
             return Ok(Confinement::Namespaces);
         }
         let refused = userns::chroot_refused();
-        if self.chroot && refused.is_none() {
-            return Ok(Confinement::Chroot);
+        if let (Some(chroot), None) = (self.chroot, &refused) {
+            return Ok(chroot);
         }
         let mut failure = Failure::environment("commands cannot be started here: no sandbox level allows it");
         failure.details.extend(self.passed.iter().map(|why| format!("  {why}")));
@@ -177,13 +177,14 @@ fn snapshotter(name: &str) -> Result<Option<Snapshotter>, Failure> {
     }
 }
 
-/// Whether commands may run by chroot where nothing better can be had. The other words are buildah's and Docker's.
-fn isolation(name: &str) -> Result<bool, Failure> {
+/// What commands may be confined by where nothing better can be had. The other words are buildah's and Docker's.
+fn isolation(name: &str) -> Result<Option<Confinement>, Failure> {
     match name {
-        "chroot" => Ok(true),
-        "" | "auto" | "default" | "oci" | "rootless" => Ok(false),
+        "chroot" => Ok(Some(Confinement::Chroot { with_proc: true })),
+        "chroot-without-proc" => Ok(Some(Confinement::Chroot { with_proc: false })),
+        "" | "auto" | "default" | "oci" | "rootless" => Ok(None),
         other => Err(Failure::user(format!("`--isolation {other}` is not supported")).hint(
-            "use auto or chroot; `--level` says how steps are confined: root, rootless, single-id or none",
+            "use auto, chroot or chroot-without-proc; `--level` says how steps are confined: root, rootless, single-id or none",
         )),
     }
 }

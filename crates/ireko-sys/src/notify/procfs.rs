@@ -119,7 +119,7 @@ pub(crate) fn show(root: &Path) -> Result<OwnedFd> {
         else {
             return;
         };
-        let shown = Shown { listener: Listener::new(listener), root };
+        let mut shown = Shown { listener: Listener::new(listener), root, last: None };
         while let Some(asked) = shown.listener.next() {
             let answer = shown.answer(&asked);
             shown.listener.answer(asked.id, answer);
@@ -133,6 +133,8 @@ struct Shown {
     listener: Listener,
     /// The command's root, as this process sees it.
     root: PathBuf,
+    /// The memory of who asked last, which is likely to ask next.
+    last: Option<(u32, Memory)>,
 }
 
 /// A caller's memory.
@@ -241,7 +243,22 @@ fn find(path: &[u8], (tgid, tid): (u32, u32), whole: bool) -> Option<Named> {
 }
 
 impl Shown {
-    fn answer(&self, asked: &Asked) -> raw::Result<Answer> {
+    /// The text that an argument of a call points to.
+    fn text(&mut self, asked: &Asked, at: u64) -> raw::Result<Vec<u8>> {
+        if let Some((pid, memory)) = &self.last
+            && *pid == asked.pid
+            // That of a process that is gone, or runs another program by now, says nothing.
+            && let Ok(text) = memory.text(at)
+        {
+            return Ok(text);
+        }
+        let memory = Memory::of(asked.pid, false)?;
+        let text = memory.text(at);
+        self.last = Some((asked.pid, memory));
+        text
+    }
+
+    fn answer(&mut self, asked: &Asked) -> raw::Result<Answer> {
         let reported = Reported::here();
         let table = if is_i386(asked.audit) { &reported.old } else { &reported.own };
         let Some(call) = table.get(&asked.number) else { return Ok(Answer::Native) };
@@ -257,10 +274,10 @@ impl Shown {
             _ => (0, 0),
         };
         let address = asked.argument(first);
-        let memory = Memory::of(asked.pid, false);
-        let Some(text) = memory.as_ref().ok().and_then(|memory| memory.text(address).ok()) else {
-            return Ok(Answer::Native);
-        };
+        let Ok(text) = self.text(asked, address) else { return Ok(Answer::Native) };
+        if *call == Call::Exec {
+            self.last = None;
+        }
         if !is_candidate(&text) {
             return Ok(Answer::Native);
         }

@@ -21,6 +21,8 @@ pub(super) struct Work<'a> {
     /// Ends with a null pointer.
     pub(super) env: &'a [*const c_char],
     pub(super) filter: &'a [libc::sock_filter],
+    /// The filter in which calls that wait for the disk do nothing.
+    pub(super) no_syncs: &'a [libc::sock_filter],
     /// The filter that reports calls to the parent.
     pub(super) report: &'a [libc::sock_filter],
     pub(super) slots: &'a mut [Kept],
@@ -29,6 +31,8 @@ pub(super) struct Work<'a> {
     /// A pidfd of the parent.
     pub(super) parent: c_int,
     pub(super) old_root: c_int,
+    /// The old root lies below the new one and cannot be let go of.
+    pub(super) covered_root: bool,
     /// The new root's own /dev/null.
     pub(super) null: c_int,
     pub(super) log: Log,
@@ -140,6 +144,7 @@ fn settle(work: &mut Work<'_>, deed: &Deed) -> Result<()> {
         }
         Deed::Bound { keep, last } => bound(*keep, *last),
         Deed::Filter => raw::load_filter(work.filter),
+        Deed::NoSyncs => raw::load_filter(work.no_syncs),
         Deed::NoNewPrivileges => raw::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0).map(drop),
         Deed::Report { socket } => {
             let listener = raw::load_listening_filter(work.report)?;
@@ -212,12 +217,25 @@ fn enter_root(work: &mut Work<'_>, slot: Slot, at: &CStr) -> Result<()> {
     }
     work.old_root = raw::openat(raw::AT_CWD, c"/", libc::O_PATH | libc::O_DIRECTORY, 0)?;
     raw::chdir(at)?;
-    raw::pivot_root_here()?;
-    // The old root now lies over the new one; it is reached by the descriptor only.
+    match raw::pivot_root_here() {
+        // An outer container's filter refuses that call alone: the new root is put over the old one, which nothing
+        // leads to any more.
+        Err(Errno(libc::EPERM)) => {
+            raw::mount(Some(c"."), c"/", None, libc::MS_MOVE, None)?;
+            family::chroot_here()?;
+            work.covered_root = true;
+        }
+        other => other?,
+    }
+    // The old root now lies over the new one, or below; it is reached by the descriptor only.
     raw::chdir(c"/")
 }
 
 fn leave_old_root(work: &mut Work<'_>) -> Result<()> {
+    if work.covered_root {
+        raw::close(work.old_root);
+        return Ok(());
+    }
     raw::fchdir(work.old_root)?;
     raw::umount_detach(c".")?;
     raw::close(work.old_root);

@@ -477,10 +477,15 @@ impl Plan {
                 self.push(Deed::Filter);
             }
         }
-        if open.listener >= 0 || sandbox.owners.is_some() {
-            if facts.capabilities & cap::SYS_ADMIN == 0 {
-                self.push(Deed::NoNewPrivileges);
-            }
+        let may_filter = facts.capabilities & cap::SYS_ADMIN != 0;
+        let reports = open.listener >= 0 || sandbox.owners.is_some();
+        if reports && !may_filter {
+            self.push(Deed::NoNewPrivileges);
+        }
+        if sandbox.volatile && (may_filter || reports) {
+            self.push(Deed::NoSyncs);
+        }
+        if reports {
             self.push(Deed::Report { socket: open.listener });
         }
         self.push(Deed::ClearInherited { keep });

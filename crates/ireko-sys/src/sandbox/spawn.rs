@@ -44,7 +44,7 @@ pub fn spawn_with(sandbox: &Sandbox, facts: &Facts) -> Result<Running> {
     }
     let mut ends = Ends::open(sandbox)?;
     let moved = match &sandbox.root {
-        RootFs::Chroot { dir, aside } => Some(Moved::put_in(dir, aside, &sandbox.mounts)?),
+        RootFs::Chroot { dir, aside, .. } => Some(Moved::put_in(dir, aside, &sandbox.mounts)?),
         RootFs::Dir(_) | RootFs::Overlay(_) => None,
     };
     let plan = plan(sandbox, facts, &ends.descriptors)?;
@@ -66,6 +66,7 @@ pub fn spawn_with(sandbox: &Sandbox, facts: &Facts) -> Result<Running> {
         argv: &strings.argv,
         env: &strings.env,
         filter,
+        no_syncs: if sandbox.volatile { seccomp::without_syncs() } else { &[] },
         report: match &sandbox.owners {
             Some(owners) => Reported::here().program(owners),
             None if ends.descriptors.listener >= 0 => procfs::program(),
@@ -74,6 +75,7 @@ pub fn spawn_with(sandbox: &Sandbox, facts: &Facts) -> Result<Running> {
         slots: &mut slots,
         parent: me.as_raw_fd(),
         old_root: -1,
+        covered_root: false,
         null: -1,
         log: Log::new(),
         outer_proc: false,
@@ -160,7 +162,7 @@ impl Ends {
             ends.descriptors.listener = ends.lend(theirs);
             ends.answering = Some(answering);
         }
-        if let RootFs::Chroot { dir, .. } = &sandbox.root
+        if let RootFs::Chroot { dir, with_proc: true, .. } = &sandbox.root
             && procfs::can_show()
         {
             ends.descriptors.listener = ends.lend(procfs::show(dir)?);

@@ -95,6 +95,8 @@ pub(super) enum Deed {
     Bound { keep: CapSet, last: u32 },
     /// Load the system call filter.
     Filter,
+    /// Let calls that wait for the disk do nothing.
+    NoSyncs,
     /// Gain nothing by set-id programs, which a filter of one's own asks for where one may not administer.
     NoNewPrivileges,
     /// Report calls to the parent.
@@ -168,6 +170,7 @@ impl fmt::Display for Step {
             Deed::Keyring => write!(out, "start a keyring"),
             Deed::Bound { keep, .. } => write!(out, "bound capabilities to {keep:016x}"),
             Deed::Filter => write!(out, "load the system call filter"),
+            Deed::NoSyncs => write!(out, "let no call wait for the disk"),
             Deed::NoNewPrivileges => write!(out, "give up privileges of set-id programs"),
             Deed::Report { .. } => write!(out, "report calls"),
             Deed::ClearInherited { .. } => write!(out, "clear inherited capabilities"),

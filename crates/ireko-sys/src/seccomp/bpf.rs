@@ -1,5 +1,7 @@
 //! Compiles a profile to a BPF program: a binary search over runs of call numbers.
 
+use std::collections::BTreeMap;
+
 use libc::sock_filter;
 
 use super::profile::{
@@ -111,19 +113,40 @@ fn leaf(verdict: Verdict) -> Vec<sock_filter> {
 /// The program that reports these calls to a listener and allows all others: `own` by the convention of `arch`, `old` by
 /// that of i386. What the other filter of a step forbids, it forbids before anybody is asked.
 pub(crate) fn reporting(arch: &str, own: &Report, old: &Report) -> Vec<sock_filter> {
+    let all = |report: &Report| -> BTreeMap<u32, Verdict> {
+        let reported = report.iter().map(|(number, tests)| (*number, Verdict::Report(tests)));
+        // Its calls would pass unseen. A kernel may well lack it.
+        reported.chain([(IO_URING_SETUP, Verdict::Errno(ENOSYS as u16))]).collect()
+    };
+    // A convention that nobody would report: programs fall back to the usual one.
+    exceptions(arch, op(RETURN, ERRNO | ENOSYS), (&all(own), &all(old)))
+}
+
+/// The program in which these calls succeed and do nothing, by the convention of `arch` and by that of i386; all others are
+/// allowed.
+pub(super) fn done_already(arch: &str, own: &[u32], old: &[u32]) -> Vec<sock_filter> {
+    let all = |numbers: &[u32]| numbers.iter().map(|number| (*number, Verdict::Errno(0))).collect();
+    exceptions(arch, op(RETURN, ALLOW), (&all(own), &all(old)))
+}
+
+/// The program that allows all but these calls, by the convention of `arch` and by that of i386; x32 is answered alike.
+fn exceptions(
+    arch: &str,
+    x32: sock_filter,
+    (own, old): (&BTreeMap<u32, Verdict>, &BTreeMap<u32, Verdict>),
+) -> Vec<sock_filter> {
     let mut program = vec![op(LOAD, ARCHITECTURE)];
     let mut part = vec![op(LOAD, NUMBER)];
     let audit = match arch {
         "x86_64" => {
-            // A convention that nobody would report: programs fall back to the usual one.
-            part.extend(unless(IF_BITS, X32_BIT, &[op(RETURN, ERRNO | ENOSYS)]));
+            part.extend(unless(IF_BITS, X32_BIT, &[x32]));
             AUDIT_ARCH_X86_64
         }
         _ => AUDIT_ARCH_AARCH64,
     };
     part.extend(tree(&runs(own)));
     program.extend(unless(IF_EQUAL, audit, &part));
-    if !old.is_empty() {
+    if arch == "x86_64" {
         let mut part = vec![op(LOAD, NUMBER)];
         part.extend(tree(&runs(old)));
         program.extend(unless(IF_EQUAL, AUDIT_ARCH_I386, &part));
@@ -133,17 +156,13 @@ pub(crate) fn reporting(arch: &str, own: &Report, old: &Report) -> Vec<sock_filt
 }
 
 /// Runs of numbers with one verdict, from 0 up.
-fn runs(report: &Report) -> Vec<(u32, Verdict)> {
+fn runs(all: &BTreeMap<u32, Verdict>) -> Vec<(u32, Verdict)> {
     let mut runs = vec![(0, Verdict::Allow)];
-    let reported = report.iter().map(|(number, tests)| (*number, Verdict::Report(tests)));
-    // Its calls would pass unseen. A kernel may well lack it.
-    let all: std::collections::BTreeMap<u32, Verdict> =
-        reported.chain([(IO_URING_SETUP, Verdict::Errno(ENOSYS as u16))]).collect();
     for (number, verdict) in all {
-        if runs.last().is_some_and(|(first, _)| *first == number) {
+        if runs.last().is_some_and(|(first, _)| first == number) {
             runs.pop();
         }
-        runs.push((number, verdict));
+        runs.push((*number, *verdict));
         runs.push((number + 1, Verdict::Allow));
     }
     runs

@@ -132,7 +132,8 @@ fn overlay(home: &Path, level: Level) -> Finding {
 
 /// Which other platforms' programs run here. Without any, this machine's own do.
 fn platforms(scratch: &Path, level: Level) -> Finding {
-    let confinement = if level == Level::None { Confinement::Chroot } else { Confinement::Namespaces };
+    let chroot = Confinement::Chroot { with_proc: false };
+    let confinement = if level == Level::None { chroot } else { Confinement::Namespaces };
     let host = Platform::host();
     let (mut run, mut others) = (Vec::new(), Vec::new());
     for architecture in ireko_exec::EMULATED {

@@ -118,7 +118,7 @@ fn confinement(session: &Session, args: &RunArgs, network: Network) -> Result<Co
         ("--hostname", args.hostname.is_some()),
         ("--device", !args.devices.device.is_empty()),
     ];
-    let lacks = |&&(_, asked): &&(&str, bool)| asked && confinement == Confinement::Chroot;
+    let lacks = |&&(_, asked): &&(&str, bool)| asked && confinement != Confinement::Namespaces;
     let Some((flag, _)) = asked.iter().find(lacks) else { return Ok(confinement) };
     Err(Failure::environment(format!("`{flag}` needs a namespace, and there are none at level `none`"))
         .hint("leave it out, or see what `ireko doctor` says of the better levels"))
