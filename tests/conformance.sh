@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Runs the conformance cases that lie beside the checkout (../shared/conformance, or CONFORMANCE=DIR).
 #
-#   bash tests/conformance.sh [--mode root|user|cache|tables] [--level LEVEL] [--binary PATH] [--only REGEX] [--jobs N] [--update]
+#   bash tests/conformance.sh [--mode root|user|cache|none|tables] [--level LEVEL] [--binary PATH] [--only REGEX] [--jobs N] [--update]
 #
-# root, user: every case with --no-cache, as who runs this script. cache: every case twice with the cache, in one store.
-# LEVEL is the sandbox level, for which the lists of failures are the same (default: the best one).
+# root, user: every case with --no-cache, as who runs this script; none: the same without namespaces, by chroot.
+# cache: every case twice with the cache, in one store. LEVEL is the sandbox level, for which the lists of failures are the
+# same (default: the best one).
 # tables: the tables and parse corpora, answered by the crates' examples. How cases are judged: conformance/cases.py.
 # The cases that fail must be exactly those of tests/conformance/known-failures-MODE.txt: a new failure is an error,
 # and so is a listed case that passes. --update rewrites the list (reasons are kept).
@@ -19,15 +20,16 @@ jobs=$(nproc)
 while [ $# -gt 0 ]; do
     case $1 in
         --mode) mode=$2; shift 2 ;;
-        --level) export IREKO_LEVEL=$2 IREKO_ISOLATION=chroot; shift 2 ;;
+        --level) export IREKO_LEVEL=$2; shift 2 ;;
         --binary) IREKO=$2; shift 2 ;;
         --only) only=$2; shift 2 ;;
         --jobs) jobs=$2; shift 2 ;;
         --update) update=--update; shift ;;
-        *) sed -n '2,11s/^# \{0,1\}//p' "$0"; exit 2 ;;
+        *) sed -n '2,12s/^# \{0,1\}//p' "$0"; exit 2 ;;
     esac
 done
 cases=$(cd "${CONFORMANCE:-$root/../shared/conformance}" 2>/dev/null && pwd) || { echo "no conformance cases beside the checkout" >&2; exit 3; }
+[ "$mode" != none ] || export IREKO_LEVEL=none IREKO_ISOLATION=chroot
 [ "$mode" = tables ] || find_ireko || exit 3
 export IREKO
 

@@ -130,8 +130,8 @@ if [ -z "$quick" ]; then
         part "examples as $user" as_user bash tests/examples.sh --cache "$bases" http-server go-service go-tools eight-stages
     fi
     if [ -d "$CONFORMANCE" ]; then
-        for mode in tables root cache user; do
-            [ "$(id -u)" = 0 ] || [ "$mode" != root ] || continue
+        for mode in tables root cache user none; do
+            [ "$(id -u)" = 0 ] || { [ "$mode" != root ] && [ "$mode" != none ]; } || continue
             runner=(env)
             [ "$mode" != user ] || [ "$(id -u)" != 0 ] || runner=(as_user)
             part "conformance, $mode" "${runner[@]}" env CONFORMANCE="$CONFORMANCE" bash tests/conformance.sh --mode "$mode" --binary "$IREKO"

@@ -29,6 +29,7 @@ mod fetch;
 mod groups;
 mod history;
 mod images;
+mod level_none;
 mod limits;
 mod others;
 mod peers;
