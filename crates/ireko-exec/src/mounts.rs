@@ -187,7 +187,12 @@ impl Preparing<'_, '_> {
                 }
             }
             MountKind::Tmpfs { size } => {
-                let mount = MountSource::Tmpfs { size: *size, mode: self.mode_below(&op.target)? };
+                let mode = self.mode_below(&op.target)?;
+                let mount = match self.performer.surroundings().on_failure {
+                    // What the step wrote there is to be seen when it has ended.
+                    Some(_) => MountSource::Bind(self.kept_memory(&format!("tmpfs-{at}"), *size, mode)?),
+                    None => MountSource::Tmpfs { size: *size, mode },
+                };
                 self.add(mount, &op.target, false);
             }
             MountKind::Secret { .. } => self.secret(at, op)?,
@@ -456,10 +461,17 @@ impl Preparing<'_, '_> {
         if let Some(memory) = &self.memory {
             return Ok(memory.clone());
         }
-        let dir = self.dir("memory")?;
-        let mounted = mount::tmpfs(&dir, None).map_err(|error| Fault::of(Blame::Environment, &error))?;
-        self.done._attached.push(mounted);
+        let dir = self.kept_memory("memory", None, 0o755)?;
         self.memory = Some(dir.clone());
+        Ok(dir)
+    }
+
+    /// A file system in memory that outlives the step's process.
+    fn kept_memory(&mut self, name: &str, size: Option<u64>, mode: u32) -> Result<PathBuf, Fault> {
+        let dir = self.dir(name)?;
+        let mounted = mount::tmpfs(&dir, size).map_err(|error| Fault::of(Blame::Environment, &error))?;
+        self.done._attached.push(mounted);
+        fs::set_permissions(&dir, Permissions::from_mode(mode)).map_err(|error| disk(&dir, error))?;
         Ok(dir)
     }
 }

@@ -185,6 +185,15 @@ pub(crate) enum Progress {
     Quiet,
 }
 
+/// What happens when a RUN step fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OnFailure {
+    /// The build ends.
+    Stop,
+    /// The build ends after a shell in the failed step, with its files, mounts, variables, user and directory.
+    Shell,
+}
+
 /// How lists are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
@@ -311,6 +320,9 @@ pub(crate) struct BuildArgs {
     /// Say every difference that made a step miss the cache.
     #[arg(long)]
     pub(crate) explain: bool,
+    /// What happens when a RUN step fails; `shell` needs a terminal.
+    #[arg(long, value_enum, value_name = "WHAT", default_value = "stop")]
+    pub(crate) on_failure: OnFailure,
     /// `off`: a step runs again whenever a step below it ran, even if that gave the same result.
     #[arg(long, value_name = "on|off", default_value = "on", value_parser = ["on", "off"], hide_possible_values = true)]
     pub(crate) cache_cutoff: String,

@@ -23,6 +23,7 @@ mod input;
 mod kaniko;
 mod limits;
 mod look;
+mod on_failure;
 mod others;
 mod places;
 mod proxies;

@@ -17,6 +17,7 @@ use crate::environment::Environment;
 use crate::epoch;
 use crate::failure::{Failure, step_frame};
 use crate::input::unless_stopped;
+use crate::on_failure::{self, FailureShell};
 use crate::others;
 use crate::places;
 use crate::proxies;
@@ -41,7 +42,7 @@ use ireko_plan::{MAIN_CONTEXT, NoCache, Plan, PlanInput, StepSettings};
 use ireko_registry::Registry;
 use ireko_report::{Diagnostic, Event, Sink};
 use ireko_store::Store;
-use ireko_sys::cgroup::Limits;
+use ireko_sys::cgroup::{Limiter, Limits};
 use ireko_sys::userns::Level;
 use std::collections::BTreeMap;
 use std::fs;
@@ -51,6 +52,7 @@ use std::time::Instant;
 /// Runs the command.
 pub(crate) fn run(args: &BuildArgs, global: &Global, environment: Environment) -> Result<(), Failure> {
     let began = Instant::now();
+    on_failure::check(args.on_failure)?;
     let wishes = Wishes::read(args, &environment)?;
     let limit = room::limit(args.cache_max_size.as_deref(), &environment)?;
     let progress = progress(args, &environment)?;
@@ -140,6 +142,7 @@ fn build(
     emulation::check_steps(&plan, &input.ast.source, scratch.path())?;
     let devices = devices::of_steps((&args.devices, &wishes.devices), &plan, &input.ast.source, session)?;
     let graph = Arc::new(plan.graph.clone());
+    let shell = FailureShell::wanted(args.on_failure, session, (&graph, &input.ast.source));
     let mut surroundings = Surroundings {
         store: Arc::clone(&store),
         contexts: contexts(&source, &store, cancel)?,
@@ -149,23 +152,20 @@ fn build(
         secrets: wishes.secrets.clone(),
         agents: agents.agents.clone(),
         devices,
-        sandbox: SandboxSettings {
-            resolv_conf: crate::bases::resolv_conf(),
-            authorities: wishes.authorities.clone(),
-            limits,
-        },
+        sandbox: sandbox(wishes, limits),
         snapshotter: session.snapshotter(&store)?,
         sink: Arc::clone(&sink),
         cancel: cancel.clone(),
         project: format!("{}\0{}", source.context.place(), source.name),
         packing: None,
+        on_failure: on_failure::taker(&shell),
     };
     let destinations: Vec<Destination> = wishes.outputs.iter().filter_map(deliver::destination_of).collect();
     let (ahead, packing) = Ahead::start(&images, &destinations, pushes(&shares)?);
     surroundings.packing = packing;
     let room = Room { store: &store, session, cancel, images: &images };
     let solved = room.for_deed(|| solve(&graph, wanted(&plan), args, (session.level, &surroundings)));
-    let trees = solved.map_err(|error| build_failure(error, &graph, &input, session))?;
+    let trees = solved.map_err(|error| build_failure(error, (&graph, &input), session, shell))?;
     drop(surroundings);
     ahead.into_iter().for_each(Ahead::finish);
     let made = made((&plan, wishes), &trees, &images, !destinations.is_empty())?;
@@ -515,6 +515,12 @@ pub(crate) fn contexts(
     Ok(contexts)
 }
 
+/// How steps are confined.
+fn sandbox(wishes: &Wishes, limits: Option<Arc<Limiter>>) -> SandboxSettings {
+    let authorities = wishes.authorities.clone();
+    SandboxSettings { resolv_conf: crate::bases::resolv_conf(), authorities, limits }
+}
+
 fn solve(
     graph: &Arc<Graph>,
     outputs: Vec<NodeId>,
@@ -532,12 +538,21 @@ fn solve(
 }
 
 /// The frame of an error: the instruction, the end of its log, and where the whole log is.
-fn build_failure(error: BuildError, graph: &Graph, input: &PlanInput, session: &Session) -> Failure {
+fn build_failure(
+    error: BuildError,
+    (graph, input): (&Graph, &PlanInput),
+    session: &Session,
+    shell: Option<Arc<FailureShell>>,
+) -> Failure {
     session.screen.close();
     let blame = error.blame();
     match error {
         BuildError::Interrupted => Failure::interrupted(),
-        BuildError::Step(step) => step_failure(step, graph, input, session),
+        BuildError::Step(step) => {
+            let mut failure = step_failure(step, graph, input, session);
+            failure.details.extend(shell.and_then(|shell| shell.lacks()));
+            failure
+        }
         other => Failure::of(blame, &other),
     }
 }

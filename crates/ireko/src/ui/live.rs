@@ -83,11 +83,16 @@ impl Live {
         write_all(out.as_bytes());
     }
 
+    /// Takes the moving part away until it is drawn again.
+    pub(crate) fn pause(&mut self) {
+        let out = self.erase();
+        write_all(out.as_bytes());
+    }
+
     /// Takes the moving part away for good.
     pub(crate) fn close(&mut self) {
-        let out = self.erase();
         self.closed = true;
-        write_all(out.as_bytes());
+        self.pause();
     }
 
     fn erase(&mut self) -> String {
@@ -120,8 +125,6 @@ fn fit(text: &str, width: usize) -> String {
 }
 
 fn size() -> (usize, usize) {
-    match rustix::termios::tcgetwinsize(std::io::stderr()) {
-        Ok(size) if size.ws_col > 0 => (usize::from(size.ws_col), usize::from(size.ws_row)),
-        _ => (80, 24),
-    }
+    let (rows, columns) = crate::terminal::size(std::io::stderr());
+    (usize::from(columns), usize::from(rows))
 }

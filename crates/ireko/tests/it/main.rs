@@ -44,3 +44,4 @@ mod secrets;
 mod single_id;
 mod snapshotter;
 mod support;
+mod terminal;
