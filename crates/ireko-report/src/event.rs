@@ -43,6 +43,15 @@ pub enum StepEnd {
     Cancelled,
 }
 
+/// The size of a layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct LayerSize {
+    /// The step that gave it.
+    pub node: u32,
+    /// Its bytes.
+    pub bytes: u64,
+}
+
 /// One thing that happened. `node` is the step's number in the build graph.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
@@ -127,6 +136,17 @@ pub enum Event {
     Warning {
         /// What.
         diagnostic: Diagnostic,
+    },
+    /// How big the layers of an image are, as uncompressed tars.
+    Layers {
+        /// The stage that it is the end of: its name or number.
+        stage: String,
+        /// Its platform.
+        platform: String,
+        /// Bytes of its base's layers, where all of them are known.
+        base: Option<u64>,
+        /// The layers that the steps of this build gave it, bottom first.
+        layers: Vec<LayerSize>,
     },
     /// An image or tree was written somewhere.
     Exported {

@@ -33,6 +33,7 @@ mod room;
 mod session;
 mod settle;
 mod signals;
+mod sizes;
 mod template;
 mod terminal;
 mod text;

@@ -46,6 +46,10 @@ impl Session {
         let map = userns::enter(level).map_err(|error| enter_failure(&error))?;
         ireko_sys::limits::open_many();
         let (colour, ci) = (environment.colour(), environment.ci());
+        let progress = match progress {
+            Progress::Auto if environment.is_dumb() => Progress::Plain,
+            asked => asked,
+        };
         let wishes = Wishes { progress, colour, explain, verbose: global.verbose, ci };
         let screen = Screen::new(wishes);
         let growth = Mutex::default();

@@ -26,6 +26,7 @@ use crate::repositories::{self, Elsewhere};
 use crate::room::{self, Room};
 use crate::session::Session;
 use crate::settle::{self, Settled};
+use crate::sizes;
 use crate::text;
 use clap::ValueEnum;
 use ireko_dockerfile::ignore::Patterns;
@@ -240,6 +241,7 @@ fn made(
 ) -> Result<Vec<Assembled>, Failure> {
     let annotated = |image| Assembled { annotations: wishes.annotations.clone(), ..image };
     let made: Vec<Assembled> = plan.outputs.iter().map(|output| annotated(assemble(output, trees))).collect();
+    plan.outputs.iter().for_each(|output| sizes::tell(output, &plan.graph, trees, images));
     if leaving {
         made.iter().try_for_each(|image| fetch_shipped(plan, image, images))?;
     }

@@ -1,5 +1,6 @@
 //! Readers of the one stream of events: the live view, the plain log, JSON lines, and the memory for error frames.
 
+mod ending;
 mod groups;
 mod live;
 mod plain;

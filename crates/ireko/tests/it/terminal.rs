@@ -237,3 +237,73 @@ fn a_container_hears_of_another_size() {
     let (code, seen) = seat.ends();
     assert_eq!(code, 5, "{seen}");
 }
+
+#[test]
+fn forty_stages_are_watched_side_by_side() {
+    let Some(place) = Place::with_base() else { return };
+    let mut text = String::new();
+    for stage in 0..40 {
+        text += &format!(
+            "FROM base AS stage-{stage}\nRUN echo 日本語日本語日本語日本語日本語日本語日本語日本語日本語日本語; sleep 3; \
+             echo {stage} > /out\n"
+        );
+    }
+    text += "FROM base\n";
+    for stage in 0..40 {
+        text += &format!("COPY --from=stage-{stage} /out /out{stage}\n");
+    }
+    text += "RUN head -c 3000000 /dev/zero > /zero\n";
+    place.dockerfile(&text);
+    let Some(mut seat) = Seat::take(&place, &["build", "-j", "40", "-t", "app", "context"]) else { return };
+    seat.sees("0 of 81 steps, 40 running");
+    seat.sees("and 19 more");
+    seat.resize(15, 60);
+    seat.sees("and 28 more");
+    seat.resize(24, 80);
+    seat.sees("and 19 more");
+    let (code, seen) = seat.ends();
+    assert_eq!(code, 0, "{seen}");
+    // No line is wider than the terminal was, so the moving part was always erased as a whole.
+    let wide = seen.split('\n').map(shown).find(|line| columns(line) > 80);
+    assert_eq!(wide, None, "{seen}");
+    let lines: Vec<String> = seen.lines().map(shown).filter(|line| !line.is_empty()).collect();
+    let last = &lines[lines.len() - 2..];
+    assert!(last[0].starts_with("built in ") && last[0].contains("0 of 81 steps remembered"), "{last:?}");
+    assert!(last[1].contains("largest: 3.0") && last[1].contains("MB RUN head -c"), "{last:?}");
+
+    // A build of the same has nothing new to say of sizes.
+    let again = place.build(&[]).ok().stderr;
+    assert!(again.contains("81 of 81 steps remembered") && !again.contains("largest"), "{again}");
+}
+
+/// A line without what moves the cursor and paints.
+fn shown(line: &str) -> String {
+    let mut parts = line.split('\u{1b}');
+    let first = parts.next().unwrap_or_default().to_owned();
+    let rest = parts.filter_map(|part| Some(part.split_once(|char: char| char.is_ascii_alphabetic())?.1));
+    rest.fold(first, |line, part| line + part).replace('\r', "")
+}
+
+/// The columns it takes: what is Chinese or Japanese takes two.
+fn columns(line: &str) -> usize {
+    line.chars().map(|char| if ('\u{2e80}'..'\u{a000}').contains(&char) { 2 } else { 1 }).sum()
+}
+
+#[test]
+fn a_terminal_that_cannot_be_drawn_over_gets_a_plain_log() {
+    let Some(place) = Place::with_base() else { return };
+    place.dockerfile(
+        "FROM base\nRUN sleep 1; printf '1%%\\r2%%\\r3%%\\n'; head -c 3000000 /dev/zero > /zero\n",
+    );
+    let args = ["build", "-t", "app", "context"];
+    let Some(seat) = Seat::with(&place, &args, &[("TERM", "dumb")]) else { return };
+    let (code, seen) = seat.ends();
+    assert!(code == 0 && !seen.contains('\u{1b}'), "{seen}");
+    assert!(seen.contains("[2/2] | 3%") && seen.contains("largest: 3.0"), "{seen}");
+    place.dockerfile("FROM base\nRUN sleep 1\n");
+    let (code, seen) = Seat::with(&place, &args, &[("NO_COLOR", "1")]).unwrap().ends();
+    // It moves, and has no colours.
+    assert!(code == 0 && seen.contains("\u{1b}[K"), "{seen}");
+    let paints = |part: &str| part.find(char::is_alphabetic).is_some_and(|at| part[at..].starts_with('m'));
+    assert!(!seen.split('\u{1b}').skip(1).any(paints), "{seen:?}");
+}
