@@ -1,8 +1,12 @@
 //! The one stream of what a build says, and where it can be sent.
 
-use crate::{Diagnostic, MissReason};
+use crate::{Blame, Diagnostic, MissReason};
 use serde::Serialize;
 use std::sync::Mutex;
+
+/// The version of the form of events as JSON, `docs/format/events.md`. One more whenever a reader of the old form could
+/// not read the new one.
+pub const FORMAT: u32 = 1;
 
 /// Which output of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -56,6 +60,13 @@ pub struct LayerSize {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 pub enum Event {
+    /// The first of a stream that a program reads: in which form the others are.
+    Stream {
+        /// [`FORMAT`].
+        version: u32,
+        /// The version of ireko.
+        ireko: &'static str,
+    },
     /// The graph is known.
     BuildStarted {
         /// How many steps it has.
@@ -72,7 +83,7 @@ pub enum Event {
         /// Platform, where the build has several.
         platform: Option<String>,
     },
-    /// A step starts: it looks into the cache, then runs if it must.
+    /// A step that was not remembered begins.
     StepStarted {
         /// The step.
         node: u32,
@@ -158,6 +169,21 @@ pub enum Event {
         manifest: Option<String>,
         /// How many bytes were written.
         bytes: u64,
+    },
+    /// Why the build fails.
+    Error {
+        /// What failed.
+        message: String,
+        /// Why, outermost first.
+        causes: Vec<String>,
+        /// Lines for people: the place in the Dockerfile, the end of a log.
+        details: Vec<String>,
+        /// What to do next.
+        hint: Option<String>,
+        /// Whose fault it is.
+        blame: Blame,
+        /// The exit code of the process.
+        exit_code: u8,
     },
     /// All is done.
     BuildFinished {

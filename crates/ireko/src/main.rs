@@ -38,6 +38,7 @@ mod template;
 mod terminal;
 mod text;
 mod ui;
+mod wishes;
 
 use advice::Advice;
 use cli::words::{self, Typed, Words};
@@ -143,7 +144,9 @@ fn start(typed: &[OsString], environment: Environment) -> Result<Option<Started>
 }
 
 fn failed(failure: &Failure) -> ExitCode {
-    eprint(&failure.render());
+    if !failure.is_told {
+        eprint(&failure.render());
+    }
     ExitCode::from(failure.exit_code())
 }
 

@@ -6,7 +6,7 @@ use crate::failure::Failure;
 use crate::ui::{Screen, Wishes};
 use ireko_exec::Snapshotter;
 use ireko_layer::{OverlayAttrs, Time};
-use ireko_report::Sink;
+use ireko_report::{Diagnostic, Event, Sink};
 use ireko_store::{OpenOptions, Store, WrittenAs};
 use ireko_sys::userns::{self, IdMap, Level};
 use std::path::PathBuf;
@@ -92,7 +92,7 @@ impl Session {
     /// Tells what the store took as absent.
     pub(crate) fn tell_warnings(&self, store: &Store) {
         for warning in store.warnings() {
-            self.screen.note(&format!("warning: {warning}"));
+            self.screen.emit(Event::Warning { diagnostic: Diagnostic::warning("store", warning) });
         }
     }
 

@@ -8,7 +8,7 @@ mod steps;
 
 use crate::builds::Recorder;
 use crate::cli::Progress;
-use ireko_report::{Event, Sink};
+use ireko_report::{Event, FORMAT, Sink};
 use live::Live;
 use plain::Plain;
 use std::io::{IsTerminal, Write};
@@ -97,7 +97,11 @@ impl Screen {
                 }
             });
         }
-        Self { inner }
+        let screen = Self { inner };
+        if screen.is_json() {
+            screen.emit(Event::Stream { version: FORMAT, ireko: env!("CARGO_PKG_VERSION") });
+        }
+        screen
     }
 
     /// What is known of a step, for the frame of an error.

@@ -24,6 +24,7 @@ mod crash;
 mod daemons;
 mod devices;
 mod engines;
+mod events;
 mod faults;
 mod fetch;
 mod groups;
