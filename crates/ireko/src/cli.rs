@@ -476,7 +476,7 @@ pub(crate) struct InspectArgs {
 /// Flags of `history`.
 #[derive(Debug, Args)]
 pub(crate) struct HistoryArgs {
-    /// The image, by name or id; without one the builds are listed.
+    /// The image, by name or id, or a build; without one the builds are listed.
     pub(crate) image: Option<String>,
     /// The steps of this build.
     #[arg(long, value_name = "BUILD", conflicts_with = "image")]
