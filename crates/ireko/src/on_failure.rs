@@ -17,15 +17,23 @@ use std::io::{self, ErrorKind, IsTerminal, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::{Arc, Mutex, PoisonError};
 
+/// Why no shell could be used here.
+fn lacking() -> Option<&'static str> {
+    match (io::stdin().is_terminal(), io::stderr().is_terminal() || io::stdout().is_terminal()) {
+        (true, true) => None,
+        (false, _) => Some("standard input is none"),
+        (true, false) => Some("neither standard output nor standard error is one"),
+    }
+}
+
+/// What a person who was told of a failed step could do.
+pub(crate) fn hint() -> Option<String> {
+    lacking().is_none().then(|| "`--on-failure=shell` opens a shell in the failed step".to_owned())
+}
+
 /// Refuses a shell where nobody could use it.
 pub(crate) fn check(wish: OnFailure) -> Result<(), Failure> {
-    let lacking = match (io::stdin().is_terminal(), io::stderr().is_terminal() || io::stdout().is_terminal())
-    {
-        _ if wish == OnFailure::Stop => return Ok(()),
-        (true, true) => return Ok(()),
-        (false, _) => "standard input is none",
-        (true, false) => "neither standard output nor standard error is one",
-    };
+    let Some(lacking) = lacking().filter(|_| wish == OnFailure::Shell) else { return Ok(()) };
     Err(Failure::user(format!("`--on-failure=shell` needs a terminal, and {lacking}"))
         .hint("leave it out where no person watches; `ireko logs` has what a failed step wrote"))
 }

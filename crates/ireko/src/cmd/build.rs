@@ -394,8 +394,13 @@ fn build_failure(
     match error {
         BuildError::Interrupted => Failure::interrupted(),
         BuildError::Step(step) => {
+            let ran = step.exit_code.is_some();
             let mut failure = step_failure(step, graph, input, session);
-            failure.details.extend(shell.and_then(|shell| shell.lacks()));
+            match shell {
+                Some(shell) => failure.details.extend(shell.lacks()),
+                None if ran && failure.hint.is_none() => failure.hint = on_failure::hint(),
+                None => {}
+            }
             failure
         }
         other => Failure::of(blame, &other),

@@ -206,6 +206,12 @@ fn where_there_is_no_shell_it_is_said_once() {
     place.dockerfile("FROM base\nRUN false\n");
     place.build(&["--on-failure=shell"]).fails(2, &["`--on-failure=shell` needs a terminal", "ireko logs"]);
 
+    // A person who may not know of it is told, where it would work.
+    let hint = "hint: `--on-failure=shell` opens a shell";
+    assert!(!place.build(&[]).stderr.contains(hint));
+    let Some(seat) = Seat::take(&place, &["build", "context"]) else { return };
+    assert!(seat.ends().1.contains(hint));
+
     place.dockerfile("FROM base\nCOPY --from=base /nothing /\n");
     let Some(seat) = Seat::take(&place, &BUILD) else { return };
     let (code, seen) = seat.ends();
