@@ -14,11 +14,12 @@ use crate::ssh::{Access, Relay};
 use ireko_graph::op::{FilesFrom, Mount as MountOp, MountKind, Run};
 use ireko_layer::{Follow, OverlayAttrs, TreePath, View};
 use ireko_oci::GuestPath;
-use ireko_report::Blame;
+use ireko_report::{Blame, Event};
 use ireko_store::{CacheMount, MountRequest};
 use ireko_sys::mount;
 use ireko_sys::owner::Owner;
 use ireko_sys::sandbox::{Mount, MountSource};
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::{self, Permissions};
@@ -373,21 +374,25 @@ impl Preparing<'_, '_> {
             attrs.give(dir, cache.uid, cache.gid)
         };
         let node = self.job.node;
-        let waiting = |what: &str| {
-            let what = format!("waiting for {what}");
-            self.performer.emit(ireko_report::Event::Progress {
-                node: Some(node.0),
-                what,
-                done: 0,
-                total: None,
-            });
+        let told = Cell::new(false);
+        let tell = |done, total| {
+            let what = format!("waiting for cache `{}`", id.lines().next().unwrap_or_default());
+            self.performer.emit(Event::Progress { node: Some(node.0), what, done, total });
+        };
+        let waiting = |_: &str| {
+            told.set(true);
+            tell(0, None);
         };
         let give_up = || self.performer.cancel().is_asked();
         let request = MountRequest { id, sharing: cache.sharing, prepare: &prepare, give_up: &give_up };
-        self.performer.store().cache_mount(&request, &waiting).map_err(|error| match error {
+        let mount = self.performer.store().cache_mount(&request, &waiting).map_err(|error| match error {
             ireko_store::Error::GaveUp => Fault::Cancelled,
             other => other.into(),
-        })
+        });
+        if told.get() {
+            tell(1, Some(1));
+        }
+        mount
     }
 
     fn secret(&mut self, at: usize, op: &MountOp) -> Result<(), Fault> {

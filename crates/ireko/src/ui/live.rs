@@ -190,14 +190,14 @@ fn head(steps: &Steps, running: usize) -> String {
 }
 
 fn step_line(step: &Step, width: usize) -> String {
-    let time = step.started.map(|started| seconds(started.elapsed())).unwrap_or_default();
+    let time = step.since().map(|since| seconds(since.elapsed())).unwrap_or_default();
     let inside = match &step.progress {
-        Some((what, done, Some(total))) if *total > 0 => format!(": {what} {}%", done * 100 / total),
-        Some((what, 0, _)) => format!(": {what}"),
-        Some((what, done, _)) => format!(": {what} {}", crate::text::bytes(*done)),
+        // Of bytes the step's own name says what they are.
+        Some((_, transfer)) if transfer.counts() => format!(": {}", transfer.far()),
+        Some((what, _)) => format!(": {what}"),
         None => String::new(),
     };
-    let inside = fit(&inside, width / 2);
+    let inside = fit(&inside, width * 2 / 3);
     let room = width.saturating_sub(7 + columns_of(&inside));
     fit(&format!("{time:>6} {}{inside}", short(&step.display, room)), width)
 }
@@ -225,6 +225,8 @@ mod tests {
                 "one\ntwo 日本語日本語日本語日本語日本語日本語日本語日本語\n10%\r20%".as_bytes().to_vec();
             steps.take(&Event::StepLog { node, stream: Stream::Stdout, bytes });
         }
+        let what = "waiting for cache `/root/.cache`".to_owned();
+        steps.take(&Event::Progress { node: Some(1), what, done: 0, total: None });
         let what = "pulling library/debian from registry.example.org".to_owned();
         steps.take(&Event::Progress { node: None, what, done: 5, total: Some(10) });
         steps
@@ -253,7 +255,7 @@ mod tests {
         assert_eq!(
             text(40, (60, 6)),
             "  0.0s 0 of 42 steps, 40 running\n  \
-             0.0s [a-stage-with-quite-… 2/3] RUN echo 日本語日本語日本…\n  \
+             0.0s [a-sta… 2/3] RUN e…: waiting for cache `/root/.cache`\n  \
              0.0s [a-stage-with-quite-… 2/3] RUN echo 日本語日本語日本…\n       \
              and 38 more\n       pulling library/debian from registry… 5B of 10B (50%)"
         );

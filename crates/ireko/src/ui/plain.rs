@@ -41,6 +41,14 @@ impl Plain {
                     write_all(groups.next(|node| steps.get(node)).as_bytes());
                 }
             }
+            // What lasts, and would else be a silence that nobody understands.
+            Event::Progress { node: Some(node), what, done: 0, total: None } => {
+                let step = steps.get(*node).map_or_else(String::new, prefix);
+                let line = format!("{step} {what}").trim().to_owned();
+                if std::mem::replace(&mut self.progress, line.clone()) != line {
+                    self.say(&line);
+                }
+            }
             other => {
                 for line in other_lines(other, &self.wishes, steps, Room::Log) {
                     if matches!(other, Event::Progress { .. })

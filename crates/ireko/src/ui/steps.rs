@@ -23,8 +23,8 @@ pub(crate) struct Step {
     pub(crate) tail: VecDeque<String>,
     /// A line that has not ended yet.
     pub(crate) open_line: Vec<u8>,
-    /// What goes on inside: what, done, total.
-    pub(crate) progress: Option<(String, u64, Option<u64>)>,
+    /// What goes on inside, before it starts too.
+    pub(crate) progress: Option<(String, Transfer)>,
 }
 
 /// Bytes on their way.
@@ -38,6 +38,15 @@ pub(crate) struct Transfer {
 }
 
 impl Transfer {
+    fn new(done: u64, total: Option<u64>) -> Self {
+        Self { done, total, since: Instant::now(), from: done }
+    }
+
+    /// Whether anything is counted; else it is a state that lasts.
+    pub(super) fn counts(&self) -> bool {
+        self.done > 0 || self.total.is_some()
+    }
+
     /// How far it is, how fast, and how long it will take, in one line of `room` columns.
     pub(crate) fn line(&self, what: &str, room: usize) -> String {
         const NAME: usize = 12;
@@ -47,7 +56,7 @@ impl Transfer {
     }
 
     /// The same without what it is; an estimate once there is something to estimate from.
-    fn far(&self) -> String {
+    pub(super) fn far(&self) -> String {
         let Some(total) = self.total.filter(|total| *total > 0) else { return bytes(self.done) };
         let mut line = format!("{} of {} ({}%)", bytes(self.done), bytes(total), self.done * 100 / total);
         let time = self.since.elapsed().as_secs_f64();
@@ -89,9 +98,9 @@ impl Steps {
 
     /// Those that run, the first to start first.
     pub(crate) fn running(&self) -> Vec<&Step> {
-        let runs = |step: &&Step| step.started.is_some() && step.end.is_none();
+        let runs = |step: &&Step| step.since().is_some() && step.end.is_none();
         let mut running: Vec<&Step> = self.steps.values().filter(runs).collect();
-        running.sort_by_key(|step| step.started);
+        running.sort_by_key(|step| step.since());
         running
     }
 
@@ -152,7 +161,7 @@ impl Steps {
             }
             Event::Progress { node: Some(node), what, done, total } => {
                 if let Some(step) = self.steps.get_mut(node) {
-                    step.progress = Some((what.clone(), *done, *total));
+                    step.goes_on(what, *done, *total);
                 }
             }
             Event::Progress { node: None, what, done, total } if Some(*done) == *total => {
@@ -160,8 +169,8 @@ impl Steps {
             }
             Event::Progress { node: None, what, done, total } => {
                 let (done, total) = (*done, *total);
-                let new = Transfer { done, total, since: Instant::now(), from: done };
-                let transfer = self.transfers.entry(what.clone()).or_insert(new);
+                let new = || Transfer::new(done, total);
+                let transfer = self.transfers.entry(what.clone()).or_insert_with(new);
                 (transfer.done, transfer.total) = (done, total);
             }
             Event::StepFinished { node, end, miss } => {
@@ -187,6 +196,19 @@ impl Step {
             open_line: Vec::new(),
             progress: None,
         }
+    }
+
+    /// Since when something is to be seen of it: it fetches what its key is made of before it starts.
+    pub(crate) fn since(&self) -> Option<Instant> {
+        self.started.or(self.progress.as_ref().map(|(_, transfer)| transfer.since))
+    }
+
+    fn goes_on(&mut self, what: &str, done: u64, total: Option<u64>) {
+        self.progress = match self.progress.take() {
+            _ if Some(done) == total => None,
+            Some((known, before)) if known == what => Some((known, Transfer { done, total, ..before })),
+            _ => Some((what.to_owned(), Transfer::new(done, total))),
+        };
     }
 
     /// Cuts what was written into lines.
@@ -324,6 +346,22 @@ mod tests {
         assert_eq!(steps.transfers().count(), 1);
         steps.take(&progress(9));
         assert_eq!(steps.transfers().count(), 0);
+    }
+
+    #[test]
+    fn what_goes_on_in_a_step_is_seen_before_it_starts_and_ends_with_it() {
+        let mut steps = Steps::new(Instant::now());
+        let (stage, display) = ("0".to_owned(), "[1/1] ADD x".to_owned());
+        steps.take(&Event::StepQueued { node: 1, stage, display, platform: None });
+        assert!(steps.running().is_empty());
+        let progress =
+            |done, total| Event::Progress { node: Some(1), what: "fetching".to_owned(), done, total };
+        steps.take(&progress(0, None));
+        assert!(!steps.running()[0].progress.as_ref().expect("it goes on").1.counts());
+        steps.take(&progress(4, Some(8)));
+        assert_eq!(steps.running()[0].progress.as_ref().expect("it goes on").1.far(), "4B of 8B (50%)");
+        steps.take(&progress(8, Some(8)));
+        assert!(steps.running().is_empty());
     }
 
     #[test]

@@ -19,6 +19,8 @@ struct Seat {
     theirs: OwnedFd,
     child: Child,
     seen: String,
+    /// The begin of a character whose end has not come yet.
+    cut: Vec<u8>,
     /// How much of it was looked for already.
     passed: usize,
 }
@@ -48,6 +50,7 @@ impl Seat {
             child: command.spawn().unwrap(),
             theirs,
             seen: String::new(),
+            cut: Vec::new(),
             passed: 0,
         };
         seat.resize(24, 80);
@@ -68,7 +71,13 @@ impl Seat {
         }
         let mut buffer = [0; 4096];
         let count = self.terminal.read(&mut buffer).unwrap_or(0);
-        self.seen.push_str(&String::from_utf8_lossy(&buffer[..count]));
+        self.cut.extend(&buffer[..count]);
+        let whole = match str::from_utf8(&self.cut) {
+            Err(error) if error.error_len().is_none() => error.valid_up_to(),
+            _ => self.cut.len(),
+        };
+        let bytes: Vec<u8> = self.cut.drain(..whole).collect();
+        self.seen.push_str(&String::from_utf8_lossy(&bytes));
     }
 
     /// Waits until this comes, after what was waited for before.
@@ -136,17 +145,14 @@ fn looks_around(place: &Place) {
     }
     seat.types("stat -c '%u of link' /tmp/l; ls /sys/class/net | wc -l\n");
     seat.sees("1000 of link");
-    seat.types("sleep 1000; echo ended with $?\n");
-    seat.sees("sleep 1000");
-    // Not before the shell has read it.
-    std::thread::sleep(Duration::from_millis(300));
+    seat.types("sh -c 'echo beg''un; exec sleep 1000'\n");
+    seat.sees("begun");
     seat.types("\x03");
     seat.types("echo st''ill here\n");
     seat.sees("still here");
     seat.resize(33, 99);
-    std::thread::sleep(Duration::from_millis(400));
-    seat.types("stty size\n");
-    seat.sees("33 99");
+    seat.types("until stty size | grep '33 99'; do usleep 20000; done\n");
+    seat.sees("\n33 99");
     seat.types("touch /tmp/shell; exit 3\n");
     let (code, seen) = seat.ends();
     assert_eq!(code, 1, "{seen}");
@@ -237,9 +243,8 @@ fn a_container_hears_of_another_size() {
     seat.types("stty size\n");
     seat.sees("24 80");
     seat.resize(31, 87);
-    std::thread::sleep(Duration::from_millis(300));
-    seat.types("stty size; exit 5\n");
-    seat.sees("31 87");
+    seat.types("until stty size | grep '31 87'; do usleep 20000; done; exit 5\n");
+    seat.sees("\n31 87");
     let (code, seen) = seat.ends();
     assert_eq!(code, 5, "{seen}");
 }
@@ -312,4 +317,22 @@ fn a_terminal_that_cannot_be_drawn_over_gets_a_plain_log() {
     assert!(code == 0 && seen.contains("\u{1b}[K"), "{seen}");
     let paints = |part: &str| part.find(char::is_alphabetic).is_some_and(|at| part[at..].starts_with('m'));
     assert!(!seen.split('\u{1b}').skip(1).any(paints), "{seen:?}");
+}
+
+#[test]
+fn a_step_that_waits_says_for_what() {
+    let Some(place) = Place::with_base() else { return };
+    place.dockerfile(
+        "FROM base AS a\nRUN --mount=type=cache,target=/c,sharing=locked sleep 2\n\
+         FROM base AS b\nRUN --mount=type=cache,target=/c,sharing=locked sleep 2; echo b\n\
+         FROM base\nCOPY --from=a /etc/passwd /a\nCOPY --from=b /etc/passwd /b\n",
+    );
+    let said = place.build(&["--no-cache"]).ok().stderr;
+    assert_eq!(said.matches("2/2] waiting for cache `/c`\n").count(), 1, "{said}");
+    let Some(mut seat) = Seat::take(&place, &["build", "--no-cache", "context"]) else { return };
+    seat.sees(": waiting for cache `/c`");
+    seat.sees("(cache not asked)");
+    let at = seat.passed;
+    let (code, seen) = seat.ends();
+    assert!(code == 0 && !seen[at..].contains("waiting for"), "{seen}");
 }
