@@ -76,6 +76,8 @@ pub struct Surroundings {
     pub project: String,
     /// Compresses layers of the outputs meanwhile, where somebody will want them so.
     pub packing: Option<Box<dyn Packing>>,
+    /// Who takes a shell in a step that failed.
+    pub on_failure: Option<Arc<dyn crate::shell::OnFailure>>,
 }
 
 /// What is built, and how.

@@ -18,7 +18,13 @@ struct Inner {
     /// A person asked, or a signal; otherwise only a failure did.
     for_good: bool,
     next: u64,
-    stops: BTreeMap<u64, Way>,
+    stops: BTreeMap<u64, Stopping>,
+}
+
+struct Stopping {
+    way: Way,
+    /// It stops for whoever asks, and not for a failure.
+    by_wish: bool,
 }
 
 /// Keeps a way of stopping registered; dropped, it is forgotten.
@@ -54,20 +60,34 @@ impl Cancel {
         let mut inner = self.lock();
         inner.asked = true;
         inner.for_good |= for_good;
-        for stop in inner.stops.values() {
-            stop();
+        for stop in inner.stops.values().filter(|stop| for_good || !stop.by_wish) {
+            (stop.way)();
         }
+    }
+
+    /// Whether a person or a signal asked, and not only a failure.
+    pub fn is_wished(&self) -> bool {
+        self.lock().for_good
     }
 
     /// Registers a way of stopping something that has begun. Called at once if the wish was made before.
     pub fn on_ask(&self, stop: impl Fn() + Send + 'static) -> Registered {
+        self.register(Stopping { way: Box::new(stop), by_wish: false })
+    }
+
+    /// The same for what goes on when something failed, and stops for a person or a signal.
+    pub fn on_wish(&self, stop: impl Fn() + Send + 'static) -> Registered {
+        self.register(Stopping { way: Box::new(stop), by_wish: true })
+    }
+
+    fn register(&self, stop: Stopping) -> Registered {
         let mut inner = self.lock();
-        if inner.asked {
-            stop();
+        if if stop.by_wish { inner.for_good } else { inner.asked } {
+            (stop.way)();
         }
         let id = inner.next;
         inner.next += 1;
-        inner.stops.insert(id, Box::new(stop));
+        inner.stops.insert(id, stop);
         Registered { cancel: self.clone(), id }
     }
 
@@ -132,8 +152,26 @@ mod tests {
         cancel.fail();
         assert!(cancel.is_asked() && cancel.take_back() && !cancel.is_asked());
         cancel.fail();
+        assert!(!cancel.is_wished());
         cancel.ask();
         cancel.fail();
-        assert!(!cancel.take_back() && cancel.is_asked());
+        assert!(!cancel.take_back() && cancel.is_asked() && cancel.is_wished());
+    }
+
+    #[test]
+    fn what_stops_by_wish_goes_on_after_a_failure() {
+        let heard = Arc::new(AtomicU32::new(0));
+        let cancel = Cancel::default();
+        let hear = {
+            let heard = Arc::clone(&heard);
+            move || {
+                heard.fetch_add(1, Ordering::SeqCst);
+            }
+        };
+        cancel.fail();
+        let _shell = cancel.on_wish(hear);
+        assert_eq!(heard.load(Ordering::SeqCst), 0);
+        cancel.ask();
+        assert_eq!(heard.load(Ordering::SeqCst), 1);
     }
 }

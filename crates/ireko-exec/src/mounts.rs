@@ -14,11 +14,12 @@ use crate::ssh::{Access, Relay};
 use ireko_graph::op::{FilesFrom, Mount as MountOp, MountKind, Run};
 use ireko_layer::{Follow, OverlayAttrs, TreePath, View};
 use ireko_oci::GuestPath;
-use ireko_report::Blame;
+use ireko_report::{Blame, Event};
 use ireko_store::{CacheMount, MountRequest};
 use ireko_sys::mount;
 use ireko_sys::owner::Owner;
 use ireko_sys::sandbox::{Mount, MountSource};
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::{self, Permissions};
@@ -187,7 +188,12 @@ impl Preparing<'_, '_> {
                 }
             }
             MountKind::Tmpfs { size } => {
-                let mount = MountSource::Tmpfs { size: *size, mode: self.mode_below(&op.target)? };
+                let mode = self.mode_below(&op.target)?;
+                let mount = match self.performer.surroundings().on_failure {
+                    // What the step wrote there is to be seen when it has ended.
+                    Some(_) => MountSource::Bind(self.kept_memory(&format!("tmpfs-{at}"), *size, mode)?),
+                    None => MountSource::Tmpfs { size: *size, mode },
+                };
                 self.add(mount, &op.target, false);
             }
             MountKind::Secret { .. } => self.secret(at, op)?,
@@ -376,21 +382,25 @@ impl Preparing<'_, '_> {
             attrs.give(dir, cache.uid, cache.gid)
         };
         let node = self.job.node;
-        let waiting = |what: &str| {
-            let what = format!("waiting for {what}");
-            self.performer.emit(ireko_report::Event::Progress {
-                node: Some(node.0),
-                what,
-                done: 0,
-                total: None,
-            });
+        let told = Cell::new(false);
+        let tell = |done, total| {
+            let what = format!("waiting for cache `{}`", id.lines().next().unwrap_or_default());
+            self.performer.emit(Event::Progress { node: Some(node.0), what, done, total });
+        };
+        let waiting = |_: &str| {
+            told.set(true);
+            tell(0, None);
         };
         let give_up = || self.performer.cancel().is_asked();
         let request = MountRequest { id, sharing: cache.sharing, prepare: &prepare, give_up: &give_up };
-        self.performer.store().cache_mount(&request, &waiting).map_err(|error| match error {
+        let mount = self.performer.store().cache_mount(&request, &waiting).map_err(|error| match error {
             ireko_store::Error::GaveUp => Fault::Cancelled,
             other => other.into(),
-        })
+        });
+        if told.get() {
+            tell(1, Some(1));
+        }
+        mount
     }
 
     fn secret(&mut self, at: usize, op: &MountOp) -> Result<(), Fault> {
@@ -464,15 +474,20 @@ impl Preparing<'_, '_> {
         if let Some(memory) = &self.memory {
             return Ok(memory.clone());
         }
-        let dir = self.dir("memory")?;
-        if self.is_moved() {
-            // No memory can be mounted: a file that is moved away with the step's end.
-            fs::set_permissions(&dir, Permissions::from_mode(0o700)).map_err(|error| disk(&dir, error))?;
-            return Ok(self.memory.insert(dir).clone());
-        }
-        let mounted = mount::tmpfs(&dir, None).map_err(|error| Fault::of(Blame::Environment, &error))?;
-        self.done._attached.push(mounted);
+        let dir = self.kept_memory("memory", None, 0o755)?;
         self.memory = Some(dir.clone());
+        Ok(dir)
+    }
+
+    /// A file system in memory that outlives the step's process.
+    fn kept_memory(&mut self, name: &str, size: Option<u64>, mode: u32) -> Result<PathBuf, Fault> {
+        let dir = self.dir(name)?;
+        // Where no memory can be mounted it is a directory, which is moved away with the step's end.
+        if !self.is_moved() {
+            let mounted = mount::tmpfs(&dir, size).map_err(|error| Fault::of(Blame::Environment, &error))?;
+            self.done._attached.push(mounted);
+        }
+        fs::set_permissions(&dir, Permissions::from_mode(mode)).map_err(|error| disk(&dir, error))?;
         Ok(dir)
     }
 }

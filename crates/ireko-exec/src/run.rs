@@ -9,12 +9,13 @@ use crate::mounts::{self, Mounted};
 use crate::passwd;
 use crate::perform::Performer;
 use crate::secrets::Mask;
+use crate::shell;
 use ireko_graph::op::{Network, Run, Security};
 use ireko_layer::{Entry, Kind, OverlayAttrs, TreePath, View};
 use ireko_report::{Blame, Event, Stream};
 use ireko_sys::cgroup::{Limiter, Limits};
 use ireko_sys::owner::{Owner, OwnerTable};
-use ireko_sys::sandbox::{self, Exit, Running, Sandbox};
+use ireko_sys::sandbox::{self, Exit, MountPoint, Running, Sandbox};
 use ireko_sys::userns::IdMap;
 use rustix::event::{PollFd, PollFlags, poll};
 use std::ffi::OsString;
@@ -156,27 +157,48 @@ pub(crate) fn run_step(
     let scratch = performer.scratch()?;
     let mounted = mounts::prepare(performer, step, scratch.path())?;
     let sandbox = sandbox_of(performer, step, root, &mounted, scratch.path())?;
-    let program = run.argv.first().cloned().unwrap_or_default();
     if performer.cancel().is_asked() {
         return Err(Fault::Cancelled);
     }
+    let mut left = Left::default();
+    let ran = command(performer, step, &sandbox, &Mask::new(mounted.secrets()), &mut left);
+    if let Err(Fault::Failed(failed)) = &ran {
+        shell::offer(performer, step, (sandbox, left.owners.clone()), failed);
+    }
+    ran?;
+    sandbox::remove_mount_points(upper, &left.made).map_err(|error| Fault::of(Blame::Environment, &error))?;
+    if freshness::matters(run) {
+        freshness::settle(performer, job)?;
+    }
+    Ok(Ran { unchanged: mounted.unchanged()?, owners: left.owners })
+}
+
+/// What a command left beside its files.
+#[derive(Default)]
+struct Left {
+    /// Places made for mounts.
+    made: Vec<MountPoint>,
+    owners: OwnerTable,
+}
+
+/// Runs the step's command to its end, which is a fault unless its exit code is 0.
+fn command(
+    performer: &Performer<'_>,
+    step: &Step<'_>,
+    sandbox: &Sandbox,
+    mask: &Mask,
+    left: &mut Left,
+) -> Result<(), Fault> {
+    let Step { job, run, upper, .. } = *step;
+    let program = run.argv.first().map_or("", String::as_str);
+    let mut running = sandbox::spawn(sandbox).map_err(|error| spawn_fault(&error, program, &run.platform))?;
+    left.made.clone_from(&running.mount_points);
     let mut log = Log::default();
-    let mut running =
-        sandbox::spawn(&sandbox).map_err(|error| spawn_fault(&error, &program, &run.platform))?;
-    drop(sandbox);
-    let made = running.mount_points.clone();
-    let exit = watch(performer, job, &mut running, &mut log, &Mask::new(mounted.secrets()));
-    let owners = if exit.is_ok() { running.owners() } else { OwnerTable::new() };
+    let (exit, out_of_memory) = watch(performer, job, &mut running, &mut log, mask)?;
+    left.owners = running.owners();
     drop(running);
-    sandbox::remove_mount_points(upper, &made).map_err(|error| Fault::of(Blame::Environment, &error))?;
-    let (exit, out_of_memory) = exit?;
     match exit {
-        Exit::Code(0) => {
-            if freshness::matters(run) {
-                freshness::settle(performer, job)?;
-            }
-            Ok(Ran { unchanged: mounted.unchanged()?, owners })
-        }
+        Exit::Code(0) => Ok(()),
         _ if performer.cancel().is_asked() => Err(Fault::Cancelled),
         _ => {
             let memory = limits_of(performer).and_then(|limits| limits.memory).filter(|_| out_of_memory);

@@ -1,8 +1,12 @@
 //! The one stream of what a build says, and where it can be sent.
 
-use crate::{Diagnostic, MissReason};
+use crate::{Blame, Diagnostic, MissReason};
 use serde::Serialize;
 use std::sync::Mutex;
+
+/// The version of the form of events as JSON, `docs/format/events.md`. One more whenever a reader of the old form could
+/// not read the new one.
+pub const FORMAT: u32 = 1;
 
 /// Which output of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -43,10 +47,26 @@ pub enum StepEnd {
     Cancelled,
 }
 
+/// The size of a layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct LayerSize {
+    /// The step that gave it.
+    pub node: u32,
+    /// Its bytes.
+    pub bytes: u64,
+}
+
 /// One thing that happened. `node` is the step's number in the build graph.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 pub enum Event {
+    /// The first of a stream that a program reads: in which form the others are.
+    Stream {
+        /// [`FORMAT`].
+        version: u32,
+        /// The version of ireko.
+        ireko: &'static str,
+    },
     /// The graph is known.
     BuildStarted {
         /// How many steps it has.
@@ -63,7 +83,7 @@ pub enum Event {
         /// Platform, where the build has several.
         platform: Option<String>,
     },
-    /// A step starts: it looks into the cache, then runs if it must.
+    /// A step that was not remembered begins.
     StepStarted {
         /// The step.
         node: u32,
@@ -128,6 +148,17 @@ pub enum Event {
         /// What.
         diagnostic: Diagnostic,
     },
+    /// How big the layers of an image are, as uncompressed tars.
+    Layers {
+        /// The stage that it is the end of: its name or number.
+        stage: String,
+        /// Its platform.
+        platform: String,
+        /// Bytes of its base's layers, where all of them are known.
+        base: Option<u64>,
+        /// The layers that the steps of this build gave it, bottom first.
+        layers: Vec<LayerSize>,
+    },
     /// An image or tree was written somewhere.
     Exported {
         /// Where, as asked for.
@@ -138,6 +169,21 @@ pub enum Event {
         manifest: Option<String>,
         /// How many bytes were written.
         bytes: u64,
+    },
+    /// Why the build fails.
+    Error {
+        /// What failed.
+        message: String,
+        /// Why, outermost first.
+        causes: Vec<String>,
+        /// Lines for people: the place in the Dockerfile, the end of a log.
+        details: Vec<String>,
+        /// What to do next.
+        hint: Option<String>,
+        /// Whose fault it is.
+        blame: Blame,
+        /// The exit code of the process.
+        exit_code: u8,
     },
     /// All is done.
     BuildFinished {

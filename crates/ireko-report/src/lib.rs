@@ -22,6 +22,6 @@ mod source;
 
 pub use blame::{Blame, is_disk_full};
 pub use diagnostic::{Diagnostic, Label, Severity, is_misspelt, nearest_names};
-pub use event::{Event, Null, Sink, StepEnd, Stream};
+pub use event::{Event, FORMAT, LayerSize, Null, Sink, StepEnd, Stream};
 pub use miss::MissReason;
 pub use source::{Position, SourceText, Span};

@@ -59,6 +59,8 @@ pub struct Owners {
     pub below: BTreeMap<PathBuf, Owner>,
     /// The same of what is mounted in the root, by the paths that they have there.
     pub mounted: BTreeMap<PathBuf, Owner>,
+    /// What an earlier command on the same changes told of them.
+    pub earlier: OwnerTable,
 }
 
 /// The thread that answers, to be waited for when the step has ended.
@@ -88,6 +90,7 @@ impl Answering {
             changes: Some(open(&owners.changes)?.into()),
             below: owners.below.iter().map(|(at, owner)| (path(at), *owner)).collect(),
             mounted: owners.mounted.iter().map(|(at, owner)| (path(at), *owner)).collect(),
+            earlier: owners.earlier.clone(),
             proc: open(Path::new("/proc"))?.into(),
             free,
         };

@@ -106,7 +106,7 @@ pub enum RootFs {
     Chroot {
         /// The directory.
         dir: PathBuf,
-        /// An empty directory on its file system, for what is covered meanwhile.
+        /// A directory on its file system, for what is covered meanwhile and nothing else.
         aside: PathBuf,
         /// Whether the command is shown this machine's /proc and /sys where it can be. Where this process may not
         /// administer, set-id programs then gain nothing.

@@ -92,6 +92,8 @@ const RUN: &[(&str, &str)] = &[
 
 const IN_THE_DOCKERFILE: &str = "write it in the Dockerfile, or in one that begins `FROM` the image of this";
 const STEP_NAMES: &str = "leave it out: a step asks this machine's name servers";
+const ENTER: &str = "`--on-failure=shell` opens a shell in a RUN step that fails; `ireko build --target STAGE` and \
+    `ireko run -it` look at what is made so far";
 const STEP_STARTER: &str = "leave it out: ireko starts steps itself";
 
 /// Flags of `docker build`, `podman build` and `buildah bud`.
@@ -113,19 +115,13 @@ const BUILD: &[(&str, &str)] = &[
     ("--env", IN_THE_DOCKERFILE),
     ("--from", "`--build-context NAME=docker-image://IMAGE` puts another image in the place of `FROM NAME`"),
     ("--hooks-dir", STEP_STARTER),
-    (
-        "--invoke",
-        "steps cannot be entered; `ireko build --target STAGE` and `ireko run -it` look at what is made so far",
-    ),
+    ("--invoke", ENTER),
     ("--logfile", "send it there: `2> FILE`, with `--progress plain`"),
     ("--logsplit", "send it there: `2> FILE`, with `--progress plain`"),
     ("--manifest", "`-t NAME` with several platforms is one image with an index"),
     ("--no-hosts", "a step has an /etc/hosts of its own, and the image keeps the one it has"),
     ("--omit-history", "an image always has its history"),
-    (
-        "--on",
-        "steps cannot be entered; `ireko build --target STAGE` and `ireko run -it` look at what is made so far",
-    ),
+    ("--on", ENTER),
     ("--os-feature", "`os.version` and features are those of the base image"),
     ("--os-version", "`os.version` and features are those of the base image"),
     ("--policy", "no policies are asked"),

@@ -24,9 +24,12 @@ const ENDING: &str = ".build";
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Build {
     version: u32,
-    /// What it is called: short, and no other build of the store has it.
+    /// What it is called: short, and no other build of the store has it now.
     #[serde(default, skip_serializing)]
     pub(crate) id: String,
+    /// The whole of that, which stays.
+    #[serde(default, skip_serializing)]
+    pub(crate) name: String,
     /// When it began, in milliseconds since 1970.
     pub(crate) began_ms: i64,
     pub(crate) elapsed_ms: u64,
@@ -154,6 +157,7 @@ impl Recorder {
         Build {
             version: VERSION,
             id: String::new(),
+            name: String::new(),
             began_ms: ended.seconds() * 1000 + i64::from(ended.nanos() / 1_000_000) - elapsed_ms as i64,
             elapsed_ms,
             success: true,
@@ -233,46 +237,77 @@ pub(crate) fn all(store: &Store) -> Result<Vec<Build>, Failure> {
         // One of another version, or that lost its end with the machine's power, is no record.
         let Ok(mut build) = serde_json::from_slice::<Build>(&text) else { continue };
         if build.version == VERSION {
-            build.id = name.trim_start_matches("build-").to_owned();
+            build.name = name.trim_start_matches("build-").to_owned();
             builds.push(build);
         }
     }
-    builds.sort_by(|one, other| (other.began_ms, &other.id).cmp(&(one.began_ms, &one.id)));
-    let names: Vec<String> = builds.iter().map(|build| build.id.clone()).collect();
-    for build in &mut builds {
-        build.id = shortest(&build.id, &names);
-    }
+    name_shortly(&mut builds);
+    builds.sort_by(|one, other| (other.began_ms, &other.name).cmp(&(one.began_ms, &one.name)));
     Ok(builds)
 }
 
-/// The shortest end of a name that no other has, at least four letters: the ends are what differs.
-fn shortest(name: &str, names: &[String]) -> String {
-    let letters: Vec<char> = name.chars().collect();
-    for length in 4..letters.len() {
-        let end: String = letters[letters.len() - length..].iter().collect();
-        if names.iter().filter(|other| other.ends_with(&end)).count() < 2 && !end.starts_with('-') {
-            return end;
+/// Fewest letters that stand for a build.
+const LETTERS: usize = 4;
+
+/// Calls each build by the shortest end of its name that no other has: the ends are what differs.
+fn name_shortly(builds: &mut [Build]) {
+    let backwards = |name: &str| name.chars().rev().collect::<String>();
+    builds.sort_by_cached_key(|build| backwards(&build.name));
+    let same = |one: &str, other: &str| {
+        one.chars().rev().zip(other.chars().rev()).take_while(|(one, other)| one == other).count()
+    };
+    let between: Vec<usize> = builds.windows(2).map(|two| same(&two[0].name, &two[1].name)).collect();
+    for (at, build) in builds.iter_mut().enumerate() {
+        let before = at.checked_sub(1).and_then(|at| between.get(at)).copied().unwrap_or(0);
+        let after = between.get(at).copied().unwrap_or(0);
+        let letters = (before.max(after) + 1).max(LETTERS);
+        let all = build.name.chars().count();
+        build.id = build.name.chars().skip(all.saturating_sub(letters)).collect();
+    }
+}
+
+/// The builds among all that this may be the id of.
+fn called<'b>(builds: &'b [Build], id: &str) -> Vec<&'b Build> {
+    let is_id = id.len() >= LETTERS && id.bytes().all(|byte| byte.is_ascii_hexdigit());
+    builds.iter().filter(|build| is_id && build.name.ends_with(id)).collect()
+}
+
+/// The one build of this id; nothing where there is none.
+pub(crate) fn named<'b>(builds: &'b [Build], id: &str) -> Result<Option<&'b Build>, Failure> {
+    match called(builds, id).as_slice() {
+        [] => Ok(None),
+        [build] => Ok(Some(build)),
+        several => {
+            let ids: Vec<String> = several.iter().map(|build| format!("`{}`", build.id)).collect();
+            let message = format!("{} builds end in `{id}`", ids.len());
+            Err(Failure::user(message).hint(format!("write more of it: {}", ids.join(", "))))
         }
     }
-    name.to_owned()
+}
+
+/// The last build.
+pub(crate) fn last(builds: &[Build]) -> Result<&Build, Failure> {
+    builds.first().ok_or_else(|| {
+        Failure::user("no build is remembered").hint("records of builds are kept for as long as their logs")
+    })
 }
 
 /// The build of this id, or the last one where none is asked for.
-pub(crate) fn find(store: &Store, id: Option<&str>) -> Result<Build, Failure> {
-    let builds = all(store)?;
-    let Some(id) = id else {
-        return builds.into_iter().next().ok_or_else(|| {
-            Failure::user("no build is remembered")
-                .hint("records of builds are kept for as long as their logs")
-        });
+pub(crate) fn find<'b>(builds: &'b [Build], id: Option<&str>) -> Result<&'b Build, Failure> {
+    let Some(id) = id else { return last(builds) };
+    named(builds, id)?.ok_or_else(|| {
+        Failure::user(format!("there is no build `{id}`"))
+            .hint("`ireko history` lists those that are remembered")
+    })
+}
+
+/// The build before this one in which the same step of the same context ran.
+pub(crate) fn ran_before<'b>(builds: &'b [Build], build: &Build, step: &BuildStep) -> Option<&'b Build> {
+    let ran = |other: &BuildStep| {
+        other.display == step.display && matches!(other.end.as_deref(), Some("ran" | "adopted"))
     };
-    let mut fits: Vec<Build> = builds.into_iter().filter(|build| build.id.ends_with(id)).collect();
-    match (fits.len(), fits.pop()) {
-        (1, Some(build)) => Ok(build),
-        (0, _) | (_, None) => Err(Failure::user(format!("there is no build `{id}`"))
-            .hint("`ireko history` lists those that are remembered")),
-        (count, _) => Err(Failure::user(format!("{count} builds end in `{id}`")).hint("write more of it")),
-    }
+    let earlier = builds.iter().skip_while(|other| other.name != build.name).skip(1);
+    earlier.filter(|other| other.context == build.context).find(|other| other.steps.iter().any(ran))
 }
 
 /// The steps that a text means: a number as in `2/5`, a stage with it, or a part of the instruction. All where nothing is
@@ -345,10 +380,34 @@ mod tests {
         assert!(shown("9").is_empty());
     }
 
+    fn named_builds(names: &[&str]) -> Vec<Build> {
+        let mut builds: Vec<Build> =
+            names.iter().map(|name| Build { name: (*name).to_owned(), ..build() }).collect();
+        name_shortly(&mut builds);
+        builds
+    }
+
     #[test]
     fn names_are_as_short_as_can_be() {
-        let names = ["17-aaaabbbb", "18-ccccbbbb"].map(str::to_owned);
-        assert_eq!(shortest(&names[0], &names), "abbbb");
-        assert_eq!(shortest("9-xyzw1234", &names), "1234");
+        let builds = named_builds(&["aaaabbbb", "ccccbbbb", "01234567"]);
+        let ids: Vec<&str> = builds.iter().map(|build| build.id.as_str()).collect();
+        assert_eq!(ids, ["4567", "abbbb", "cbbbb"]);
+        assert!(named_builds(&[]).is_empty());
+    }
+
+    #[test]
+    fn a_build_is_named_by_the_end_of_its_name() {
+        let builds = named_builds(&["aaaabbbb", "ccccbbbb", "01234567"]);
+        let found =
+            |id: &str| find(&builds, Some(id)).map(|build| build.name.as_str()).map_err(|it| it.render());
+        assert_eq!(found("4567"), Ok("01234567"));
+        assert_eq!(found("01234567"), Ok("01234567"));
+        assert_eq!(found("abbbb"), Ok("aaaabbbb"));
+        let error = found("bbbb").expect_err("two");
+        assert!(error.contains("2 builds end in `bbbb`") && error.contains("`abbbb`, `cbbbb`"), "{error}");
+        // Short, or no number: rather a step.
+        for id in ["7", "567", "make", ""] {
+            assert!(found(id).is_err_and(|error| error.contains("there is no build")), "{id}");
+        }
     }
 }

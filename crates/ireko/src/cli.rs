@@ -189,6 +189,15 @@ pub(crate) enum Progress {
     Quiet,
 }
 
+/// What happens when a RUN step fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OnFailure {
+    /// The build ends.
+    Stop,
+    /// The build ends after a shell in the failed step, with its files, mounts, variables, user and directory.
+    Shell,
+}
+
 /// How lists are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
@@ -315,6 +324,9 @@ pub(crate) struct BuildArgs {
     /// Say every difference that made a step miss the cache.
     #[arg(long)]
     pub(crate) explain: bool,
+    /// What happens when a RUN step fails; `shell` needs a terminal.
+    #[arg(long, value_enum, value_name = "WHAT", default_value = "stop")]
+    pub(crate) on_failure: OnFailure,
     /// `off`: a step runs again whenever a step below it ran, even if that gave the same result.
     #[arg(long, value_name = "on|off", default_value = "on", value_parser = ["on", "off"], hide_possible_values = true)]
     pub(crate) cache_cutoff: String,
@@ -468,7 +480,7 @@ pub(crate) struct InspectArgs {
 /// Flags of `history`.
 #[derive(Debug, Args)]
 pub(crate) struct HistoryArgs {
-    /// The image, by name or id; without one the builds are listed.
+    /// The image, by name or id, or a build; without one the builds are listed.
     pub(crate) image: Option<String>,
     /// The steps of this build.
     #[arg(long, value_name = "BUILD", conflicts_with = "image")]

@@ -62,7 +62,12 @@ impl Environment {
 
     /// Colours are wanted, as far as the environment says (`NO_COLOR`, a dumb terminal).
     pub(crate) fn colour(&self) -> bool {
-        self.get("NO_COLOR").is_none() && self.get("TERM") != Some("dumb")
+        self.get("NO_COLOR").is_none() && !self.is_dumb()
+    }
+
+    /// The terminal cannot be drawn over.
+    pub(crate) fn is_dumb(&self) -> bool {
+        self.get("TERM") == Some("dumb")
     }
 
     /// The service that runs this in a job, if it is one that folds parts of a log.

@@ -1,6 +1,6 @@
 //! How a command fails: what went wrong, whose fault it is, and what to do next.
 
-use ireko_report::{Blame, Diagnostic, SourceText, Span};
+use ireko_report::{Blame, Diagnostic, Event, SourceText, Span};
 use std::borrow::Cow;
 use std::fmt::Display;
 use std::ops::RangeInclusive;
@@ -37,6 +37,8 @@ pub(crate) struct Failure {
     pub(crate) blame: Blame,
     /// A file system has no room left.
     pub(crate) disk_full: bool,
+    /// Whoever reads it has been told already, in another form.
+    pub(crate) is_told: bool,
     /// An exit code that the command's own rules ask for (`run`: 125 to 127).
     pub(crate) code: Option<u8>,
 }
@@ -51,6 +53,7 @@ impl Failure {
             hint: None,
             blame,
             disk_full: false,
+            is_told: false,
             code: None,
         }
     }
@@ -112,6 +115,24 @@ impl Failure {
 
     pub(crate) fn exit_code(&self) -> u8 {
         self.code.unwrap_or_else(|| self.blame.exit_code())
+    }
+
+    /// The same, if it has been told in another form.
+    pub(crate) fn told(mut self, is_told: bool) -> Self {
+        self.is_told = is_told;
+        self
+    }
+
+    /// The same for programs.
+    pub(crate) fn event(&self) -> Event {
+        Event::Error {
+            message: self.message.clone(),
+            causes: self.causes.clone(),
+            details: self.details.clone(),
+            hint: self.hint.clone(),
+            blame: self.blame,
+            exit_code: self.exit_code(),
+        }
     }
 
     /// What stands on standard error.

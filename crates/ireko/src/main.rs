@@ -24,6 +24,7 @@ mod input;
 mod kaniko;
 mod limits;
 mod look;
+mod on_failure;
 mod others;
 mod places;
 mod proxies;
@@ -33,10 +34,12 @@ mod room;
 mod session;
 mod settle;
 mod signals;
+mod sizes;
 mod template;
 mod terminal;
 mod text;
 mod ui;
+mod wishes;
 
 use advice::Advice;
 use cli::words::{self, Typed, Words};
@@ -142,7 +145,9 @@ fn start(typed: &[OsString], environment: Environment) -> Result<Option<Started>
 }
 
 fn failed(failure: &Failure) -> ExitCode {
-    eprint(&failure.render());
+    if !failure.is_told {
+        eprint(&failure.render());
+    }
     ExitCode::from(failure.exit_code())
 }
 

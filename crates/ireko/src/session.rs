@@ -6,7 +6,7 @@ use crate::failure::Failure;
 use crate::ui::{Screen, Wishes};
 use ireko_exec::{Confinement, Snapshotter};
 use ireko_layer::{OverlayAttrs, Time};
-use ireko_report::Sink;
+use ireko_report::{Diagnostic, Event, Sink};
 use ireko_store::{OpenOptions, Store, WrittenAs};
 use ireko_sys::cap;
 use ireko_sys::userns::{self, Entered, IdMap, Level};
@@ -56,6 +56,10 @@ impl Session {
         let Entered { level, map, passed } = entered.map_err(|error| enter_failure(&error))?;
         ireko_sys::limits::open_many();
         let (colour, ci) = (environment.colour(), environment.ci());
+        let progress = match progress {
+            Progress::Auto if environment.is_dumb() => Progress::Plain,
+            asked => asked,
+        };
         let wishes = Wishes { progress, colour, explain, verbose: global.verbose, ci };
         let screen = Screen::new(wishes);
         let growth = Mutex::default();
@@ -104,7 +108,7 @@ impl Session {
     /// Tells what the store took as absent.
     pub(crate) fn tell_warnings(&self, store: &Store) {
         for warning in store.warnings() {
-            self.screen.note(&format!("warning: {warning}"));
+            self.screen.emit(Event::Warning { diagnostic: Diagnostic::warning("store", warning) });
         }
     }
 

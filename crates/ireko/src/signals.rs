@@ -14,7 +14,7 @@ pub(crate) fn cancel_on_signals() -> Result<Cancel, Failure> {
     let asked = cancel.clone();
     std::thread::spawn(move || {
         while signals.next(None).is_some() {
-            if asked.is_asked() {
+            if asked.is_wished() {
                 std::process::exit(i32::from(ireko_report::Blame::Interrupted.exit_code()));
             }
             asked.ask();

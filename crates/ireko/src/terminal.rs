@@ -1,7 +1,16 @@
 //! This process's terminal: other modes for a while, and a line typed by a person.
 
-use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
+use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
 use std::io;
+use std::os::fd::AsFd;
+
+/// The size of a terminal: rows and columns. What is none, or does not know, is a usual one.
+pub(crate) fn size(terminal: impl AsFd) -> (u16, u16) {
+    match tcgetwinsize(terminal) {
+        Ok(size) if size.ws_row > 0 && size.ws_col > 0 => (size.ws_row, size.ws_col),
+        _ => (24, 80),
+    }
+}
 
 /// The terminal in other modes; as it was before once this is dropped. Where there is none, nothing is done.
 pub(crate) struct Changed(Option<Termios>);

@@ -1,6 +1,7 @@
 //! Small texts for people: sizes, tables, questions.
 
 use crate::failure::Failure;
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 /// A size for people, in powers of 1000 as Docker prints it: `12.3MB`.
 pub(crate) fn bytes(count: u64) -> String {
@@ -54,18 +55,42 @@ pub(crate) fn memory(flag: &str, text: &str) -> Result<u64, Failure> {
 /// Columns aligned by spaces; the first row is the head.
 pub(crate) fn table(rows: &[Vec<String>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
-    let width = |at: usize| rows.iter().filter_map(|row| row.get(at)).map(|cell| cell.chars().count()).max();
+    let width = |at: usize| rows.iter().filter_map(|row| row.get(at)).map(|cell| columns_of(cell)).max();
     let widths: Vec<usize> = (0..columns).map(|at| width(at).unwrap_or(0)).collect();
     let mut out = String::new();
     for row in rows {
         let mut line = String::new();
         for (cell, width) in row.iter().zip(&widths) {
-            line.push_str(&format!("{cell:<width$}   "));
+            line.push_str(cell);
+            line.push_str(&" ".repeat(width - columns_of(cell) + 3));
         }
         out.push_str(line.trim_end());
         out.push('\n');
     }
     out
+}
+
+/// How many columns of a terminal a text takes.
+pub(crate) fn columns_of(text: &str) -> usize {
+    text.width()
+}
+
+/// A text as one line of at most `room` columns.
+pub(crate) fn fit(text: &str, room: usize) -> String {
+    let text: String = text.chars().map(|char| if char.is_control() { ' ' } else { char }).collect();
+    if text.width() <= room {
+        return text;
+    }
+    let (mut short, mut taken) = (String::new(), 1);
+    for char in text.chars() {
+        taken += char.width().unwrap_or(0);
+        if taken > room {
+            break;
+        }
+        short.push(char);
+    }
+    short.push('…');
+    short
 }
 
 /// How long ago, for people.
@@ -110,6 +135,24 @@ mod tests {
         assert_eq!(wrong("4097t"), "`--shm-size 4097t` is more than any machine can hold");
         assert_eq!(wrong("999999999t"), "`--shm-size 999999999t` is more than any machine can hold");
         assert_eq!(wrong("x"), "`--shm-size x` is no size");
+    }
+
+    #[test]
+    fn texts_are_measured_in_columns() {
+        for (text, room, short) in [
+            ("abc", 3, "abc"),
+            ("abcd", 3, "ab…"),
+            ("日本語", 6, "日本語"),
+            ("日本語", 5, "日本…"),
+            ("日本語", 4, "日…"),
+            ("e\u{301}e\u{301}", 2, "e\u{301}e\u{301}"),
+            ("a\nb\u{1b}c", 9, "a b c"),
+        ] {
+            assert_eq!(fit(text, room), short, "{text} in {room}");
+            assert!(columns_of(&fit(text, room)) <= room);
+        }
+        let cells = |row: [&str; 2]| row.map(str::to_owned).to_vec();
+        assert_eq!(table(&[cells(["a", "b"]), cells(["日本", "c"])]), "a      b\n日本   c\n");
     }
 
     #[test]

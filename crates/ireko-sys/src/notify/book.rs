@@ -60,6 +60,12 @@ impl Book {
         book
     }
 
+    /// The same with owners of changed files that are known already.
+    pub(super) fn knowing(mut self, earlier: OwnerTable) -> Self {
+        self.table.extend(earlier.into_iter().map(|(id, owner)| (Key::Changed(id), owner)));
+        self
+    }
+
     /// Of a plain directory that holds all of the tree, files are known by their numbers from the start.
     fn take_laid(&mut self) {
         let Some(changes) = &self.changes else { return };

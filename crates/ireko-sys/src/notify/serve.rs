@@ -21,6 +21,7 @@ pub(super) struct Begin {
     pub(super) changes: Option<OwnedFd>,
     pub(super) below: BTreeMap<Vec<u8>, Owner>,
     pub(super) mounted: BTreeMap<Vec<u8>, Owner>,
+    pub(super) earlier: OwnerTable,
     /// This machine's /proc, in which the step's processes have the numbers that the listener tells.
     pub(super) proc: OwnedFd,
     /// Whether processes may have a user namespace or mounts of their own.
@@ -76,7 +77,7 @@ pub(super) fn serve(listener: OwnedFd, begin: Begin) -> OwnerTable {
 
 impl Step {
     fn begin(listener: Listener, begin: Begin, pid: u32) -> std::result::Result<Self, (Listener, Errno)> {
-        let Begin { first, changes, below, mounted, proc, free } = begin;
+        let Begin { first, changes, below, mounted, earlier, proc, free } = begin;
         let open = || -> Result<(OwnedFd, u64, Option<u64>)> {
             kernel::join(pid, &proc)?;
             let root = kernel::open(c"/", libc::O_PATH | libc::O_DIRECTORY, 0)?;
@@ -88,7 +89,7 @@ impl Step {
             Ok((root, mount, userns)) => Ok(Self {
                 listener,
                 people: People::new(first),
-                book: Book::new((mount, changes), below, mounted),
+                book: Book::new((mount, changes), below, mounted).knowing(earlier),
                 proc,
                 root,
                 userns,

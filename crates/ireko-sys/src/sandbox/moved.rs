@@ -44,8 +44,8 @@ struct Swap {
 }
 
 impl Moved {
-    /// Moves the container's own /dev, /proc and /sys into `root`, then `mounts` in their order. `aside` is an empty
-    /// directory on the file system of `root`.
+    /// Moves the container's own /dev, /proc and /sys into `root`, then `mounts` in their order. `aside` is a
+    /// directory on the file system of `root` for nothing else.
     pub(super) fn put_in(root: &Path, aside: &Path, mounts: &[Mount]) -> Result<Self> {
         let mut moved = Self { swaps: Vec::new(), made: Vec::new() };
         match moved.put_all(root, aside, mounts) {
@@ -65,6 +65,10 @@ impl Moved {
     fn put_all(&mut self, root: &Path, aside: &Path, mounts: &[Mount]) -> Result<()> {
         let open = rustix::fs::open(root, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
             .map_err(|errno| Error::path("open", root, errno))?;
+        // A command of the same root may have run before.
+        let number = fs::read_dir(aside).map_err(|cause| Error::path("read", aside, cause))?.count();
+        let aside = &aside.join(number.to_string());
+        fs::create_dir(aside).map_err(|cause| Error::path("make", aside, cause))?;
         let mut place = Placing { root: &open, path: root, aside, made: &mut self.made, covered: 0 };
         for name in ["dev", "proc", "sys"] {
             let home = aside.join(name);

@@ -6,7 +6,7 @@ use clap::Args;
 /// Flags of `logs`.
 #[derive(Debug, Args)]
 pub(crate) struct LogsArgs {
-    /// The build, as `ireko history` names it (default: the last one).
+    /// The build, as `ireko history` names it (default: the last one); what names none is a step of the last one.
     pub(crate) build: Option<String>,
     /// The step: its number, or a part of its text (default: all).
     pub(crate) step: Option<String>,

@@ -2,8 +2,7 @@
 
 use crate::agents;
 use crate::ahead::{Ahead, Pushes};
-use crate::arguments::{self, Allow, Form, Output, SecretSource, Tag};
-use crate::authorities;
+use crate::arguments::{Form, Output};
 use crate::builds;
 use crate::clash;
 use crate::cli::{BuildArgs, Global, Progress, Pull};
@@ -17,31 +16,30 @@ use crate::environment::Environment;
 use crate::epoch;
 use crate::failure::{Failure, step_frame};
 use crate::input::unless_stopped;
-use crate::others;
+use crate::on_failure::{self, FailureShell};
 use crate::places;
-use crate::proxies;
 use crate::registries;
 use crate::repositories::{self, Elsewhere};
 use crate::room::{self, Room};
 use crate::session::Session;
 use crate::settle::{self, Settled};
-use crate::text;
+use crate::sizes;
+use crate::wishes::Wishes;
 use clap::ValueEnum;
 use ireko_dockerfile::ignore::Patterns;
-use ireko_exec::cdi::Allowed;
 use ireko_exec::{
-    Authorities, BuildError, Built, BuiltTree, Cancel, LocalContext, Repositories, Request, SandboxSettings,
-    Secrets, StepError, Surroundings,
+    BuildError, Built, BuiltTree, Cancel, Confinement, LocalContext, Repositories, Request, SandboxSettings,
+    StepError, Surroundings,
 };
 use ireko_graph::{Graph, NodeId, Op, Policy};
 use ireko_image::{Assembled, Images, PullPolicy};
 use ireko_layer::Time;
 use ireko_oci::{Digest, Platform, Reference, Timestamp};
-use ireko_plan::{MAIN_CONTEXT, NoCache, Plan, PlanInput, StepSettings};
+use ireko_plan::{MAIN_CONTEXT, NoCache, Plan, PlanInput};
 use ireko_registry::Registry;
 use ireko_report::{Diagnostic, Event, Sink};
 use ireko_store::Store;
-use ireko_sys::cgroup::Limits;
+use ireko_sys::cgroup::Limiter;
 use ireko_sys::userns::Level;
 use std::collections::BTreeMap;
 use std::fs;
@@ -51,6 +49,7 @@ use std::time::Instant;
 /// Runs the command.
 pub(crate) fn run(args: &BuildArgs, global: &Global, environment: Environment) -> Result<(), Failure> {
     let began = Instant::now();
+    on_failure::check(args.on_failure)?;
     let wishes = Wishes::read(args, &environment)?;
     let limit = room::limit(args.cache_max_size.as_deref(), &environment)?;
     let progress = progress(args, &environment)?;
@@ -62,6 +61,9 @@ pub(crate) fn run(args: &BuildArgs, global: &Global, environment: Environment) -
     }
     let mut warned = Warned::default();
     let outcome = build(args, &wishes, (&session, &mut warned), &cancel);
+    if let Err(failure) = &outcome {
+        session.screen.emit(failure.event());
+    }
     let success = outcome.is_ok();
     session.screen.emit(Event::BuildFinished { success, elapsed_ms: began.elapsed().as_millis() as u64 });
     warned.say(&session);
@@ -75,7 +77,11 @@ pub(crate) fn run(args: &BuildArgs, global: &Global, environment: Environment) -
     }
     session.screen.close();
     // What already carries an archive is not to carry the id as well.
-    if let Some(id) = outcome?.filter(|_| args.quiet && !wishes.outputs.iter().any(Output::is_stdout)) {
+    let told = session.screen.is_json();
+    if let Some(id) = outcome
+        .map_err(|failure| failure.told(told))?
+        .filter(|_| args.quiet && !wishes.outputs.iter().any(Output::is_stdout))
+    {
         crate::print(&format!("{id}\n"));
     }
     Ok(())
@@ -138,6 +144,7 @@ fn build(
     let confinement = confinement::of_steps(&plan, &input.ast.source, (session, scratch.path()))?;
     let devices = devices::of_steps((&args.devices, &wishes.devices), &plan, &input.ast.source, session)?;
     let graph = Arc::new(plan.graph.clone());
+    let shell = FailureShell::wanted(args.on_failure, session, (&graph, &input.ast.source));
     let mut surroundings = Surroundings {
         store: Arc::clone(&store),
         contexts: contexts(&source, &store, cancel)?,
@@ -147,24 +154,20 @@ fn build(
         secrets: wishes.secrets.clone(),
         agents: agents.agents.clone(),
         devices,
-        sandbox: SandboxSettings {
-            resolv_conf: crate::bases::resolv_conf(),
-            authorities: wishes.authorities.clone(),
-            limits,
-            confinement,
-        },
+        sandbox: sandbox(wishes, limits, confinement),
         snapshotter: session.snapshotter(&store)?,
         sink: Arc::clone(&sink),
         cancel: cancel.clone(),
         project: format!("{}\0{}", source.context.place(), source.name),
         packing: None,
+        on_failure: on_failure::taker(&shell),
     };
     let destinations: Vec<_> = wishes.outputs.iter().filter_map(deliver::destination_of).collect();
     let (ahead, packing) = Ahead::start(&images, &destinations, pushes(&shares)?);
     surroundings.packing = packing;
     let room = Room { store: &store, session, cancel, images: &images };
     let solved = room.for_deed(|| solve(&graph, wanted(&plan), args, (session.level, &surroundings)));
-    let trees = solved.map_err(|error| build_failure(error, &graph, &input, session))?;
+    let trees = solved.map_err(|error| build_failure(error, (&graph, &input), session, shell))?;
     drop(surroundings);
     ahead.into_iter().for_each(Ahead::finish);
     let made = made((&plan, wishes), &trees, &images, !destinations.is_empty())?;
@@ -247,6 +250,7 @@ fn made(
 ) -> Result<Vec<Assembled>, Failure> {
     let annotated = |image| Assembled { annotations: wishes.annotations.clone(), ..image };
     let made: Vec<Assembled> = plan.outputs.iter().map(|output| annotated(assemble(output, trees))).collect();
+    plan.outputs.iter().for_each(|output| sizes::tell(output, &plan.graph, trees, images));
     if leaving {
         made.iter().try_for_each(|image| fetch_shipped(plan, image, images))?;
     }
@@ -276,166 +280,6 @@ fn fetch_shipped(plan: &Plan, image: &Assembled, images: &Images) -> Result<(), 
 fn layers_of(built: &BuiltTree) -> Vec<(Digest, Option<Timestamp>)> {
     let time = |time: &Option<Time>| time.map(|time| Timestamp::from_unix(time.secs, time.nanos));
     built.tree.layers.iter().copied().zip(built.made.iter().map(time)).collect()
-}
-
-/// What was typed, read before anything is touched.
-struct Wishes {
-    tags: Vec<Tag>,
-    outputs: Vec<Output>,
-    labels: Vec<(String, String)>,
-    build_args: Vec<(String, Option<String>)>,
-    platforms: Vec<Platform>,
-    secrets: Secrets,
-    agents: Vec<agents::Wish>,
-    cache_ttl: Option<u64>,
-    limits: Limits,
-    settings: StepSettings,
-    devices: Allowed,
-    annotations: BTreeMap<String, String>,
-    authorities: Option<Authorities>,
-    /// What is told of flags of others.
-    warnings: Vec<String>,
-}
-
-impl Wishes {
-    fn read(args: &BuildArgs, environment: &Environment) -> Result<Self, Failure> {
-        let mut meant = others::read(args)?;
-        let mut tags = args.tag.iter().map(|text| Tag::parse(text)).collect::<Result<Vec<_>, _>>()?;
-        let mut outputs =
-            args.output.iter().map(|text| Output::parse(text)).collect::<Result<Vec<_>, _>>()?;
-        if args.load && !outputs.iter().any(|output| output.form == Form::Engine) {
-            outputs.push(Output::plain(Form::Engine, None));
-        }
-        if args.push && !outputs.iter().any(|output| output.form == Form::Registry) {
-            // What is to be an image in the store is pushed, as with buildx.
-            match outputs.iter_mut().find(|output| output.form == Form::Store) {
-                Some(output) => output.form = Form::Registry,
-                None => outputs.push(Output::plain(Form::Registry, None)),
-            }
-        }
-        for output in outputs.iter().filter(|output| output.form == Form::Store) {
-            let named = |name: &Reference| Tag { target: output.target.clone(), name: name.clone() };
-            tags.extend(output.names.iter().map(named));
-        }
-        for output in outputs.iter_mut().filter(|output| output.form == Form::Registry) {
-            output.docker_types |= meant.docker_types;
-        }
-        meant.warnings.extend(others::lost_annotations(&meant, &outputs));
-        let to_stdout = outputs.iter().filter(|output| output.is_stdout()).count();
-        if to_stdout > 1 {
-            return Err(Failure::user("two outputs are to go to standard output").hint("give them dest=PATH"));
-        }
-        let platforms = match &meant.platform {
-            Some(platform) => settle::platforms(std::slice::from_ref(platform), environment)?,
-            None => settle::platforms(&args.source.platform, environment)?,
-        };
-        let allow = arguments::allow(&args.allow)?;
-        refuse_docker_archives(&outputs, &platforms)?;
-        let mut build_args: Vec<(String, Option<String>)> =
-            args.source.build_arg.iter().map(|text| arguments::build_arg(text, environment)).collect();
-        for (name, value) in meant.build_args {
-            if !build_args.iter().any(|(known, _)| *known == name) {
-                build_args.push((name, value));
-            }
-        }
-        // What is given wins; by itself no proxy of this process reaches a step.
-        for (name, value) in proxies::for_steps(environment, args.http_proxy)? {
-            if !build_args.iter().any(|(given, _)| *given == name) {
-                build_args.push((name, Some(value)));
-            }
-        }
-        if let Some(epoch) = environment
-            .get("SOURCE_DATE_EPOCH")
-            .filter(|_| !build_args.iter().any(|(name, _)| name == "SOURCE_DATE_EPOCH"))
-        {
-            build_args.push(("SOURCE_DATE_EPOCH".to_owned(), Some(epoch.to_owned())));
-        }
-        Ok(Self {
-            tags,
-            outputs,
-            labels: args.label.iter().map(|text| arguments::label(text)).collect(),
-            build_args,
-            platforms,
-            secrets: secrets(args, environment)?,
-            agents: args
-                .ssh
-                .iter()
-                .map(|text| agents::Wish::parse(text, environment))
-                .collect::<Result<_, _>>()?,
-            cache_ttl: args.cache_ttl.as_deref().map(arguments::lifetime).transpose()?,
-            limits: args.limits.read()?,
-            settings: settings(args, &allow)?,
-            devices: devices::allowed(&args.devices, allow.devices),
-            annotations: meant.annotations,
-            authorities: authorities::read(&args.ca, environment)?,
-            warnings: meant.warnings,
-        })
-    }
-}
-
-/// Docker's archive names one image where an index would be needed.
-fn refuse_docker_archives(outputs: &[Output], platforms: &[Platform]) -> Result<(), Failure> {
-    let is_docker = |output: &Output| matches!(output.form, Form::DockerTar | Form::DockerDir | Form::Engine);
-    if platforms.len() < 2 || !outputs.iter().any(is_docker) {
-        return Ok(());
-    }
-    let list: Vec<String> = platforms.iter().map(ToString::to_string).collect();
-    let message = format!(
-        "`type=docker` in `-o` holds an image for one platform, and this build is for {}: {}",
-        list.len(),
-        list.join(", ")
-    );
-    Err(Failure::user(message).hint("use type=oci, which holds an index, or build one platform at a time"))
-}
-
-pub(crate) fn secrets(args: &BuildArgs, environment: &Environment) -> Result<Secrets, Failure> {
-    let mut secrets = BTreeMap::new();
-    for text in &args.secret {
-        let (id, source) = arguments::secret(text, environment)?;
-        let source = match source {
-            SecretSource::File(path) => {
-                let path = std::path::absolute(&path)
-                    .map_err(|error| Failure::user(format!("cannot use secret `{id}`")).cause(error))?;
-                fs::File::open(&path).map_err(|error| {
-                    Failure::user(format!("cannot read secret `{id}` from `{}`", path.display())).cause(error)
-                })?;
-                ireko_exec::SecretSource::File(path)
-            }
-            SecretSource::Variable(name) => match environment.raw(&name) {
-                Some(value) => ireko_exec::SecretSource::Value(value.as_bytes().to_vec()),
-                None => {
-                    return Err(Failure::user(format!(
-                        "secret `{id}` is to come from variable `{name}`, which is not set"
-                    )));
-                }
-            },
-        };
-        secrets.insert(id, source);
-    }
-    Ok(Secrets(secrets))
-}
-
-fn settings(args: &BuildArgs, allow: &Allow) -> Result<StepSettings, Failure> {
-    let network = match args.network.as_str() {
-        "default" => ireko_graph::op::Network::Default,
-        "host" => ireko_graph::op::Network::Host,
-        "none" => ireko_graph::op::Network::None,
-        other => {
-            return Err(
-                Failure::user(format!("`--network {other}` is unknown")).hint("use default, host or none")
-            );
-        }
-    };
-    let size = |text: &String| text::memory("--shm-size ", text);
-    Ok(StepSettings {
-        network,
-        hostname: None,
-        extra_hosts: args.add_host.iter().map(|text| arguments::host(text)).collect::<Result<_, _>>()?,
-        shm_size: args.shm_size.as_ref().map(size).transpose()?,
-        ulimits: args.ulimit.iter().map(|text| arguments::ulimit(text)).collect::<Result<_, _>>()?,
-        devices: args.devices.wanted(),
-        allow_insecure: allow.insecure,
-    })
 }
 
 /// What the planner is asked; also what `ireko context` asks.
@@ -522,6 +366,12 @@ pub(crate) fn contexts(
     Ok(contexts)
 }
 
+/// How steps are confined.
+fn sandbox(wishes: &Wishes, limits: Option<Arc<Limiter>>, confinement: Confinement) -> SandboxSettings {
+    let authorities = wishes.authorities.clone();
+    SandboxSettings { resolv_conf: crate::bases::resolv_conf(), authorities, limits, confinement }
+}
+
 fn solve(
     graph: &Arc<Graph>,
     outputs: Vec<NodeId>,
@@ -539,12 +389,26 @@ fn solve(
 }
 
 /// The frame of an error: the instruction, the end of its log, and where the whole log is.
-fn build_failure(error: BuildError, graph: &Graph, input: &PlanInput, session: &Session) -> Failure {
+fn build_failure(
+    error: BuildError,
+    (graph, input): (&Graph, &PlanInput),
+    session: &Session,
+    shell: Option<Arc<FailureShell>>,
+) -> Failure {
     session.screen.close();
     let blame = error.blame();
     match error {
         BuildError::Interrupted => Failure::interrupted(),
-        BuildError::Step(step) => step_failure(step, graph, input, session),
+        BuildError::Step(step) => {
+            let ran = step.exit_code.is_some();
+            let mut failure = step_failure(step, graph, input, session);
+            match shell {
+                Some(shell) => failure.details.extend(shell.lacks()),
+                None if ran && failure.hint.is_none() => failure.hint = on_failure::hint(),
+                None => {}
+            }
+            failure
+        }
         other => Failure::of(blame, &other),
     }
 }

@@ -4,7 +4,7 @@ mod document;
 mod picture;
 
 use crate::cli::{BuildArgs, Global, Progress};
-use crate::cmd::build::{plan_input_of, pull, secrets};
+use crate::cmd::build::{plan_input_of, pull};
 use crate::dockerfile::Source;
 use crate::environment::Environment;
 use crate::failure::{Failure, frame, in_source};
@@ -12,6 +12,7 @@ use crate::look::look_at;
 use crate::print;
 use crate::session::Session;
 use crate::settle::{self, Configs};
+use crate::wishes::secrets;
 use ireko_dockerfile::Ast;
 use ireko_dockerfile::ignore::Patterns;
 use ireko_image::Images;

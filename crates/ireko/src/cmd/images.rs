@@ -137,7 +137,11 @@ pub(crate) fn inspect(args: &InspectArgs, global: &Global, environment: Environm
 pub(crate) fn history(args: &HistoryArgs, global: &Global, environment: Environment) -> Result<(), Failure> {
     let name = args.image.as_deref().unwrap_or_default();
     let store = open(global, environment)?;
-    let (_, image) = find_to_show(&store, name, args.platform.as_deref())?;
+    let (_, image) = match find_to_show(&store, name, args.platform.as_deref()) {
+        // What has no image may be a build.
+        Err(_) if super::builds::history_of(name, &store, args)? => return Ok(()),
+        found => found?,
+    };
     let config = config(&store, &image)?;
     let mut layers = config.rootfs.diff_ids.iter();
     let mut rows = Vec::new();

@@ -1,5 +1,6 @@
 //! Readers of the one stream of events: the live view, the plain log, JSON lines, and the memory for error frames.
 
+mod ending;
 mod groups;
 mod live;
 mod plain;
@@ -7,7 +8,7 @@ mod steps;
 
 use crate::builds::Recorder;
 use crate::cli::Progress;
-use ireko_report::{Event, Sink};
+use ireko_report::{Event, FORMAT, Sink};
 use live::Live;
 use plain::Plain;
 use std::io::{IsTerminal, Write};
@@ -43,6 +44,25 @@ struct Inner {
     steps: Steps,
     recorder: Recorder,
     view: View,
+    /// What is shown once somebody else is done with the terminal.
+    held: Option<Vec<Said>>,
+}
+
+/// What comes to be shown.
+enum Said {
+    Event(Event),
+    Note(String),
+}
+
+/// The terminal is somebody else's until this is dropped.
+pub(crate) struct Held(Screen);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let mut inner = lock(&self.0.inner);
+        let held = inner.held.take().unwrap_or_default();
+        held.into_iter().for_each(|said| inner.show(said));
+    }
 }
 
 /// The screen of one command: it takes events from many threads and draws them.
@@ -65,8 +85,8 @@ impl Screen {
             Progress::Auto | Progress::Plain => View::Plain(Plain::new(colour, wishes)),
         };
         let ticks = matches!(view, View::Live(_));
-        let inner =
-            Arc::new(Mutex::new(Inner { steps: Steps::new(began), recorder: Recorder::new(began), view }));
+        let (steps, recorder) = (Steps::new(began), Recorder::new(began));
+        let inner = Arc::new(Mutex::new(Inner { steps, recorder, view, held: None }));
         if ticks {
             let weak = Arc::downgrade(&inner);
             std::thread::spawn(move || {
@@ -77,7 +97,11 @@ impl Screen {
                 }
             });
         }
-        Self { inner }
+        let screen = Self { inner };
+        if screen.is_json() {
+            screen.emit(Event::Stream { version: FORMAT, ireko: env!("CARGO_PKG_VERSION") });
+        }
+        screen
     }
 
     /// What is known of a step, for the frame of an error.
@@ -98,6 +122,16 @@ impl Screen {
         }
     }
 
+    /// Steps aside: nothing is shown until what is given back is dropped.
+    pub(crate) fn hold(&self) -> Held {
+        let mut inner = lock(&self.inner);
+        if let View::Live(live) = &mut inner.view {
+            live.pause();
+        }
+        inner.held.get_or_insert_default();
+        Held(self.clone())
+    }
+
     /// Whether a program reads the events.
     pub(crate) fn is_json(&self) -> bool {
         matches!(lock(&self.inner).view, View::Json)
@@ -105,19 +139,38 @@ impl Screen {
 
     /// Says one line that is no event.
     pub(crate) fn note(&self, text: &str) {
-        let mut inner = lock(&self.inner);
-        match &mut inner.view {
-            View::Quiet | View::Json => {}
-            View::Plain(_) => write_all(format!("{text}\n").as_bytes()),
-            View::Live(live) => live.line(text),
-        }
+        lock(&self.inner).say(Said::Note(text.to_owned()));
     }
 }
 
 impl Inner {
     fn tick(&mut self) {
-        if let View::Live(live) = &mut self.view {
+        if let (View::Live(live), None) = (&mut self.view, &self.held) {
             live.draw(&self.steps);
+        }
+    }
+
+    fn say(&mut self, said: Said) {
+        match &mut self.held {
+            Some(held) => held.push(said),
+            None => self.show(said),
+        }
+    }
+
+    fn show(&mut self, said: Said) {
+        let Self { steps, view, .. } = self;
+        match (view, said) {
+            (View::Quiet, _) | (View::Json, Said::Note(_)) => {}
+            (View::Json, Said::Event(event)) => {
+                if let Ok(mut line) = serde_json::to_vec(&event) {
+                    line.push(b'\n');
+                    write_all(&line);
+                }
+            }
+            (View::Plain(plain), Said::Event(event)) => plain.show(&event, steps),
+            (View::Plain(_), Said::Note(text)) => write_all(format!("{text}\n").as_bytes()),
+            (View::Live(live), Said::Event(event)) => live.show(&event, steps),
+            (View::Live(live), Said::Note(text)) => live.line(&text),
         }
     }
 }
@@ -125,20 +178,9 @@ impl Inner {
 impl Sink for Screen {
     fn emit(&self, event: Event) {
         let mut inner = lock(&self.inner);
-        let Inner { steps, recorder, view } = &mut *inner;
-        steps.take(&event);
-        recorder.take(&event);
-        match view {
-            View::Quiet => {}
-            View::Json => {
-                if let Ok(mut line) = serde_json::to_vec(&event) {
-                    line.push(b'\n');
-                    write_all(&line);
-                }
-            }
-            View::Plain(plain) => plain.show(&event, steps),
-            View::Live(live) => live.show(&event, steps),
-        }
+        inner.steps.take(&event);
+        inner.recorder.take(&event);
+        inner.say(Said::Event(event));
     }
 }
 

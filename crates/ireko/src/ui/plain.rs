@@ -1,12 +1,12 @@
 //! The plain log: one line an event, no spinner; for pipes, CI and files.
 
+use super::ending::{Room, ended, other_lines};
 use super::groups::Groups;
-use super::steps::{Step, Steps, clean, seconds};
+use super::steps::{Step, Steps, add, clean};
 use super::{Wishes, write_all};
 use crate::environment;
-use ireko_report::{Event, MissReason, StepEnd};
+use ireko_report::Event;
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 /// The plain log.
 pub(crate) struct Plain {
@@ -36,13 +36,21 @@ impl Plain {
                 if let Some(groups) = &mut self.groups {
                     write_all(groups.end(*node, |node| steps.get(node)).as_bytes());
                 }
-                self.say(&ended(name(node), end, miss.as_ref(), self.colour));
+                self.say(&ended(name(node), end, miss.as_ref(), (Room::Log, self.colour)));
                 if let Some(groups) = &mut self.groups {
                     write_all(groups.next(|node| steps.get(node)).as_bytes());
                 }
             }
+            // What lasts, and would else be a silence that nobody understands.
+            Event::Progress { node: Some(node), what, done: 0, total: None } => {
+                let step = steps.get(*node).map_or_else(String::new, prefix);
+                let line = format!("{step} {what}").trim().to_owned();
+                if std::mem::replace(&mut self.progress, line.clone()) != line {
+                    self.say(&line);
+                }
+            }
             other => {
-                for line in other_lines(other, &self.wishes, steps) {
+                for line in other_lines(other, &self.wishes, steps, Room::Log) {
                     if matches!(other, Event::Progress { .. })
                         && std::mem::replace(&mut self.progress, line.clone()) == line
                     {
@@ -65,8 +73,7 @@ impl Plain {
         let open = self.open.entry(node).or_default();
         let mut out = String::new();
         for &byte in bytes {
-            if byte != b'\n' {
-                open.push(byte);
+            if !add(open, byte) {
                 continue;
             }
             out.push_str(&format!("{prefix} | {}\n", clean(open)));
@@ -97,80 +104,5 @@ fn prefix(step: &Step) -> String {
     match step.display.find(']') {
         Some(end) => step.display[..=end].to_owned(),
         None => step.display.clone(),
-    }
-}
-
-/// The line that says how a step ended.
-pub(super) fn ended(name: &str, end: &StepEnd, miss: Option<&MissReason>, colour: bool) -> String {
-    let took = |ms: &u64| seconds(Duration::from_millis(*ms));
-    let why = miss.map(|miss| format!(" ({miss})")).unwrap_or_default();
-    let (paint, text) = match end {
-        StepEnd::Hit => ("32", "hit".to_owned()),
-        StepEnd::CutOff => ("32", "hit (the steps below gave the same result)".to_owned()),
-        StepEnd::Ran { elapsed_ms } => ("36", format!("{}{why}", took(elapsed_ms))),
-        StepEnd::Adopted { elapsed_ms } => {
-            ("36", format!("{}{why}, same result as before", took(elapsed_ms)))
-        }
-        StepEnd::Failed { message, .. } => ("31", format!("failed: {message}")),
-        StepEnd::Cancelled => ("33", "cancelled".to_owned()),
-    };
-    let name = first_line(name);
-    let text = if colour { format!("\u{1b}[{paint}m{text}\u{1b}[0m") } else { text };
-    format!("{name}: {text}")
-}
-
-/// What a build was, in a few words: how much was remembered, and what took longest where that was long.
-fn summary(steps: &Steps) -> String {
-    const LONG: u64 = 1000;
-    let (hits, all) = steps.hits();
-    let mut text = match all {
-        0 => String::new(),
-        _ => format!(", {hits} of {all} steps remembered"),
-    };
-    if let Some((step, time)) = steps.longest().filter(|(_, time)| *time >= LONG) {
-        text +=
-            &format!(", longest {} ({})", first_line(&step.display), seconds(Duration::from_millis(time)));
-    }
-    text
-}
-
-/// A step's display cut to one short line: its whole text stood where it began.
-fn first_line(name: &str) -> String {
-    const WIDTH: usize = 100;
-    let line = name.lines().next().unwrap_or("");
-    match line.char_indices().nth(WIDTH) {
-        Some((cut, _)) => format!("{}…", &line[..cut]),
-        None => line.to_owned(),
-    }
-}
-
-/// Lines for events that belong to no step's own display.
-pub(super) fn other_lines(event: &Event, wishes: &Wishes, steps: &Steps) -> Vec<String> {
-    match event {
-        Event::BaseResolved { reference, from, digest, .. } => {
-            vec![format!("base {reference}: {digest} from {from}")]
-        }
-        Event::MissExplained { lines, .. } if wishes.explain || wishes.verbose => {
-            lines.iter().map(|line| format!("    {line}")).collect()
-        }
-        Event::Warning { diagnostic } => {
-            let mut lines = vec![format!("warning: {}", diagnostic.message)];
-            lines.extend(diagnostic.notes.iter().map(|note| format!("  {note}")));
-            lines.extend(diagnostic.hint.iter().map(|hint| format!("  hint: {hint}")));
-            lines
-        }
-        Event::Progress { node: None, what, done, total } => match total {
-            Some(total) if done == total => vec![format!("{what}: {}", crate::text::bytes(*total))],
-            _ => Vec::new(),
-        },
-        Event::Exported { destination, image, manifest, bytes } => {
-            let id = image.as_deref().or(manifest.as_deref()).unwrap_or("");
-            let size = if *bytes > 0 { format!(" ({})", crate::text::bytes(*bytes)) } else { String::new() };
-            vec![format!("exported {destination}{size} {id}").trim_end().to_owned()]
-        }
-        Event::BuildFinished { success: true, elapsed_ms } => {
-            vec![format!("built in {}{}", seconds(Duration::from_millis(*elapsed_ms)), summary(steps))]
-        }
-        _ => Vec::new(),
     }
 }

@@ -1,6 +1,7 @@
 //! What is known of each step so far, from the events alone.
 
-use ireko_report::{Event, MissReason, StepEnd};
+use crate::text::{bytes, columns_of, fit};
+use ireko_report::{Event, LayerSize, MissReason, StepEnd};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
@@ -22,8 +23,8 @@ pub(crate) struct Step {
     pub(crate) tail: VecDeque<String>,
     /// A line that has not ended yet.
     pub(crate) open_line: Vec<u8>,
-    /// What goes on inside: what, done, total.
-    pub(crate) progress: Option<(String, u64, Option<u64>)>,
+    /// What goes on inside, before it starts too.
+    pub(crate) progress: Option<(String, Transfer)>,
 }
 
 /// Bytes on their way.
@@ -37,14 +38,27 @@ pub(crate) struct Transfer {
 }
 
 impl Transfer {
-    /// How far it is, how fast, and how long it will take; an estimate once there is something to estimate from.
-    pub(crate) fn line(&self, what: &str) -> String {
-        let bytes = crate::text::bytes;
-        let Some(total) = self.total.filter(|total| *total > 0) else {
-            return format!("{what} {}", bytes(self.done));
-        };
-        let mut line =
-            format!("{what} {} of {} ({}%)", bytes(self.done), bytes(total), self.done * 100 / total);
+    fn new(done: u64, total: Option<u64>) -> Self {
+        Self { done, total, since: Instant::now(), from: done }
+    }
+
+    /// Whether anything is counted; else it is a state that lasts.
+    pub(super) fn counts(&self) -> bool {
+        self.done > 0 || self.total.is_some()
+    }
+
+    /// How far it is, how fast, and how long it will take, in one line of `room` columns.
+    pub(crate) fn line(&self, what: &str, room: usize) -> String {
+        const NAME: usize = 12;
+        let far = self.far();
+        let name = room.saturating_sub(columns_of(&far) + 1).max(NAME);
+        fit(&format!("{} {far}", fit(what, name)), room)
+    }
+
+    /// The same without what it is; an estimate once there is something to estimate from.
+    pub(super) fn far(&self) -> String {
+        let Some(total) = self.total.filter(|total| *total > 0) else { return bytes(self.done) };
+        let mut line = format!("{} of {} ({}%)", bytes(self.done), bytes(total), self.done * 100 / total);
         let time = self.since.elapsed().as_secs_f64();
         let moved = self.done.saturating_sub(self.from);
         if time >= 1.0 && moved > 0 {
@@ -69,19 +83,35 @@ pub(crate) struct Steps {
     began: Instant,
     /// How many the build has.
     pub(crate) total: u32,
+    /// The images: bytes of the base, where known, and the layers above it.
+    pub(crate) images: Vec<(Option<u64>, Vec<LayerSize>)>,
 }
 
 impl Steps {
     pub(crate) fn new(began: Instant) -> Self {
-        Self { steps: BTreeMap::new(), transfers: BTreeMap::new(), began, total: 0 }
+        Self { steps: BTreeMap::new(), transfers: BTreeMap::new(), began, total: 0, images: Vec::new() }
     }
 
     pub(crate) fn get(&self, node: u32) -> Option<&Step> {
         self.steps.get(&node)
     }
 
-    pub(crate) fn running(&self) -> impl Iterator<Item = &Step> {
-        self.steps.values().filter(|step| step.started.is_some() && step.end.is_none())
+    /// Those that run, the first to start first.
+    pub(crate) fn running(&self) -> Vec<&Step> {
+        let runs = |step: &&Step| step.since().is_some() && step.end.is_none();
+        let mut running: Vec<&Step> = self.steps.values().filter(runs).collect();
+        running.sort_by_key(|step| step.since());
+        running
+    }
+
+    /// Those that were cancelled.
+    pub(crate) fn cancelled(&self) -> Vec<&Step> {
+        self.steps.values().filter(|step| step.end == Some(StepEnd::Cancelled)).collect()
+    }
+
+    /// Whether any step ran to its end.
+    pub(crate) fn any_ran(&self) -> bool {
+        self.longest().is_some()
     }
 
     pub(crate) fn done(&self) -> usize {
@@ -114,6 +144,7 @@ impl Steps {
     pub(crate) fn take(&mut self, event: &Event) {
         match event {
             Event::BuildStarted { steps } => self.total = *steps,
+            Event::Layers { base, layers, .. } => self.images.push((*base, layers.clone())),
             Event::StepQueued { node, display, .. } => {
                 self.steps.insert(*node, Step::new(display));
             }
@@ -130,7 +161,7 @@ impl Steps {
             }
             Event::Progress { node: Some(node), what, done, total } => {
                 if let Some(step) = self.steps.get_mut(node) {
-                    step.progress = Some((what.clone(), *done, *total));
+                    step.goes_on(what, *done, *total);
                 }
             }
             Event::Progress { node: None, what, done, total } if Some(*done) == *total => {
@@ -138,8 +169,8 @@ impl Steps {
             }
             Event::Progress { node: None, what, done, total } => {
                 let (done, total) = (*done, *total);
-                let new = Transfer { done, total, since: Instant::now(), from: done };
-                let transfer = self.transfers.entry(what.clone()).or_insert(new);
+                let new = || Transfer::new(done, total);
+                let transfer = self.transfers.entry(what.clone()).or_insert_with(new);
                 (transfer.done, transfer.total) = (done, total);
             }
             Event::StepFinished { node, end, miss } => {
@@ -167,14 +198,25 @@ impl Step {
         }
     }
 
-    /// Cuts what was written into lines; of a line that a program draws over with `\r`, the last state stays.
+    /// Since when something is to be seen of it: it fetches what its key is made of before it starts.
+    pub(crate) fn since(&self) -> Option<Instant> {
+        self.started.or(self.progress.as_ref().map(|(_, transfer)| transfer.since))
+    }
+
+    fn goes_on(&mut self, what: &str, done: u64, total: Option<u64>) {
+        self.progress = match self.progress.take() {
+            _ if Some(done) == total => None,
+            Some((known, before)) if known == what => Some((known, Transfer { done, total, ..before })),
+            _ => Some((what.to_owned(), Transfer::new(done, total))),
+        };
+    }
+
+    /// Cuts what was written into lines.
     fn log(&mut self, bytes: &[u8]) {
         for &byte in bytes {
-            if byte == b'\n' {
+            if add(&mut self.open_line, byte) {
                 let line = std::mem::take(&mut self.open_line);
                 self.push_line(&line);
-            } else if self.open_line.len() < 16 * 1024 {
-                self.open_line.push(byte);
             }
         }
     }
@@ -192,6 +234,24 @@ impl Step {
         let all: Vec<String> = self.tail.iter().cloned().chain(open).collect();
         all[all.len().saturating_sub(count)..].to_vec()
     }
+}
+
+/// Longest line of a log that is shown.
+const LONGEST: usize = 16 << 10;
+
+/// Adds a byte to a line that is being written; true where it ends. Of a line that a program draws over with `\r`, the
+/// last state stays.
+pub(super) fn add(line: &mut Vec<u8>, byte: u8) -> bool {
+    if byte == b'\n' {
+        return true;
+    }
+    if line.last() == Some(&b'\r') && byte != b'\r' {
+        line.clear();
+    }
+    if line.len() < LONGEST {
+        line.push(byte);
+    }
+    false
 }
 
 /// A line of a log made fit for a screen: the last state of a line drawn over, and no control characters.
@@ -254,12 +314,29 @@ mod tests {
     }
 
     #[test]
+    fn of_a_line_drawn_over_the_last_state_stays() {
+        let mut step = Step::new("[1/1] RUN a");
+        for percent in 0..100_000 {
+            step.log(format!("\r{percent} of many").as_bytes());
+        }
+        assert_eq!(step.last_lines(2), ["99999 of many"]);
+        step.log(b"\r\n");
+        assert_eq!(step.last_lines(2), ["99999 of many"]);
+        assert!(step.open_line.is_empty());
+    }
+
+    #[test]
     fn a_transfer_says_how_long_it_will_take() {
         let since = Instant::now().checked_sub(Duration::from_secs(10)).expect("a time");
-        let line = |done, total, from| Transfer { done, total, since, from }.line("pushing x");
+        let line = |done, total, from| Transfer { done, total, since, from }.line("pushing x", 80);
         assert_eq!(
             line(50_000_000, Some(200_000_000), 0),
             "pushing x 50.0MB of 200MB (25%), 5.00MB/s, 30.0s left"
+        );
+        let narrow = Transfer { done: 50_000_000, total: Some(200_000_000), since, from: 0 };
+        assert_eq!(
+            narrow.line("fetching https://example.org/some/long/file.tar", 70),
+            "fetching https://example.… 50.0MB of 200MB (25%), 5.00MB/s, 30.0s left"
         );
         assert_eq!(line(7, None, 0), "pushing x 7B");
         assert_eq!(line(7, Some(10), 7), "pushing x 7B of 10B (70%)");
@@ -269,6 +346,22 @@ mod tests {
         assert_eq!(steps.transfers().count(), 1);
         steps.take(&progress(9));
         assert_eq!(steps.transfers().count(), 0);
+    }
+
+    #[test]
+    fn what_goes_on_in_a_step_is_seen_before_it_starts_and_ends_with_it() {
+        let mut steps = Steps::new(Instant::now());
+        let (stage, display) = ("0".to_owned(), "[1/1] ADD x".to_owned());
+        steps.take(&Event::StepQueued { node: 1, stage, display, platform: None });
+        assert!(steps.running().is_empty());
+        let progress =
+            |done, total| Event::Progress { node: Some(1), what: "fetching".to_owned(), done, total };
+        steps.take(&progress(0, None));
+        assert!(!steps.running()[0].progress.as_ref().expect("it goes on").1.counts());
+        steps.take(&progress(4, Some(8)));
+        assert_eq!(steps.running()[0].progress.as_ref().expect("it goes on").1.far(), "4B of 8B (50%)");
+        steps.take(&progress(8, Some(8)));
+        assert!(steps.running().is_empty());
     }
 
     #[test]

@@ -41,7 +41,9 @@ fn builds_are_remembered() {
     assert_eq!(place.ireko(&["logs", &second, "4"]).ok().stdout, "second said that\ntwo");
     let quiet = place.ireko(&["logs", &second, "COPY"]).ok();
     assert!(quiet.stderr.contains("wrote nothing"), "{}", quiet.stderr);
-    place.ireko(&["logs", "nosuch"]).fails(2, &["there is no build `nosuch`", "ireko history"]);
+    place
+        .ireko(&["logs", "nosuch"])
+        .fails(2, &["there is no build `nosuch`", "no such step", "ireko history"]);
     place.ireko(&["logs", &second, "17"]).fails(2, &["has no step `17`"]);
 
     let why = place.ireko(&["why", "--build", &second]).ok().stdout;
@@ -50,6 +52,28 @@ fn builds_are_remembered() {
     assert!(why.contains("was remembered"), "{why}");
     let why = place.ireko(&["why", "--build", &failed]).ok().stdout;
     assert!(why.contains("failed"), "{why}");
+
+    // What is typed is taken for what it can be: a build, else a step of the last build.
+    let said = place.ireko(&["logs", "2/2"]).ok();
+    assert_eq!(said.stdout, "it broke\n");
+    assert!(said.stderr.contains(&format!("build {failed} of ")), "{}", said.stderr);
+    assert!(place.ireko(&["why", &second]).ok().stdout.contains("`f` changed"));
+    assert_eq!(place.ireko(&["history", &second]).ok().stdout, steps);
+    place.ireko(&["history", "abcdef01"]).fails(2, &["there is no image `abcdef01`"]);
+    let name = document["name"].as_str().expect("a name");
+    assert!(name.len() > second.len() && name.ends_with(&second), "{name}");
+    assert_eq!(place.ireko(&["history", "--build", name]).ok().stdout, steps);
+    // A step that was remembered says where it ran.
+    let first = id(lines[3]);
+    let note = place.ireko(&["logs", &second, "first said"]).ok().stderr;
+    assert!(
+        note.contains("was remembered") && note.contains(&format!("it ran in build `{first}`")),
+        "{note}"
+    );
+    place.dockerfile("FROM base\nRUN echo first said this\n");
+    place.build(&[]).ok();
+    let note = place.ireko(&["logs"]).ok().stderr;
+    assert!(note.contains("nothing was written; 1 of 1 steps were remembered"), "{note}");
     place.sound();
 }
 
@@ -85,4 +109,14 @@ fn a_job_folds_what_steps_wrote() {
     for word in ["| one", "| four"] {
         assert_eq!(open(word), 1, "{said}");
     }
+}
+
+#[test]
+fn nothing_is_remembered_yet() {
+    let Some(place) = Place::new() else { return };
+    let said = place.ireko(&["history"]).ok();
+    assert_eq!((said.stdout.as_str(), said.stderr.as_str()), ("", "note: no build is remembered\n"));
+    assert_eq!(place.ireko(&["history", "--format=json"]).ok().stdout, "[]\n");
+    place.ireko(&["logs"]).fails(2, &["no build is remembered"]);
+    place.ireko(&["why", "make"]).fails(2, &["no build is remembered"]);
 }

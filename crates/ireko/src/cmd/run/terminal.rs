@@ -8,7 +8,7 @@ use ireko_report::Blame;
 use ireko_sys::sandbox::Running;
 use ireko_sys::signals::{self, Signals};
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::termios::{OptionalActions, Termios, tcgetwinsize};
+use rustix::termios::{OptionalActions, Termios};
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
@@ -25,10 +25,7 @@ const PATIENCE: u32 = 3;
 
 /// The size of this terminal: rows and columns.
 pub(super) fn size() -> (u16, u16) {
-    match tcgetwinsize(std::io::stdout()) {
-        Ok(size) if size.ws_row > 0 => (size.ws_row, size.ws_col),
-        _ => (24, 80),
-    }
+    crate::terminal::size(io::stdout())
 }
 
 /// Catches the signals that are passed on.
@@ -38,21 +35,19 @@ pub(super) fn listen() -> Result<Signals, Failure> {
 
 /// Waits until the container ends; its exit code.
 pub(super) fn attend(mut running: Running, mut signals: Signals, interactive: bool) -> Result<u8, Failure> {
-    let terminal = running.terminal.take();
-    let _raw = terminal
-        .as_ref()
-        .filter(|_| interactive)
-        .map(|_| Changed::by(OptionalActions::Now, Termios::make_raw));
-    if let Some(terminal) = terminal.as_ref().filter(|_| interactive) {
-        let terminal = terminal
-            .try_clone()
-            .map_err(|error| Failure::environment("cannot use the terminal").cause(error))?;
-        std::thread::spawn(move || carry_input(terminal));
+    // The container keeps its own handle, by which it hears of another size.
+    let terminal = || running.terminal.as_ref().map(File::try_clone).transpose();
+    let terminal =
+        || terminal().map_err(|error| Failure::environment("cannot use the terminal").cause(error));
+    let (input, output) = (terminal()?.filter(|_| interactive), terminal()?);
+    let _raw = input.as_ref().map(|_| Changed::by(OptionalActions::Now, Termios::make_raw));
+    if let Some(input) = input {
+        std::thread::spawn(move || carry_input(input));
     }
     let streams = |error| Failure::environment("cannot use the standard streams").cause(error);
     let mut carried = Carried::of(&mut running).map_err(streams)?;
-    if let Some(terminal) = terminal {
-        carried.add(move || carry_output(terminal)).map_err(streams)?;
+    if let Some(output) = output {
+        carried.add(move || carry_output(output)).map_err(streams)?;
     }
     let mut interrupts = 0;
     loop {
