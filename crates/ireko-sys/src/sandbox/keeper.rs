@@ -10,7 +10,7 @@ use std::ffi::CStr;
 use std::io::Read;
 use std::os::fd::{AsRawFd, OwnedFd};
 
-use libc::c_int;
+use libc::{c_int, c_ulong};
 use rustix::pipe::{PipeFlags, pipe_with};
 
 use super::child::Work;
@@ -70,6 +70,11 @@ fn keep(work: &mut Work<'_>, group: Option<c_int>, wait: c_int, tell: c_int) -> 
     // Signals of the caller's terminal are not for the command.
     let _ = raw::setsid();
     let _ = raw::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0);
+    // Until the command runs this process hears of nothing: it ends with its parent, and the child with it.
+    let _ = raw::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as c_ulong, 0);
+    if raw::has_ended(work.parent) {
+        raw::exit(127);
+    }
     let argument = std::ptr::from_mut(work).cast::<std::ffi::c_void>();
     // SAFETY: `entry` takes such a pointer, which nobody else uses while this process is suspended; it keeps to the
     // rules of `child`.
@@ -94,6 +99,7 @@ fn keep(work: &mut Work<'_>, group: Option<c_int>, wait: c_int, tell: c_int) -> 
     if child == 0 || work.errno != 0 {
         raw::exit(127);
     }
+    let _ = raw::prctl(libc::PR_SET_PDEATHSIG, 0, 0);
     let (line, news) = match settle(wait) {
         Ok(descriptors) => descriptors,
         Err(_) => raw::exit(127),
