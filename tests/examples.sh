@@ -2,7 +2,7 @@
 # Builds every example, starts its container and checks the answer.
 #
 #   bash tests/examples.sh [--cache DIR] [NAME...]      NAME: hello http-server go-service go-tools eight-stages
-#       redis redis-several
+#       redis redis-several django
 #
 # IREKO=path names the binary (default: this checkout's release build); IREKO_HOME the store that gets the images.
 # Works as root and as an ordinary user. DIR keeps the root file systems of the bases (examples/bases/make.sh)
@@ -20,7 +20,7 @@ while [ $# -gt 0 ]; do
     esac
 done
 [ ${#names[@]} -gt 0 ] || names=(hello http-server go-service go-tools eight-stages
-    redis redis-several)
+    redis redis-several django)
 find_ireko
 export IREKO
 
@@ -140,6 +140,26 @@ example_redis_several() {
     several=$($IREKO inspect --format '{{.Size}}' redis:several)
     # What was purged is still there: a compiler and its libraries.
     [ "$((several - base))" -gt 300000000 ]
+}
+
+# build_django CONTEXT [flags...]: both targets. Packages come from where this machine's pip gets them.
+build_django() {
+    local context=$1 file flags=()
+    shift
+    for file in "$HOME/.config/pip/pip.conf" /etc/pip.conf; do
+        if [ -r "$file" ]; then flags+=(--secret "id=pip.conf,src=$file"); break; fi
+    done
+    if cat /usr/local/share/ca-certificates/*.crt >"$work/authorities.pem" 2>/dev/null; then flags+=(--ca "$work/authorities.pem"); fi
+    $IREKO build "${flags[@]}" --build-arg CFLAGS=-O0 --target dev,prod -t dev=django:dev -t prod=django:prod "$@" "$context"
+}
+example_django() {
+    bases python:3-slim && build_django "$root/examples/django" && $IREKO run --rm django:dev &&
+        serves django:prod 8000 '"uid": 1000' || return 1
+    # A changed line of source: nothing but the sources is copied again.
+    cp -r "$root/examples/django" "$work/django" && sed -i 's/"hello"/"good day"/' "$work/django/src/status/views.py"
+    build_django "$work/django" --progress plain 2>"$work/again" || { cat "$work/again"; return 1; }
+    if grep -E '\] RUN ' "$work/again" | grep -v ': hit$'; then return 1; fi
+    grep -cE '\] COPY src .: [0-9.]+s ' "$work/again" | grep -qx 2 && serves django:prod 8000 '"good day"'
 }
 
 for name in "${names[@]}"; do
