@@ -2,7 +2,7 @@
 # Builds every example, starts its container and checks the answer.
 #
 #   bash tests/examples.sh [--cache DIR] [NAME...]      NAME: hello http-server go-service go-tools eight-stages
-#       redis redis-several django
+#       redis redis-several django intermediate-base
 #
 # IREKO=path names the binary (default: this checkout's release build); IREKO_HOME the store that gets the images.
 # Works as root and as an ordinary user. DIR keeps the root file systems of the bases (examples/bases/make.sh)
@@ -20,7 +20,7 @@ while [ $# -gt 0 ]; do
     esac
 done
 [ ${#names[@]} -gt 0 ] || names=(hello http-server go-service go-tools eight-stages
-    redis redis-several django)
+    redis redis-several django intermediate-base)
 find_ireko
 export IREKO
 
@@ -160,6 +160,30 @@ example_django() {
     build_django "$work/django" --progress plain 2>"$work/again" || { cat "$work/again"; return 1; }
     if grep -E '\] RUN ' "$work/again" | grep -v ': hit$'; then return 1; fi
     grep -cE '\] COPY src .: [0-9.]+s ' "$work/again" | grep -qx 2 && serves django:prod 8000 '"good day"'
+}
+
+# sent REPOSITORY: how many blobs were uploaded to it.
+sent() { grep -cE "\"PUT /v2/$1/blobs/uploads/" "$work/registry.log"; }
+example_intermediate_base() {
+    local port example=$root/examples/intermediate-base before after
+    bases debian:bookworm-slim || return 1
+    port=$(free_port)
+    printf 'version: 0.1\nstorage:\n  filesystem:\n    rootdirectory: %s\nhttp:\n  addr: 127.0.0.1:%s\n' "$work/registry" "$port" >"$work/registry.yml"
+    docker-registry serve "$work/registry.yml" >"$work/registry.log" 2>&1 &
+    running+=($!)
+    ask "$port" >/dev/null || { cat "$work/registry.log"; return 1; }
+    bash "$example/build.sh" base "localhost:$port" || return 1
+    # Another machine: its store is empty. Its own layers go to the registry, those of the base do not.
+    export IREKO_HOME=$work/store
+    bash "$example/build.sh" service "localhost:$port" || return 1
+    echo "blobs sent: base $(sent house/base), service $(sent house/service)"
+    [ "$(sent house/service)" -le 3 ] && serves "localhost:$port/house/service" 8080 "the base of the house" || return 1
+    before=$(sent house/service)
+    cp -r "$example" "$work/house" && echo '<p>changed</p>' >"$work/house/site/index.html"
+    bash "$work/house/build.sh" service "localhost:$port" || return 1
+    after=$(sent house/service)
+    echo "blobs sent for a changed file: $((after - before))"
+    [ "$((after - before))" -le 3 ] && serves "localhost:$port/house/service" 8080 changed
 }
 
 for name in "${names[@]}"; do
