@@ -2,7 +2,7 @@
 # Builds every example, starts its container and checks the answer.
 #
 #   bash tests/examples.sh [--cache DIR] [NAME...]      NAME: hello http-server go-service go-tools eight-stages
-#       redis redis-several django intermediate-base
+#       redis redis-several django intermediate-base monorepo
 #
 # IREKO=path names the binary (default: this checkout's release build); IREKO_HOME the store that gets the images.
 # Works as root and as an ordinary user. DIR keeps the root file systems of the bases (examples/bases/make.sh)
@@ -20,7 +20,7 @@ while [ $# -gt 0 ]; do
     esac
 done
 [ ${#names[@]} -gt 0 ] || names=(hello http-server go-service go-tools eight-stages
-    redis redis-several django intermediate-base)
+    redis redis-several django intermediate-base monorepo)
 find_ireko
 export IREKO
 
@@ -184,6 +184,27 @@ example_intermediate_base() {
     after=$(sent house/service)
     echo "blobs sent for a changed file: $((after - before))"
     [ "$((after - before))" -le 3 ] && serves "localhost:$port/house/service" 8080 changed
+}
+
+# ids: the image of each service.
+ids() {
+    local service
+    for service in $(ls "$root/examples/monorepo/cmd"); do echo "$service $($IREKO inspect --format '{{.Id}}' "shop/$service")"; done
+}
+# changed FILE OTHER: how many lines of two lists differ.
+changed() { diff "$1" "$2" | grep -c '^>'; }
+example_monorepo() {
+    local example=$root/examples/monorepo
+    bases golang:1-bookworm busybox && bash "$example/build.sh" && ids >"$work/ids" || return 1
+    [ "$(wc -l <"$work/ids")" = 12 ] && serves shop/orders 8080 '"service":"orders"' && serves shop/stock 8080 '"warehouses":2' || return 1
+    # A change of one service is one image; a change of the shared package is all of them.
+    cp -r "$example" "$work/monorepo"
+    sed -i 's/"today": 7/"today": 8/' "$work/monorepo/cmd/orders/main.go"
+    bash "$work/monorepo/build.sh" && ids >"$work/ids.one" || return 1
+    [ "$(changed "$work/ids" "$work/ids.one")" = 1 ] && serves shop/orders 8080 '"today":8' || return 1
+    sed -i 's/"hello"/"good day"/' "$work/monorepo/internal/web/web.go"
+    bash "$work/monorepo/build.sh" && ids >"$work/ids.all" || return 1
+    [ "$(changed "$work/ids.one" "$work/ids.all")" = 12 ] && serves shop/search 8080 '"good day"'
 }
 
 for name in "${names[@]}"; do
