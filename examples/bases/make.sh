@@ -47,8 +47,8 @@ debian_root() {
     while IFS= read -r option; do
         [ -n "$option" ] && options+=("--aptopt=$option")
     done < <(apt_options)
-    # The host's name and resolver are not part of an image.
-    options+=('--customize-hook=rm -f "$1/etc/hostname" "$1/etc/resolv.conf"')
+    # The host's name and resolver are not part of an image, nor are apt's caches, which it leaves alone from here on.
+    options+=('--customize-hook=rm -f "$1/etc/hostname" "$1/etc/resolv.conf" "$1"/var/cache/apt/*.bin')
     options+=("--customize-hook=upload '$here/docker-clean' /etc/apt/apt.conf.d/docker-clean")
     mmdebstrap "${options[@]}" "$@" "$suite" "$tar.part" --format=tar ${sources:+"$sources"}
     mv "$tar.part" "$tar"
