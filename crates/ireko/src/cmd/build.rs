@@ -161,7 +161,7 @@ fn build(
         packing: None,
     };
     let destinations: Vec<Destination> = wishes.outputs.iter().filter_map(deliver::destination_of).collect();
-    let (ahead, packing) = Ahead::start(&images, &destinations, pushes(&shares)?);
+    let (ahead, packing) = Ahead::start(&images, &destinations, pushes(&shares)?, shares.len());
     surroundings.packing = packing;
     let room = Room { store: &store, session, cancel, images: &images };
     let solved = room.for_deed(|| solve(&graph, wanted(&plan), args, (session.level, &surroundings)));
