@@ -162,28 +162,33 @@ example_django() {
     grep -cE '\] COPY src .: [0-9.]+s ' "$work/again" | grep -qx 2 && serves django:prod 8000 '"good day"'
 }
 
-# sent REPOSITORY: how many blobs were uploaded to it.
-sent() { grep -cE "\"PUT /v2/$1/blobs/uploads/" "$work/registry.log"; }
-example_intermediate_base() {
-    local port example=$root/examples/intermediate-base before after
-    bases debian:bookworm-slim || return 1
+# start_registry: one with an empty store; `registry` is its address.
+start_registry() {
+    local port
     port=$(free_port)
-    printf 'version: 0.1\nstorage:\n  filesystem:\n    rootdirectory: %s\nhttp:\n  addr: 127.0.0.1:%s\n' "$work/registry" "$port" >"$work/registry.yml"
+    registry=localhost:$port
+    printf 'version: 0.1\nstorage:\n  filesystem:\n    rootdirectory: %s\nhttp:\n  addr: 127.0.0.1:%s\n' "$work/registry.$port" "$port" >"$work/registry.yml"
     docker-registry serve "$work/registry.yml" >"$work/registry.log" 2>&1 &
     running+=($!)
     ask "$port" >/dev/null || { cat "$work/registry.log"; return 1; }
-    bash "$example/build.sh" base "localhost:$port" || return 1
+}
+# sent REPOSITORY: how many blobs were uploaded to it (a pattern).
+sent() { grep -cE "\"PUT /v2/$1/blobs/uploads/" "$work/registry.log"; }
+example_intermediate_base() {
+    local example=$root/examples/intermediate-base before after
+    bases debian:bookworm-slim && start_registry || return 1
+    bash "$example/build.sh" base "$registry" || return 1
     # Another machine: its store is empty. Its own layers go to the registry, those of the base do not.
     export IREKO_HOME=$work/store
-    bash "$example/build.sh" service "localhost:$port" || return 1
+    bash "$example/build.sh" service "$registry" || return 1
     echo "blobs sent: base $(sent house/base), service $(sent house/service)"
-    [ "$(sent house/service)" -le 3 ] && serves "localhost:$port/house/service" 8080 "the base of the house" || return 1
+    [ "$(sent house/service)" -le 3 ] && serves "$registry/house/service" 8080 "the base of the house" || return 1
     before=$(sent house/service)
     cp -r "$example" "$work/house" && echo '<p>changed</p>' >"$work/house/site/index.html"
-    bash "$work/house/build.sh" service "localhost:$port" || return 1
+    bash "$work/house/build.sh" service "$registry" || return 1
     after=$(sent house/service)
     echo "blobs sent for a changed file: $((after - before))"
-    [ "$((after - before))" -le 3 ] && serves "localhost:$port/house/service" 8080 changed
+    [ "$((after - before))" -le 3 ] && serves "$registry/house/service" 8080 changed
 }
 
 # ids: the image of each service.
@@ -197,10 +202,16 @@ example_monorepo() {
     local example=$root/examples/monorepo
     bases golang:1-bookworm busybox && bash "$example/build.sh" && ids >"$work/ids" || return 1
     [ "$(wc -l <"$work/ids")" = 12 ] && serves shop/orders 8080 '"service":"orders"' && serves shop/stock 8080 '"warehouses":2' || return 1
-    # A change of one service is one image; a change of the shared package is all of them.
+    start_registry && REGISTRY=$registry bash "$example/build.sh" || return 1
+    local before
+    before=$(sent 'shop/[a-z]*')
+    # A change of one service is one image, here and in the registry; a change of the shared package is all of them.
     cp -r "$example" "$work/monorepo"
     sed -i 's/"today": 7/"today": 8/' "$work/monorepo/cmd/orders/main.go"
     bash "$work/monorepo/build.sh" && ids >"$work/ids.one" || return 1
+    REGISTRY=$registry bash "$work/monorepo/build.sh" || return 1
+    echo "blobs sent: all services $before, one changed service $(($(sent 'shop/[a-z]*') - before))"
+    [ "$(($(sent 'shop/[a-z]*') - before))" = 2 ] && [ "$(sent shop/stock)" -le 3 ] || return 1
     [ "$(changed "$work/ids" "$work/ids.one")" = 1 ] && serves shop/orders 8080 '"today":8' || return 1
     sed -i 's/"hello"/"good day"/' "$work/monorepo/internal/web/web.go"
     bash "$work/monorepo/build.sh" && ids >"$work/ids.all" || return 1
