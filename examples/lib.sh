@@ -23,16 +23,30 @@ free_port() {
     return 3
 }
 
-# ask PORT [PATH]: the body that an HTTP server answers, tried for ten seconds.
-ask() {
-    local port=$1 path=${2:-/} answer try
+# talk PORT TEXT: what a server answers to TEXT until it closes the connection, tried for ten seconds.
+talk() {
+    local port=$1 text=$2 answer try
     for try in $(seq 100); do
         # A connection may be accepted before the program listens: an empty answer is tried again.
-        if answer=$(exec 2>/dev/null 3<>"/dev/tcp/127.0.0.1/$port" && printf 'GET %s HTTP/1.0\r\nHost: localhost\r\n\r\n' "$path" >&3 && timeout 5 cat <&3) 2>/dev/null; then
-            [ -n "$answer" ] && printf '%s\n' "${answer#*$'\r\n\r\n'}" && return
+        if answer=$(exec 2>/dev/null 3<>"/dev/tcp/127.0.0.1/$port" && printf '%s' "$text" >&3 && timeout 5 cat <&3) 2>/dev/null; then
+            [ -n "$answer" ] && printf '%s\n' "$answer" && return
         fi
         sleep 0.1
     done
     echo "no answer on port $port" >&2
     return 1
+}
+
+# ask PORT [PATH]: the body that an HTTP server answers.
+ask() {
+    local answer
+    answer=$(talk "$1" "GET ${2:-/} HTTP/1.0"$'\r\nHost: localhost\r\n\r\n') && printf '%s\n' "${answer#*$'\r\n\r\n'}"
+}
+
+# debian_sources SUITE: the file with this machine's apt sources for the suite; nothing where there is none.
+debian_sources() {
+    local file
+    for file in /etc/apt/sources.list.d/debian.sources /etc/apt/sources.list; do
+        if [ -s "$file" ] && grep -qw "$1" "$file"; then echo "$file"; return; fi
+    done
 }

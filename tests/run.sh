@@ -127,7 +127,8 @@ if [ -z "$quick" ]; then
     IREKO_HOME=$work/home part "examples" bash tests/examples.sh --cache "$bases"
     if [ "$(id -u)" = 0 ]; then
         chmod -R a+rX "$bases"
-        part "examples as $user" as_user bash tests/examples.sh --cache "$bases" http-server go-service go-tools eight-stages
+        part "examples as $user" as_user bash tests/examples.sh --cache "$bases" http-server go-service go-tools eight-stages \
+            redis django intermediate-base monorepo
     fi
     if [ -d "$CONFORMANCE" ]; then
         for mode in tables root cache user none; do

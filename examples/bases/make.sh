@@ -30,12 +30,7 @@ find_ireko
 mkdir -p "$cache"
 cache=$(cd "$cache" && pwd)
 
-# This machine's sources for the suite, if it has any.
-if [ -z "$sources" ]; then
-    for file in /etc/apt/sources.list.d/debian.sources /etc/apt/sources.list; do
-        if [ -s "$file" ] && grep -qw "$suite" "$file"; then sources=$file; break; fi
-    done
-fi
+[ -n "$sources" ] || sources=$(debian_sources "$suite")
 # Settings of this machine's apt without which its mirror may not be usable; they are kept in the image too.
 apt_options() {
     apt-config dump 2>/dev/null | grep -E '^Acquire::(Check-Valid-Until|Check-Date|Retries|https?::Proxy) ' |
@@ -52,8 +47,9 @@ debian_root() {
     while IFS= read -r option; do
         [ -n "$option" ] && options+=("--aptopt=$option")
     done < <(apt_options)
-    # The host's name and resolver are not part of an image.
-    options+=('--customize-hook=rm -f "$1/etc/hostname" "$1/etc/resolv.conf"')
+    # The host's name and resolver are not part of an image, nor are apt's caches, which it leaves alone from here on.
+    options+=('--customize-hook=rm -f "$1/etc/hostname" "$1/etc/resolv.conf" "$1"/var/cache/apt/*.bin')
+    options+=("--customize-hook=upload '$here/docker-clean' /etc/apt/apt.conf.d/docker-clean")
     mmdebstrap "${options[@]}" "$@" "$suite" "$tar.part" --format=tar ${sources:+"$sources"}
     mv "$tar.part" "$tar"
 }
@@ -91,7 +87,7 @@ for name in "${names[@]}"; do
         case $name in
             debian:bookworm) debian_root "$tar" ca-certificates ;;
             debian:bookworm-slim) debian_root "$tar" ca-certificates "${slim[@]}" ;;
-            python:3-slim) debian_root "$tar" ca-certificates,python3,python3-pip,python3-venv "${slim[@]}" '--customize-hook=ln -s python3 "$1/usr/bin/python"' ;;
+            python:3-slim) debian_root "$tar" ca-certificates,python3,python3-pip,python3-venv,libpython3.11 "${slim[@]}" '--customize-hook=ln -s python3 "$1/usr/bin/python"' ;;
             golang:1-bookworm) debian_root "$tar" ca-certificates,golang-go "${slim[@]}" ;;
             busybox) busybox_root "$tar" ;;
             *) echo "unknown base \`$name\`" >&2; exit 2 ;;

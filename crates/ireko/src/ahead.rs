@@ -28,11 +28,13 @@ pub(crate) struct Told {
 pub(crate) type Pushes = Vec<(Vec<Reference>, PushAs)>;
 
 impl Ahead {
-    /// Starts it, where some destination wants compressed layers, or some registry wants layers.
+    /// Starts it, where some destination wants compressed layers, or some registry wants layers. Whose a layer is, of
+    /// several targets, is not known here: then the export sends it.
     pub(crate) fn start(
         images: &Arc<Images>,
         destinations: &[Destination],
         pushes: Pushes,
+        targets: usize,
     ) -> (Option<Self>, Option<Box<dyn Packing>>) {
         let (store, sink) = (images.store(), Arc::clone(images.sink()));
         let archives = destinations
@@ -65,7 +67,7 @@ impl Ahead {
         let images = Arc::clone(images);
         let pusher = std::thread::spawn(move || {
             for layer in outbox {
-                for (names, how) in &pushes {
+                for (names, how) in pushes.iter().filter(|_| targets == 1) {
                     images.push_ahead(&layer, names, *how, threads);
                 }
             }

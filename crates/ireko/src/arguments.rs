@@ -92,6 +92,11 @@ pub(crate) fn csv(text: &str) -> Result<Vec<(String, Option<String>)>, Failure> 
 }
 
 impl Output {
+    /// It says neither whose result it is nor what that is called: where images go by their names, it takes any.
+    pub(crate) fn goes_by_name(&self) -> bool {
+        self.target.is_none() && self.names.is_empty() && matches!(self.form, Form::Registry | Form::Engine)
+    }
+
     /// Reads one `-o`.
     pub(crate) fn parse(text: &str) -> Result<Self, Failure> {
         if text.is_empty() {

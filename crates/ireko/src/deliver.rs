@@ -53,7 +53,8 @@ impl Share {
     }
 }
 
-/// Which names and destinations are whose: those that name no target are the last one's.
+/// Which names and destinations are whose: those that name no target are the last one's, but a registry or an engine
+/// gets every target that has names of its own.
 pub(crate) fn shares(targets: &[String], tags: &[Tag], outputs: &[Output]) -> Result<Vec<Share>, Failure> {
     let known = |wanted: &str| targets.iter().any(|target| target.eq_ignore_ascii_case(wanted));
     let asked = tags.iter().map(|tag| ("-t", &tag.target)).chain(outputs.iter().map(|it| ("-o", &it.target)));
@@ -71,12 +72,10 @@ pub(crate) fn shares(targets: &[String], tags: &[Tag], outputs: &[Output]) -> Re
             (Some(wanted), Some(target)) => wanted.eq_ignore_ascii_case(target),
             (Some(_), None) => false,
         };
-        Share {
-            target: target.cloned(),
-            tags: tags.iter().filter(|tag| own(&tag.target)).map(|tag| tag.name.clone()).collect(),
-            outputs: outputs.iter().filter(|output| own(&output.target)).cloned().collect(),
-            is_last,
-        }
+        let tags: Vec<_> = tags.iter().filter(|tag| own(&tag.target)).map(|tag| tag.name.clone()).collect();
+        let goes = |output: &&Output| own(&output.target) || output.goes_by_name() && !tags.is_empty();
+        let outputs = outputs.iter().filter(goes).cloned().collect();
+        Share { target: target.cloned(), tags, outputs, is_last }
     };
     Ok(match targets {
         [] => vec![share(None, true)],

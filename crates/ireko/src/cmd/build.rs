@@ -163,7 +163,7 @@ fn build(
         on_failure: on_failure::taker(&shell),
     };
     let destinations: Vec<_> = wishes.outputs.iter().filter_map(deliver::destination_of).collect();
-    let (ahead, packing) = Ahead::start(&images, &destinations, pushes(&shares)?);
+    let (ahead, packing) = Ahead::start(&images, &destinations, pushes(&shares)?, shares.len());
     surroundings.packing = packing;
     let room = Room { store: &store, session, cancel, images: &images };
     let solved = room.for_deed(|| solve(&graph, wanted(&plan), args, (session.level, &surroundings)));

@@ -166,16 +166,27 @@ pub(crate) fn history(args: &HistoryArgs, global: &Global, environment: Environm
     }
     let mut lines = vec![["CREATED", "CREATED BY", "SIZE", "COMMENT"].map(str::to_owned).to_vec()];
     for (entry, _, size) in rows {
-        let by = entry.created_by.replace('\n', " ");
-        let by = if args.no_trunc || by.chars().count() <= 60 {
-            by
-        } else {
-            by.chars().take(59).chain(['…']).collect()
+        let by = match args.no_trunc {
+            true => entry.created_by.replace('\n', " "),
+            false => brief(&entry.created_by),
         };
         lines.push(vec![when(entry.created), by, bytes(size), entry.comment.clone()]);
     }
     print(&table(&lines));
     Ok(())
+}
+
+/// An instruction in 60 characters. The build arguments that a RUN had would fill them all, and hide what it ran.
+fn brief(created_by: &str) -> String {
+    let by = created_by.split_whitespace().collect::<Vec<_>>().join(" ");
+    let by = match by.strip_prefix("RUN |").and_then(|rest| rest.split_once(" /bin/sh -c ")) {
+        Some((_, command)) => format!("RUN /bin/sh -c {command}"),
+        None => by,
+    };
+    match by.chars().count() <= 60 {
+        true => by,
+        false => by.chars().take(59).chain(['…']).collect(),
+    }
 }
 
 /// `ireko rmi`: a name is untagged; the last name, or an id, removes the image.

@@ -114,6 +114,20 @@ fn history_has_every_instruction() {
 }
 
 #[test]
+fn history_shows_what_a_run_did_and_not_its_arguments() {
+    let Some(place) = Place::with_base() else { return };
+    let long = "x".repeat(80);
+    place.built(&format!("FROM base\nARG URL=http://{long}\nRUN set -e; \\\n    echo one >/a\n"));
+    let shown = place.ireko(&["history", "app"]).ok().stdout;
+    assert!(shown.contains("  RUN /bin/sh -c set -e; echo one >/a # buildkit "), "{shown}");
+    let whole = place.ireko(&["history", "--no-trunc", "app"]).ok().stdout;
+    assert!(
+        whole.contains(&format!("RUN |1 URL=http://{long} /bin/sh -c set -e;     echo one >/a")),
+        "{whole}"
+    );
+}
+
+#[test]
 fn pruned_stores_keep_images_and_need_no_root_to_remove() {
     let Some(place) = Place::with_base() else { return };
     place.built("FROM base\nRUN mkdir /own && touch /own/f && chown -R 1000:1000 /own && chmod 700 /own\n");

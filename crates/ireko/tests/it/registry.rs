@@ -28,6 +28,28 @@ fn metadata(place: &Place) -> Value {
 }
 
 #[test]
+fn each_target_is_pushed_under_its_own_names() {
+    let (Some(place), Some(registry)) = (Place::with_base(), Registry::start()) else { return };
+    let host = registry.address();
+    place.dockerfile(
+        "FROM base AS one\nRUN echo one >/name\nFROM base AS two\nRUN echo two >/name\nFROM base AS check\nRUN true >/check\n",
+    );
+    let (one, two) = (format!("{host}/shop/one:1"), format!("{host}/shop/two:1"));
+    let names = [format!("one={one}"), format!("two={two}")];
+    let flags = ["--push", "--target=check,one,two", "-t", &names[0], "-t", &names[1]];
+    place.ireko(&[&["build"][..], &flags, &["context"]].concat()).ok();
+    for (name, text) in [(&one, "one\n"), (&two, "two\n")] {
+        let Some(other) = Place::new() else { return };
+        other.ireko(&["pull", "-q", name]).ok();
+        assert_eq!(other.ireko(&["run", name, "cat", "/name"]).ok().stdout, text);
+    }
+    // Four layers of the base; a layer, a config and a manifest of each; nothing of the one that goes nowhere.
+    let log = registry.log();
+    assert_eq!(registry.blobs(), 4 + 2 * 3, "{log}");
+    assert!(log.contains("mount=sha256"), "the second takes the base over from the first: {log}");
+}
+
+#[test]
 fn a_build_is_pushed_under_all_its_names() {
     let (Some(place), Some(registry)) = (Place::with_base(), Registry::start()) else { return };
     if !have(&["skopeo"]) {
