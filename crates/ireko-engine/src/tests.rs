@@ -35,6 +35,27 @@ fn an_image_is_looked_up() {
     assert_eq!(engine.image("other").unwrap(), None);
 }
 
+#[test]
+fn only_engines_that_may_keep_content_are_asked_about_themselves() {
+    let check = |version: Option<&'static str>, expected: &[&str]| {
+        let server = Server::start(move |request: &Received| match (request.path.as_str(), version) {
+            ("/_ping", Some(version)) => Answer::ok("OK").header("Api-Version", version),
+            ("/_ping", None) => Answer::ok("OK"),
+            _ => Answer::ok(r#"{"DriverStatus": [["driver-type", "io.containerd.snapshotter.v1"]]}"#),
+        });
+        let keeps = connect(&server).keeps_content().unwrap();
+        let asked: Vec<String> = server.received().iter().map(|request| request.path.clone()).collect();
+        assert_eq!(
+            (keeps, asked),
+            (expected.len() > 1, expected.iter().map(|path| (*path).to_owned()).collect())
+        );
+    };
+    check(Some("1.41"), &["/_ping"]);
+    check(Some("1.42"), &["/_ping", "/info"]);
+    check(Some("odd"), &["/_ping", "/info"]);
+    check(None, &["/_ping", "/info"]);
+}
+
 #[track_caller]
 fn check_load(answer: Answer, expect: Expect) {
     let server = Server::start(move |request: &Received| match request.path.as_str() {
