@@ -7,6 +7,7 @@ use anyhow::{Context, Result, ensure};
 
 use crate::baseline;
 use crate::fixtures;
+use crate::levels;
 use crate::sample::{self, Sample, median};
 use crate::table::{Goal, Row, Rows};
 use crate::tools::{self, Tool};
@@ -23,12 +24,13 @@ pub(crate) struct Bench {
 type Figure = fn(&Bench) -> Result<Vec<Row>>;
 
 /// All figures by name. Those that empty the stores come last.
-pub(crate) const ALL: [(&str, Figure); 11] = [
+pub(crate) const ALL: [(&str, Figure); 12] = [
     ("startup", startup),
     ("steps", steps),
     ("unchanged", unchanged),
     ("go-edit", go_edit),
     ("stages", stages),
+    ("levels", levels::levels),
     ("small-files", small_files),
     ("copy", copy),
     ("archive", archive),
@@ -49,14 +51,19 @@ impl Bench {
         Ok(median(&samples))
     }
 
+    /// The folder with the root tar of a base.
+    pub(crate) fn base_folder(&self, name: &str) -> PathBuf {
+        self.bases.join(name.replace([':', '/'], "-"))
+    }
+
     fn ensure_base(&self, tool: &Tool, name: &str) -> Result<()> {
-        let folder = self.bases.join(name.replace([':', '/'], "-"));
+        let folder = self.base_folder(name);
         tool.ensure_base(name, &folder)
             .with_context(|| format!("{} cannot make the base `{name}`", tool.name()))
     }
 
     /// A context folder of this name, emptied.
-    fn folder(&self, name: &str) -> Result<PathBuf> {
+    pub(crate) fn folder(&self, name: &str) -> Result<PathBuf> {
         let folder = self.scratch.join("contexts").join(name);
         tools::remove(&folder)?;
         fs::create_dir_all(&folder).with_context(|| format!("cannot make `{}`", folder.display()))?;

@@ -26,6 +26,10 @@ pub(crate) struct Engine {
     folder: PathBuf,
 }
 
+/// An image from a root tar.
+pub(crate) const BASE: &str =
+    "FROM scratch\nADD root.tar /\nENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n";
+
 impl Tool {
     /// The tools not in `without`, started.
     pub(crate) fn start_all(ireko: &Path, without: &[String], scratch: &Path) -> Result<Vec<Self>> {
@@ -144,10 +148,7 @@ impl Tool {
                 "no `{}`: run examples/bases/make.sh",
                 folder.join("root.tar").display()
             );
-            fs::write(
-                folder.join("Dockerfile"),
-                "FROM scratch\nADD root.tar /\nENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n",
-            )?;
+            fs::write(folder.join("Dockerfile"), BASE)?;
             self.build(folder, name)?;
         }
         Ok(())
