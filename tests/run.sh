@@ -137,6 +137,9 @@ if [ -z "$quick" ]; then
             [ "$mode" != user ] || [ "$(id -u)" != 0 ] || runner=(as_user)
             part "conformance, $mode" "${runner[@]}" env CONFORMANCE="$CONFORMANCE" bash tests/conformance.sh --mode "$mode" --binary "$IREKO"
         done
+        runner=(env)
+        [ "$(id -u)" != 0 ] || runner=(as_user)
+        part "conformance, level single-id" "${runner[@]}" env CONFORMANCE="$CONFORMANCE" bash tests/conformance.sh --mode user --level single-id --binary "$IREKO"
     else
         echo "no conformance cases beside the checkout: not run"
     fi
