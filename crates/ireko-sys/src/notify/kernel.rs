@@ -344,6 +344,16 @@ pub(super) fn statx(dir: c_int, path: &CStr, flags: c_int, mask: u32) -> Result<
     }
 }
 
+/// What the kernel says of a file's file system.
+pub(super) fn statfs(path: &CStr) -> Result<libc::statfs> {
+    let mut found = MaybeUninit::<libc::statfs>::zeroed();
+    // SAFETY: as above.
+    unsafe {
+        check(libc::syscall(libc::SYS_statfs, path.as_ptr(), found.as_mut_ptr()))?;
+        Ok(found.assume_init())
+    }
+}
+
 /// The bytes of a plain structure of the kernel's.
 pub(super) fn bytes_of<T: Copy>(value: &T) -> &[u8] {
     // SAFETY: the callers pass structures of integers that were filled from zeroed memory, padding included.

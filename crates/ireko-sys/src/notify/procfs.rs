@@ -3,7 +3,7 @@
 //!
 //! What is opened is handed over as a descriptor, so everything beneath it is the kernel's own. A process sees itself as
 //! /proc/self, and paths that lead through its root without that. Not seen are calls by the working directory /proc, and
-//! the rarer kinds of calls (attributes, `statfs`, watches): those find the stand-ins of [`crate::sandbox`].
+//! the rarer kinds of calls (lists of attributes, watches): those find the stand-ins of [`crate::sandbox`].
 
 use std::collections::BTreeMap;
 use std::ffi::{CStr, CString, OsStr};
@@ -36,6 +36,9 @@ enum Call {
     Mode(At),
     Owner(At),
     Times,
+    FileSystem,
+    GetAttribute,
+    SetAttribute,
     Exec,
 }
 
@@ -62,6 +65,9 @@ fn named(name: &str, old: bool) -> Option<Call> {
         "chown32" if old => Call::Owner(At::Path),
         "fchownat" => Call::Owner(At::Dir),
         "utimensat" => Call::Times,
+        "getxattr" => Call::GetAttribute,
+        "setxattr" => Call::SetAttribute,
+        "statfs" if !old => Call::FileSystem,
         "execve" => Call::Exec,
         _ => return None,
     })
@@ -361,6 +367,11 @@ impl Shown {
                 as_owner(asked.pid, || kernel::change_times(&path, times))?;
                 Ok(Answer::Value(0))
             }
+            Call::FileSystem => {
+                let found = as_owner(asked.pid, || kernel::statfs(&path))?;
+                tell(asked, 1, kernel::bytes_of(&found))
+            }
+            Call::GetAttribute | Call::SetAttribute => attribute(asked, call, &path),
             Call::Exec => Ok(Answer::Native),
         }
     }
@@ -396,6 +407,33 @@ impl Shown {
         }
     }
 }
+
+/// Reads or sets an attribute of what a path leads to: access lists are set so, by way of /proc/self/fd.
+fn attribute(asked: &Asked, call: Call, path: &CStr) -> raw::Result<Answer> {
+    let memory = Memory::of(asked.pid, false)?;
+    let name = c_bytes(memory.text(asked.argument(1))?)?;
+    let size = usize::try_from(asked.argument(3)).unwrap_or(usize::MAX);
+    if call == Call::SetAttribute {
+        if size > ATTRIBUTE_MAX {
+            return Err(Errno(libc::E2BIG));
+        }
+        let mut value = vec![0; size];
+        memory.0.read_exact_at(&mut value, asked.argument(2)).map_err(|_| Errno(libc::EFAULT))?;
+        as_owner(asked.pid, || kernel::set_attribute(path, &name, Some(&value)))?;
+        return Ok(Answer::Value(0));
+    }
+    let mut buffer = vec![0; ATTRIBUTE_MAX];
+    let value = as_owner(asked.pid, || kernel::attribute(path, &name, true, &mut buffer))?;
+    match size {
+        0 => {}
+        size if size < value.len() => return Err(Errno(libc::ERANGE)),
+        _ => Memory::of(asked.pid, true)?.write(asked.argument(2), value)?,
+    }
+    Ok(Answer::Value(value.len() as i64))
+}
+
+/// The kernel's limit on an attribute's length.
+const ATTRIBUTE_MAX: usize = 64 << 10;
 
 /// Whether a path may name a file of the kernel's: nearly none does.
 fn is_candidate(path: &[u8]) -> bool {
