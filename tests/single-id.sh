@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Installs packages that make users, set-id files and capabilities, once at level root and once at level single-id, and
-# compares the layers: paths, types, modes, owners, links, attributes.
+# Installs packages that make users, set-id files and capabilities, once at level root and once at level single-id (or
+# none, by chroot), and compares the layers: paths, types, modes, owners, links, attributes.
 #
-#   bash tests/single-id.sh [--binary PATH] [--times] [GROUP...]
+#   bash tests/single-id.sh [--binary PATH] [--level single-id|none] [--times] [GROUP...]
 #
 # GROUP: packages in quotes, installed together in one image, or `deeds`: tests/single-id/deeds.Dockerfile, of which the
 # bytes are compared too (default: deeds and the groups below). --times tells how long both took.
@@ -13,11 +13,13 @@ here=$(cd "$(dirname "$0")" && pwd)
 
 groups=()
 times=
+level=single-id
 while [ $# -gt 0 ]; do
     case $1 in
         --binary) IREKO=$2; shift 2 ;;
         --times) times=yes; shift ;;
-        -*) sed -n '2,10s/^# \{0,1\}//p' "$0"; exit 2 ;;
+        --level) level=$2; shift 2 ;;
+        -*) sed -n '2,11s/^# \{0,1\}//p' "$0"; exit 2 ;;
         *) groups+=("$1"); shift ;;
     esac
 done
@@ -54,9 +56,10 @@ skip='^(run|tmp|var/lib/dpkg/info/.*\.triggers)/'
 as() {
     local who=$1
     shift
-    case $who in
-        root) IREKO_HOME=$work/root "$IREKO" "$@" ;;
-        user) setpriv --reuid "$user" --regid "$user" --init-groups env HOME="$work/user" IREKO_HOME="$work/user/store" IREKO_LEVEL=single-id "$IREKO" "$@" ;;
+    case $who-$level in
+        root-*) IREKO_HOME=$work/root "$IREKO" "$@" ;;
+        user-none) IREKO_HOME=$work/user/store IREKO_LEVEL=none IREKO_ISOLATION=chroot "$IREKO" "$@" ;;
+        user-*) setpriv --reuid "$user" --regid "$user" --init-groups env HOME="$work/user" IREKO_HOME="$work/user/store" IREKO_LEVEL=single-id "$IREKO" "$@" ;;
     esac
 }
 
