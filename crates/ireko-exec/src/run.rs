@@ -223,7 +223,11 @@ fn sandbox_of(
     scratch: &Path,
 ) -> Result<Sandbox, Fault> {
     let Step { run, below, .. } = *step;
-    let name = run.hostname.clone().unwrap_or_else(|| HOST_NAME.to_owned());
+    let name = run.hostname.clone().unwrap_or_else(|| match performer.settings().confinement {
+        Confinement::Namespaces => HOST_NAME.to_owned(),
+        // It has this machine's, which is to be found in its /etc/hosts.
+        Confinement::Chroot { .. } => rustix::system::uname().nodename().to_string_lossy().into_owned(),
+    });
     let io = |error: std::io::Error| Fault::of(Blame::Environment, &error);
     let files = ContainerFiles::write(scratch, &performer.settings().resolv_conf, &name, &run.extra_hosts)
         .map_err(io)?;

@@ -94,7 +94,7 @@ fn what_would_be_mounted_is_moved_in_and_out() {
         RUN --mount=type=cache,target=/link --mount=type=cache,target=/link/inner,id=inner --mount=type=secret,id=s,mode=0440,gid=7 \
         --mount=type=bind,target=/bound,rw --mount=type=tmpfs,target=/new/tmp <<END\n\
         set -e\n[ ! -e /cache/sub ]\necho $N >>/cache/n\ncp /cache/n /seen\necho $N >>/cache/inner/n\nstat -c %a:%g /run/secrets/s >/mode\n\
-        wc -c </run/secrets/s >>/mode\ncat /bound/f >/read\necho x >/bound/lost\ntouch /new/tmp/x\ngrep -q localhost /etc/hosts\n\
+        wc -c </run/secrets/s >>/mode\ncat /bound/f >/read\necho x >/bound/lost\ntouch /new/tmp/x\ngrep -q \"$(hostname)\" /etc/hosts\n\
         readlink /proc/self/exe >/exe\necho piped | cat /dev/stdin >/piped\necho gone >/dev/null\nEND\n\
         USER app\nRUN id -u >/tmp/uid; cat /proc/self/comm >>/tmp/uid; cat /proc/1/environ >/tmp/no 2>/dev/null || echo refused >>/tmp/uid\n",
     );
