@@ -13,7 +13,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use libc::sock_filter;
 
@@ -119,7 +119,7 @@ pub(crate) fn show(root: &Path) -> Result<OwnedFd> {
         else {
             return;
         };
-        let mut shown = Shown { listener: Listener::new(listener), root, last: None };
+        let mut shown = Shown { listener: Arc::new(Listener::new(listener)), root, last: None };
         while let Some(asked) = shown.listener.next() {
             let answer = shown.answer(&asked);
             shown.listener.answer(asked.id, answer);
@@ -130,7 +130,7 @@ pub(crate) fn show(root: &Path) -> Result<OwnedFd> {
 }
 
 struct Shown {
-    listener: Listener,
+    listener: Arc<Listener>,
     /// The command's root, as this process sees it.
     root: PathBuf,
     /// The memory of who asked last, which is likely to ask next.
@@ -213,7 +213,7 @@ fn find(path: &[u8], (tgid, tid): (u32, u32), whole: bool) -> Option<Named> {
     let mut names =
         path.strip_prefix(b"/")?.split(|byte| *byte == b'/').filter(|name| !matches!(*name, b"" | b"."));
     let (first, rest): (&[u8], Vec<&[u8]>) = (names.next()?, names.collect());
-    if rest.contains(&&b".."[..]) {
+    if rest.contains(&&b".."[..]) || leads_on(first, &rest) {
         return None;
     }
     let own = Path::new("/proc").join(tgid.to_string());
@@ -240,6 +240,17 @@ fn find(path: &[u8], (tgid, tid): (u32, u32), whole: bool) -> Option<Named> {
         _ => return None,
     };
     Some(Named::File(file))
+}
+
+/// Whether a path goes on behind a link to any directory: links there would be followed from this process's root, not
+/// from the command's.
+fn leads_on(first: &[u8], rest: &[&[u8]]) -> bool {
+    let of_process = match (first, rest) {
+        (b"dev", [b"fd", _, _, ..]) => return true,
+        (b"proc", [_, b"task", _, rest @ ..] | [_, rest @ ..]) => rest,
+        _ => return false,
+    };
+    matches!(of_process, [b"root" | b"cwd" | b"exe", _, ..] | [b"fd" | b"map_files", _, _, ..])
 }
 
 impl Shown {
@@ -366,11 +377,18 @@ impl Shown {
     }
 
     fn open(&self, asked: &Asked, path: &CStr, flags: i32, mode: u64) -> raw::Result<Answer> {
-        // The terminal of nobody here, whatever is opened.
-        let open = || kernel::open(path, flags | libc::O_NOCTTY | libc::O_CLOEXEC, mode as u32);
-        let file = as_owner(asked.pid, open)?;
-        self.listener.answer_with(asked.id, &file, flags & libc::O_CLOEXEC != 0)?;
-        Ok(Answer::Given)
+        let opening =
+            Opening { id: asked.id, pid: asked.pid, path: path.to_owned(), flags, mode: mode as u32 };
+        if !opening.may_wait() {
+            return opening.answer(&self.listener);
+        }
+        // Whoever is to open the other end has to be answered meanwhile.
+        let listener = Arc::clone(&self.listener);
+        let thread = std::thread::Builder::new().name("procfs-open".to_owned()).spawn(move || {
+            let answer = opening.answer(&listener);
+            listener.answer(opening.id, answer);
+        });
+        thread.map(|_| Answer::Given).map_err(|_| Errno(libc::EAGAIN))
     }
 
     /// A program that starts itself again by the kernel's link to it is told the file's name instead, if there is room:
@@ -394,6 +412,31 @@ impl Shown {
             Some(rest) if rest.first() == Some(&b'/') => rest,
             _ => path,
         }
+    }
+}
+
+/// A file that is to be opened for a caller.
+struct Opening {
+    id: u64,
+    pid: u32,
+    path: CString,
+    flags: i32,
+    mode: u32,
+}
+
+impl Opening {
+    /// Whether it is a pipe that has to be opened at its other end too.
+    fn may_wait(&self) -> bool {
+        let waits = self.flags & (libc::O_NONBLOCK | libc::O_PATH) == 0;
+        waits && kernel::stat(&self.path, 0).is_ok_and(|found| found.st_mode & libc::S_IFMT == libc::S_IFIFO)
+    }
+
+    fn answer(&self, listener: &Listener) -> raw::Result<Answer> {
+        // The terminal of nobody here, whatever is opened.
+        let flags = self.flags | libc::O_NOCTTY | libc::O_CLOEXEC;
+        let file = as_owner(self.pid, || kernel::open(&self.path, flags, self.mode))?;
+        listener.answer_with(self.id, &file, self.flags & libc::O_CLOEXEC != 0)?;
+        Ok(Answer::Given)
     }
 }
 
@@ -446,6 +489,8 @@ mod tests {
         check("/dev/fd/63", false, Some("/proc/42/fd/63"));
         check("/dev/stdout", true, Some("/proc/42/fd/1"));
         check("/dev/pts/3", true, Some("/dev/pts/3"));
+        check("/proc/self/root/", true, Some("/proc/42/root"));
+        check("/proc/self/fdinfo/3", true, Some("/proc/42/fdinfo/3"));
         assert_eq!(find(b"/proc/self", (42, 43), false), Some(Named::Own("42".into())));
         assert_eq!(find(b"/proc/thread-self", (42, 43), false), Some(Named::Own("42/task/43".into())));
     }
@@ -462,6 +507,12 @@ mod tests {
             "/proc/mounts",
             "/proc/self/mountinfo",
             "",
+            // A link behind these would be followed from another root.
+            "/proc/self/root/etc/mtab",
+            "/proc/7/task/8/cwd/x",
+            "/proc/self/fd/3/x",
+            "/proc/self/task/7/fd/3/x",
+            "/dev/fd/3/x",
         ] {
             check(path, true, None);
         }
