@@ -100,6 +100,10 @@ impl ContainerFiles {
         }
         std::fs::write(&files.hosts, hosts)?;
         std::fs::write(&files.hostname, format!("{name}\n"))?;
+        // Every user reads them, whatever the umask is here.
+        for file in [&files.resolv_conf, &files.hosts, &files.hostname] {
+            std::fs::set_permissions(file, std::os::unix::fs::PermissionsExt::from_mode(0o644))?;
+        }
         Ok(files)
     }
 
