@@ -100,6 +100,10 @@ impl ContainerFiles {
         }
         std::fs::write(&files.hosts, hosts)?;
         std::fs::write(&files.hostname, format!("{name}\n"))?;
+        // Every user reads them, whatever the umask is here.
+        for file in [&files.resolv_conf, &files.hosts, &files.hostname] {
+            std::fs::set_permissions(file, std::os::unix::fs::PermissionsExt::from_mode(0o644))?;
+        }
         Ok(files)
     }
 
@@ -270,7 +274,7 @@ fn sandbox_of(
         }
     }
     sandbox.mounts = files.mounts_of_step();
-    if run.security == Security::Insecure && performer.settings().confinement == Confinement::Namespaces {
+    if run.security == Security::Insecure {
         sandbox.mounts.extend(own_devices());
     }
     // Parents before what is mounted inside them, whatever the order of the flags.
@@ -386,7 +390,11 @@ fn watch(
     let mut open: Vec<(File, Stream, Mask)> = streams.collect();
     let mut buffer = vec![0; 64 * 1024];
     while !open.is_empty() {
-        let ready = readable(&open).map_err(io)?;
+        let (ready, ended) = readable(&open, running).map_err(io)?;
+        // What it left behind may hold its streams, where nothing could end that: its keeper was killed.
+        if ended && !ready.contains(&true) {
+            break;
+        }
         let mut at = 0;
         let mut failure = None;
         open.retain_mut(|(file, stream, mask)| {
@@ -411,14 +419,17 @@ fn watch(
     Ok((exit, running.out_of_memory()))
 }
 
-/// Which of these can be read, or have ended.
-fn readable(open: &[(File, Stream, Mask)]) -> std::io::Result<Vec<bool>> {
+/// Which of these can be read, or have ended; and whether the command has.
+fn readable(open: &[(File, Stream, Mask)], running: &Running) -> std::io::Result<(Vec<bool>, bool)> {
     let mut fds: Vec<PollFd<'_>> = open.iter().map(|(file, ..)| PollFd::new(file, PollFlags::IN)).collect();
+    fds.push(PollFd::new(running, PollFlags::IN));
     match poll(&mut fds, None) {
         Ok(_) | Err(rustix::io::Errno::INTR) => {}
         Err(error) => return Err(error.into()),
     }
-    Ok(fds.iter().map(|fd| !fd.revents().is_empty()).collect())
+    let mut ready: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
+    let ended = ready.pop().unwrap_or_default();
+    Ok((ready, ended))
 }
 
 /// Refuses a user whose ids an ordinary user has not been given.

@@ -6,9 +6,7 @@ use crate::perform::Performer;
 use crate::run::Step;
 use ireko_sys::owner::OwnerTable;
 use ireko_sys::sandbox::{self, Running, Sandbox, Stdio};
-use rustix::process::{Signal, pidfd_send_signal};
 use std::ffi::OsString;
-use std::os::fd::AsFd;
 
 /// Shells that take commands from a terminal as POSIX has it; others may be anything.
 const SHELLS: [&str; 7] = ["sh", "bash", "dash", "ash", "ksh", "mksh", "zsh"];
@@ -100,13 +98,13 @@ pub(crate) fn offer(
 
 fn attend(performer: &Performer<'_>, failed: &FailedStep<'_>, running: Running) {
     let Some(taker) = &performer.surroundings().on_failure else { return };
-    let process = match running.as_fd().try_clone_to_owned() {
-        Ok(process) => process,
+    let killer = match running.killer() {
+        Ok(killer) => killer,
         Err(error) => return taker.no_shell(error.to_string()),
     };
     let _registered = performer.cancel().on_wish(move || {
-        // It may have ended by itself.
-        let _ = pidfd_send_signal(&process, Signal::KILL);
+        // A process that cannot be killed is waited for.
+        let _ = killer.kill();
     });
     taker.attend(failed, running);
 }

@@ -216,6 +216,9 @@ impl Check<'_> {
         self.count("layers");
         let place = self.store.layout.layer(&item.diff);
         let seen = Witness::of(&[&place]);
+        // When all were listed it may have been gone for a moment, and made again since.
+        let again = if item.file.is_none() { Some(self.store.layer_item(item.diff)?) } else { None };
+        let item = again.as_ref().unwrap_or(item);
         let bytes = disk::read(&place.join("index"))?;
         let index = bytes
             .ok_or_else(|| "it has no index".to_owned())

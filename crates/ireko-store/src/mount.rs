@@ -5,12 +5,16 @@
 //! it lies. Shared and locked mounts use copy 0; private ones take any copy that is
 //! free, or a new one.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rustix::fs::{Mode, OFlags, ResolveFlags};
 use serde::{Deserialize, Serialize};
 
 use crate::disk::{self, Hold, Lock};
@@ -78,10 +82,32 @@ fn bring_home(dir: &Path) -> Result<()> {
     let away = PathBuf::from(std::ffi::OsString::from_vec(place));
     // It may not have left yet, or be gone with what it was in.
     let is_dir = |path: &Path| fs::symlink_metadata(path).is_ok_and(|meta| meta.is_dir());
-    if !is_dir(dir) && is_dir(&away) {
-        disk::publish(&away, dir)?;
+    if !is_dir(dir)
+        && let Some((parent, name)) = without_links(dir, &away)
+    {
+        let moved = rustix::fs::renameat(&parent, name, rustix::fs::CWD, dir);
+        moved.map_err(|errno| Error::io("bring home", &away, errno))?;
     }
     fs::remove_file(&note).map_err(|cause| Error::io("remove", &note, cause))
+}
+
+/// The directory that `away` is in, and its name there, if it is a directory of the store of `dir` to which no link
+/// leads: the step may have put a link to anywhere in the place of any directory.
+fn without_links<'a>(dir: &Path, away: &'a Path) -> Option<(OwnedFd, &'a OsStr)> {
+    let store = dir.ancestors().nth(3)?;
+    let inode = |path: &Path| fs::metadata(path).map(|meta| (meta.dev(), meta.ino())).ok();
+    let same = inode(store)?;
+    // The store may have been named by another path then.
+    let named: Vec<&Path> = away.ancestors().skip(1).collect();
+    let named = *named.iter().rev().find(|path| inode(path) == Some(same))?;
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let root = rustix::fs::open(store, flags, Mode::empty()).ok()?;
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+    let open =
+        |from: &OwnedFd, path: &Path| rustix::fs::openat2(from, path, flags, Mode::empty(), resolve).ok();
+    let parent = open(&root, away.strip_prefix(named).ok()?.parent()?)?;
+    let name = away.file_name()?;
+    open(&parent, Path::new(name)).map(|_| (parent, name))
 }
 
 /// Brings home all directories that processes took away which are gone: before what is left of those is cleared.

@@ -12,11 +12,13 @@ pub(crate) const SETPCAP: CapSet = 1 << 8;
 pub(crate) const SYS_ADMIN: CapSet = 1 << 21;
 
 /// What a process needs to run commands in another root as their users, with files of all owners and devices.
-const FOR_CHROOT: [(u32, &str); 8] = [
+const FOR_CHROOT: [(u32, &str); 9] = [
     (0, "CHOWN"),
     (1, "DAC_OVERRIDE"),
     (3, "FOWNER"),
     (4, "FSETID"),
+    // To end what another user's step left running.
+    (5, "KILL"),
     (6, "SETGID"),
     (7, "SETUID"),
     (18, "SYS_CHROOT"),

@@ -8,6 +8,7 @@
 
 mod acl;
 mod book;
+mod caller;
 mod calls;
 mod create;
 mod creds;

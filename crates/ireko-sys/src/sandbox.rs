@@ -24,6 +24,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 pub use self::plan::{Facts, entry_steps};
+pub(crate) use self::plan::{MASKED, READ_ONLY};
 pub use self::running::{Exit, Killer, MountPoint, Proc, Running, remove_mount_points};
 pub(crate) use self::spawn::receive_descriptor;
 pub use self::spawn::{spawn, spawn_with};

@@ -89,6 +89,13 @@ pub struct Entered {
 pub fn enter_best() -> Result<Entered> {
     let mut passed = Vec::new();
     for level in candidates() {
+        // A user namespace once entered cannot be left, so a child tries first.
+        if level != Level::Root
+            && let Some((reason, fix)) = detect::namespaces_refused()
+        {
+            passed.push(Error::Unavailable { level, reason, fix });
+            continue;
+        }
         match enter(level) {
             Ok(map) => return Ok(Entered { level, map, passed }),
             Err(error) if level == Level::Root => return Err(error),

@@ -3,7 +3,7 @@
 use crate::failure::{Failure, step_frame};
 use crate::session::Session;
 use ireko_exec::Confinement;
-use ireko_graph::op::{Network, Run};
+use ireko_graph::op::{Network, Run, Security};
 use ireko_graph::{Node, NodeId, Op};
 use ireko_plan::Plan;
 use ireko_report::SourceText;
@@ -43,6 +43,7 @@ pub(crate) fn of_steps(
         let asked = match run {
             Run { network: Network::None, .. } => "`--network=none`",
             Run { hostname: Some(_), .. } => "a host name",
+            Run { security: Security::Insecure, .. } => "`--security=insecure`",
             Run { devices, .. } if !devices.is_empty() => "a device",
             _ => continue,
         };

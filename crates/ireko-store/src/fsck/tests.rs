@@ -66,6 +66,20 @@ fn a_whole_store_is_clean() {
 }
 
 #[test]
+fn a_layer_that_was_away_when_all_were_listed_is_whole() {
+    let home = testing::home();
+    let store = testing::store(home.path());
+    let diff = testing::put(&store, &[("etc/a", "text")], Forms::Both).1.diff;
+    let (place, away) = (store.layout.layer(&diff), home.path().join("away"));
+    fs::rename(&place, &away).unwrap();
+    let item = store.layer_item(diff).unwrap();
+    fs::rename(&away, &place).unwrap();
+    let mut check = Check { store: &store, repair: true, report: FsckReport::default() };
+    assert!(check.layer_index(&item).unwrap().is_some());
+    assert!(check.report.problems.is_empty());
+}
+
+#[test]
 fn a_changed_unpacked_file_is_seen() {
     check(
         |home, _, _| fs::write(snapshot(home).join("fs/etc/a"), "tex2").unwrap(),

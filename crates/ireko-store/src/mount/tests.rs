@@ -91,3 +91,36 @@ fn a_mount_whose_preparation_fails_is_not_there() {
     let mount = store.cache_mount(&request("x", Sharing::Shared), &nobody_waits).unwrap();
     assert!(mount.dir().join("prepared").exists());
 }
+
+#[test]
+fn a_directory_comes_home_but_never_through_a_link() {
+    let home = testing::home();
+    let store = testing::store(home.path());
+    let take = || store.cache_mount(&request("go", Sharing::Locked), &nobody_waits).unwrap();
+    let step = home.path().join("tmp/step/root");
+    fs::create_dir_all(step.join("real")).unwrap();
+    let outside = testing::home();
+    fs::create_dir_all(outside.path().join("c")).unwrap();
+    std::os::unix::fs::symlink(outside.path(), step.join("link")).unwrap();
+    let alias = testing::home();
+    std::os::unix::fs::symlink(home.path(), alias.path().join("store")).unwrap();
+    // By another name of the store too.
+    for place in [step.join("real/c"), alias.path().join("store/tmp/step/root/real/c")] {
+        let mount = take();
+        fs::write(mount.dir().join("kept"), "").unwrap();
+        fs::rename(mount.dir(), step.join("real/c")).unwrap();
+        fs::write(mount.note(), place.as_os_str().as_encoded_bytes()).unwrap();
+        drop(mount);
+        let mount = take();
+        assert!(mount.dir().join("kept").exists() && !mount.note().exists(), "{}", place.display());
+        fs::remove_file(mount.dir().join("kept")).unwrap();
+    }
+    // A step put a link in the place of the directory that it was in.
+    let mount = take();
+    fs::remove_dir_all(mount.dir()).unwrap();
+    fs::write(mount.note(), step.join("link/c").as_os_str().as_encoded_bytes()).unwrap();
+    drop(mount);
+    let mount = take();
+    assert!(mount.dir().join("prepared").exists() && !mount.note().exists());
+    assert!(outside.path().join("c").exists(), "what lies elsewhere stays there");
+}

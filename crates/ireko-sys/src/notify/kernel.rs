@@ -386,19 +386,37 @@ pub(super) fn may(path: &CStr, mode: c_int) -> Result<()> {
     check(unsafe { libc::syscall(libc::SYS_faccessat2, raw::AT_CWD, path.as_ptr(), mode, flags) }).map(drop)
 }
 
-/// Takes the rights over files of another user and group, for this thread alone.
-pub(super) fn set_file_ids((uid, gid): (u32, u32)) {
-    // The group first: without root's rights it could not be set, and with root's user it can be set back.
-    let set = |call: c_long, id: u32| {
+/// The rights that this thread has given up for a moment; it has them again when this is dropped.
+pub(super) struct GivenUp {
+    groups: Vec<u32>,
+    capabilities: (u64, u64),
+}
+
+/// Acts with the rights of another user and group, and no others, in this thread alone.
+pub(super) fn act_as((uid, gid): (u32, u32)) -> Result<GivenUp> {
+    let groups = rustix::process::getgroups().map_err(|errno| Errno(errno.raw_os_error()))?;
+    let groups = groups.into_iter().map(|group| group.as_raw()).collect();
+    let given_up = GivenUp { groups, capabilities: raw::capget()? };
+    // A refusal, where a namespace denies it, leaves what this process itself may do.
+    let _ = raw::setgroups(&[gid]);
+    set_file_ids(uid, gid);
+    raw::capset(0, given_up.capabilities.1, 0)?;
+    Ok(given_up)
+}
+
+impl Drop for GivenUp {
+    fn drop(&mut self) {
+        let (effective, permitted) = self.capabilities;
+        let _ = raw::capset(effective, permitted, 0);
+        set_file_ids(0, 0);
+        let _ = raw::setgroups(&self.groups);
+    }
+}
+
+fn set_file_ids(uid: u32, gid: u32) {
+    for (call, id) in [(libc::SYS_setfsgid, gid), (libc::SYS_setfsuid, uid)] {
         // SAFETY: no pointers are passed.
         unsafe { libc::syscall(call, id) };
-    };
-    if uid == 0 {
-        set(libc::SYS_setfsuid, uid);
-    }
-    set(libc::SYS_setfsgid, gid);
-    if uid != 0 {
-        set(libc::SYS_setfsuid, uid);
     }
 }
 

@@ -7,22 +7,23 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{CStr, CString, OsStr};
-use std::fs::{self, File};
+use std::fs;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{FileExt, MetadataExt};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use libc::sock_filter;
 
+use super::caller::{Memory, as_owner};
 use super::calls::{At, Shape};
 use super::files::old_stat;
 use super::kernel::{self, Answer, Asked, Listener};
 use super::serve::{PATH_MAX, c_bytes, line_of};
 use crate::error::{Error, Result};
 use crate::raw::{self, Errno};
+use crate::sandbox::{MASKED, READ_ONLY};
 use crate::seccomp::{Tests, is_i386, reporting};
 
 /// A call that names a file.
@@ -125,7 +126,7 @@ pub(crate) fn show(root: &Path) -> Result<OwnedFd> {
         else {
             return;
         };
-        let mut shown = Shown { listener: Listener::new(listener), root, last: None };
+        let mut shown = Shown { listener: Arc::new(Listener::new(listener)), root, last: None };
         while let Some(asked) = shown.listener.next() {
             let answer = shown.answer(&asked);
             shown.listener.answer(asked.id, answer);
@@ -136,72 +137,11 @@ pub(crate) fn show(root: &Path) -> Result<OwnedFd> {
 }
 
 struct Shown {
-    listener: Listener,
+    listener: Arc<Listener>,
     /// The command's root, as this process sees it.
     root: PathBuf,
     /// The memory of who asked last, which is likely to ask next.
     last: Option<(u32, Memory)>,
-}
-
-/// A caller's memory.
-struct Memory(File);
-
-impl Memory {
-    fn of(pid: u32, write: bool) -> raw::Result<Self> {
-        let path = format!("/proc/{pid}/mem");
-        let open = || File::options().read(true).write(write).open(&path);
-        // Of other users' processes it is theirs alone, where this process may not trace.
-        let open = || open().or_else(|_| as_owner(pid, open));
-        open().map(Self).map_err(|_| Errno(libc::EFAULT))
-    }
-
-    fn text(&self, mut at: u64) -> raw::Result<Vec<u8>> {
-        const PAGE: u64 = 4096;
-        let mut text = Vec::new();
-        while text.len() < PATH_MAX {
-            let mut buffer = [0_u8; 256];
-            let left = usize::try_from(PAGE - at % PAGE).unwrap_or(1).min(buffer.len());
-            let room = buffer.get_mut(..left).unwrap_or(&mut []);
-            let count = self.0.read_at(room, at).map_err(|_| Errno(libc::EFAULT))?;
-            let found = buffer.get(..count).unwrap_or(&[]);
-            if let Some(end) = found.iter().position(|byte| *byte == 0) {
-                text.extend_from_slice(found.get(..end).unwrap_or(&[]));
-                return Ok(text);
-            }
-            if count == 0 {
-                return Err(Errno(libc::EFAULT));
-            }
-            text.extend_from_slice(found);
-            at += count as u64;
-        }
-        Err(Errno(libc::ENAMETOOLONG))
-    }
-
-    fn words<const N: usize>(&self, at: u64) -> raw::Result<[u64; N]> {
-        let mut words = [0; N];
-        for (place, word) in words.iter_mut().enumerate() {
-            let mut bytes = [0; 8];
-            self.0.read_exact_at(&mut bytes, at + 8 * place as u64).map_err(|_| Errno(libc::EFAULT))?;
-            *word = u64::from_ne_bytes(bytes);
-        }
-        Ok(words)
-    }
-
-    fn write(&self, at: u64, bytes: &[u8]) -> raw::Result<()> {
-        self.0.write_all_at(bytes, at).map_err(|_| Errno(libc::EFAULT))
-    }
-}
-
-/// Does something with the rights over files of the user whose process this is.
-fn as_owner<T>(pid: u32, deed: impl FnOnce() -> T) -> T {
-    let owner = fs::metadata(format!("/proc/{pid}")).map_or((0, 0), |meta| (meta.uid(), meta.gid()));
-    if owner == (0, 0) {
-        return deed();
-    }
-    kernel::set_file_ids(owner);
-    let done = deed();
-    kernel::set_file_ids((0, 0));
-    done
 }
 
 /// How a path names a file.
@@ -219,14 +159,14 @@ fn find(path: &[u8], (tgid, tid): (u32, u32), whole: bool) -> Option<Named> {
     let mut names =
         path.strip_prefix(b"/")?.split(|byte| *byte == b'/').filter(|name| !matches!(*name, b"" | b"."));
     let (first, rest): (&[u8], Vec<&[u8]>) = (names.next()?, names.collect());
-    if rest.contains(&&b".."[..]) {
+    if rest.contains(&&b".."[..]) || leads_on(first, &rest) {
         return None;
     }
     let own = Path::new("/proc").join(tgid.to_string());
     let under = |dir: PathBuf, names: &[&[u8]]| {
         names.iter().fold(dir, |path, name| path.join(OsStr::from_bytes(name)))
     };
-    let file = match (first, rest.as_slice()) {
+    let file: PathBuf = match (first, rest.as_slice()) {
         (b"proc", [b"self"]) if !whole => return Some(Named::Own(tgid.to_string().into())),
         (b"proc", [b"thread-self"]) if !whole => {
             return Some(Named::Own(format!("{tgid}/task/{tid}").into()));
@@ -245,7 +185,35 @@ fn find(path: &[u8], (tgid, tid): (u32, u32), whole: bool) -> Option<Named> {
         (b"dev", [b"pts", rest @ ..]) => under("/dev/pts".into(), rest),
         _ => return None,
     };
-    Some(Named::File(file))
+    (!MASKED.iter().any(|hidden| file.starts_with(hidden))).then_some(Named::File(file))
+}
+
+/// Whether a path leads to what a process has open, or to a terminal: the rest of the kernel's files keep their modes,
+/// owners, times and attributes, which are the machine's.
+fn is_open_file(file: &Path) -> bool {
+    let names: Vec<_> = file.iter().skip(1).collect();
+    match names.as_slice() {
+        [proc, _, fd, _] => *proc == "proc" && *fd == "fd",
+        [proc, _, task, _, fd, _] => *proc == "proc" && *task == "task" && *fd == "fd",
+        [dev, pts, _] => *dev == "dev" && *pts == "pts",
+        _ => false,
+    }
+}
+
+/// Whether writing there would change the machine: a container sees these read-only.
+fn is_the_machines(file: &Path) -> bool {
+    file.starts_with("/sys") || READ_ONLY.iter().any(|path| file.starts_with(path))
+}
+
+/// Whether a path goes on behind a link to any directory: links there would be followed from this process's root, not
+/// from the command's.
+fn leads_on(first: &[u8], rest: &[&[u8]]) -> bool {
+    let of_process = match (first, rest) {
+        (b"dev", [b"fd", _, _, ..]) => return true,
+        (b"proc", [_, b"task", _, rest @ ..] | [_, rest @ ..]) => rest,
+        _ => return false,
+    };
+    matches!(of_process, [b"root" | b"cwd" | b"exe", _, ..] | [b"fd" | b"map_files", _, _, ..])
 }
 
 impl Shown {
@@ -307,6 +275,10 @@ impl Shown {
     /// Does what a call asks, with the caller's rights.
     fn done(&self, asked: &Asked, call: Call, file: &Path, flags: i32) -> raw::Result<Answer> {
         let path = c_bytes(file.as_os_str().as_bytes().to_vec())?;
+        let changes = matches!(call, Call::Mode(_) | Call::Owner(_) | Call::Times | Call::SetAttribute);
+        if changes && !is_open_file(file) {
+            return if is_the_machines(file) { Err(Errno(libc::EROFS)) } else { Ok(Answer::Native) };
+        }
         let look = flags & (libc::AT_SYMLINK_NOFOLLOW | libc::AT_NO_AUTOMOUNT);
         match call {
             Call::Open(at) => {
@@ -355,15 +327,11 @@ impl Shown {
                 as_owner(asked.pid, || kernel::change_owner(&path, uid, gid))?;
                 Ok(Answer::Value(0))
             }
+            Call::Times if is_i386(asked.audit) && asked.argument(2) != 0 => Ok(Answer::Native),
             Call::Times => {
-                let times = match asked.argument(2) {
-                    0 => None,
-                    at if is_i386(asked.audit) => {
-                        let _ = at;
-                        return Ok(Answer::Native);
-                    }
-                    at => Some(Memory::of(asked.pid, false)?.words::<4>(at)?.map(u64::cast_signed)),
-                };
+                let at = asked.argument(2);
+                let read = |at| Memory::of(asked.pid, false)?.words::<4>(at);
+                let times = (at != 0).then(|| read(at)).transpose()?.map(|times| times.map(u64::cast_signed));
                 as_owner(asked.pid, || kernel::change_times(&path, times))?;
                 Ok(Answer::Value(0))
             }
@@ -377,11 +345,26 @@ impl Shown {
     }
 
     fn open(&self, asked: &Asked, path: &CStr, flags: i32, mode: u64) -> raw::Result<Answer> {
-        // The terminal of nobody here, whatever is opened.
-        let open = || kernel::open(path, flags | libc::O_NOCTTY | libc::O_CLOEXEC, mode as u32);
-        let file = as_owner(asked.pid, open)?;
-        self.listener.answer_with(asked.id, &file, flags & libc::O_CLOEXEC != 0)?;
-        Ok(Answer::Given)
+        let writes =
+            flags & libc::O_ACCMODE != libc::O_RDONLY || flags & (libc::O_TRUNC | libc::O_CREAT) != 0;
+        if writes
+            && flags & libc::O_PATH == 0
+            && is_the_machines(Path::new(OsStr::from_bytes(path.to_bytes())))
+        {
+            return Err(Errno(libc::EROFS));
+        }
+        let opening =
+            Opening { id: asked.id, pid: asked.pid, path: path.to_owned(), flags, mode: mode as u32 };
+        if !opening.may_wait() {
+            return opening.answer(&self.listener);
+        }
+        // Whoever is to open the other end has to be answered meanwhile.
+        let listener = Arc::clone(&self.listener);
+        let thread = std::thread::Builder::new().name("procfs-open".to_owned()).spawn(move || {
+            let answer = opening.answer(&listener);
+            listener.answer(opening.id, answer);
+        });
+        thread.map(|_| Answer::Given).map_err(|_| Errno(libc::EAGAIN))
     }
 
     /// A program that starts itself again by the kernel's link to it is told the file's name instead, if there is room:
@@ -417,8 +400,7 @@ fn attribute(asked: &Asked, call: Call, path: &CStr) -> raw::Result<Answer> {
         if size > ATTRIBUTE_MAX {
             return Err(Errno(libc::E2BIG));
         }
-        let mut value = vec![0; size];
-        memory.0.read_exact_at(&mut value, asked.argument(2)).map_err(|_| Errno(libc::EFAULT))?;
+        let value = memory.bytes(asked.argument(2), size)?;
         as_owner(asked.pid, || kernel::set_attribute(path, &name, Some(&value)))?;
         return Ok(Answer::Value(0));
     }
@@ -434,6 +416,31 @@ fn attribute(asked: &Asked, call: Call, path: &CStr) -> raw::Result<Answer> {
 
 /// The kernel's limit on an attribute's length.
 const ATTRIBUTE_MAX: usize = 64 << 10;
+
+/// A file that is to be opened for a caller.
+struct Opening {
+    id: u64,
+    pid: u32,
+    path: CString,
+    flags: i32,
+    mode: u32,
+}
+
+impl Opening {
+    /// Whether it is a pipe that has to be opened at its other end too.
+    fn may_wait(&self) -> bool {
+        let waits = self.flags & (libc::O_NONBLOCK | libc::O_PATH) == 0;
+        waits && kernel::stat(&self.path, 0).is_ok_and(|found| found.st_mode & libc::S_IFMT == libc::S_IFIFO)
+    }
+
+    fn answer(&self, listener: &Listener) -> raw::Result<Answer> {
+        // The terminal of nobody here, whatever is opened.
+        let flags = self.flags | libc::O_NOCTTY | libc::O_CLOEXEC;
+        let file = as_owner(self.pid, || kernel::open(&self.path, flags, self.mode))?;
+        listener.answer_with(self.id, &file, self.flags & libc::O_CLOEXEC != 0)?;
+        Ok(Answer::Given)
+    }
+}
 
 /// Whether a path may name a file of the kernel's: nearly none does.
 fn is_candidate(path: &[u8]) -> bool {
@@ -484,6 +491,23 @@ mod tests {
         check("/dev/fd/63", false, Some("/proc/42/fd/63"));
         check("/dev/stdout", true, Some("/proc/42/fd/1"));
         check("/dev/pts/3", true, Some("/dev/pts/3"));
+        check("/proc/kcore", true, None);
+        for (path, open, machines) in [
+            ("/proc/42/fd/3", true, false),
+            ("/proc/42/task/43/fd/3", true, false),
+            ("/dev/pts/3", true, false),
+            ("/proc/42/comm", false, false),
+            ("/proc/sys/kernel/hostname", false, true),
+            ("/sys/kernel", false, true),
+        ] {
+            assert_eq!(
+                (is_open_file(path.as_ref()), is_the_machines(path.as_ref())),
+                (open, machines),
+                "{path}"
+            );
+        }
+        check("/proc/self/root/", true, Some("/proc/42/root"));
+        check("/proc/self/fdinfo/3", true, Some("/proc/42/fdinfo/3"));
         assert_eq!(find(b"/proc/self", (42, 43), false), Some(Named::Own("42".into())));
         assert_eq!(find(b"/proc/thread-self", (42, 43), false), Some(Named::Own("42/task/43".into())));
     }
@@ -500,6 +524,12 @@ mod tests {
             "/proc/mounts",
             "/proc/self/mountinfo",
             "",
+            // A link behind these would be followed from another root.
+            "/proc/self/root/etc/mtab",
+            "/proc/7/task/8/cwd/x",
+            "/proc/self/fd/3/x",
+            "/proc/self/task/7/fd/3/x",
+            "/dev/fd/3/x",
         ] {
             check(path, true, None);
         }

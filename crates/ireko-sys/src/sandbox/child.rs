@@ -250,6 +250,7 @@ fn fresh(work: &mut Work<'_>, mount: &FreshMount) -> Result<()> {
 fn mount_fresh(work: &mut Work<'_>, mount: &FreshMount) -> Result<()> {
     let target = walk::resolve(&mount.target, Make::Directory, Some(&mut work.log))?;
     let target = target.as_c_str();
+    work.log.mounted(target)?;
     match raw::mount(Some(mount.kind), target, Some(mount.kind), mount.flags, Some(&mount.data)) {
         // The outer /sys, shown where no fresh one can be had, has the outer view of the same groups there.
         Err(Errno(libc::EBUSY)) if mount.data.is_empty() => mount_over_itself(mount, target),
@@ -308,6 +309,7 @@ fn place(work: &mut Work<'_>, slot: Slot, target: &CStr, directory: bool) -> Res
     let target = walk::resolve(target, make, Some(&mut work.log))?;
     raw::move_mount(kept.fd, raw::AT_CWD, target.as_c_str())?;
     raw::close(kept.fd);
+    work.log.mounted(target.as_c_str())?;
     if kept.later == 0 { Ok(()) } else { remount(target.as_c_str(), mount_flags_of(kept.later)) }
 }
 

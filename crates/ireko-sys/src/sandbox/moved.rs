@@ -12,7 +12,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Component, Path, PathBuf};
 
-use rustix::fs::{CWD, Mode, OFlags, RenameFlags, renameat_with};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags, renameat_with};
 
 use super::running::MountPoint;
 use super::{Mount, MountSource, pseudo};
@@ -69,7 +69,8 @@ impl Moved {
         let number = fs::read_dir(aside).map_err(|cause| Error::path("read", aside, cause))?.count();
         let aside = &aside.join(number.to_string());
         fs::create_dir(aside).map_err(|cause| Error::path("make", aside, cause))?;
-        let mut place = Placing { root: &open, path: root, aside, made: &mut self.made, covered: 0 };
+        let mut place =
+            Placing { root: &open, path: root, aside, made: &mut self.made, places: Vec::new(), covered: 0 };
         for name in ["dev", "proc", "sys"] {
             let home = aside.join(name);
             pseudo::make(&home).map_err(|cause| Error::path("make", &home, cause))?;
@@ -127,7 +128,11 @@ impl Swap {
             Err(errno) => return Err(errno.into()),
         }
         if let Some(covered) = &self.covered {
-            renameat_with(CWD, covered, &self.dir, &self.name, RenameFlags::NOREPLACE)?;
+            match renameat_with(CWD, covered, &self.dir, &self.name, RenameFlags::NOREPLACE) {
+                // Where the command removed the directory, it removed what lay in it.
+                Ok(()) | Err(rustix::io::Errno::NOENT) => {}
+                Err(errno) => return Err(errno.into()),
+            }
         }
         if let Some(note) = &self.note {
             let is_it = fs::symlink_metadata(&self.home).is_ok_and(|meta| inode(&meta) == self.inode);
@@ -159,6 +164,8 @@ struct Placing<'p> {
     path: &'p Path,
     aside: &'p Path,
     made: &'p mut Vec<MountPoint>,
+    /// Where something lies by now, relative to the root and free of links.
+    places: Vec<PathBuf>,
     /// How much was put aside.
     covered: usize,
 }
@@ -197,6 +204,7 @@ impl Placing<'_> {
             swap.undo().map_err(failed)?;
             return Err(failed(errno.into()));
         }
+        self.places.push(place);
         Ok(swap)
     }
 
@@ -230,8 +238,14 @@ impl Placing<'_> {
                 Err(rustix::io::Errno::INVAL) => done = next,
                 Err(rustix::io::Errno::NOENT) if rest.is_empty() => return Ok((done, Some(name), false)),
                 Err(rustix::io::Errno::NOENT) => {
-                    rustix::fs::mkdirat(self.root, &next, Mode::from_raw_mode(0o755))?;
-                    self.made.push(MountPoint { path: next.clone(), is_dir: true });
+                    let mode = Mode::from_raw_mode(0o755);
+                    rustix::fs::mkdirat(self.root, &next, mode)?;
+                    // Whatever this process's umask is.
+                    rustix::fs::chmodat(self.root, &next, mode, AtFlags::empty())?;
+                    // Inside another mount it goes with that, and the image may have one of its own at that path.
+                    if !self.places.iter().any(|place| next.starts_with(place)) {
+                        self.made.push(MountPoint { path: next.clone(), is_dir: true });
+                    }
                     done = next;
                 }
                 Err(errno) => return Err(errno.into()),

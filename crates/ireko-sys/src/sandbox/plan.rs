@@ -73,7 +73,7 @@ fn range_list(text: &str) -> impl Iterator<Item = u32> + '_ {
 }
 
 /// Paths that Docker hides in a container.
-const MASKED: [&str; 12] = [
+pub(crate) const MASKED: [&str; 12] = [
     "/proc/acpi",
     "/proc/asound",
     "/proc/interrupts",
@@ -89,7 +89,8 @@ const MASKED: [&str; 12] = [
 ];
 
 /// Paths that Docker makes read-only in a container.
-const READ_ONLY: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
+pub(crate) const READ_ONLY: [&str; 5] =
+    ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 
 /// The devices of every container: name, major and minor number.
 pub(super) const NODES: [(&str, u32, u32); 6] =

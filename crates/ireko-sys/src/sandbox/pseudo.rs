@@ -49,24 +49,32 @@ const SELF: [(&str, &str); 3] = [
 
 /// Makes the directory `dir`, which is called as what it stands for: dev, proc or sys.
 pub(super) fn make(dir: &Path) -> io::Result<()> {
-    fs::create_dir(dir)?;
-    set(dir, 0o755)?;
+    make_dir(dir)?;
     match dir.file_name().and_then(|name| name.to_str()) {
         Some("dev") => dev(dir),
         Some("proc") => {
             copy("/proc", &PROC, dir)?;
-            fs::create_dir(dir.join("self"))?;
+            make_dir(&dir.join("self"))?;
             for (name, text) in SELF {
-                fs::write(dir.join("self").join(name), text)?;
+                let file = dir.join("self").join(name);
+                fs::write(&file, text)?;
+                set(&file, 0o444)?;
             }
             std::os::unix::fs::symlink("self/mounts", dir.join("mounts"))
         }
         Some("sys") => {
             copy("/sys", &SYS, dir)?;
-            fs::create_dir_all(dir.join("fs/cgroup"))
+            make_dir(&dir.join("fs"))?;
+            make_dir(&dir.join("fs/cgroup"))
         }
         _ => Ok(()),
     }
+}
+
+/// Whatever this process's umask is.
+fn make_dir(path: &Path) -> io::Result<()> {
+    fs::create_dir(path)?;
+    set(path, 0o755)
 }
 
 fn set(path: &Path, mode: u32) -> io::Result<()> {
@@ -95,8 +103,9 @@ fn copy(from: &str, names: &[&str], to: &Path) -> io::Result<()> {
     for name in names {
         let Ok(text) = fs::read(Path::new(from).join(name)) else { continue };
         let copy = to.join(name);
-        if let Some(parent) = copy.parent() {
-            fs::create_dir_all(parent)?;
+        let parents: Vec<&Path> = copy.ancestors().skip(1).take_while(|parent| *parent != to).collect();
+        for parent in parents.into_iter().rev().filter(|parent| !parent.exists()) {
+            make_dir(parent)?;
         }
         fs::write(&copy, text)?;
         set(&copy, 0o444)?;

@@ -268,14 +268,18 @@ impl Drop for Running {
 
 /// Reads the child's log of places made, leaving out what lies in our own mounts.
 pub(super) fn mount_points(log: &[u8]) -> Vec<MountPoint> {
-    log.split(|byte| *byte == 0)
-        .filter_map(|entry| {
-            let (letter, path) = entry.split_first()?;
-            let own = [b"dev/".as_slice(), b"proc/", b"sys/"].iter().any(|prefix| path.starts_with(prefix));
-            let path = PathBuf::from(OsStr::from_bytes(path));
-            (!own).then_some(MountPoint { path, is_dir: *letter == b'd' })
-        })
-        .collect()
+    let mut covered: Vec<&Path> = ["dev", "proc", "sys"].map(Path::new).to_vec();
+    let mut made = Vec::new();
+    for (letter, path) in log.split(|byte| *byte == 0).filter_map(<[u8]>::split_first) {
+        let path = Path::new(OsStr::from_bytes(path));
+        match letter {
+            b'm' => covered.push(path),
+            // What lies in a mount is not the root's, though that may have a directory of the same name.
+            _ if covered.iter().any(|mount| path != *mount && path.starts_with(mount)) => {}
+            letter => made.push(MountPoint { path: path.to_owned(), is_dir: *letter == b'd' }),
+        }
+    }
+    made
 }
 
 /// Removes the places made for mounts from `base`: the upper directory of the sandbox's overlay, or its plain

@@ -75,7 +75,7 @@ pub(super) enum Make {
     File,
 }
 
-/// The places made so far: for each a letter (`d` or `f`), the path, a zero byte.
+/// The places made and mounted on so far: for each a letter (`d`, `f`, `m`), the path, a zero byte.
 pub(super) struct Log {
     bytes: Box<[u8]>,
     length: usize,
@@ -92,7 +92,15 @@ impl Log {
     }
 
     fn add(&mut self, made: Make, path: &CStr) -> Result<()> {
-        let letter: &[u8] = if made == Make::File { b"f" } else { b"d" };
+        self.note(if made == Make::File { b"f" } else { b"d" }, path)
+    }
+
+    /// Something is mounted there: what is made below it from now on is no part of the root.
+    pub(super) fn mounted(&mut self, path: &CStr) -> Result<()> {
+        self.note(b"m", path)
+    }
+
+    fn note(&mut self, letter: &[u8], path: &CStr) -> Result<()> {
         for part in [letter, path.to_bytes_with_nul()] {
             let end = self.length.saturating_add(part.len());
             self.bytes.get_mut(self.length..end).ok_or(Errno(libc::ENOBUFS))?.copy_from_slice(part);

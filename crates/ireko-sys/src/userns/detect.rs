@@ -76,7 +76,7 @@ fn single_id() -> LevelReport {
 }
 
 /// Why no user namespace can be made or used here, and what to do about it.
-fn namespaces_refused() -> Option<(String, Option<String>)> {
+pub(super) fn namespaces_refused() -> Option<(String, Option<String>)> {
     match Holder::start(true).map(|holder| holder.mount_failure()) {
         Err(cause) => Some(userns_refused(&cause)),
         Ok(Some(cause)) => Some(mount_refused(&cause)),

@@ -1,7 +1,7 @@
 //! Level none: no namespaces. On this machine as it is, and inside containers of the Docker engine that have no privileges.
 
 use crate::daemons::Engine;
-use crate::support::{Place, Said, is_root};
+use crate::support::{Place, Said, have, is_root};
 use std::fs;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -67,6 +67,20 @@ fn everything_but_run_works_without_namespaces() {
     place.sound();
 }
 
+/// Where a user namespace can be made and nothing be mounted in it, this process must not be caught in one: it would take
+/// itself for root.
+#[test]
+fn a_level_that_cannot_be_had_leaves_nothing_behind() {
+    let Some(place) = Place::ordinary().filter(|_| have(&["unshare", "setpriv"])) else { return };
+    place.dockerfile("FROM scratch\nRUN true\n");
+    let script =
+        "echo 0 >/proc/sys/user/max_mnt_namespaces; exec setpriv --inh-caps=-all --ambient-caps=-all \"$@\"";
+    let starter = ["unshare", "-U", "--map-user=5", "--map-group=5", "--keep-caps", "sh", "-c", script, "sh"];
+    let mut command = place.command_by(&starter, &["--isolation=chroot", "build", "context"]);
+    let said = Said::of(command.output().expect("a process"));
+    said.fails(3, &["commands cannot be started here", "mounting inside is refused", "chroot is for root"]);
+}
+
 #[test]
 fn a_caller_has_to_accept_chroot() {
     let Some(place) = place() else { return };
@@ -76,6 +90,13 @@ fn a_caller_has_to_accept_chroot() {
     place
         .ireko(&["--isolation", "hyperv", "build", "context"])
         .fails(2, &["`--isolation hyperv` is not supported"]);
+    // Without the right to end another user's processes, a step of one could not be stopped.
+    if have(&["setpriv"]) {
+        let starter = ["setpriv", "--bounding-set=-kill,-sys_admin", "--inh-caps=-all"];
+        let mut command = place.command_by(&starter, &[&CHROOT[..], &["build", "context"]].concat());
+        Said::of(command.output().expect("a process"))
+            .fails(3, &["uid 0 lacks the capabilities KILL", "--cap-add KILL"]);
+    }
     // Where there is better, it changes nothing.
     let said = place.ireko(&["--isolation", "chroot", "--verbose", "build", "context"]).ok();
     assert!(said.stderr.contains("sandbox level: root"), "{}", said.stderr);
@@ -126,6 +147,49 @@ fn what_would_be_mounted_is_moved_in_and_out() {
     assert!(other.is_empty(), "{other:?}");
     let found = Command::new("grep").args(["-rl", "very secret"]).arg(place.store()).output().expect("grep");
     assert_eq!(String::from_utf8_lossy(&found.stdout), "");
+    place.sound();
+}
+
+#[test]
+fn a_link_behind_a_file_of_proc_leads_nowhere_else() {
+    let Some(place) = place() else { return };
+    let outside = place.path("outside");
+    fs::write(&outside, "as it was").expect("a file");
+    let text = outside.display();
+    place.dockerfile(&format!(
+        "FROM base\nRUN ln -s {text} /link; exec 3</; for dir in /proc/self/root /proc/self/fd/3 /dev/fd/3 /proc/self/cwd /proc/$$/cwd; do\
+         \x20 if cat $dir/link; then echo read $dir; fi; if echo written >$dir/link; then echo wrote $dir; fi; done; true\n"
+    ));
+    let said = build(&place, &[]).ok().stderr;
+    assert!(!said.contains("| read") && !said.contains("| wrote"), "{said}");
+    assert_eq!(fs::read_to_string(&outside).expect("a file"), "as it was");
+    place.sound();
+}
+
+#[test]
+fn a_pipe_that_waits_for_its_other_end_stops_nobody_else() {
+    let Some(place) = place() else { return };
+    place.dockerfile(
+        "FROM base\nRUN mkfifo /f; exec 4<>/f; exec 3</f; exec 4<&-; (cat /proc/self/fd/3 >/read) & sleep 1; echo hello >/f; wait; \\\n\
+         \x20 grep -q hello /read\n",
+    );
+    build(&place, &[]).ok();
+}
+
+#[test]
+fn places_of_mounts_are_for_all_users_and_take_nothing_of_the_image_away() {
+    let Some(place) = place() else { return };
+    fs::write(place.path("secret"), "very secret").expect("a file");
+    place.dockerfile(
+        "FROM base\nRUN mkdir -p /a/b\n\
+        RUN --mount=type=cache,target=/a --mount=type=bind,target=/a/b/c true\n\
+        RUN [ -d /a/b ]\nUSER app\n\
+        RUN --mount=type=secret,id=s,mode=0444,target=/new/dir/s cat /new/dir/s /etc/resolv.conf /etc/hosts >/dev/null\n",
+    );
+    let words =
+        [&CHROOT[..], &["build", "-q", "-t", "app", "--secret", "id=s,src=secret", "context"]].concat();
+    let umask = ["sh", "-c", "umask 077; exec \"$@\"", "sh"];
+    Said::of(place.command_by(&umask, &words).output().expect("a process")).ok();
     place.sound();
 }
 

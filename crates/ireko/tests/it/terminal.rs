@@ -9,7 +9,7 @@ use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// A program on a terminal of its own, and who sits there.
@@ -203,6 +203,25 @@ fn other_steps_end_when_a_shell_opens_and_a_signal_ends_it() {
     assert_eq!(code, 1, "{seen}");
     assert!(seen.contains("sleep 600: ") && seen.contains("cancelled"), "{seen}");
     place.nothing_mounted();
+    place.sound();
+}
+
+#[test]
+fn nothing_is_left_of_a_shell_without_namespaces() {
+    let Some(place) = Place::with_base().filter(|_| is_root()) else { return };
+    let marker = format!("{}", 5_000_000 + std::process::id());
+    place.dockerfile("FROM base\nRUN false\n");
+    let args = [&["--level=none", "--isolation=chroot"][..], &BUILD].concat();
+    let Some(mut seat) = Seat::take(&place, &args) else { return };
+    seat.sees("`exit` ends the build");
+    seat.types(&format!("(setsid sleep {marker} &); sleep {marker} & echo be''gun\n"));
+    seat.sees("begun");
+    let pid = rustix::process::Pid::from_child(&seat.child);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    let (code, seen) = seat.ends();
+    assert_eq!(code, 1, "{seen}");
+    let found = Command::new("pgrep").args(["-f", &format!("sleep {marker}")]).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&found.stdout), "");
     place.sound();
 }
 
