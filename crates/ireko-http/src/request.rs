@@ -43,6 +43,11 @@ impl Request {
         Self::new(Method::PATCH, url)
     }
 
+    /// Takes something away.
+    pub fn delete(url: &str) -> Result<Self, HttpError> {
+        Self::new(Method::DELETE, url)
+    }
+
     /// A user name in the address becomes a header: no message ever shows it.
     fn new(method: Method, url: &str) -> Result<Self, HttpError> {
         let (url, login) = login::split(url);

@@ -116,7 +116,7 @@ pub fn export(
         let configs: Vec<&ImageConfig> = images.iter().map(|image| &image.config).collect();
         return files(store, &configs, destination, sink);
     }
-    let packer = Packer { store, how: destination.compression, threads, sink };
+    let packer = Packer { store, how: destination.compression, threads, sink, early: None };
     let names = names.iter().map(Reference::or_latest).collect();
     archive(&packer, vec![Unit { names, parts: images.iter().map(Part::of).collect() }], destination)
 }
@@ -152,7 +152,7 @@ pub fn prepare(
     threads: usize,
     sink: &dyn Sink,
 ) -> Result<()> {
-    let packer = Packer { store, how, threads, sink };
+    let packer = Packer { store, how, threads, sink, early: None };
     packer.all(&[*layer]).map(|_| ())
 }
 
@@ -186,7 +186,7 @@ pub fn save(
         let configs: Vec<&ImageConfig> = unit.parts.iter().map(|part| &part.config).collect();
         return files(store, &configs, &destination, sink);
     }
-    let packer = Packer { store, how: destination.compression, threads, sink };
+    let packer = Packer { store, how: destination.compression, threads, sink, early: None };
     archive(&packer, units, &destination)
 }
 

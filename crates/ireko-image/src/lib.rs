@@ -15,6 +15,7 @@
 mod archive;
 mod assemble;
 mod describe;
+mod early;
 mod engine;
 mod error;
 mod export;

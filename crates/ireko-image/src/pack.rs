@@ -11,6 +11,7 @@ use ireko_report::{Event, Sink};
 use ireko_store::{BlobDraft, BlobForm, LayerInfo, Store};
 use serde::{Deserialize, Serialize};
 
+use crate::early::Early;
 use crate::error::{Error, Result};
 
 /// Layers from this size on are compressed one after the other by all threads, smaller ones side by side.
@@ -42,6 +43,8 @@ pub(crate) struct Packer<'a> {
     pub(crate) how: Option<Compression>,
     pub(crate) threads: usize,
     pub(crate) sink: &'a dyn Sink,
+    /// Where large layers are sent while they are compressed.
+    pub(crate) early: Option<&'a Early>,
 }
 
 /// What is noted of a blob made here.
@@ -112,7 +115,13 @@ impl Packer<'_> {
 
     /// Compresses one layer into the store.
     fn compress(&self, diff: &Digest, size: u64, threads: usize) -> Result<Packed> {
-        let draft = LayerDraft::begin(self.store, self.how, threads)?;
+        let how = self.how.unwrap_or(DEFAULT);
+        let mut blob = self.store.blob_draft()?;
+        // What is small is soon compressed.
+        if let Some(early) = self.early.filter(|early| size >= LARGE && early.has_room()) {
+            early.begin(diff, blob.follow()?);
+        }
+        let draft = LayerDraft::into(blob, self.store, how, threads)?;
         let what = format!("compressing {}", diff.short());
         let mut counted = Counted { inner: draft, done: 0, told: 0, total: size, what, sink: self.sink };
         let info = self.layer(diff)?;
@@ -126,7 +135,7 @@ impl Packer<'_> {
         }
         counted.tell();
         let Made { digest, size } = counted.inner.made(diff)?;
-        Ok(Packed { diff: *diff, digest, size, codec: codec(self.how.unwrap_or(DEFAULT)) })
+        Ok(Packed { diff: *diff, digest, size, codec: codec(how) })
     }
 }
 
@@ -144,9 +153,12 @@ impl<'a> LayerDraft<'a> {
     /// # Errors
     /// The store cannot be written.
     pub fn begin(store: &'a Store, how: Option<Compression>, threads: usize) -> Result<Self> {
-        let how = how.unwrap_or(DEFAULT);
-        let compressor = Compressor::new(how, threads, store.blob_draft()?)
-            .map_err(|cause| Error::Compressor(Box::new(cause)))?;
+        Self::into(store.blob_draft()?, store, how.unwrap_or(DEFAULT), threads)
+    }
+
+    fn into(blob: BlobDraft<'a>, store: &'a Store, how: Compression, threads: usize) -> Result<Self> {
+        let compressor =
+            Compressor::new(how, threads, blob).map_err(|cause| Error::Compressor(Box::new(cause)))?;
         Ok(Self { store, how, compressor })
     }
 
@@ -297,7 +309,7 @@ mod tests {
         let store = testing::open(home.path());
         let layers = ["a", "b", "c"].map(|name| layer(&store, name));
         let sink = Pruning(home.path());
-        let packer = Packer { store: &store, how: None, threads: 1, sink: &sink };
+        let packer = Packer { store: &store, how: None, threads: 1, sink: &sink, early: None };
         let first = packer.all(&layers).unwrap();
         assert_eq!(first.iter().map(|packed| packed.diff).collect::<Vec<_>>(), layers);
         assert!(first.iter().all(|packed| store.has_blob(&packed.digest)));

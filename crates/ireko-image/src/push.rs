@@ -12,6 +12,7 @@ use ireko_report::Event;
 use ireko_store::{Image, Store};
 
 use crate::assemble::Assembled;
+use crate::early::{Early, Stream};
 use crate::error::Result;
 use crate::export::{Part, manifest_of, parts_of};
 use crate::images::{Images, TRANSFERS, lock};
@@ -107,7 +108,7 @@ impl Images {
     /// [`Images::push`], which tries again.
     pub fn push_ahead(&self, diff: &Digest, names: &[Reference], how: PushAs, threads: usize) {
         let done = || -> Result<()> {
-            let packer = self.packer(how, threads);
+            let packer = self.packer(how, threads, None);
             let Some(packed) = packer.all(&[*diff])?.into_iter().next() else { return Ok(()) };
             let item = Item::Layer(*diff, Shipped { diff: *diff, descriptor: descriptor(&packed, how) });
             let all = repositories(names);
@@ -115,7 +116,7 @@ impl Images {
                 if lock(&self.given_up).contains(repository.domain()) {
                     continue;
                 }
-                if self.push_item(repository, &item, &all[..at]).is_err() {
+                if self.push_item(repository, &item, &all[..at], None).is_err() {
                     // A registry that gives no answer is not waited for once for each layer.
                     lock(&self.given_up).insert(repository.domain().to_owned());
                 }
@@ -125,8 +126,8 @@ impl Images {
         let _ = done();
     }
 
-    fn packer(&self, how: PushAs, threads: usize) -> Packer<'_> {
-        Packer { store: &self.store, how: how.compression, threads, sink: &*self.sink }
+    fn packer<'a>(&'a self, how: PushAs, threads: usize, early: Option<&'a Early>) -> Packer<'a> {
+        Packer { store: &self.store, how: how.compression, threads, sink: &*self.sink, early }
     }
 
     fn push_parts(
@@ -137,8 +138,10 @@ impl Images {
         threads: usize,
     ) -> Result<PushedImage> {
         let (mut items, mut manifests) = (Vec::new(), Vec::new());
+        let repositories = repositories(names);
+        let early = Early::new(&self.registry, repositories.first());
         for part in parts {
-            let (bytes, kind, layers) = self.manifest(&part, how, threads)?;
+            let (bytes, kind, layers) = self.manifest(&part, how, threads, &early)?;
             let id = Digest::of(&part.config_bytes);
             items.extend(layers.into_iter().map(|layer| Item::Layer(id, layer)));
             let config = Manifest::parse(&bytes).map_or_else(
@@ -165,10 +168,13 @@ impl Images {
             }
         };
         let tally = std::sync::Mutex::new((0_u64, 0_usize));
-        let repositories = repositories(names);
         for (at, repository) in repositories.iter().enumerate() {
             parallel(&items, TRANSFERS, |item| {
-                let pushed = self.push_item(repository, item, &repositories[..at])?;
+                let stream = match item {
+                    Item::Layer(_, layer) => early.take(&layer.diff, repository),
+                    Item::Bytes(..) => None,
+                };
+                let pushed = self.push_item(repository, item, &repositories[..at], stream)?;
                 let mut tally = lock(&tally);
                 match pushed {
                     Pushed::Sent => tally.0 += item.descriptor().size,
@@ -196,6 +202,7 @@ impl Images {
         part: &Part,
         how: PushAs,
         threads: usize,
+        early: &Early,
     ) -> Result<(Vec<u8>, MediaType, Vec<Shipped>)> {
         let diffs = &part.config.rootfs.diff_ids;
         if let Some(bytes) = &part.manifest
@@ -223,7 +230,8 @@ impl Images {
                 }
             }
         }
-        packed.extend(self.packer(how, threads).all(&here)?.into_iter().map(|layer| (layer.diff, layer)));
+        let compressed = self.packer(how, threads, Some(early)).all(&here)?;
+        packed.extend(compressed.into_iter().map(|layer| (layer.diff, layer)));
         // Docker's types know no zstd: one such layer makes all of OCI.
         let has_zstd = packed.values().any(|layer| layer.codec == Codec::Zstd);
         let how = PushAs { docker_types: how.docker_types && !has_zstd, ..how };
@@ -273,7 +281,14 @@ impl Images {
         Ok(true)
     }
 
-    fn push_item(&self, repository: &Reference, item: &Item, earlier: &[Reference]) -> Result<Pushed> {
+    /// Pushes a blob, of which the bytes may be on their way already.
+    fn push_item(
+        &self,
+        repository: &Reference,
+        item: &Item,
+        earlier: &[Reference],
+        stream: Option<Stream>,
+    ) -> Result<Pushed> {
         let descriptor = item.descriptor();
         let done = (repository.name(), descriptor.digest);
         if let Some(pushed) = lock(&self.pushed).get(&done) {
@@ -281,9 +296,22 @@ impl Images {
         }
         let mut sources = earlier.to_vec();
         sources.extend(known_at(&self.store, &descriptor.digest, repository.domain()));
-        let mut progress = self.progress(&format!("pushing {}", descriptor.digest.short()), descriptor.size);
+        let what = format!("pushing {}", descriptor.digest.short());
+        let mut begun = None;
+        if let Some(stream) = stream {
+            // What was sent in vain ends here; the rest of it is spared.
+            match self.registry.has_blob(repository, descriptor)? {
+                true => drop(stream),
+                false => {
+                    let mut progress = self.progress(&what, descriptor.size);
+                    // It is all there only when the registry has said so.
+                    begun = stream.finish(&mut |done| progress(done.min(descriptor.size.saturating_sub(1))));
+                }
+            }
+        }
         let content = |from: u64| self.content(item, from);
-        let blob = Blob { descriptor, content: &content, sources: &sources };
+        let blob = Blob { descriptor, content: &content, sources: &sources, begun: begun.as_ref() };
+        let mut progress = self.progress(&what, descriptor.size);
         let pushed = self.registry.push_blob(repository, blob, &mut progress)?;
         note_at(&self.store, &descriptor.digest, repository)?;
         lock(&self.pushed).insert(done, pushed.clone());

@@ -27,5 +27,5 @@ pub use error::RegistryError;
 pub use hosts::{Hosts, HostsError};
 pub use keychain::{AuthFile, Keychain, Login, Secret};
 pub use pull::{Fetched, RemoteImage};
-pub use push::{Blob, Content, Pushed};
+pub use push::{Begun, Blob, Content, Pushed};
 pub use registry::{Options, Registry};

@@ -1,5 +1,7 @@
 //! Pushing: blobs that a registry lacks, then what refers to them.
 
+mod early;
+
 use std::io::Read;
 use std::time::Duration;
 
@@ -11,6 +13,8 @@ use crate::pull::{blob_of, manifest_of};
 use crate::registry::Registry;
 use ireko_http::{HttpError, Request, Response};
 use ireko_report::Blame;
+
+pub use early::Begun;
 
 /// Blobs up to this size are sent in one request with their digest.
 const SMALL: u64 = 1 << 20;
@@ -31,6 +35,8 @@ pub struct Blob<'a> {
     pub content: Content<'a>,
     /// Other repositories of the same registry that may have it.
     pub sources: &'a [Reference],
+    /// An upload of it that was begun before its digest was known: see [`Registry::begin_blob`].
+    pub begun: Option<&'a Begun>,
 }
 
 /// How a blob came to be in a repository.
@@ -52,12 +58,18 @@ struct Upload {
     offset: u64,
 }
 
-/// A blob on its way into a repository.
-struct Sending<'a> {
+/// A repository that something is sent to.
+struct Place<'a> {
     registry: &'a Registry,
     destination: &'a Reference,
+    /// What is sent.
     what: String,
     scope: Scope,
+}
+
+/// A blob on its way into a repository.
+struct Sending<'a> {
+    place: Place<'a>,
     blob: &'a Descriptor,
     content: Content<'a>,
     /// The most that is sent in one request.
@@ -66,29 +78,17 @@ struct Sending<'a> {
 
 impl Registry {
     /// Whether a repository has a blob.
-    fn sees_blob(
-        &self,
-        destination: &Reference,
-        what: &str,
-        scope: &Scope,
-        digest: &Digest,
-    ) -> Result<bool, RegistryError> {
-        let url = self.url(destination, &format!("blobs/{digest}"));
-        let request = Request::head(&url).map_err(|cause| http(what, cause))?;
-        let response =
-            self.authorized((destination, scope), what, &request, &mut |it| self.client().send(it))?;
-        match response.status() {
-            200..=299 => Ok(true),
-            // Some answer a question about a repository that is not there yet with a refusal of its name; whether one
-            // may push there, the push itself says.
-            400 | 404 | 405 => Ok(false),
-            _ => Err(self.refused(destination, what, true, response)),
-        }
+    ///
+    /// # Errors
+    /// The registry refuses to say, or stays out of reach.
+    pub fn has_blob(&self, reference: &Reference, blob: &Descriptor) -> Result<bool, RegistryError> {
+        let destination = self.hosts.destination(reference)?;
+        Place::new(self, &destination, blob_of(reference, blob)).has(&blob.digest)
     }
 
     /// Brings a blob into a repository, unless it is there: from one of its sources, or else byte by byte. A transfer
-    /// that breaks goes on where the registry says it
-    /// stopped. `progress` is told how many bytes have been sent so far.
+    /// that breaks goes on where the registry says it stopped. One that was begun before is closed, or else given up.
+    /// `progress` is told how many bytes have been sent so far.
     ///
     /// # Errors
     /// The registry refuses, or stays out of reach; the content cannot be read or is not what its digest says.
@@ -98,15 +98,23 @@ impl Registry {
         blob: Blob<'_>,
         progress: &mut dyn FnMut(u64),
     ) -> Result<Pushed, RegistryError> {
-        let Blob { descriptor: blob, content, sources } = blob;
+        let Blob { descriptor: blob, content, sources, begun } = blob;
         let destination = &self.hosts.destination(reference)?;
-        let what = blob_of(reference, blob);
-        let scope = Scope::push(destination.path());
-        if self.sees_blob(destination, &what, &scope, &blob.digest)? {
+        let place = Place::new(self, destination, blob_of(reference, blob));
+        let mut sending = Sending { place, blob, content, chunk: u64::MAX };
+        if let Some(begun) = begun {
+            let is_closed = sending.close_begun(begun);
+            if !is_closed {
+                sending.place.abandon(begun);
+            }
+            // The answer may have been lost, not the request.
+            if is_closed || sending.place.has(&blob.digest)? {
+                progress(blob.size);
+                return Ok(Pushed::Sent);
+            }
+        } else if sending.place.has(&blob.digest)? {
             return Ok(Pushed::Present);
         }
-        let mut sending =
-            Sending { registry: self, destination, what, scope, blob, content, chunk: u64::MAX };
         let is_other = |source: &Reference| {
             source.domain() == destination.domain() && source.path() != destination.path()
         };
@@ -170,8 +178,8 @@ impl Sending<'_> {
     /// Asks the registry to take a blob over from another repository of its own.
     fn mount(&self, source: &Reference) -> Result<Mount, RegistryError> {
         let query = format!("blobs/uploads/?mount={}&from={}", self.blob.digest, source.path());
-        let scope = Scope { from: Some(source.path().to_owned()), ..self.scope.clone() };
-        let asked = self.ask(Request::post(&self.registry.url(self.destination, &query)), &scope);
+        let scope = Scope { from: Some(source.path().to_owned()), ..self.place.scope.clone() };
+        let asked = self.place.ask(Request::post(&self.place.url(&query)), &scope);
         let response = match asked {
             Ok(response) => response,
             Err(error) if error.blame() == Blame::Interrupted => return Err(error),
@@ -180,7 +188,7 @@ impl Sending<'_> {
         };
         Ok(match response.status() {
             201 => Mount::Done,
-            202 => self.upload(&response).map_or(Mount::Refused, Mount::Begun),
+            202 => self.place.upload(&response).map_or(Mount::Refused, Mount::Begun),
             _ => Mount::Refused,
         })
     }
@@ -190,7 +198,7 @@ impl Sending<'_> {
         mut begun: Option<Upload>,
         progress: &mut dyn FnMut(u64),
     ) -> Result<(), RegistryError> {
-        let patience = self.registry.client().patience();
+        let patience = self.place.registry.client().patience();
         let (mut tried, mut pause, mut furthest, mut lost) = (0, patience.pause, 0, false);
         loop {
             let mut upload = match begun.take() {
@@ -216,12 +224,13 @@ impl Sending<'_> {
             if !failure.error.retryable() || tried >= patience.attempts.min(failure.error.attempts()) {
                 return Err(*failure.error);
             }
-            self.registry
+            self.place
+                .registry
                 .client()
                 .wait(failure.pause.unwrap_or(pause))
-                .map_err(|cause| http(&self.what, cause))?;
+                .map_err(|cause| http(&self.place.what, cause))?;
             // The last answer may have been lost, not the last request.
-            if self.registry.sees_blob(self.destination, &self.what, &self.scope, &self.blob.digest)? {
+            if self.place.has(&self.blob.digest)? {
                 return Ok(());
             }
             begun = self.resume(upload);
@@ -236,18 +245,12 @@ impl Sending<'_> {
     }
 
     fn begin(&self) -> Result<Upload, RegistryError> {
-        let url = self.registry.url(self.destination, "blobs/uploads/");
-        let response = self.ask(Request::post(&url), &self.scope)?;
+        let place = &self.place;
+        let response = place.ask(Request::post(&place.url("blobs/uploads/")), &place.scope)?;
         if !response.is_success() {
-            return Err(self.registry.refused(self.destination, &self.what, true, response));
+            return Err(place.registry.refused(place.destination, &place.what, true, response));
         }
-        self.upload(&response).ok_or_else(|| self.strange("an upload without a place"))
-    }
-
-    /// Where an answer says that an upload goes on.
-    fn upload(&self, response: &Response) -> Option<Upload> {
-        let url = own_place(self.registry, Registry::host(self.destination), response.location()?);
-        Some(Upload { url, offset: 0 })
+        place.upload(&response).ok_or_else(|| place.strange("an upload without a place"))
     }
 
     /// Sends what the registry has not got, and closes the upload.
@@ -256,28 +259,33 @@ impl Sending<'_> {
         let is_small = size <= SMALL.min(self.chunk) && upload.offset == 0;
         while upload.offset < size && !is_small {
             let end = upload.offset.saturating_add(self.chunk).min(size);
-            let mut request = Request::patch(&upload.url)
-                .and_then(|request| request.header("content-type", "application/octet-stream"))
-                .map_err(|cause| self.failed(cause))?;
+            let mut request = self.place.part(Request::patch(&upload.url))?;
             if upload.offset > 0 || end < size {
                 let range = format!("{}-{}", upload.offset, end - 1);
-                request = request.header("content-range", &range).map_err(|cause| self.failed(cause))?;
+                request =
+                    request.header("content-range", &range).map_err(|cause| self.place.failed(cause))?;
             }
-            let response = self.put(&request, upload.offset, end, progress)?;
+            let part = (upload.offset, Some(end - upload.offset));
+            let response = self.place.put(&request, self.content, part, progress)?;
             // What the registry says it has counts.
             let has = response.header("range").and_then(last_byte).and_then(|last| last.checked_add(1));
             let offset = has.filter(|has| *has > upload.offset && *has < end).unwrap_or(end);
-            *upload = Upload { url: self.upload(&response).map_or(upload.url.clone(), |it| it.url), offset };
+            *upload =
+                Upload { url: self.place.upload(&response).map_or(upload.url.clone(), |it| it.url), offset };
         }
-        let joint = if upload.url.contains('?') { '&' } else { '?' };
+        self.close(&upload.url, if is_small { 0 } else { size }, progress)
+    }
+
+    /// Says the digest of what was sent, and sends the rest.
+    fn close(&self, url: &str, from: u64, progress: &mut dyn FnMut(u64)) -> Result<(), Failure> {
+        let joint = if url.contains('?') { '&' } else { '?' };
         let digest = self.blob.digest.to_string().replace(':', "%3A");
-        let request = Request::put(&format!("{}{joint}digest={digest}", upload.url))
-            .and_then(|request| request.header("content-type", "application/octet-stream"))
-            .map_err(|cause| self.failed(cause))?;
-        let response = self.put(&request, if is_small { 0 } else { size }, size, progress)?;
+        let request = self.place.part(Request::put(&format!("{url}{joint}digest={digest}")))?;
+        let part = (from, Some(self.blob.size - from));
+        let response = self.place.put(&request, self.content, part, progress)?;
         if !matches!(response.status(), 200 | 201 | 204) {
             let said = format!("{} {} at the end of an upload", response.status(), response.reason());
-            return Err(self.strange(&said).into());
+            return Err(self.place.strange(&said).into());
         }
         let said = response.header("docker-content-digest").and_then(|text| text.parse::<Digest>().ok());
         match said
@@ -285,8 +293,8 @@ impl Sending<'_> {
         {
             None => Ok(()),
             Some(found) => Err(RegistryError::Mismatch {
-                what: self.what.clone(),
-                host: Registry::host(self.destination).to_owned(),
+                what: self.place.what.clone(),
+                host: Registry::host(self.place.destination).to_owned(),
                 expected: self.blob.digest.to_string(),
                 found: found.to_string(),
             }
@@ -294,18 +302,65 @@ impl Sending<'_> {
         }
     }
 
-    /// Sends a part of the content.
+    /// How far a broken upload got; nothing where it must begin again.
+    fn resume(&self, upload: Upload) -> Option<Upload> {
+        let response = self.place.ask(Request::get(&upload.url), &self.place.scope).ok()?;
+        if !response.is_success() {
+            return None;
+        }
+        let last = last_byte(response.header("range")?)?;
+        // `0-0` is said of one byte and of none.
+        let offset = if last == 0 { return None } else { last.checked_add(1)? };
+        let url = self.place.upload(&response).map_or(upload.url, |it| it.url);
+        (offset <= self.blob.size).then_some(Upload { url, offset })
+    }
+}
+
+impl<'a> Place<'a> {
+    fn new(registry: &'a Registry, destination: &'a Reference, what: String) -> Self {
+        Self { registry, destination, what, scope: Scope::push(destination.path()) }
+    }
+
+    fn url(&self, rest: &str) -> String {
+        self.registry.url(self.destination, rest)
+    }
+
+    fn has(&self, digest: &Digest) -> Result<bool, RegistryError> {
+        let response = self.ask(Request::head(&self.url(&format!("blobs/{digest}"))), &self.scope)?;
+        match response.status() {
+            200..=299 => Ok(true),
+            // Some answer a question about a repository that is not there yet with a refusal of its name; whether one
+            // may push there, the push itself says.
+            400 | 404 | 405 => Ok(false),
+            _ => Err(self.registry.refused(self.destination, &self.what, true, response)),
+        }
+    }
+
+    /// Where an answer says that an upload goes on.
+    fn upload(&self, response: &Response) -> Option<Upload> {
+        let url = own_place(self.registry, Registry::host(self.destination), response.location()?);
+        Some(Upload { url, offset: 0 })
+    }
+
+    /// A request that carries a part of a blob.
+    fn part(&self, request: Result<Request, HttpError>) -> Result<Request, Failure> {
+        request
+            .and_then(|request| request.header("content-type", "application/octet-stream"))
+            .map_err(|cause| self.failed(cause))
+    }
+
+    /// Sends so many bytes of the content from one on, or all of them, without trying again.
     fn put(
         &self,
         request: &Request,
-        start: u64,
-        end: u64,
+        content: Content<'_>,
+        (start, length): (u64, Option<u64>),
         progress: &mut dyn FnMut(u64),
     ) -> Result<Response, Failure> {
         let mut attempt = |request: &Request| {
-            let mut content = (self.content)(start).map_err(|cause| HttpError::Read { cause })?;
+            let mut content = content(start).map_err(|cause| HttpError::Read { cause })?;
             let client = self.registry.client();
-            client.upload(request, &mut content, Some(end - start), &mut |sent| progress(start + sent))
+            client.upload(request, &mut content, length, &mut |sent| progress(start + sent))
         };
         let sent =
             self.registry.authorized((self.destination, &self.scope), &self.what, request, &mut attempt);
@@ -317,19 +372,6 @@ impl Sending<'_> {
         let pause = response.pause(Duration::ZERO).filter(|pause| !pause.is_zero());
         let error = self.registry.refused(self.destination, &self.what, true, response);
         Err(Failure { error: Box::new(error), pause, status })
-    }
-
-    /// How far a broken upload got; nothing where it must begin again.
-    fn resume(&self, upload: Upload) -> Option<Upload> {
-        let response = self.ask(Request::get(&upload.url), &self.scope).ok()?;
-        if !response.is_success() {
-            return None;
-        }
-        let last = last_byte(response.header("range")?)?;
-        // `0-0` is said of one byte and of none.
-        let offset = if last == 0 { return None } else { last.checked_add(1)? };
-        let url = self.upload(&response).map_or(upload.url, |it| it.url);
-        (offset <= self.blob.size).then_some(Upload { url, offset })
     }
 
     fn ask(&self, request: Result<Request, HttpError>, scope: &Scope) -> Result<Response, RegistryError> {

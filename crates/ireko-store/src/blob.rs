@@ -1,8 +1,11 @@
 //! Blobs: manifests, configs and compressed layers, each under the digest of its bytes.
 
+mod follow;
+
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use ireko_oci::{Digest, Hasher};
 
@@ -10,6 +13,9 @@ use crate::disk;
 use crate::error::{Error, Result};
 use crate::lease::Object;
 use crate::store::Store;
+use follow::Growth;
+
+pub use follow::Follower;
 
 /// A blob being written. Dropped without publishing, it never existed.
 #[derive(Debug)]
@@ -19,6 +25,8 @@ pub struct BlobDraft<'a> {
     path: PathBuf,
     hasher: Hasher,
     published: bool,
+    /// What those who follow it wait for.
+    growth: Option<Arc<Growth>>,
 }
 
 impl BlobDraft<'_> {
@@ -27,12 +35,21 @@ impl BlobDraft<'_> {
         self.hasher.size()
     }
 
+    /// A reader of what was written and of what will be.
+    pub fn follow(&mut self) -> Result<Follower> {
+        let file = File::open(&self.path).map_err(|cause| Error::io("open", &self.path, cause))?;
+        let size = self.hasher.size();
+        let growth = self.growth.get_or_insert_with(|| Arc::new(Growth::from(size)));
+        Ok(Follower::new(file, Arc::clone(growth)))
+    }
+
     /// Makes it part of the store, held for this process. With `expect`, only where the digest is that one.
     pub fn publish(mut self, expect: Option<&Digest>) -> Result<Digest> {
         let found = std::mem::take(&mut self.hasher).finish();
         if let Some(expected) = expect.copied().filter(|expected| *expected != found) {
             return Err(Error::wrong_digest("a blob", expected, found));
         }
+        self.growth.iter().for_each(|growth| growth.whole());
         self.store.claim(&Object::Blob(found))?;
         let path = self.store.layout.blob(&found);
         if !path.exists() {
@@ -48,6 +65,7 @@ impl Write for BlobDraft<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let written = self.file.write(bytes)?;
         self.hasher.update(&bytes[..written]);
+        self.growth.iter().for_each(|growth| growth.grow(written));
         Ok(written)
     }
 
@@ -58,6 +76,7 @@ impl Write for BlobDraft<'_> {
 
 impl Drop for BlobDraft<'_> {
     fn drop(&mut self) {
+        self.growth.iter().for_each(|growth| growth.give_up());
         if !self.published {
             let _ = fs::remove_file(&self.path);
         }
@@ -69,7 +88,7 @@ impl Store {
     pub fn blob_draft(&self) -> Result<BlobDraft<'_>> {
         let path = self.scratch()?;
         let file = disk::create_new(&path)?;
-        Ok(BlobDraft { store: self, file, path, hasher: Hasher::new(), published: false })
+        Ok(BlobDraft { store: self, file, path, hasher: Hasher::new(), published: false, growth: None })
     }
 
     /// Keeps these bytes as a blob.

@@ -38,7 +38,7 @@ mod tree;
 mod usage;
 mod verify;
 
-pub use blob::BlobDraft;
+pub use blob::{BlobDraft, Follower};
 pub use error::{Error, Result};
 pub use fsck::{Fate, FsckReport, Problem};
 pub use image::{Image, ImageRow, Member, NewImage, Removed};

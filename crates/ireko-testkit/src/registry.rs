@@ -36,6 +36,8 @@ pub enum Fault {
     Range(&'static str),
     /// What is uploaded is taken, and the connection is closed without an answer.
     Forget,
+    /// Nothing: the request is served.
+    Accept,
 }
 
 /// Who may come in.
@@ -138,6 +140,11 @@ impl TestRegistry {
         self.state.lock().unwrap().blobs.get(&digest.to_string()).cloned()
     }
 
+    /// How many uploads were begun, and neither closed nor cancelled.
+    pub fn uploads(&self) -> usize {
+        self.state.lock().unwrap().uploads.len()
+    }
+
     /// What a name means: type and bytes.
     pub fn manifest(&self, repository: &str, name: &str) -> Option<(MediaType, Vec<u8>)> {
         self.state.lock().unwrap().manifests.get(&(repository.to_owned(), name.to_owned())).cloned()
@@ -189,7 +196,7 @@ fn answer(state: &mut State, request: &Received) -> Answer {
         return refuse(401, "UNAUTHORIZED").header("WWW-Authenticate", &challenge);
     }
     match take_fault(&mut state.faults, &request.path) {
-        None => content(state, request),
+        None | Some(Fault::Accept) => content(state, request),
         Some(Fault::Status(status)) => refuse(status, "FAULT"),
         Some(Fault::RetryAfter(status, seconds)) => {
             refuse(status, "FAULT").header("Retry-After", &seconds.to_string())
@@ -271,7 +278,7 @@ fn content(state: &mut State, request: &Received) -> Answer {
     if path.is_empty() { Answer::ok("{}") } else { refuse(404, "NOT_FOUND") }
 }
 
-/// The steps of an upload: POST, PATCH, GET, PUT.
+/// The steps of an upload: POST, PATCH, GET, PUT, DELETE.
 fn upload(state: &mut State, request: &Received, repository: &str, id: &str) -> Answer {
     let query: BTreeMap<&str, String> = request
         .query
@@ -292,6 +299,10 @@ fn upload(state: &mut State, request: &Received, repository: &str, id: &str) -> 
         return Answer::status(202).header("Location", &location);
     }
     let Some(held) = state.uploads.get_mut(id) else { return refuse(404, "BLOB_UPLOAD_UNKNOWN") };
+    if request.method == "DELETE" {
+        state.uploads.remove(id);
+        return Answer::status(204);
+    }
     let start = request.header("content-range").and_then(|range| range.split('-').next()?.parse().ok());
     if start.is_some_and(|start: usize| start != held.len()) {
         return refuse(416, "BLOB_UPLOAD_INVALID");

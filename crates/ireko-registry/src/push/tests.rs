@@ -1,5 +1,7 @@
 //! Pushing to a registry in this process that breaks off, forgets, refuses.
 
+mod early;
+
 use std::io::{Cursor, Read};
 use std::time::Duration;
 
@@ -36,7 +38,7 @@ fn push(
         let from = usize::try_from(from).expect("a test's content fits");
         Ok(Box::new(Cursor::new(bytes[from..].to_vec())) as Box<dyn Read + Send>)
     };
-    let blob = Blob { descriptor: &descriptor, content: &content, sources };
+    let blob = Blob { descriptor: &descriptor, content: &content, sources, begun: None };
     registry.push_blob(&name.parse().unwrap(), blob, &mut |_| {})
 }
 
@@ -353,7 +355,7 @@ fn content_that_is_short_is_an_error() {
     let server = TestRegistry::start();
     let descriptor = Descriptor::of(MediaType::OCI_LAYER_GZIP, &large());
     let content = |_: u64| Ok(Box::new(Cursor::new(vec![1_u8, 2, 3])) as Box<dyn Read + Send>);
-    let blob = Blob { descriptor: &descriptor, content: &content, sources: &[] };
+    let blob = Blob { descriptor: &descriptor, content: &content, sources: &[], begun: None };
     let name: Reference = format!("{}/a", server.address()).parse().unwrap();
     let error = session().push_blob(&name, blob, &mut |_| {}).unwrap_err();
     assert!(error.in_one_line().contains("cannot read what is to be sent"), "{}", error.in_one_line());

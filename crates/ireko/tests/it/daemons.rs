@@ -168,6 +168,12 @@ impl Registry {
             .count()
     }
 
+    /// How many uploads to a repository it has begun, and neither closed nor cancelled.
+    pub(crate) fn uploads(&self, repository: &str) -> usize {
+        let root = self.dir.path().join("data/docker/registry/v2/repositories");
+        fs::read_dir(root.join(repository).join("_uploads")).map_or(0, Iterator::count)
+    }
+
     /// What it said of requests that it served: a line each.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()

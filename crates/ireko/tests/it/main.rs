@@ -47,3 +47,4 @@ mod single_id;
 mod snapshotter;
 mod support;
 mod terminal;
+mod uploads;
