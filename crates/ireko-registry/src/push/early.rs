@@ -12,7 +12,7 @@ use crate::registry::Registry;
 /// An upload that has its bytes, and waits for their digest.
 #[derive(Debug)]
 pub struct Begun {
-    url: String,
+    pub(super) url: String,
     sent: u64,
 }
 
