@@ -105,7 +105,7 @@ impl Registry {
         if let Some(begun) = begun {
             let is_closed = sending.close_begun(begun);
             if !is_closed {
-                sending.place.abandon(&begun.url);
+                sending.place.abandon(begun);
             }
             // The answer may have been lost, not the request.
             if is_closed || sending.place.has(&blob.digest)? {
@@ -212,7 +212,6 @@ impl Sending<'_> {
             let smaller = CHUNKS.into_iter().find(|chunk| *chunk < self.chunk.min(self.blob.size));
             if let Some(smaller) = smaller.filter(|_| failure.status == 413) {
                 self.chunk = smaller;
-                self.place.abandon(&upload.url);
                 continue;
             }
             if failure.status == 416 && !lost {

@@ -12,7 +12,7 @@ use crate::registry::Registry;
 /// An upload that has its bytes, and waits for their digest.
 #[derive(Debug)]
 pub struct Begun {
-    pub(super) url: String,
+    url: String,
     sent: u64,
 }
 
@@ -37,7 +37,7 @@ impl Registry {
     /// Gives up an upload.
     pub fn abandon(&self, reference: &Reference, begun: &Begun) {
         if let Ok(destination) = self.hosts.destination(reference) {
-            Place::new(self, &destination, String::new()).abandon(&begun.url);
+            Place::new(self, &destination, String::new()).abandon(begun);
         }
     }
 }
@@ -51,7 +51,7 @@ impl Place<'_> {
         let mut begun = Begun { url: begun.url, sent: 0 };
         let sent = self.stream(&mut begun, content, progress);
         if sent.is_err() {
-            self.abandon(&begun.url);
+            self.abandon(&begun);
         }
         sent.map(|()| begun)
     }
@@ -83,8 +83,8 @@ impl Place<'_> {
     }
 
     /// Cancels an upload. A registry that does not know how forgets it by itself some day.
-    pub(super) fn abandon(&self, upload: &str) {
-        if let Ok(request) = Request::delete(upload) {
+    pub(super) fn abandon(&self, begun: &Begun) {
+        if let Ok(request) = Request::delete(&begun.url) {
             let _ = self.put(&request, NOTHING, (0, Some(0)), &mut |_| {});
         }
     }

