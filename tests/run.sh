@@ -121,7 +121,7 @@ else
 fi
 [ "$(id -u)" != 0 ] || part "100 pairs beside the Docker engine" bash tests/differ.sh --quick
 if [ -z "$quick" ]; then
-    CARGO_TARGET_DIR=$CARGO_TARGET_DIR/fuzz part "fuzz targets, 30 s each" bash fuzz/run.sh --each 30 --jobs "$(nproc)"
+    CARGO_TARGET_DIR=$CARGO_TARGET_DIR/fuzz part "fuzz targets, 20 s each" bash fuzz/run.sh --each 20 --jobs "$(nproc)"
     part release release_build
     bases=$CARGO_TARGET_DIR/bases
     IREKO_HOME=$work/home part "examples" bash tests/examples.sh --cache "$bases"
