@@ -487,7 +487,10 @@ impl<'a> Driver<'a> {
             let Some(tree) = self.machine.tree(*output) else { continue };
             for (diff, origin) in tree.layers.iter().zip(self.origins(Some(*output))) {
                 let is_image = matches!(self.request.graph.node(origin).op, Op::Image(_));
-                if !is_image && !self.surroundings.store.presence(diff).unwrap_or(false) {
+                let store = &self.surroundings.store;
+                let is_here =
+                    || store.presence(diff).unwrap_or(false) || store.read_unread(diff).unwrap_or(false);
+                if !is_image && !is_here() {
                     gone.insert(origin);
                 }
             }
