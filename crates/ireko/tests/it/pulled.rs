@@ -105,6 +105,7 @@ fn blobs_are_shipped_as_they_came() {
         assert_eq!(last.ireko(&["run", &name, "echo", archive]).ok().stdout, format!("{archive}\n"));
         last.ireko(&["rmi", "-f", &name]).ok();
     }
+    last.ireko(&["pull", "-q", &third]).ok();
     assert_eq!(last.ireko(&["run", &third, "echo", "third"]).ok().stdout, "third\n");
 }
 
@@ -113,7 +114,9 @@ fn the_layers_of_steps_come_back_with_their_image() {
     let (Some(place), registry) = (Place::with_base(), TestRegistry::start()) else { return };
     let name = format!("{}/built:1", registry.address());
     place.dockerfile("FROM base\nRUN date +%N >/once\n");
-    place.ireko(&["build", "-q", "--push", "-t", &name, "-t", "app", "context"]).ok();
+    place.build(&[]).ok();
+    place.ireko(&["tag", "app", &name]).ok();
+    place.ireko(&["push", "-q", &name]).ok();
     let once = place.inside("cat /once");
     let layers = place.layers("app");
     place.ireko(&["rmi", "-f", "app", &name]).ok();
@@ -121,7 +124,7 @@ fn the_layers_of_steps_come_back_with_their_image() {
     fs::remove_dir_all(place.store().join("layers").join(last)).expect("removed");
     place.ireko(&["pull", "-q", &name]).ok();
     assert_eq!(layers_with(&place, "unread-"), 1);
-    place.build(&["-t", "app"]).ok();
+    place.build(&[]).ok();
     assert_eq!(place.inside("cat /once"), once, "the step is remembered, and its layer is read");
 }
 
@@ -145,7 +148,8 @@ fn a_layer_that_is_not_the_config_s_is_told_before_anything_of_it_is_used() {
     place.dockerfile(&format!("FROM {name} AS liar\nFROM base\nCOPY --from=liar /etc/motd /motd\n"));
     place.build(&[]).fails(3, &says);
     assert_eq!(unread(&place), (1, before));
-    place.ireko(&["cache", "fsck"]).fails(1, &["was to be it"]);
+    let said = place.ireko(&["cache", "fsck"]).fails(3, &[]).stdout;
+    assert!(said.contains("was to be it, and is layer"), "{said}");
     place.ireko(&["rmi", &name]).ok();
     place.sound();
 }
@@ -161,7 +165,7 @@ fn a_pull_that_was_cut_goes_on_with_the_layers_it_lacks() {
     let (one, two) = (layers[0].digest.to_string(), layers[1].digest.to_string());
     let name = format!("{}/app:1", registry.address());
     registry.fault(&two, 1, Fault::Status(404));
-    place.ireko(&["pull", "-q", &name]).fails(3, &[&two]);
+    place.ireko(&["pull", "-q", &name]).fails(2, &["404"]);
     place.ireko(&["cache", "prune", "-f"]).ok();
     place.sound();
     place.ireko(&["pull", "-q", &name]).ok();
