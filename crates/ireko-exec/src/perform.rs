@@ -318,10 +318,7 @@ impl<'a> Performer<'a> {
     fn demand(&self, diff: &Digest, origin: NodeId) -> Result<(), Fault> {
         let Op::Image(image) = &self.graph.node(origin).op else {
             // It may have come back with an image that was pulled.
-            return match self.store().read_unread(diff)? {
-                true => Ok(()),
-                false => Err(Fault::InputGone(origin)),
-            };
+            return self.store().read_unread(diff)?.then_some(()).ok_or(Fault::InputGone(origin));
         };
         self.surroundings.bases.bring(&image.config, diff).map_err(|error| {
             let fault = Fault::failed(error.blame, error.message);

@@ -76,6 +76,11 @@ impl Store {
         Ok(self.unread(diff)?.iter().any(|blob| self.import_blob(blob, Some(diff)).is_ok()))
     }
 
+    /// As [`Store::presence`], and a layer that was not read yet is read.
+    pub fn presence_or_read(&self, diff: &Digest) -> Result<bool> {
+        Ok(self.presence(diff)? || self.read_unread(diff)?)
+    }
+
     /// Those of an image's layers that are here and were not read yet.
     pub fn unread_of(&self, image: &Image) -> Result<Vec<Digest>> {
         let mut layers = Vec::new();
