@@ -487,7 +487,7 @@ impl<'a> Driver<'a> {
             let Some(tree) = self.machine.tree(*output) else { continue };
             for (diff, origin) in tree.layers.iter().zip(self.origins(Some(*output))) {
                 let is_image = matches!(self.request.graph.node(origin).op, Op::Image(_));
-                if !is_image && !self.surroundings.store.presence(diff).unwrap_or(false) {
+                if !is_image && !self.surroundings.store.presence_or_read(diff).unwrap_or(false) {
                     gone.insert(origin);
                 }
             }

@@ -316,7 +316,10 @@ impl<'a> Performer<'a> {
 
     /// A missing layer is fetched, where it is an image's, or its step has to run again.
     fn demand(&self, diff: &Digest, origin: NodeId) -> Result<(), Fault> {
-        let Op::Image(image) = &self.graph.node(origin).op else { return Err(Fault::InputGone(origin)) };
+        let Op::Image(image) = &self.graph.node(origin).op else {
+            // It may have come back with an image that was pulled.
+            return self.store().read_unread(diff)?.then_some(()).ok_or(Fault::InputGone(origin));
+        };
         self.surroundings.bases.bring(&image.config, diff).map_err(|error| {
             let fault = Fault::failed(error.blame, error.message);
             match error.hint {

@@ -215,6 +215,17 @@ pub(crate) fn parts_of(store: &Store, image: &Image) -> Result<Vec<Part>> {
     Ok(parts)
 }
 
+/// Whether [`save`] writes an image with manifest and layers as they came. Then no layer needs to be read before.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn goes_as_it_came(store: &Store, image: &Image, destination: &Destination) -> Result<bool> {
+    let is_oci = matches!(destination.form, Form::OciTar | Form::OciDir);
+    let parts = parts_of(store, image)?;
+    let whole = |part: &Part| part.manifest.as_ref().is_some_and(|it| is_whole(store, it));
+    Ok(is_oci && destination.compression.is_none() && parts.iter().all(whole))
+}
+
 /// Whether all layers of a manifest are still here as they came.
 fn is_whole(store: &Store, manifest: &[u8]) -> bool {
     Manifest::parse(manifest).is_ok_and(|manifest| {

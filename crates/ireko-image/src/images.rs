@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use ireko_oci::{Digest, ImageConfig, Platform, Reference};
+use ireko_oci::{Descriptor, Digest, ImageConfig, Platform, Reference};
 use ireko_registry::{Pushed, Registry, RegistryError, RemoteImage};
 use ireko_report::{Event, Sink};
-use ireko_store::{BlobForm, Image, NewImage, Store};
+use ireko_store::{BlobForm, Image, NewImage, Object, Store};
 
 use crate::describe::{Described, Reader};
 use crate::engine::Engines;
@@ -72,7 +72,7 @@ pub struct Images {
     pub(crate) registry: Arc<Registry>,
     pub(crate) sink: Arc<dyn Sink>,
     pull: PullPolicy,
-    places: Mutex<Places>,
+    pub(crate) places: Mutex<Places>,
     turns: Mutex<BTreeMap<Digest, Arc<Mutex<()>>>>,
     /// Blobs that are known to be in a repository now, and how they came there.
     pub(crate) pushed: Mutex<BTreeMap<(String, Digest), Pushed>>,
@@ -302,6 +302,9 @@ impl Images {
         if self.store.presence(diff)? {
             return Ok(());
         }
+        if self.read_unread(config, diff)? {
+            return Ok(());
+        }
         let origin = self.origin(config, diff).ok_or(Error::NoOrigin { diff: *diff })?;
         if let Some((piece, blob, place)) = origin.piece()? {
             return self.take(diff, &piece, blob, &place);
@@ -329,7 +332,18 @@ impl Images {
         origin::take(&self.store, diff, (piece, blob, place), &mut progress)
     }
 
-    fn fetch(&self, reference: &Reference, blob: &ireko_oci::Descriptor, diff: &Digest) -> Result<()> {
+    /// Fetches a layer, indexes it, and checks that it is the one that the config means.
+    fn fetch(&self, reference: &Reference, blob: &Descriptor, diff: &Digest) -> Result<()> {
+        self.download(reference, blob, diff)?;
+        let (digest, media_type) = (blob.digest, blob.media_type.to_string());
+        let form = BlobForm { digest, media_type, size: blob.size, made: false };
+        let imported = self.store.import_blob(&form, Some(diff));
+        imported.map_err(|error| origin::wrong(error, &reference.familiar()))?;
+        Ok(())
+    }
+
+    /// Fetches a layer's blob as it is, where it is not here.
+    fn download(&self, reference: &Reference, blob: &Descriptor, diff: &Digest) -> Result<()> {
         if self.pull == PullPolicy::Never && !self.store.has_blob(&blob.digest) {
             let asked = format!("{} (layer {})", reference.familiar(), diff.short());
             return Err(Error::Offline { asked, near: Vec::new() });
@@ -348,10 +362,6 @@ impl Images {
             draft.publish(Some(&blob.digest))?;
             self.tell_notes();
         }
-        let (digest, media_type) = (blob.digest, blob.media_type.to_string());
-        let form = BlobForm { digest, media_type, size: blob.size, made: false };
-        let imported = self.store.import_blob(&form, Some(diff));
-        imported.map_err(|error| origin::wrong(error, &reference.familiar()))?;
         Ok(())
     }
 
@@ -377,12 +387,26 @@ impl Images {
         parallel(layers, TRANSFERS, |diff| self.bring(config, diff))
     }
 
-    /// Brings a whole image from its registry into the store, under its name. What is there already is not fetched.
+    /// Makes sure that a layer is in the store, as a blob at least. The same blob is fetched once.
+    fn bring_blob(&self, reference: &Reference, blob: &Descriptor, diff: &Digest) -> Result<()> {
+        let turn = Arc::clone(lock(&self.turns).entry(*diff).or_default());
+        let _turn = lock(&turn);
+        if self.store.presence(diff)? || self.store.hold(&Object::Blob(blob.digest))? {
+            return Ok(());
+        }
+        self.download(reference, blob, diff)
+    }
+
+    /// Brings a whole image from its registry into the store, under its name. What is there already is not fetched, and
+    /// layers stay as they came: whoever needs one reads it, by [`Images::bring`], and finds there whether it is the
+    /// one that the config means.
     pub fn pull(&self, reference: &Reference, platform: &Platform) -> Result<Image> {
         let reference = reference.or_latest();
         let remote = self.remote(&reference, platform)?;
-        let id = self.remember_remote(&remote)?;
-        self.bring_all(&id, &remote.config.rootfs.diff_ids)?;
+        self.remember_remote(&remote)?;
+        let layers: Vec<_> = remote.config.rootfs.diff_ids.iter().zip(&remote.manifest.layers).collect();
+        let repository = remote.reference.repository();
+        parallel(&layers, TRANSFERS, |(diff, blob)| self.bring_blob(&repository, blob, diff))?;
         let name = match reference.digest() {
             Some(digest) => reference.repository().with_digest(digest),
             None => reference,

@@ -198,7 +198,7 @@ fn compressing(diff: &Digest, cause: ireko_layer::Error) -> Error {
     Error::Layer { deed: "compress", diff: *diff, cause: Box::new(cause) }
 }
 
-fn codec(how: Compression) -> Codec {
+pub(crate) fn codec(how: Compression) -> Codec {
     match how {
         Compression::Gzip { .. } | Compression::GzipSingle { .. } => Codec::Gzip,
         Compression::Zstd { .. } => Codec::Zstd,

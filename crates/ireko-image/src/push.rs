@@ -218,11 +218,11 @@ impl Images {
             return Ok((bytes.clone(), kind, layers));
         }
         let id = Digest::of(&part.config_bytes);
-        // Layers that were never needed here stay where they are until the registry asks for them.
+        // Layers that were never needed here stay where and as they are until the registry asks for them.
         let mut packed: BTreeMap<Digest, Packed> = BTreeMap::new();
         let mut here = Vec::new();
         for diff in diffs {
-            match self.elsewhere(&id, diff, how)? {
+            match self.as_it_came(&id, diff, how.compression)? {
                 Some(layer) => drop(packed.insert(*diff, layer)),
                 None => {
                     self.bring(&id, diff)?;
@@ -246,21 +246,6 @@ impl Images {
             manifest.annotations.clone_from(&part.annotations);
         }
         Ok((manifest.to_json(), manifest.media_type, layers))
-    }
-
-    /// A layer that is in a registry and not here, if it may stay as it is.
-    fn elsewhere(&self, config: &Digest, diff: &Digest, how: PushAs) -> Result<Option<Packed>> {
-        if how.compression.is_some() || self.store.presence(diff)? {
-            return Ok(None);
-        }
-        Ok(match self.origin(config, diff) {
-            Some(Origin::Registry { blob, .. }) => {
-                let codec = blob.media_type.layer().map(|layer| layer.compression);
-                let codec = codec.filter(|codec| *codec != Codec::None);
-                codec.map(|codec| Packed { diff: *diff, digest: blob.digest, size: blob.size, codec })
-            }
-            _ => None,
-        })
     }
 
     /// Whether all layers of a manifest that came from elsewhere can be had as they were.

@@ -203,8 +203,16 @@ impl Check<'_> {
     }
 
     fn layers(&mut self) -> Result<()> {
-        for item in self.store.layer_items()? {
-            let Some(index) = self.layer_index(&item)? else { continue };
+        for mut item in self.store.layer_items()? {
+            // It may have been read since it was listed.
+            if !item.has_info {
+                item = self.store.layer_item(item.diff)?;
+            }
+            self.unread(&item)?;
+            let is_read = item.has_info || item.unread.is_empty();
+            let Some(index) = is_read.then(|| self.layer_index(&item)).transpose()?.flatten() else {
+                continue;
+            };
             self.tar(&item, &index)?;
             self.snapshots(&item, &index)?;
         }
@@ -252,7 +260,7 @@ impl Check<'_> {
     fn remake(&self, item: &LayerItem) -> Result<Option<Index>> {
         let tar = self.store.layout.tar(&item.diff);
         let mut files: Vec<fs::File> = item.tar.and_then(|_| fs::File::open(tar).ok()).into_iter().collect();
-        for blob in &item.blobs {
+        for blob in item.all_blobs() {
             files.extend(self.store.open_blob(&blob.digest)?);
         }
         for file in files {
@@ -265,6 +273,28 @@ impl Check<'_> {
             }
         }
         Ok(None)
+    }
+
+    /// Blobs that nobody read yet: each must unpack to the layer that it is said to be.
+    fn unread(&mut self, item: &LayerItem) -> Result<()> {
+        let place = self.store.layout.layer(&item.diff);
+        for blob in &item.unread {
+            self.count("layers not read yet");
+            let mark = self.store.unread_mark(&item.diff, &blob.digest);
+            // Where the mark is all there is, the layer's directory goes with it.
+            let is_alone = disk::names(&place)?.len() == 1;
+            let seen = Witness::of(&[if is_alone { &place } else { &mark }]);
+            let Some(file) = self.store.open_blob(&blob.digest)? else { continue };
+            let short = blob.digest.short();
+            let problem = match ireko_layer::decompress(file).and_then(ireko_layer::index_of) {
+                Ok(written) if written.diff_id == item.diff => continue,
+                Ok(written) => format!("blob {short} was to be it, and is layer `{}`", written.diff_id),
+                Err(error) => format!("blob {short} was to be it, and cannot be read: {error}"),
+            };
+            let object = Some(Object::Layer(item.diff));
+            self.drop_damaged(format!("layer {}", item.diff), problem, object, &seen)?;
+        }
+        Ok(())
     }
 
     fn tar(&mut self, item: &LayerItem, index: &Index) -> Result<()> {
@@ -443,7 +473,7 @@ impl Check<'_> {
         }
         for diff in &image.diff_ids {
             let item = self.store.layer_item(*diff)?;
-            if !item.packed() && item.snapshots.is_empty() {
+            if !item.packed() && item.snapshots.is_empty() && item.unread.is_empty() {
                 self.problem(
                     subject.clone(),
                     format!("its layer {} is not in the store", diff.short()),

@@ -107,7 +107,7 @@ pub(crate) struct NameFile {
 
 impl Store {
     /// Keeps an image under these names, taking them from whatever had them. Its layers should be in the store; those
-    /// that are get held, and blobs that the manifest names are noted as forms of them.
+    /// that are get held, and blobs that the manifest names are noted as forms of them, once they were read.
     pub fn put_image(&self, names: &[String], new: &NewImage<'_>) -> Result<Image> {
         let document = |what| move |cause| Error::Document { what, cause: Box::new(cause) };
         let config = ImageConfig::parse(new.config).map_err(document("config"))?;
@@ -189,12 +189,16 @@ impl Store {
 
     fn note_blobs(&self, manifest: &Manifest, diff_ids: &[Digest]) -> Result<()> {
         for (layer, diff) in manifest.layers.iter().zip(diff_ids) {
-            if self.has_blob(&layer.digest) && self.layer_file(diff).is_some() {
-                let media_type = layer.media_type.to_string();
-                self.add_blob(
-                    diff,
-                    &BlobForm { digest: layer.digest, media_type, size: layer.size, made: false },
-                )?;
+            if !self.has_blob(&layer.digest) {
+                continue;
+            }
+            let media_type = layer.media_type.to_string();
+            let blob = BlobForm { digest: layer.digest, media_type, size: layer.size, made: false };
+            // A manifest only says so: what it names is a form of the layer once it was read.
+            match self.layer_file(diff).is_some() && self.diff_of_blob(&layer.digest) == Some(*diff) {
+                true => self.add_blob(diff, &blob)?,
+                false if self.has_form(diff, &blob) => {}
+                false => self.put_unread(diff, &blob)?,
             }
         }
         Ok(())
@@ -304,7 +308,8 @@ impl Store {
         parsed.map(Some).map_err(|cause| Error::Document { what: "manifest", cause: Box::new(cause) })
     }
 
-    /// Layers of an image that cannot be had from the store. The others, and its documents, are held for this process.
+    /// Layers of an image that cannot be had from the store. The others, and its documents, are held for this process;
+    /// some of them may have to be read first, see [`Store::unread_of`].
     pub fn hold_image(&self, image: &Image) -> Result<Vec<Digest>> {
         self.hold(&Object::Blob(image.id))?;
         if let Some(manifest) = image.manifest {
@@ -312,7 +317,7 @@ impl Store {
         }
         let mut gone = Vec::new();
         for diff in &image.diff_ids {
-            if !self.presence(diff)? {
+            if !self.presence(diff)? && self.unread(diff)?.is_empty() {
                 gone.push(*diff);
             }
         }

@@ -15,6 +15,7 @@ use crate::seal::{self, FORM, LAYER, MOUNT, RECORD, TREE};
 use crate::snapshot::{SnapshotFile, SnapshotLink};
 use crate::store::Store;
 use crate::tree::TreeFile;
+use crate::unread::UNREAD;
 use crate::usage::UsageKind;
 
 /// A layer's directory and its forms.
@@ -23,10 +24,14 @@ pub(crate) struct LayerItem {
     pub(crate) diff: Digest,
     /// Absent where it does not read back.
     pub(crate) file: Option<LayerFile>,
+    /// Whether there is such a file at all.
+    pub(crate) has_info: bool,
     pub(crate) used: i64,
     pub(crate) own: u64,
     pub(crate) tar: Option<u64>,
     pub(crate) blobs: Vec<BlobForm>,
+    /// Blobs that are said to be it and were not read yet.
+    pub(crate) unread: Vec<BlobForm>,
     pub(crate) snapshots: Vec<SnapshotItem>,
     /// It was dropped since it was looked at.
     pub(crate) gone: bool,
@@ -46,6 +51,11 @@ impl LayerItem {
     /// Whether its tar can be had without an unpacked directory.
     pub(crate) fn packed(&self) -> bool {
         self.tar.is_some() || !self.blobs.is_empty()
+    }
+
+    /// Its blobs, those among them that were not read yet.
+    pub(crate) fn all_blobs(&self) -> impl Iterator<Item = &BlobForm> {
+        self.blobs.iter().chain(&self.unread)
     }
 }
 
@@ -114,17 +124,20 @@ impl Store {
         let mut item = LayerItem {
             diff,
             file: None,
+            has_info: false,
             used: 0,
             own: 0,
             tar: None,
             blobs: Vec::new(),
+            unread: Vec::new(),
             snapshots: Vec::new(),
             gone: false,
         };
         let Some(place) = Dir::open(&self.layout.layer(&diff))? else { return Ok(item) };
         item.own = place.own().bytes;
+        item.has_info = place.names.iter().any(|name| name == "info");
         for name in &place.names {
-            let form = name.starts_with("blob-") || name.starts_with("snapshot-");
+            let form = ["blob-", "snapshot-", UNREAD].iter().any(|form| name.starts_with(form));
             if name != "info" && !form {
                 item.own += place.look(name).map_or(0, |seen| seen.bytes);
                 if name == "tar" {
@@ -135,11 +148,16 @@ impl Store {
             let Some((bytes, seen)) = place.read(name) else { continue };
             item.own += seen.bytes;
             if name == "info" {
-                item.used = seen.used;
+                item.used = item.used.max(seen.used);
                 item.file = unsealed(LAYER, bytes);
             } else if name.starts_with("blob-") {
                 let form = unsealed::<BlobForm>(FORM, bytes);
                 item.blobs.extend(form.filter(|form| self.has_blob(&form.digest)));
+            } else if name.starts_with(UNREAD) {
+                // Until it is read, it is used when it comes.
+                item.used = item.used.max(seen.used);
+                let form = unsealed::<BlobForm>(FORM, bytes);
+                item.unread.extend(form.filter(|form| self.has_blob(&form.digest)));
             } else if let Some(SnapshotLink { name: dir }) = unsealed(FORM, bytes)
                 && let Some(SnapshotFile { bytes, .. }) =
                     quiet(FORM, &self.layout.snapshot(&dir).join("record"))

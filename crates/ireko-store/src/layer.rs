@@ -1,7 +1,8 @@
 //! Layers by diff ID: what each holds, and the forms that it has on this disk.
 //!
 //! `layers/<diff>/` is made whole by one rename and then only gains files: one for each form. A form is a tar in
-//! `tars/`, a compressed blob, or an unpacked directory in `snapshots/`.
+//! `tars/`, a compressed blob, or an unpacked directory in `snapshots/`. Before that it may hold marks of blobs that
+//! were not read yet, see `unread.rs`.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -183,7 +184,7 @@ impl Store {
         }
         let made = disk::publish_new(&draft, &place)?;
         if !made {
-            // Somebody was faster, or what lies there is damaged: then its files are replaced one by one.
+            // Somebody was faster, its blobs came first, or what lies there is damaged: its files are replaced one by one.
             if self.layer_file(&file.diff).is_none() || !place.join("index").exists() {
                 disk::publish(&draft.join("index"), &place.join("index"))?;
                 disk::publish(&draft.join("info"), &place.join("info"))?;
@@ -258,11 +259,19 @@ impl Store {
         if self.read_json::<BlobForm>(FORM, &path).as_ref() != Some(blob) {
             self.write_json(FORM, &path, blob)?;
         }
+        // Now it is read.
+        let _ = fs::remove_file(self.unread_mark(diff, &blob.digest));
         let memo = blob_memo(&blob.digest);
         if self.memo(&memo).as_deref() != Some(diff.to_string().as_bytes()) {
             self.put_memo(&memo, diff.to_string().as_bytes())?;
         }
         Ok(())
+    }
+
+    /// Whether a blob is known to be a form of a layer.
+    pub(crate) fn has_form(&self, diff: &Digest, blob: &BlobForm) -> bool {
+        let path = self.layout.layer(diff).join(format!("blob-{}", blob.digest.hex()));
+        self.read_json::<BlobForm>(FORM, &path).is_some_and(|form| form.digest == blob.digest)
     }
 
     /// The diff ID of a compressed layer that was once read here, also when it is gone.

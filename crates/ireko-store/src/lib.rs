@@ -35,6 +35,7 @@ mod store;
 #[cfg(test)]
 mod testing;
 mod tree;
+mod unread;
 mod usage;
 mod verify;
 

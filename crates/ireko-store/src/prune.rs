@@ -235,7 +235,7 @@ impl Store {
                             deleted.push(diff);
                             let mut item = self.layer_item(diff)?;
                             sweep.drop_layer(&mut item)?;
-                            for blob in &item.blobs {
+                            for blob in item.all_blobs() {
                                 sweep.drop_blob(&blob.digest)?;
                             }
                         }

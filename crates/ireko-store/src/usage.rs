@@ -120,7 +120,7 @@ impl Store {
         }
         let forms = layers.iter().filter(|item| needed.contains(&Object::Layer(item.diff)));
         let blobs: Vec<Object> =
-            forms.flat_map(|item| &item.blobs).map(|blob| Object::Blob(blob.digest)).collect();
+            forms.flat_map(|item| item.all_blobs()).map(|blob| Object::Blob(blob.digest)).collect();
         needed.extend(blobs);
         let mut rows = Vec::new();
         for row in &images {
@@ -147,7 +147,7 @@ impl Store {
             rows.extend(item.snapshots.iter().map(|snapshot| row(UsageKind::Snapshot, snapshot.bytes)));
         }
         let of: BTreeMap<Digest, Digest> =
-            layers.iter().flat_map(|item| item.blobs.iter().map(|blob| (blob.digest, item.diff))).collect();
+            layers.iter().flat_map(|item| item.all_blobs().map(|blob| (blob.digest, item.diff))).collect();
         for item in self.blob_items()? {
             let object = Object::Blob(item.digest);
             let layer = of.get(&item.digest);

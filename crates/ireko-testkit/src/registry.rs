@@ -57,6 +57,8 @@ struct State {
     token: Option<String>,
     door: Option<Door>,
     uploads: BTreeMap<String, Vec<u8>>,
+    /// How many uploads were begun.
+    begun: usize,
     /// Where blobs were uploaded to or mounted into.
     owners: BTreeSet<(String, String)>,
     tokens: usize,
@@ -293,7 +295,8 @@ fn upload(state: &mut State, request: &Received, repository: &str, id: &str) -> 
             state.owners.insert((repository.to_owned(), digest.clone()));
             return Answer::status(201).header("Docker-Content-Digest", digest);
         }
-        let id = format!("upload{}", state.uploads.len());
+        let id = format!("upload{}", state.begun);
+        state.begun += 1;
         state.uploads.insert(id.clone(), Vec::new());
         let location = format!("/v2/{repository}/blobs/uploads/{id}?state=0");
         return Answer::status(202).header("Location", &location);

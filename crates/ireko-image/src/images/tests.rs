@@ -69,6 +69,32 @@ fn pulled_images_are_found_in_the_store_and_not_fetched_again() {
 }
 
 #[test]
+fn a_pull_reads_no_layer_and_a_lie_is_found_by_who_needs_it() {
+    let (world, registry) = (World::new(), TestRegistry::start());
+    let lie = Digest::of(b"another layer");
+    registry.push("app", "1", &image());
+    registry.push("liar", "1", &image().with(|config| config.rootfs.diff_ids[0] = lie));
+    let app = world.images().pull(&reference(&registry, "app:1"), &host()).unwrap();
+    let liar = world.images().pull(&reference(&registry, "liar:1"), &host()).unwrap();
+    assert!(!world.store.presence(&app.diff_ids[0]).unwrap());
+    assert_eq!(world.store.hold_image(&liar).unwrap(), []);
+    let fetched = registry.server().count("/blobs/");
+    assert_eq!(fetched, 4, "two layers and two configs");
+    // Another process; without what it noted of registries, too.
+    std::fs::remove_dir_all(world.store.home().join("memo")).unwrap();
+    std::fs::create_dir(world.store.home().join("memo")).unwrap();
+    let offline = Images { pull: PullPolicy::Never, ..world.images() };
+    let error = offline.complete(&liar).unwrap_err();
+    let text = said(&error);
+    assert!(matches!(error, Error::WrongDigest { .. }), "{text}");
+    assert!(text.contains("liar") && text.contains(&lie.to_string()), "{text}");
+    assert!(!world.store.presence(&lie).unwrap());
+    offline.complete(&app).unwrap();
+    assert!(app.diff_ids.iter().all(|diff| world.store.presence(diff).unwrap()));
+    assert_eq!(registry.server().count("/blobs/"), fetched);
+}
+
+#[test]
 fn a_base_that_does_not_exist_is_said_to_be_nowhere() {
     let (world, registry) = (World::new(), TestRegistry::start());
     registry.push("app", "1.2", &image());

@@ -156,7 +156,7 @@ impl Sweep<'_> {
                 candidates.push(Candidate { worth, what: Evictable::Tar(at) });
             }
             if !self.needed.contains(&object) && fits(UsageKind::Layer) {
-                let blobs: u64 = item.blobs.iter().map(|blob| blob.size).sum();
+                let blobs: u64 = item.all_blobs().map(|blob| blob.size).sum();
                 let bytes = item.own + item.tar.unwrap_or(0) + unpacked + blobs;
                 let seconds = match made {
                     Some(made) => (made.took_ms as f64 / 1000.0).max(seconds::LEAST),
@@ -189,7 +189,7 @@ impl Sweep<'_> {
             Evictable::Layer(at) => self.with_layer(at, |sweep, item| {
                 let mut bytes = sweep.drop_nameless(&Object::Layer(item.diff))?;
                 bytes += sweep.drop_layer(item)?;
-                let digests: Vec<Digest> = item.blobs.iter().map(|blob| blob.digest).collect();
+                let digests: Vec<Digest> = item.all_blobs().map(|blob| blob.digest).collect();
                 for digest in digests {
                     sweep.needed.remove(&Object::Blob(digest));
                     bytes += sweep.drop_nameless(&Object::Blob(digest))? + sweep.drop_blob(&digest)?;

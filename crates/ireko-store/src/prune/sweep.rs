@@ -167,7 +167,7 @@ impl<'a> Sweep<'a> {
                     self.pack(item)?;
                 }
             } else if !self.held.contains(&object)
-                && (item.used <= self.cutoff || item.file.is_none())
+                && (item.used <= self.cutoff || item.file.is_none() && item.unread.is_empty())
                 && self.layer_may_go(item, UsageKind::Layer)
             {
                 self.drop_layer(item)?;
@@ -229,7 +229,7 @@ impl<'a> Sweep<'a> {
 
     pub(super) fn blobs(&mut self) -> Result<()> {
         // After the layers: blobs of those that stay, stay.
-        let forms = self.layers.iter().flat_map(|item| &item.blobs);
+        let forms = self.layers.iter().flat_map(LayerItem::all_blobs);
         self.needed.extend(forms.map(|blob| Object::Blob(blob.digest)));
         for item in std::mem::take(&mut self.blobs) {
             let object = Object::Blob(item.digest);

@@ -87,11 +87,18 @@ fn config(store: &Store, image: &Image) -> Result<ImageConfig, Failure> {
 
 /// `ireko inspect`, in the shape of `docker image inspect`.
 pub(crate) fn inspect(args: &InspectArgs, global: &Global, environment: Environment) -> Result<(), Failure> {
-    let store = open(global, environment)?;
+    let session = Session::enter(global, environment, Progress::Quiet, false)?;
+    let store = session.store()?;
     let rows = store.images()?;
     let mut out = Vec::new();
+    // Only the size of an image takes its layers to be read.
+    let wants_size =
+        args.format == "json" || ["Size", "{{.}}", "json .}"].iter().any(|it| args.format.contains(it));
     for name in &args.images {
         let (whole, image) = find_to_show(&store, name, args.platform.as_deref())?;
+        if wants_size {
+            super::transfer::read_layers(&session, &store, &image)?;
+        }
         let config = config(&store, &image)?;
         let row = rows.iter().find(|row| row.image.id == whole.id);
         let names: Vec<String> =
@@ -107,7 +114,7 @@ pub(crate) fn inspect(args: &InspectArgs, global: &Global, environment: Environm
             "OsVersion": config.os_version,
             "Variant": config.variant,
             "Author": config.author,
-            "Size": image.size,
+            "Size": store.size_of(&image)?,
             "Config": document.get("config").cloned().unwrap_or(Value::Null),
             "RootFS": {"Type": "layers", "Layers": layers},
             "Manifest": image.manifest.map(|digest| digest.to_string()),
@@ -136,12 +143,14 @@ pub(crate) fn inspect(args: &InspectArgs, global: &Global, environment: Environm
 /// `ireko history`, newest first.
 pub(crate) fn history(args: &HistoryArgs, global: &Global, environment: Environment) -> Result<(), Failure> {
     let name = args.image.as_deref().unwrap_or_default();
-    let store = open(global, environment)?;
+    let session = Session::enter(global, environment, Progress::Quiet, false)?;
+    let store = session.store()?;
     let (_, image) = match find_to_show(&store, name, args.platform.as_deref()) {
         // What has no image may be a build.
         Err(_) if super::builds::history_of(name, &store, args)? => return Ok(()),
         found => found?,
     };
+    super::transfer::read_layers(&session, &store, &image)?;
     let config = config(&store, &image)?;
     let mut layers = config.rootfs.diff_ids.iter();
     let mut rows = Vec::new();

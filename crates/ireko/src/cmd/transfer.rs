@@ -26,18 +26,12 @@ fn images(
     Ok(Images::new(session.store()?, registry, session.sink(), pull))
 }
 
-/// Fetches the layers of an image that no build needed yet; of an image for several platforms those of all.
+/// Fetches the layers of an image that no build needed yet, and reads those that came and were not needed yet; of an
+/// image for several platforms those of all.
 pub(crate) fn complete(session: &Session, store: &Arc<Store>, image: &Image) -> Result<(), Failure> {
-    let mut members = Vec::new();
-    for member in &image.members {
-        members.extend(store.image_by_id(&member.id)?);
-    }
-    if members.is_empty() {
-        members.push(image.clone());
-    }
     let mut images = None;
-    for image in members {
-        if store.hold_image(&image)?.is_empty() {
+    for image in members(store, image)? {
+        if store.hold_image(&image)?.is_empty() && store.unread_of(&image)?.is_empty() {
             continue;
         }
         let images = match &images {
@@ -49,6 +43,28 @@ pub(crate) fn complete(session: &Session, store: &Arc<Store>, image: &Image) -> 
         images.complete(&image)?;
     }
     Ok(())
+}
+
+/// Reads the layers of an image that are in the store and that nobody needed yet: only then their sizes are known.
+pub(crate) fn read_layers(session: &Session, store: &Arc<Store>, image: &Image) -> Result<(), Failure> {
+    for image in members(store, image)? {
+        if !store.unread_of(&image)?.is_empty() {
+            images(session, PullPolicy::Never, (&RegistryArgs::default(), &[]))?.read_layers(&image)?;
+        }
+    }
+    Ok(())
+}
+
+/// The images that an image consists of: for several platforms, or just itself.
+fn members(store: &Store, image: &Image) -> Result<Vec<Image>, Failure> {
+    let mut members = Vec::new();
+    for member in &image.members {
+        members.extend(store.image_by_id(&member.id)?);
+    }
+    if members.is_empty() {
+        members.push(image.clone());
+    }
+    Ok(members)
 }
 
 /// Fetches an image by its name.
@@ -122,6 +138,7 @@ pub(crate) fn save(args: &SaveArgs, global: &Global, environment: Environment) -
     }
     let store = session.store()?;
     let platform = args.platform.as_deref().map(settle::named_platform).transpose()?;
+    let destination = ireko_image::Destination { form, to, compression: None, split: None };
     let mut chosen: Vec<(Image, Vec<Reference>)> = Vec::new();
     for name in &args.images {
         let image = match &platform {
@@ -139,7 +156,10 @@ pub(crate) fn save(args: &SaveArgs, global: &Global, environment: Environment) -
         match chosen.iter_mut().find(|(other, _)| other.id == image.id) {
             Some((_, all)) => all.extend(names),
             None => {
-                complete(&session, &store, &image)?;
+                store.hold_image(&image)?;
+                if !ireko_image::goes_as_it_came(&store, &image, &destination)? {
+                    complete(&session, &store, &image)?;
+                }
                 chosen.push((image, Vec::from_iter(names)));
             }
         }
@@ -149,7 +169,6 @@ pub(crate) fn save(args: &SaveArgs, global: &Global, environment: Environment) -
         names.dedup();
     }
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let destination = ireko_image::Destination { form, to, compression: None, split: None };
     let written = ireko_image::save(&store, &chosen, &destination, threads, &*session.sink())?;
     if args.format == Format::Json {
         let row = |(image, names): &(Image, Vec<Reference>)| json!({"id": image.id.to_string(), "names": names.iter().map(ToString::to_string).collect::<Vec<_>>()});

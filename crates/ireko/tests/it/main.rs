@@ -37,6 +37,7 @@ mod peers;
 mod platforms;
 mod probe;
 mod prune;
+mod pulled;
 mod registry;
 mod repositories;
 mod retracted;

@@ -96,6 +96,10 @@ impl Wanted {
             rows.iter_mut().for_each(|row| row.names.retain(|name| self.names(name)));
             rows.retain(|row| !row.names.is_empty());
         }
+        // Layers may have been read since the image was written.
+        for row in &mut rows {
+            row.image.size = store.size_of(&row.image)?;
+        }
         Ok(rows)
     }
 
