@@ -90,8 +90,8 @@ fn what_is_refused_is_cancelled_and_sent_later() {
             DELETE blobs/uploads/upload0 0
             HEAD blobs/DIGEST 0
             POST blobs/uploads/ 0
-            PATCH blobs/uploads/upload0 3000000
-            PUT blobs/uploads/upload0 0
+            PATCH blobs/uploads/upload1 3000000
+            PUT blobs/uploads/upload1 0
             Sent
         "#]],
     );
@@ -113,8 +113,8 @@ fn an_end_that_is_refused_is_no_end() {
             DELETE blobs/uploads/upload0 0
             HEAD blobs/DIGEST 0
             POST blobs/uploads/ 0
-            PATCH blobs/uploads/upload0 3000000
-            PUT blobs/uploads/upload0 0
+            PATCH blobs/uploads/upload1 3000000
+            PUT blobs/uploads/upload1 0
             Sent
         "#]],
     );
