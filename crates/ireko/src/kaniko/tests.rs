@@ -8,9 +8,10 @@ fn asked(typed: &str, environment: &Environment) -> Result<Asked, Failure> {
 }
 
 /// The words of ireko, or what is said instead.
+/// What a command line becomes, without the one word that all begin with.
 fn words_in(typed: &str, environment: &Environment) -> String {
     match asked(typed, environment) {
-        Ok(Asked::Build(translated)) => translated.words.join(" "),
+        Ok(Asked::Build(translated)) => translated.words.join(" ").replacen("--isolation=chroot ", "", 1),
         Ok(Asked::Other(words)) => format!("{words:?}"),
         Ok(Asked::Help(text)) => text,
         Err(failure) => format!("no: {}", failure.message),
@@ -26,6 +27,18 @@ fn translated(typed: &str) -> Translated {
         Ok(Asked::Build(translated)) => *translated,
         _ => panic!("`{typed}` is no build"),
     }
+}
+
+#[test]
+fn commands_may_run_by_chroot_unless_something_else_is_said() {
+    let first = |typed: &str, environment: &Environment| match asked(typed, environment) {
+        Ok(Asked::Build(translated)) => translated.words[..2].join(" "),
+        _ => panic!("`{typed}` is no build"),
+    };
+    let (none, said) = (Environment::of([]), Environment::of([("IREKO_ISOLATION", "auto")]));
+    assert_eq!(first("-c /none --no-push", &none), "--isolation=chroot build");
+    assert_eq!(first("--isolation=auto -c /none --no-push", &none), "--isolation auto");
+    assert_eq!(first("-c /none --no-push", &said), "build --output=type=cacheonly");
 }
 
 #[test]
