@@ -203,11 +203,8 @@ impl Check<'_> {
     }
 
     fn layers(&mut self) -> Result<()> {
-        for mut item in self.store.layer_items()? {
-            // It may have been read since it was listed.
-            if !item.has_info {
-                item = self.store.layer_item(item.diff)?;
-            }
+        for item in self.store.layer_items()? {
+            let item = self.as_it_is(item)?;
             self.unread(&item)?;
             let is_read = item.has_info || item.unread.is_empty();
             let Some(index) = is_read.then(|| self.layer_index(&item)).transpose()?.flatten() else {
@@ -219,14 +216,17 @@ impl Check<'_> {
         Ok(())
     }
 
+    /// A layer that was listed without its info, as it is now: it may have been read since, or have been gone for a
+    /// moment and made again.
+    fn as_it_is(&self, item: LayerItem) -> Result<LayerItem> {
+        if item.has_info { Ok(item) } else { self.store.layer_item(item.diff) }
+    }
+
     /// The layer's own files; where they are damaged the layer as a whole is, and its forms with it.
     fn layer_index(&mut self, item: &LayerItem) -> Result<Option<Index>> {
         self.count("layers");
         let place = self.store.layout.layer(&item.diff);
         let seen = Witness::of(&[&place]);
-        // When all were listed it may have been gone for a moment, and made again since.
-        let again = if item.file.is_none() { Some(self.store.layer_item(item.diff)?) } else { None };
-        let item = again.as_ref().unwrap_or(item);
         let bytes = disk::read(&place.join("index"))?;
         let index = bytes
             .ok_or_else(|| "it has no index".to_owned())

@@ -22,6 +22,14 @@ pub(crate) fn is_i386(audit: u32) -> bool {
     audit == profile::AUDIT_ARCH_I386
 }
 
+/// The names and numbers of calls by this machine's own convention, and on 64-bit x86 by that of i386: a pair a line.
+pub(crate) fn tables() -> (&'static str, &'static str) {
+    match std::env::consts::ARCH {
+        "x86_64" => (include_str!("../data/syscalls-x86_64.txt"), include_str!("../data/syscalls-i386.txt")),
+        _ => (include_str!("../data/syscalls-aarch64.txt"), ""),
+    }
+}
+
 /// For a step whose files are thrown away or written to disk by who started it: calls that wait for the disk do nothing,
 /// as on an overlay that is mounted `volatile`.
 pub(crate) fn without_syncs() -> &'static [sock_filter] {
@@ -35,14 +43,8 @@ pub(crate) fn without_syncs() -> &'static [sock_filter] {
                 .filter_map(|(_, number)| number.parse().ok())
                 .collect()
         };
-        let arch = std::env::consts::ARCH;
-        let (own, old) = match arch {
-            "x86_64" => {
-                (include_str!("../data/syscalls-x86_64.txt"), include_str!("../data/syscalls-i386.txt"))
-            }
-            _ => (include_str!("../data/syscalls-aarch64.txt"), ""),
-        };
-        bpf::done_already(arch, &numbers(own), &numbers(old))
+        let (own, old) = tables();
+        bpf::done_already(std::env::consts::ARCH, &numbers(own), &numbers(old))
     })
 }
 

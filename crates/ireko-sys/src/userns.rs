@@ -89,13 +89,6 @@ pub struct Entered {
 pub fn enter_best() -> Result<Entered> {
     let mut passed = Vec::new();
     for level in candidates() {
-        // A user namespace once entered cannot be left, so a child tries first.
-        if level != Level::Root
-            && let Some((reason, fix)) = detect::namespaces_refused()
-        {
-            passed.push(Error::Unavailable { level, reason, fix });
-            continue;
-        }
         match enter(level) {
             Ok(map) => return Ok(Entered { level, map, passed }),
             Err(error) if level == Level::Root => return Err(error),
@@ -177,10 +170,15 @@ fn enter_rootless() -> Result<()> {
     let level = Level::Rootless;
     let failed = |deed: &str, cause: io::Error| Error::Enter { level, deed: deed.to_owned(), cause };
     let ids = SubordinateIds::read()?;
-    let holder = Holder::start(false).map_err(|cause| match detect::userns_refused(&cause) {
+    // It tries to mount too: a user namespace once entered cannot be left.
+    let holder = Holder::start(true).map_err(|cause| match detect::userns_refused(&cause) {
         (reason, fix) if fix.is_some() => Error::Unavailable { level, reason, fix },
         _ => failed("make a user namespace", cause),
     })?;
+    if let Some(cause) = holder.mount_failure() {
+        let (reason, fix) = detect::mount_refused(&cause);
+        return Err(Error::Unavailable { level, reason, fix });
+    }
     ids.write_maps(holder.pid())?;
     let userns = holder.namespace().map_err(|cause| failed("open the new user namespace", cause))?;
     rustix::thread::move_into_link_name_space(userns.as_fd(), Some(LinkNameSpaceType::User))
@@ -198,6 +196,10 @@ fn enter_single_id() -> Result<()> {
     let failed = |deed: &str, cause: io::Error| Error::Enter { level, deed: deed.to_owned(), cause };
     if let Some(reason) = notify::missing() {
         return Err(Error::Unavailable { level, reason, fix: rootless_instead() });
+    }
+    // A user namespace once entered cannot be left, so a child tries first.
+    if let Some((reason, fix)) = detect::namespaces_refused() {
+        return Err(Error::Unavailable { level, reason, fix });
     }
     let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
     // SAFETY: without CLONE_FILES nothing that Rust's I/O safety relies on is unshared.

@@ -75,6 +75,7 @@ fn a_layer_that_was_away_when_all_were_listed_is_whole() {
     let item = store.layer_item(diff).unwrap();
     fs::rename(&away, &place).unwrap();
     let mut check = Check { store: &store, repair: true, report: FsckReport::default() };
+    let item = check.as_it_is(item).unwrap();
     assert!(check.layer_index(&item).unwrap().is_some());
     assert!(check.report.problems.is_empty());
 }

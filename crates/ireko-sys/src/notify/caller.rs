@@ -19,26 +19,8 @@ impl Memory {
         open().map(Self).map_err(|_| Errno(libc::EFAULT))
     }
 
-    pub(super) fn text(&self, mut at: u64) -> raw::Result<Vec<u8>> {
-        const PAGE: u64 = 4096;
-        let mut text = Vec::new();
-        while text.len() < PATH_MAX {
-            let mut buffer = [0_u8; 256];
-            let left = usize::try_from(PAGE - at % PAGE).unwrap_or(1).min(buffer.len());
-            let room = buffer.get_mut(..left).unwrap_or(&mut []);
-            let count = self.0.read_at(room, at).map_err(|_| Errno(libc::EFAULT))?;
-            let found = buffer.get(..count).unwrap_or(&[]);
-            if let Some(end) = found.iter().position(|byte| *byte == 0) {
-                text.extend_from_slice(found.get(..end).unwrap_or(&[]));
-                return Ok(text);
-            }
-            if count == 0 {
-                return Err(Errno(libc::EFAULT));
-            }
-            text.extend_from_slice(found);
-            at += count as u64;
-        }
-        Err(Errno(libc::ENAMETOOLONG))
+    pub(super) fn text(&self, at: u64) -> raw::Result<Vec<u8>> {
+        text(at, |at, room| self.0.read_at(room, at).map_err(|_| Errno(libc::EFAULT)))
     }
 
     pub(super) fn words<const N: usize>(&self, at: u64) -> raw::Result<[u64; N]> {
@@ -60,6 +42,32 @@ impl Memory {
     pub(super) fn write(&self, at: u64, bytes: &[u8]) -> raw::Result<()> {
         self.0.write_all_at(bytes, at).map_err(|_| Errno(libc::EFAULT))
     }
+}
+
+/// A text of a caller's up to its zero byte, by what reads the caller's memory from an address on.
+pub(super) fn text(
+    mut at: u64,
+    mut read: impl FnMut(u64, &mut [u8]) -> raw::Result<usize>,
+) -> raw::Result<Vec<u8>> {
+    const PAGE: u64 = 4096;
+    let mut text = Vec::new();
+    while text.len() < PATH_MAX {
+        let mut buffer = [0_u8; 256];
+        // Up to the end of a page, since the next one may not be there.
+        let left = (PAGE - at % PAGE).min(buffer.len() as u64) as usize;
+        let count = read(at, buffer.get_mut(..left).unwrap_or(&mut []))?;
+        let found = buffer.get(..count).unwrap_or(&[]);
+        if let Some(end) = found.iter().position(|byte| *byte == 0) {
+            text.extend_from_slice(found.get(..end).unwrap_or(&[]));
+            return Ok(text);
+        }
+        if count == 0 {
+            return Err(Errno(libc::EFAULT));
+        }
+        text.extend_from_slice(found);
+        at += count as u64;
+    }
+    Err(Errno(libc::ENAMETOOLONG))
 }
 
 /// Does something with the rights of the user and group whose process this is.

@@ -7,7 +7,7 @@ use libc::sock_filter;
 
 use super::Owners;
 use super::calls::{self, Call, Table};
-use crate::seccomp::{Report, reporting};
+use crate::seccomp::{Report, reporting, tables};
 
 /// Calls are reported by this machine's own convention and, on 64-bit x86, by that of i386.
 #[derive(Debug)]
@@ -24,12 +24,9 @@ impl Reported {
     /// That of this machine, made once.
     pub(crate) fn here() -> &'static Self {
         static HERE: OnceLock<Reported> = OnceLock::new();
-        HERE.get_or_init(|| match std::env::consts::ARCH {
-            "x86_64" => Self::of(
-                calls::table(include_str!("../../data/syscalls-x86_64.txt"), false),
-                calls::table(include_str!("../../data/syscalls-i386.txt"), true),
-            ),
-            _ => Self::of(calls::table(include_str!("../../data/syscalls-aarch64.txt"), false), Table::new()),
+        HERE.get_or_init(|| {
+            let (own, old) = tables();
+            Self::of(calls::table(own, false), calls::table(old, true))
         })
     }
 

@@ -24,7 +24,7 @@ use super::serve::{PATH_MAX, c_bytes, line_of};
 use crate::error::{Error, Result};
 use crate::raw::{self, Errno};
 use crate::sandbox::{MASKED, READ_ONLY};
-use crate::seccomp::{Tests, is_i386, reporting};
+use crate::seccomp::{Tests, is_i386, reporting, tables};
 
 /// A call that names a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,13 +85,8 @@ impl Reported {
     fn here() -> &'static Self {
         static HERE: OnceLock<Reported> = OnceLock::new();
         HERE.get_or_init(|| {
-            let (own, old) = match std::env::consts::ARCH {
-                "x86_64" => (
-                    table(include_str!("../../data/syscalls-x86_64.txt"), false),
-                    table(include_str!("../../data/syscalls-i386.txt"), true),
-                ),
-                _ => (table(include_str!("../../data/syscalls-aarch64.txt"), false), BTreeMap::new()),
-            };
+            let (own, old) = tables();
+            let (own, old) = (table(own, false), table(old, true));
             const ALWAYS: Tests = &[];
             let rules = |table: &BTreeMap<u32, Call>| table.keys().map(|number| (*number, ALWAYS)).collect();
             let program = reporting(std::env::consts::ARCH, &rules(&own), &rules(&old));

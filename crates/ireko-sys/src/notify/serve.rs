@@ -5,6 +5,7 @@ use std::ffi::CStr;
 use std::os::fd::{AsRawFd, OwnedFd};
 
 use super::book::{Book, path_of};
+use super::caller;
 use super::calls::{At, Call};
 use super::creds::Creds;
 use super::filter::Reported;
@@ -44,7 +45,6 @@ pub(super) struct Step {
 
 /// Longest path that the kernel takes, with the zero byte.
 pub(super) const PATH_MAX: usize = 4096;
-const PAGE: u64 = 4096;
 
 /// Serves until nobody is left, and tells the owners of what takes no note.
 pub(super) fn serve(listener: OwnedFd, begin: Begin) -> OwnerTable {
@@ -173,26 +173,10 @@ impl Step {
 
     /// The path that an argument points to.
     pub(super) fn path(&self, asked: &Asked, argument: usize) -> Result<Vec<u8>> {
-        let mut at = asked.argument(argument);
-        if at == 0 {
-            return Ok(Vec::new());
+        match asked.argument(argument) {
+            0 => Ok(Vec::new()),
+            at => caller::text(at, |at, room| kernel::peek(asked.pid, at, room)),
         }
-        let mut path = Vec::new();
-        while path.len() < PATH_MAX {
-            let mut buffer = [0_u8; 256];
-            // Up to the end of a page, since the next one may not be there.
-            let left = (PAGE - at % PAGE).min(buffer.len() as u64) as usize;
-            let room = buffer.get_mut(..left).unwrap_or(&mut []);
-            let count = kernel::peek(asked.pid, at, room)?;
-            let found = buffer.get(..count).unwrap_or(&[]);
-            if let Some(end) = found.iter().position(|byte| *byte == 0) {
-                path.extend_from_slice(found.get(..end).unwrap_or(&[]));
-                return Ok(path);
-            }
-            path.extend_from_slice(found);
-            at += count as u64;
-        }
-        Err(Errno(libc::ENAMETOOLONG))
     }
 
     /// Words of 32 bits in the caller's memory.

@@ -114,7 +114,7 @@ pub(super) fn userns_refused(cause: &io::Error) -> (String, Option<String>) {
     }
 }
 
-fn mount_refused(cause: &io::Error) -> (String, Option<String>) {
+pub(super) fn mount_refused(cause: &io::Error) -> (String, Option<String>) {
     if sysctl("kernel/apparmor_restrict_unprivileged_userns") == Some(1) {
         return apparmor();
     }
