@@ -80,7 +80,7 @@ run_tests() {
             echo "FAILED: ${binary##*/}"
         }
     done <"${BINARIES:-$work/binaries}"
-    [ "$status" = 0 ] || { grep -aE -A25 '^(---- |failures:|thread .* panicked)|FAILED' "$log" | head -400; }
+    [ "$status" = 0 ] || { grep -aE -A25 '^(---- |failures:|thread .* panicked)|FAILED' "$log" | head -400 | tee -a "$work/failed.log"; }
     count "$log"
     [ "$passed" -gt "$before" ] || { echo "no test passed"; return 1; }
     return "$status"
@@ -146,6 +146,8 @@ if [ -z "$quick" ]; then
 fi
 
 if [ "${CI:-}" = true ] && [ "$skipped" != 0 ]; then failures+=("$skipped tests skipped, none may be in CI"); fi
+# Why once more, since where only the end of a run's output is kept it would say that a test failed, but not which.
+[ ! -s "$work/failed.log" ] || { echo "== what failed, once more"; head -c 12000 "$work/failed.log"; }
 [ ${#failures[@]} = 0 ] || printf 'failed: %s\n' "${failures[@]}"
 echo "tests: $passed passed, $failed failed, $skipped skipped"
 [ ${#failures[@]} = 0 ]
