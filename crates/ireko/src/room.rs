@@ -62,7 +62,7 @@ impl Room<'_> {
     }
 
     fn again(&self) -> bool {
-        let goes_on = made_room(self.store, self.session) && self.cancel.take_back();
+        let goes_on = made_room(self.store, self.session, TRIES) && self.cancel.take_back();
         if goes_on {
             self.images.resume();
         }
@@ -70,7 +70,37 @@ impl Room<'_> {
     }
 }
 
-fn made_room(store: &Store, session: &Session) -> bool {
+/// Does something that uses the store; where the disk is full, drops what neither another process nor a tagged image
+/// needs, and does it once more.
+pub(crate) fn once_more<T>(
+    (session, store): (&Session, &Store),
+    mut deed: impl FnMut() -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let done = match deed() {
+        Err(failure) if failure.disk_full && made_room(store, session, TRIES) => deed(),
+        other => other,
+    };
+    done.map_err(|failure| match failure.disk_full {
+        true => failure.hint(FULL),
+        false => failure,
+    })
+}
+
+/// The same for something that can be done only once: whoever reads the failure is told to try once more.
+pub(crate) fn for_the_next_try(session: &Session, store: &Store, failure: Failure) -> Failure {
+    match failure.disk_full {
+        true if made_room(store, session, "") => {
+            failure.hint("there is more room now: do the same once more")
+        }
+        true => failure.hint(FULL),
+        false => failure,
+    }
+}
+
+/// What is said to follow.
+const TRIES: &str = "; trying once more";
+
+fn made_room(store: &Store, session: &Session, then: &str) -> bool {
     // Notes are small, and among them is what this build has done already.
     let notes = Condition::Kind(vec![UsageKind::Record, UsageKind::StatCache]);
     let conditions = vec![Condition::Not(Box::new(notes))];
@@ -79,7 +109,7 @@ fn made_room(store: &Store, session: &Session) -> bool {
         Ok(pruned) if pruned.freed > 0 => {
             let (count, freed) = (pruned.items.len(), bytes(pruned.freed));
             let said = format!(
-                "the disk is full: removed {count} items of the store that are not in use, {freed}; trying once more"
+                "the disk is full: removed {count} items of the store that are not in use, {freed}{then}"
             );
             let diagnostic = Diagnostic::warning("disk-full", said);
             session.screen.emit(Event::Warning { diagnostic });

@@ -11,6 +11,7 @@ use crate::cmd::images::find_for;
 use crate::environment::Environment;
 use crate::failure::Failure;
 use crate::proxies;
+use crate::room;
 use crate::session::Session;
 use crate::settle;
 use crate::text;
@@ -64,10 +65,12 @@ fn start(args: &RunArgs, global: &Global, environment: Environment) -> Result<u8
     crate::cmd::transfer::complete(&session, &store, &image)?;
     let config = store.image_config(&image)?.config;
     let view = store.view(&image.diff_ids)?;
-    let scratch = store.scratch_dir()?;
-
     let how = (session.snapshotter(&store)?, confinement);
-    let root = root_of(&store, &image, &view, scratch.path(), how)?;
+    let (scratch, root) = room::once_more((&session, &store), || {
+        let scratch = store.scratch_dir()?;
+        let root = root_of(&store, &image, &view, scratch.path(), how)?;
+        Ok((scratch, root))
+    })?;
     let mut sandbox = Sandbox::new(root, argv(args, &config)?);
     sandbox.network = network;
     sandbox.limits = limits;

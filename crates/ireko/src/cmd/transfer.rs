@@ -7,6 +7,7 @@ use crate::cmd::images::{find, find_for};
 use crate::environment::Environment;
 use crate::failure::Failure;
 use crate::places::{self, Written};
+use crate::room;
 use crate::session::Session;
 use crate::{print, print_json, registries, settle};
 use ireko_image::{Form, Images, LoadFrom, Loaded, PullPolicy, To};
@@ -29,18 +30,14 @@ fn images(
 /// Fetches the layers of an image that no build needed yet, and reads those that came and were not needed yet; of an
 /// image for several platforms those of all.
 pub(crate) fn complete(session: &Session, store: &Arc<Store>, image: &Image) -> Result<(), Failure> {
-    let mut images = None;
     for image in members(store, image)? {
         if store.hold_image(&image)?.is_empty() && store.unread_of(&image)?.is_empty() {
             continue;
         }
-        let images = match &images {
-            Some(images) => images,
-            None => {
-                images.insert(self::images(session, PullPolicy::IfMissing, (&RegistryArgs::default(), &[]))?)
-            }
-        };
-        images.complete(&image)?;
+        room::once_more((session, store), || {
+            let images = images(session, PullPolicy::IfMissing, (&RegistryArgs::default(), &[]))?;
+            Ok(images.complete(&image)?)
+        })?;
     }
     Ok(())
 }
@@ -49,7 +46,11 @@ pub(crate) fn complete(session: &Session, store: &Arc<Store>, image: &Image) -> 
 pub(crate) fn read_layers(session: &Session, store: &Arc<Store>, image: &Image) -> Result<(), Failure> {
     for image in members(store, image)? {
         if !store.unread_of(&image)?.is_empty() {
-            images(session, PullPolicy::Never, (&RegistryArgs::default(), &[]))?.read_layers(&image)?;
+            store.hold_image(&image)?;
+            room::once_more((session, store), || {
+                let images = images(session, PullPolicy::Never, (&RegistryArgs::default(), &[]))?;
+                Ok(images.read_layers(&image)?)
+            })?;
         }
     }
     Ok(())
@@ -72,28 +73,41 @@ pub(crate) fn fetch(session: &Session, name: &str, platform: &Platform) -> Resul
     let reference: Reference = name.parse().map_err(|error: ireko_oci::OciError| {
         Failure::user(format!("`{name}` is no name of an image")).cause(error)
     })?;
-    let named = std::slice::from_ref(&reference);
-    let images = images(session, PullPolicy::Always, (&RegistryArgs::default(), named))?;
-    images.pull(&reference.or_latest(), platform)?;
+    pulled(session, &RegistryArgs::default(), (&reference, platform))?;
     Ok(())
+}
+
+fn pulled(
+    session: &Session,
+    args: &RegistryArgs,
+    (reference, platform): (&Reference, &Platform),
+) -> Result<Image, Failure> {
+    room::once_more((session, &*session.store()?), || {
+        let images = images(session, PullPolicy::Always, (args, std::slice::from_ref(reference)))?;
+        Ok(images.pull(&reference.clone().or_latest(), platform)?)
+    })
 }
 
 /// `ireko load`.
 pub(crate) fn load(args: &LoadArgs, global: &Global, environment: Environment) -> Result<(), Failure> {
     let progress = if args.quiet { Progress::Quiet } else { Progress::Auto };
     let session = Session::enter(global, environment, progress, false)?;
-    let images = images(&session, PullPolicy::IfMissing, (&RegistryArgs::default(), &[]))?;
+    let store = session.store()?;
+    let images = || images(&session, PullPolicy::IfMissing, (&RegistryArgs::default(), &[]));
     let platform = args.platform.as_deref().map(settle::named_platform).transpose()?;
     let platform = platform.unwrap_or_else(Platform::host);
     let loaded = match &args.input {
-        Some(path) => images.load_for(LoadFrom::Path(path), &platform),
+        Some(path) => {
+            room::once_more((&session, &store), || Ok(images()?.load_for(LoadFrom::Path(path), &platform)?))?
+        }
         None if std::io::stdin().is_terminal() => {
             return Err(Failure::user("there is no archive on standard input")
                 .hint("give -i FILE, or pipe an archive in"));
         }
-        None => images.load_for(LoadFrom::Stream(&mut std::io::stdin().lock()), &platform),
+        None => images()?
+            .load_for(LoadFrom::Stream(&mut std::io::stdin().lock()), &platform)
+            .map_err(|error| room::for_the_next_try(&session, &store, error.into()))?,
     };
-    let loaded = loaded?;
     session.screen.close();
     if args.format == Format::Json {
         let row = |loaded: &Loaded| json!({"id": loaded.image.id.to_string(), "names": loaded.names});
@@ -195,8 +209,7 @@ pub(crate) fn pull(args: &PullArgs, global: &Global, environment: Environment) -
     let platform = platform.map_or_else(Platform::host, |(platform, _)| platform);
     let progress = if args.quiet { Progress::Quiet } else { Progress::Auto };
     let session = Session::enter(global, environment, progress, false)?;
-    let image = images(&session, PullPolicy::Always, (&args.registry, std::slice::from_ref(&reference)))?
-        .pull(&reference.or_latest(), &platform)?;
+    let image = pulled(&session, &args.registry, (&reference, &platform))?;
     session.screen.close();
     print(&format!("{}\n", image.id));
     Ok(())

@@ -2,6 +2,7 @@
 
 use crate::bad_input::in_small_world;
 use crate::support::Place;
+use ireko_testkit::TestRegistry;
 use serde_json::Value;
 
 fn json(place: &Place, args: &[&str]) -> Value {
@@ -188,4 +189,49 @@ fn a_build_on_a_full_disk_prunes_and_tries_once_more() {
     assert!(said.stdout.contains("much: 3\n"), "{} {}", said.stdout, said.stderr);
     let full = said.stderr.contains("No space left on device") || said.stderr.contains("no space is left");
     assert!(full && said.stderr.contains("hint: free space on that disk"), "{}", said.stderr);
+}
+
+/// Scripts for a small disk: `full` leaves about 4 MB of it, and 8 MB more that nothing needs.
+const FULL: &str = "
+    export IREKO_SNAPSHOTTER=overlay
+    unneeded() { $IREKO build -q --no-cache -t old -f context/Dockerfile.old context && $IREKO rmi old; }
+    full() {
+        rm -f small/filler; unneeded || exit 92
+        free=$(df --output=avail -B1 small | tail -1); head -c $((free - 4000000)) /dev/zero >small/filler
+    }
+    sound() { rm -f small/filler; $IREKO cache fsck || exit 93; }
+    $IREKO load -i base.tar || exit 91
+";
+
+#[test]
+fn load_run_and_pull_prune_on_a_full_disk_too() {
+    let Some(place) = Place::with_base() else { return };
+    place.ireko(&["save", "-o", "base.tar", "base"]).ok();
+    place.file("Dockerfile.old", "FROM base\nRUN head -c 8000000 /dev/urandom >/old\n");
+    place.dockerfile("FROM base\nRUN head -c 7000000 /dev/urandom >/big\n");
+    place.build(&["-t", "big"]).ok();
+    place.ireko(&["save", "-o", "big.tar", "big"]).ok();
+    let registry = TestRegistry::start();
+    let name = format!("{}/big:1", registry.address());
+    place.ireko(&["tag", "big", &name]).ok();
+    place.ireko(&["push", &name]).ok();
+    let script = format!(
+        "{FULL}
+        full; $IREKO load -i big.tar || exit 81; sound
+        full; $IREKO run --rm big sh -c 'wc -c </big' || exit 82; sound
+        $IREKO rmi big; $IREKO cache prune -f --all
+        full; $IREKO load <big.tar; echo piped: $?; $IREKO load <big.tar || exit 83; sound
+        $IREKO rmi big; $IREKO cache prune -f --all
+        full; $IREKO pull {name} || exit 84; sound; full; $IREKO run --rm {name} sh -c 'wc -c </big' || exit 85; sound
+        $IREKO rmi {name}; $IREKO cache prune -f --all
+        head -c 40000000 /dev/zero >small/more 2>/dev/null; $IREKO load -i big.tar; echo hopeless: $?"
+    );
+    let Some(said) = in_small_world(&place, "-t tmpfs -o size=40m,mode=755", &script) else { return };
+    let said = said.ok();
+    let told = format!("{}\n{}", said.stdout, said.stderr);
+    assert!(said.stderr.matches("; trying once more").count() >= 2, "{told}");
+    assert_eq!(said.stdout.matches("7000000\n").count(), 2, "{told}");
+    assert!(said.stdout.contains("piped: 3\n") && said.stdout.contains("hopeless: 3\n"), "{told}");
+    assert!(said.stderr.contains("hint: there is more room now: do the same once more"), "{told}");
+    assert!(said.stderr.contains("hint: free space on that disk"), "{told}");
 }
