@@ -4,7 +4,7 @@
 //! the hashes of its lists, and these the hashes of its packages. What is chosen for a request is what apt would choose
 //! with the same lists, so that an image is not a surprise to who knows apt.
 //!
-//! Parts: [`control`] reads paragraphs of fields, [`version`] orders versions.
+//! Parts: [`control`] reads paragraphs of fields, [`version`] orders versions, [`package`] opens package files.
 //!
 //! ```
 //! use ireko_deb::{control, version};
@@ -15,4 +15,5 @@
 #![forbid(unsafe_code)]
 
 pub mod control;
+pub mod package;
 pub mod version;
