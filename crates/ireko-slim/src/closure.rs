@@ -116,7 +116,7 @@ impl Walk<'_> {
 
     fn add(&mut self, place: &Place, wanted_by: Option<&str>) {
         self.needs.links.extend(place.links.iter().cloned());
-        if let Node::File { size } = place.node {
+        if let Node::File { size, .. } = place.node {
             let wanted_by = wanted_by.map(str::to_owned);
             self.needs.files.entry(place.path.clone()).or_insert(Found { size, wanted_by });
         }
@@ -358,9 +358,7 @@ impl Walk<'_> {
         let lib =
             self.loaders.get(interpreter).map_or_else(|| "lib".to_owned(), |loader| loader.lib(machine));
         let mut text = text.to_owned();
-        for (token, value) in
-            [("ORIGIN", parent(&object.at)), ("LIB", &lib), ("PLATFORM", machine.platform())]
-        {
+        for (token, value) in [("ORIGIN", parent(&object.at)), ("LIB", &lib), ("PLATFORM", machine.name())] {
             text = text.replace(&format!("${{{token}}}"), value).replace(&format!("${token}"), value);
         }
         text

@@ -36,8 +36,8 @@ impl Machine {
         })
     }
 
-    /// What `$PLATFORM` stands for.
-    pub(crate) fn platform(self) -> &'static str {
+    /// Its short name, which is also what `$PLATFORM` stands for; `unknown` for one that Debian has no libraries for.
+    pub fn name(self) -> &'static str {
         self.triplet().and_then(|triplet| triplet.split('-').next()).unwrap_or("unknown")
     }
 }
@@ -45,7 +45,7 @@ impl Machine {
 impl fmt::Display for Machine {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.triplet() {
-            Some(triplet) => out.write_str(triplet.split('-').next().unwrap_or(triplet)),
+            Some(_) => out.write_str(self.name()),
             None => write!(out, "machine {} of {} bits", self.code, if self.is_64 { 64 } else { 32 }),
         }
     }

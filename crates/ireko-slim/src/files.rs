@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// What lies at a path.
@@ -11,6 +12,8 @@ pub enum Node {
     File {
         /// Its bytes.
         size: u64,
+        /// Permission bits.
+        mode: u32,
     },
     /// A directory.
     Dir,
@@ -25,8 +28,16 @@ pub trait Root {
     /// What lies at a path.
     fn node(&self, path: &str) -> io::Result<Option<Node>>;
 
+    /// The names in a directory, sorted; none where it is none.
+    fn names(&self, path: &str) -> io::Result<Vec<String>>;
+
+    /// Where a regular file lies on this machine.
+    fn real(&self, path: &str) -> PathBuf;
+
     /// Opens a regular file.
-    fn open(&self, path: &str) -> io::Result<File>;
+    fn open(&self, path: &str) -> io::Result<File> {
+        File::open(self.real(path))
+    }
 }
 
 /// A directory of this machine as a root.
@@ -37,10 +48,6 @@ impl Dir {
     /// Takes a directory; `/` is this machine's own root.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self(path.into())
-    }
-
-    fn real(&self, path: &str) -> PathBuf {
-        self.0.join(path.trim_start_matches('/'))
     }
 }
 
@@ -53,15 +60,28 @@ impl Root for Dir {
             Err(error) => return Err(error),
         };
         Ok(Some(match meta.file_type() {
-            kind if kind.is_file() => Node::File { size: meta.len() },
+            kind if kind.is_file() => Node::File { size: meta.len(), mode: meta.mode() & 0o7777 },
             kind if kind.is_dir() => Node::Dir,
             kind if kind.is_symlink() => Node::Link(text(&std::fs::read_link(&real)?)?),
             _ => Node::Other,
         }))
     }
 
-    fn open(&self, path: &str) -> io::Result<File> {
-        File::open(self.real(path))
+    fn names(&self, path: &str) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        let listed = match std::fs::read_dir(self.real(path)) {
+            Err(error) if is_absent(&error) => return Ok(names),
+            listed => listed?,
+        };
+        for entry in listed {
+            names.push(text(Path::new(&entry?.file_name()))?);
+        }
+        names.sort();
+        Ok(names)
+    }
+
+    fn real(&self, path: &str) -> PathBuf {
+        self.0.join(path.trim_start_matches('/'))
     }
 }
 
@@ -71,7 +91,7 @@ fn is_absent(error: &io::Error) -> bool {
 
 fn text(path: &Path) -> io::Result<String> {
     let odd =
-        || io::Error::new(io::ErrorKind::InvalidData, format!("the link's target {path:?} is no UTF-8"));
+        || io::Error::new(io::ErrorKind::InvalidData, format!("the name {} is no UTF-8", path.display()));
     path.to_str().map(str::to_owned).ok_or_else(odd)
 }
 
@@ -159,7 +179,8 @@ mod tests {
         let root = Dir::new(dir.path());
         let found = |path: &str| follow(&root, path).expect("readable");
         let x = found("/usr/absolute").expect("there");
-        assert_eq!((x.path.as_str(), &x.node), ("/usr/lib/deep/x", &Node::File { size: 4 }));
+        assert_eq!(x.path, "/usr/lib/deep/x");
+        assert!(matches!(x.node, Node::File { size: 4, .. }), "{x:?}");
         let links = [("/usr/absolute", "/lib/deep/x"), ("/lib", "usr/lib")];
         assert_eq!(x.links, links.map(|(link, target)| (link.to_owned(), target.to_owned())));
         assert_eq!(found("/lib/out").expect("there").path, "/usr/lib/deep/x");

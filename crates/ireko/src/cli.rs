@@ -4,6 +4,8 @@ use crate::devices::DeviceArgs;
 use crate::limits::{LimitArgs, RunLimitArgs};
 pub(crate) mod builds;
 pub(crate) mod others;
+mod output;
+mod pack;
 pub(crate) mod registry;
 pub(crate) mod show;
 pub(crate) mod words;
@@ -15,6 +17,8 @@ use std::path::PathBuf;
 
 mod store;
 
+pub(crate) use output::OutputArgs;
+pub(crate) use pack::PackArgs;
 pub(crate) use store::{
     BuilderCommand, By, CacheCommand, DuArgs, ImageCommand, ImagePruneArgs, PruneArgs, SystemCommand,
     SystemPruneArgs,
@@ -118,6 +122,8 @@ pub(crate) struct Global {
 pub(crate) enum Command {
     /// Build an image from a Dockerfile.
     Build(Box<BuildArgs>),
+    /// Make an image of files that are there, and what they need to run: no Dockerfile, no base image.
+    Pack(Box<PackArgs>),
     /// Start a container from an image of the store.
     #[command(disable_help_flag = true)]
     Run(Box<RunArgs>),
@@ -239,15 +245,8 @@ pub(crate) struct SourceArgs {
 pub(crate) struct BuildArgs {
     #[command(flatten)]
     pub(crate) source: SourceArgs,
-    /// Name of the image, `name[:tag]`, more than one allowed; of several targets it is the last one's, `STAGE=name` another's.
-    #[arg(short = 't', long = "tag", value_name = "NAME")]
-    pub(crate) tag: Vec<String>,
-    /// Where the result goes: `type=oci|docker|tar|local,dest=PATH[,tar=false][,platform-split=false]`, more than one allowed; `target=STAGE` where there are several targets.
-    #[arg(short = 'o', long = "output", value_name = "DESTINATION")]
-    pub(crate) output: Vec<String>,
-    /// A label of the image.
-    #[arg(long, value_name = "NAME=VALUE")]
-    pub(crate) label: Vec<String>,
+    #[command(flatten)]
+    pub(crate) out: OutputArgs,
     /// A secret for `RUN --mount=type=secret`: `id=NAME[,src=FILE|,env=VARIABLE]`.
     #[arg(long, value_name = "SECRET")]
     pub(crate) secret: Vec<String>,
@@ -303,18 +302,6 @@ pub(crate) struct BuildArgs {
     pub(crate) limits: LimitArgs,
     #[command(flatten)]
     pub(crate) devices: DeviceArgs,
-    /// Write the image id to this file.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) iidfile: Option<PathBuf>,
-    /// Write what was built, as JSON, to this file.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) metadata_file: Option<PathBuf>,
-    /// Print nothing but the image id.
-    #[arg(short = 'q', long)]
-    pub(crate) quiet: bool,
-    /// How progress is shown (default: $BUILDKIT_PROGRESS, or auto).
-    #[arg(long, value_enum, value_name = "HOW")]
-    pub(crate) progress: Option<Progress>,
     /// RUN steps at one time (default: four a core, at least 16).
     #[arg(short = 'j', long, value_name = "N")]
     pub(crate) jobs: Option<usize>,
@@ -330,14 +317,6 @@ pub(crate) struct BuildArgs {
     /// `off`: a step runs again whenever a step below it ran, even if that gave the same result.
     #[arg(long, value_name = "on|off", default_value = "on", value_parser = ["on", "off"], hide_possible_values = true)]
     pub(crate) cache_cutoff: String,
-    /// Give the image to a running Docker or Podman, with those layers that it lacks: the same as `-o type=docker`.
-    #[arg(long)]
-    pub(crate) load: bool,
-    /// Push the image to the registries of its names: the same as `-o type=registry`.
-    #[arg(long)]
-    pub(crate) push: bool,
-    #[command(flatten)]
-    pub(crate) registry: registry::RegistryArgs,
     #[command(flatten)]
     pub(crate) others: others::OthersArgs,
 }

@@ -1,7 +1,8 @@
 //! What a build made, brought to where it was asked for: the store, archives, directories, and the files for scripts.
 
 use crate::arguments::{Form, Output, Squeeze, Tag};
-use crate::cli::BuildArgs;
+use crate::clash;
+use crate::cli::OutputArgs;
 use crate::failure::Failure;
 use crate::places;
 use crate::settle::Base;
@@ -280,7 +281,7 @@ fn push(
 
 /// The files that scripts read afterwards: of the last target, and of several the others in a list.
 pub(crate) fn report(
-    args: &BuildArgs,
+    args: &OutputArgs,
     shares: &[Share],
     delivered: &[Delivered],
     bases: &[Base],
@@ -316,20 +317,34 @@ pub(crate) fn report(
     write_file("--metadata-file", path, &text)
 }
 
+/// Tries every place that the result is to go to; no two results may have one.
+pub(crate) fn writable(args: &OutputArgs, outputs: &[Output], shares: &[Share]) -> Result<(), Failure> {
+    let files = [("--iidfile", &args.iidfile), ("--metadata-file", &args.metadata_file)];
+    let files = files.into_iter().filter_map(|(flag, path)| Some((flag, path.as_deref()?)));
+    let files: Vec<_> = files.chain(digest_files(args)).collect();
+    clash::refuse(shares, &files)?;
+    outputs.iter().try_for_each(Output::writable)?;
+    files.iter().try_for_each(|(flag, path)| places::check(flag, path, places::Written::InPlace))
+}
+
+/// The files that are to have a digest.
+fn digest_files(args: &OutputArgs) -> impl Iterator<Item = (&'static str, &Path)> {
+    let files = [
+        ("--digest-file", &args.digest_file),
+        ("--image-name-with-digest-file", &args.image_name_with_digest_file),
+        ("--image-name-tag-with-digest-file", &args.image_name_tag_with_digest_file),
+    ];
+    files.into_iter().filter_map(|(flag, path)| Some((flag, path.as_deref()?)))
+}
+
 /// The files that are to have the digest of what was pushed or written, and what they are to have.
 fn digests<'a>(
-    args: &'a BuildArgs,
+    args: &'a OutputArgs,
     share: &Share,
     last: &Delivered,
 ) -> Result<Vec<(&'static str, &'a Path, String)>, Failure> {
-    let others = &args.others;
-    let files = [
-        ("--digest-file", &others.digest_file),
-        ("--image-name-with-digest-file", &others.image_name_with_digest_file),
-        ("--image-name-tag-with-digest-file", &others.image_name_tag_with_digest_file),
-    ];
     let mut all = Vec::new();
-    for (flag, path) in files.into_iter().filter_map(|(flag, path)| Some((flag, path.as_deref()?))) {
+    for (flag, path) in digest_files(args) {
         let digest = last.digest();
         let digest = digest.ok_or_else(|| {
             Failure::user(format!("`{flag}`: what stays in the store has no manifest, so there is no digest"))

@@ -164,6 +164,12 @@ impl From<ireko_image::Error> for Failure {
     }
 }
 
+impl From<ireko_pack::Error> for Failure {
+    fn from(error: ireko_pack::Error) -> Self {
+        Self::of(error.blame(), &error).hinted(error.hint())
+    }
+}
+
 impl From<ireko_registry::RegistryError> for Failure {
     fn from(error: ireko_registry::RegistryError) -> Self {
         Self::of(error.blame(), &error).hinted(error.hint())

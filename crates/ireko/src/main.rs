@@ -93,7 +93,7 @@ fn main() -> ExitCode {
         if let Err(failure) = kaniko::make_places(&kaniko.files) {
             return failed(&failure);
         }
-        args.registry.reach = kaniko.reach;
+        args.out.registry.reach = kaniko.reach;
         args.others.notes = kaniko.notes;
     }
     match dispatch(&cli, started.environment) {
@@ -197,6 +197,7 @@ fn dispatch(cli: &Cli, environment: Environment) -> Result<u8, Failure> {
         Command::History(args) => cmd::images::history(args, global, environment)?,
         Command::Logs(args) => cmd::builds::logs(args, global, environment)?,
         Command::Why(args) => cmd::builds::why(args, global, environment)?,
+        Command::Pack(args) => cmd::pack::run(args, global, environment)?,
         Command::Rmi(args) => cmd::images::remove(args, global, environment)?,
         Command::Tag(args) => cmd::images::tag(args, global, environment)?,
         Command::Load(args) => cmd::transfer::load(args, global, environment)?,

@@ -75,6 +75,34 @@ pub(crate) fn columns_of(text: &str) -> usize {
     text.width()
 }
 
+/// The words of a text as a shell takes them apart, with quotes and backslashes and nothing else; nothing where a quote
+/// is not closed.
+pub(crate) fn words(text: &str) -> Option<Vec<String>> {
+    let (mut words, mut word, mut quote) = (Vec::new(), None::<String>, None);
+    let mut letters = text.chars();
+    while let Some(letter) = letters.next() {
+        match (quote, letter) {
+            (Some('\''), '\'') | (Some('"'), '"') => quote = None,
+            (None, '\'' | '"') => {
+                quote = Some(letter);
+                word.get_or_insert_default();
+            }
+            (None, '\\') => word.get_or_insert_default().push(letters.next()?),
+            (Some('"'), '\\') => {
+                let next = letters.next()?;
+                if !['"', '\\', '$', '`'].contains(&next) {
+                    word.get_or_insert_default().push('\\');
+                }
+                word.get_or_insert_default().push(next);
+            }
+            (None, letter) if letter.is_whitespace() => words.extend(word.take()),
+            (_, letter) => word.get_or_insert_default().push(letter),
+        }
+    }
+    words.extend(word);
+    quote.is_none().then_some(words)
+}
+
 /// A text as one line of at most `room` columns.
 pub(crate) fn fit(text: &str, room: usize) -> String {
     let text: String = text.chars().map(|char| if char.is_control() { ' ' } else { char }).collect();
@@ -135,6 +163,22 @@ mod tests {
         assert_eq!(wrong("4097t"), "`--shm-size 4097t` is more than any machine can hold");
         assert_eq!(wrong("999999999t"), "`--shm-size 999999999t` is more than any machine can hold");
         assert_eq!(wrong("x"), "`--shm-size x` is no size");
+    }
+
+    #[test]
+    fn words_are_those_of_a_shell() {
+        let said = |text: &str| words(text).map(|words| words.join("|"));
+        for (text, expect) in [
+            ("", Some("")),
+            (" a  b\tc ", Some("a|b|c")),
+            ("a 'b  c' \"d e\"f", Some("a|b  c|d ef")),
+            (r#"a\ b "\"c\" \d" '\e'"#, Some(r#"a b|"c" \d|\e"#)),
+            ("a '' b", Some("a||b")),
+            ("a 'b", None),
+            ("a\\", None),
+        ] {
+            assert_eq!(said(text).as_deref(), expect, "{text}");
+        }
     }
 
     #[test]

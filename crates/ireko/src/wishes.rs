@@ -3,7 +3,7 @@
 use crate::agents;
 use crate::arguments::{self, Allow, Form, Output, SecretSource, Tag};
 use crate::authorities;
-use crate::cli::BuildArgs;
+use crate::cli::{BuildArgs, OutputArgs};
 use crate::devices;
 use crate::environment::Environment;
 use crate::failure::Failure;
@@ -42,31 +42,8 @@ impl Wishes {
     /// Reads it.
     pub(crate) fn read(args: &BuildArgs, environment: &Environment) -> Result<Self, Failure> {
         let mut meant = others::read(args)?;
-        let mut tags = args.tag.iter().map(|text| Tag::parse(text)).collect::<Result<Vec<_>, _>>()?;
-        let mut outputs =
-            args.output.iter().map(|text| Output::parse(text)).collect::<Result<Vec<_>, _>>()?;
-        if args.load && !outputs.iter().any(|output| output.form == Form::Engine) {
-            outputs.push(Output::plain(Form::Engine, None));
-        }
-        if args.push && !outputs.iter().any(|output| output.form == Form::Registry) {
-            // What is to be an image in the store is pushed, as with buildx.
-            match outputs.iter_mut().find(|output| output.form == Form::Store) {
-                Some(output) => output.form = Form::Registry,
-                None => outputs.push(Output::plain(Form::Registry, None)),
-            }
-        }
-        for output in outputs.iter().filter(|output| output.form == Form::Store) {
-            let named = |name: &Reference| Tag { target: output.target.clone(), name: name.clone() };
-            tags.extend(output.names.iter().map(named));
-        }
-        for output in outputs.iter_mut().filter(|output| output.form == Form::Registry) {
-            output.docker_types |= meant.docker_types;
-        }
+        let (tags, outputs) = goals(&args.out, meant.docker_types)?;
         meant.warnings.extend(others::lost_annotations(&meant, &outputs));
-        let to_stdout = outputs.iter().filter(|output| output.is_stdout()).count();
-        if to_stdout > 1 {
-            return Err(Failure::user("two outputs are to go to standard output").hint("give them dest=PATH"));
-        }
         let platforms = match &meant.platform {
             Some(platform) => settle::platforms(std::slice::from_ref(platform), environment)?,
             None => settle::platforms(&args.source.platform, environment)?,
@@ -95,7 +72,7 @@ impl Wishes {
         Ok(Self {
             tags,
             outputs,
-            labels: args.label.iter().map(|text| arguments::label(text)).collect(),
+            labels: args.out.label.iter().map(|text| arguments::label(text)).collect(),
             build_args,
             platforms,
             secrets: secrets(args, environment)?,
@@ -113,6 +90,34 @@ impl Wishes {
             warnings: meant.warnings,
         })
     }
+}
+
+/// The names of an image in the store, and where else it goes.
+pub(crate) fn goals(args: &OutputArgs, docker_types: bool) -> Result<(Vec<Tag>, Vec<Output>), Failure> {
+    let mut tags = args.tag.iter().map(|text| Tag::parse(text)).collect::<Result<Vec<_>, _>>()?;
+    let mut outputs = args.output.iter().map(|text| Output::parse(text)).collect::<Result<Vec<_>, _>>()?;
+    if args.load && !outputs.iter().any(|output| output.form == Form::Engine) {
+        outputs.push(Output::plain(Form::Engine, None));
+    }
+    if args.push && !outputs.iter().any(|output| output.form == Form::Registry) {
+        // What is to be an image in the store is pushed, as with buildx.
+        match outputs.iter_mut().find(|output| output.form == Form::Store) {
+            Some(output) => output.form = Form::Registry,
+            None => outputs.push(Output::plain(Form::Registry, None)),
+        }
+    }
+    for output in outputs.iter().filter(|output| output.form == Form::Store) {
+        let named = |name: &Reference| Tag { target: output.target.clone(), name: name.clone() };
+        tags.extend(output.names.iter().map(named));
+    }
+    for output in outputs.iter_mut().filter(|output| output.form == Form::Registry) {
+        output.docker_types |= docker_types;
+    }
+    let to_stdout = outputs.iter().filter(|output| output.is_stdout()).count();
+    if to_stdout > 1 {
+        return Err(Failure::user("two outputs are to go to standard output").hint("give them dest=PATH"));
+    }
+    Ok((tags, outputs))
 }
 
 /// Docker's archive names one image where an index would be needed.

@@ -1,19 +1,10 @@
 //! Flags of `docker build`, `podman build` and `buildah bud` that `build` takes for the sake of scripts, beside its own.
 
 use clap::Args;
-use std::path::PathBuf;
 
 /// What scripts pass: some of it has a meaning here, some of it none, and some of it is told of in a warning.
 #[derive(Debug, Default, Args)]
 pub(crate) struct OthersArgs {
-    /// Write the digest of what was pushed or written, that of its manifest or index, to this file.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) digest_file: Option<PathBuf>,
-    #[arg(long, hide = true)]
-    pub(crate) image_name_with_digest_file: Option<PathBuf>,
-    #[arg(long, hide = true)]
-    pub(crate) image_name_tag_with_digest_file: Option<PathBuf>,
-
     /// An annotation of the manifest, where the image is pushed or written in the form of OCI: `[manifest:]NAME=VALUE`.
     #[arg(long, value_name = "NAME=VALUE")]
     pub(crate) annotation: Vec<String>,

@@ -20,7 +20,7 @@ fn build(typed: &str) -> Result<BuildArgs, clap::Error> {
 fn flags_are_read_as_docker_reads_them() {
     let shown = |typed| {
         let args = build(typed).expect("docker takes it");
-        let BuildArgs { pull, no_cache, quiet, tag, source, .. } = args;
+        let BuildArgs { pull, no_cache, out: OutputArgs { quiet, tag, .. }, source, .. } = args;
         format!("{pull:?} {no_cache} {quiet} {tag:?} {:?} {}", source.file, source.context)
     };
     for (typed, expect) in [

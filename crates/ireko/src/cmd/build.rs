@@ -4,8 +4,7 @@ use crate::agents;
 use crate::ahead::{Ahead, Pushes};
 use crate::arguments::{Form, Output};
 use crate::builds;
-use crate::clash;
-use crate::cli::{BuildArgs, Global, Progress, Pull};
+use crate::cli::{BuildArgs, Global, OutputArgs, Progress, Pull};
 use crate::cmd::check::Warned;
 use crate::confinement;
 use crate::deliver::{self, Share};
@@ -17,7 +16,6 @@ use crate::epoch;
 use crate::failure::{Failure, step_frame};
 use crate::input::unless_stopped;
 use crate::on_failure::{self, FailureShell};
-use crate::places;
 use crate::registries;
 use crate::repositories::{self, Elsewhere};
 use crate::room::{self, Room};
@@ -52,7 +50,7 @@ pub(crate) fn run(args: &BuildArgs, global: &Global, environment: Environment) -
     on_failure::check(args.on_failure)?;
     let wishes = Wishes::read(args, &environment)?;
     let limit = room::limit(args.cache_max_size.as_deref(), &environment)?;
-    let progress = progress(args, &environment)?;
+    let progress = progress(&args.out, &environment)?;
     let global = Global { verbose: global.verbose || args.v, ..global.clone() };
     let session = Session::enter(&global, environment, progress, args.explain)?;
     let cancel = crate::signals::cancel_on_signals()?;
@@ -80,7 +78,7 @@ pub(crate) fn run(args: &BuildArgs, global: &Global, environment: Environment) -
     let told = session.screen.is_json();
     if let Some(id) = outcome
         .map_err(|failure| failure.told(told))?
-        .filter(|_| args.quiet && !wishes.outputs.iter().any(Output::is_stdout))
+        .filter(|_| args.out.quiet && !wishes.outputs.iter().any(Output::is_stdout))
     {
         crate::print(&format!("{id}\n"));
     }
@@ -88,7 +86,7 @@ pub(crate) fn run(args: &BuildArgs, global: &Global, environment: Environment) -
 }
 
 /// How progress is shown: by the flag, else nothing under `-q`, else by the variable that BuildKit has for it.
-fn progress(args: &BuildArgs, environment: &Environment) -> Result<Progress, Failure> {
+pub(crate) fn progress(args: &OutputArgs, environment: &Environment) -> Result<Progress, Failure> {
     const VARIABLE: &str = "BUILDKIT_PROGRESS";
     match (args.progress, args.quiet, environment.get(VARIABLE)) {
         (Some(Progress::Auto) | None, true, _) => Ok(Progress::Quiet),
@@ -109,7 +107,7 @@ fn build(
     cancel: &Cancel,
 ) -> Result<Option<Digest>, Failure> {
     let shares = deliver::shares(&targets(&args.source)?, &wishes.tags, &wishes.outputs)?;
-    writable(args, wishes, &shares)?;
+    deliver::writable(&args.out, &wishes.outputs, &shares)?;
     let limits = crate::limits::prepare(&wishes.limits)?;
     let store = session.store()?;
     let scratch = store.scratch_dir()?;
@@ -173,7 +171,7 @@ fn build(
     let made = made((&plan, wishes), &trees, &images, !destinations.is_empty())?;
     let delivered = room.for_deed(|| deliver::deliver(&images, &made, &shares, cancel, &*sink))?;
     session.tell_warnings(&store);
-    deliver::report(args, &shares, &delivered, &bases)?;
+    deliver::report(&args.out, &shares, &delivered, &bases)?;
     Ok(delivered.last().and_then(|last| last.id))
 }
 
@@ -205,7 +203,7 @@ fn images(
     let tags = wishes.tags.iter().map(|tag| &tag.name);
     let named: Vec<Reference> =
         tags.chain(wishes.outputs.iter().flat_map(|output| &output.names)).cloned().collect();
-    let mut options = registries::options(&session.environment, &args.registry, &named)?;
+    let mut options = registries::options(&session.environment, &args.out.registry, &named)?;
     options.http.ca_files.extend(args.ca.iter().cloned());
     let registry = Arc::new(Registry::new(options));
     let images = Images::new(Arc::clone(store), registry, session.sink(), pull(args));
@@ -435,19 +433,4 @@ fn step_failure(step: StepError, graph: &Graph, input: &PlanInput, session: &Ses
         failure.details.push(format!("the whole log: {}", log.display()));
     }
     failure
-}
-
-/// Tries every place that the result is to go to; no two results may have one.
-fn writable(args: &BuildArgs, wishes: &Wishes, shares: &[Share]) -> Result<(), Failure> {
-    let files = [
-        ("--iidfile", &args.iidfile),
-        ("--metadata-file", &args.metadata_file),
-        ("--digest-file", &args.others.digest_file),
-        ("--image-name-with-digest-file", &args.others.image_name_with_digest_file),
-        ("--image-name-tag-with-digest-file", &args.others.image_name_tag_with_digest_file),
-    ];
-    let files: Vec<_> = files.iter().filter_map(|(flag, path)| Some((*flag, path.as_deref()?))).collect();
-    clash::refuse(shares, &files)?;
-    wishes.outputs.iter().try_for_each(Output::writable)?;
-    files.iter().try_for_each(|(flag, path)| places::check(flag, path, places::Written::InPlace))
 }

@@ -7,6 +7,7 @@ pub(crate) mod check;
 pub(crate) mod context;
 pub(crate) mod doctor;
 pub(crate) mod images;
+pub(crate) mod pack;
 pub(crate) mod prune;
 pub(crate) mod registry;
 pub(crate) mod run;

@@ -33,6 +33,7 @@ mod images;
 mod level_none;
 mod limits;
 mod others;
+mod pack;
 mod peers;
 mod platforms;
 mod probe;

@@ -1,0 +1,92 @@
+//! Why nothing can be packed, and whose fault it is.
+
+use std::io;
+use std::path::PathBuf;
+
+use ireko_report::Blame;
+
+/// Why nothing was packed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file that was named cannot be read.
+    #[error("cannot read `{}`", path.display())]
+    Read {
+        /// Which one.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        cause: io::Error,
+    },
+    /// What was named cannot be part of an image.
+    #[error("`{}` is {problem}", path.display())]
+    Kind {
+        /// Which one.
+        path: PathBuf,
+        /// What it is.
+        problem: String,
+    },
+    /// Two things are to lie at one place.
+    #[error("`{}` and `{}` are both to lie at `{place}`", one.display(), other.display())]
+    Twice {
+        /// The first.
+        one: PathBuf,
+        /// The second.
+        other: PathBuf,
+        /// Where.
+        place: String,
+    },
+    /// A place is none.
+    #[error("`{place}` is no place in an image: {problem}")]
+    Place {
+        /// What was said.
+        place: String,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// What was asked for by `--with` is not in the base.
+    #[error("`{with}` is not there: `{path}` is missing")]
+    NoHelper {
+        /// What was asked for.
+        with: &'static str,
+        /// What of it is missing.
+        path: String,
+        /// The package that has it.
+        package: &'static str,
+    },
+    /// What a program needs is not known.
+    #[error(transparent)]
+    Needs(#[from] ireko_slim::Error),
+    /// A layer could not be written.
+    #[error(transparent)]
+    Layer(#[from] ireko_layer::Error),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] ireko_store::Error),
+}
+
+impl Error {
+    /// Whose fault it is.
+    pub fn blame(&self) -> Blame {
+        match self {
+            Self::Read { cause, .. } if cause.kind() == io::ErrorKind::NotFound => Blame::User,
+            Self::Read { .. } => Blame::Environment,
+            Self::Kind { .. } | Self::Twice { .. } | Self::Place { .. } | Self::NoHelper { .. } => {
+                Blame::User
+            }
+            Self::Needs(error) => error.blame(),
+            Self::Layer(error) => error.blame(),
+            Self::Store(error) => error.blame(),
+        }
+    }
+
+    /// What to do next.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Twice { .. } => Some("give one of them another place: PATH:/PLACE".to_owned()),
+            Self::NoHelper { package, .. } => Some(format!("install the package `{package}`, or pack it")),
+            Self::Needs(error) => error.hint(),
+            Self::Store(error) => error.hint().map(str::to_owned),
+            _ => None,
+        }
+    }
+}

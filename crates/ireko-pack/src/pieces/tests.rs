@@ -1,0 +1,1 @@
+//! Layers of packed files.

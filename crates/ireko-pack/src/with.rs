@@ -1,0 +1,147 @@
+//! What programs read beside shared objects, taken from the base or made: `--with`.
+
+use std::collections::BTreeSet;
+use std::str::FromStr;
+
+use ireko_slim::{Closure, Help, Root};
+
+use crate::error::Error;
+use crate::pieces::{Content, Item};
+use crate::request::{Request, base_items};
+
+/// A group of files that no program names as a shared object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum With {
+    /// The certificates of authorities.
+    CaCertificates,
+    /// Time zones.
+    Tzdata,
+    /// Users, groups, and how names of hosts are looked up.
+    Nss,
+    /// A world-writable `/tmp`.
+    Tmp,
+}
+
+impl With {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::CaCertificates, Self::Tzdata, Self::Nss, Self::Tmp];
+
+    /// How it is written.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::CaCertificates => "ca-certificates",
+            Self::Tzdata => "tzdata",
+            Self::Nss => "nss",
+            Self::Tmp => "tmp",
+        }
+    }
+
+    /// What gives a program what it was seen to ask for.
+    pub fn for_help(help: Help) -> Option<Self> {
+        match help {
+            Help::Authorities => Some(Self::CaCertificates),
+            Help::TimeZones => Some(Self::Tzdata),
+            Help::HostNames | Help::Users => Some(Self::Nss),
+            Help::CharacterSets | Help::Unseen => None,
+        }
+    }
+}
+
+impl FromStr for With {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        Self::ALL.into_iter().find(|with| with.name() == text).ok_or(())
+    }
+}
+
+pub(crate) fn gives(with: &BTreeSet<With>, help: Help) -> bool {
+    With::for_help(help).is_some_and(|one| with.contains(&one))
+}
+
+/// Where Debian, Alpine and Fedora keep all certificates in one file.
+const BUNDLES: [&str; 3] =
+    ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
+/// Where programs look for it.
+const BUNDLE: &str = "/etc/ssl/certs/ca-certificates.crt";
+const ZONES: &str = "/usr/share/zoneinfo";
+
+/// The files that were asked for.
+pub(crate) fn items(request: &Request<'_>, found: &Closure) -> Result<Vec<Item>, Error> {
+    let mut items = Vec::new();
+    for with in &request.with {
+        match with {
+            With::CaCertificates => certificates(request.base, found, &mut items)?,
+            With::Tzdata => zones(request.base, &mut items)?,
+            With::Nss => names(request, &mut items),
+            With::Tmp => items.push(Item::new("/tmp", Content::Dir { mode: 0o1777 })),
+        }
+    }
+    Ok(items)
+}
+
+fn certificates(base: &dyn Root, found: &Closure, items: &mut Vec<Item>) -> Result<(), Error> {
+    let lacking = || Error::NoHelper {
+        with: With::CaCertificates.name(),
+        path: BUNDLE.to_owned(),
+        package: "ca-certificates",
+    };
+    let mut bundle = None;
+    for path in BUNDLES {
+        if let Some(found) = base_items(base, path)? {
+            bundle = found.into_iter().find(Item::is_file);
+            break;
+        }
+    }
+    items.push(bundle.ok_or_else(lacking)?.at(BUNDLE));
+    // Debian's OpenSSL asks for this name; the hashed names beside it are for whoever has no bundle.
+    if found.files.keys().any(|path| path.contains("/libcrypto.so") || path.contains("/libssl.so")) {
+        items.push(Item::new("/usr/lib/ssl/cert.pem", Content::Link(BUNDLE.to_owned())));
+        items.push(Item::new("/usr/lib/ssl/certs", Content::Link("/etc/ssl/certs".to_owned())));
+    }
+    Ok(())
+}
+
+fn zones(base: &dyn Root, items: &mut Vec<Item>) -> Result<(), Error> {
+    let lacking = || Error::NoHelper { with: With::Tzdata.name(), path: ZONES.to_owned(), package: "tzdata" };
+    let begin = items.len();
+    below(base, ZONES, items)?;
+    if items.len() == begin { Err(lacking()) } else { Ok(()) }
+}
+
+/// All files of a directory of the base. Links stay links.
+fn below(base: &dyn Root, dir: &str, items: &mut Vec<Item>) -> Result<(), Error> {
+    let reading = |cause| Error::Read { path: base.real(dir), cause };
+    for name in base.names(dir).map_err(reading)? {
+        let path = format!("{dir}/{name}");
+        match base.node(&path).map_err(reading)? {
+            Some(ireko_slim::Node::Dir) => below(base, &path, items)?,
+            Some(ireko_slim::Node::File { size, mode }) => {
+                items.push(Item::new(&path, Content::File { host: base.real(&path), size, mode }));
+            }
+            Some(ireko_slim::Node::Link(to)) => items.push(Item::new(&path, Content::Link(to))),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Users and groups of Debian that programs ask for by name, and the image's own.
+fn names(request: &Request<'_>, items: &mut Vec<Item>) {
+    let mut users =
+        "root:x:0:0:root:/root:/sbin/nologin\nnobody:x:65534:65534:nobody:/nonexistent:/sbin/nologin\n"
+            .to_owned();
+    let mut groups = "root:x:0:\ntty:x:5:\nstaff:x:50:\nnogroup:x:65534:\n".to_owned();
+    if let Some((uid, gid)) = request.user.filter(|(uid, _)| ![0, 65534].contains(uid)) {
+        users += &format!("app:x:{uid}:{gid}:app:/home/app:/sbin/nologin\n");
+        if ![0, 5, 50, 65534].contains(&gid) {
+            groups += &format!("app:x:{gid}:\n");
+        }
+    }
+    let hosts =
+        "passwd: files\ngroup: files\nshadow: files\nhosts: files dns\nservices: files\nprotocols: files\n"
+            .to_owned();
+    for (path, text) in [("/etc/passwd", users), ("/etc/group", groups), ("/etc/nsswitch.conf", hosts)] {
+        items.push(Item::new(path, Content::Bytes { bytes: text.into_bytes(), mode: 0o644 }));
+    }
+}

@@ -1,0 +1,58 @@
+//! Flags of `pack`.
+
+use super::OutputArgs;
+use clap::Args;
+use std::path::PathBuf;
+
+/// What is packed, and how it starts.
+#[derive(Debug, Args)]
+pub(crate) struct PackArgs {
+    /// Files and directories: `PATH`, which lies at `/NAME` in the image, or `PATH:/PLACE`. Programs bring what they need.
+    #[arg(value_name = "PATH[:PLACE]")]
+    pub(crate) paths: Vec<String>,
+    /// Files, directories and programs of the base (this machine, or what --from or --root names) that come along, at
+    /// the places that they have there.
+    #[arg(long, value_name = "PATH", value_delimiter = ',')]
+    pub(crate) include: Vec<String>,
+    /// What programs read beside: `ca-certificates`, `tzdata`, `nss` (users, and how names of hosts are looked up), `tmp`.
+    #[arg(long, value_name = "WHAT", value_delimiter = ',')]
+    pub(crate) with: Vec<String>,
+    /// Take shared objects and helpers from this image of the store (default: from this machine).
+    #[arg(long, value_name = "IMAGE")]
+    pub(crate) from: Option<String>,
+    /// Take them from this directory.
+    #[arg(long, value_name = "DIR", conflicts_with = "from")]
+    pub(crate) root: Option<PathBuf>,
+    /// Where the loader looks first, as with LD_LIBRARY_PATH; the image has that variable too.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) library_path: Vec<String>,
+    /// The program to start: a path, or a JSON array of words (default: the file that was named, where there is one).
+    #[arg(long, value_name = "PROGRAM")]
+    pub(crate) entrypoint: Option<String>,
+    /// Its arguments, or what starts where there is no entry point: words, or a JSON array of them.
+    #[arg(long, value_name = "WORDS")]
+    pub(crate) cmd: Option<String>,
+    /// An environment variable; `NAME` alone takes the value of this environment.
+    #[arg(short = 'e', long = "env", value_name = "NAME[=VALUE]")]
+    pub(crate) env: Vec<String>,
+    /// User and group, by number: `65532` or `65532:65532`.
+    #[arg(short = 'u', long, value_name = "USER")]
+    pub(crate) user: Option<String>,
+    /// Working directory.
+    #[arg(short = 'w', long, value_name = "DIR")]
+    pub(crate) workdir: Option<String>,
+    /// A port it listens on: `8080` or `53/udp`.
+    #[arg(long, value_name = "PORT")]
+    pub(crate) expose: Vec<String>,
+    /// A directory kept outside the container's own files.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) volume: Vec<String>,
+    /// The signal that asks it to stop.
+    #[arg(long, value_name = "SIGNAL")]
+    pub(crate) stop_signal: Option<String>,
+    /// Layers at most.
+    #[arg(long, value_name = "N", default_value_t = ireko_pack::Request::MAX_LAYERS)]
+    pub(crate) max_layers: usize,
+    #[command(flatten)]
+    pub(crate) out: OutputArgs,
+}

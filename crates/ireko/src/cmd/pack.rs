@@ -1,0 +1,311 @@
+//! `ireko pack`: an image of files that are there already, without a Dockerfile.
+
+use crate::arguments::{self, Output};
+use crate::cli::{Global, OutputArgs, PackArgs};
+use crate::cmd::build;
+use crate::cmd::images::find;
+use crate::deliver;
+use crate::engines;
+use crate::environment::Environment;
+use crate::failure::Failure;
+use crate::registries;
+use crate::room;
+use crate::session::Session;
+use crate::text::{self, bytes};
+use crate::wishes;
+use ireko_exec::Cancel;
+use ireko_image::{Assembled, Images, PullPolicy};
+use ireko_layer::Time;
+use ireko_oci::{ContainerConfig, History, ImageConfig, Platform, Timestamp};
+use ireko_pack::{ImageRoot, Packed, Request, Source, With};
+use ireko_registry::Registry;
+use ireko_report::{Diagnostic, Event, Sink};
+use ireko_slim::{Dir, Help, Machine, Root};
+use ireko_store::Store;
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// How many of the largest files are told.
+const LARGEST: usize = 5;
+
+/// Runs the command.
+pub(crate) fn run(args: &PackArgs, global: &Global, environment: Environment) -> Result<(), Failure> {
+    let (tags, outputs) = wishes::goals(&args.out.streamed(), false)?;
+    let shares = deliver::shares(&[], &tags, &outputs)?;
+    deliver::writable(&args.out, &outputs, &shares)?;
+    let sources = args.paths.iter().map(|text| source(text)).collect::<Result<Vec<_>, _>>()?;
+    if sources.is_empty() && args.include.is_empty() {
+        return Err(Failure::user("nothing is named that could be packed")
+            .hint("give files or directories: `ireko pack ./server -t server`"));
+    }
+    let start = Start::read(args)?;
+    let time = epoch(&environment)?;
+    let progress = build::progress(&args.out, &environment)?;
+    let session = Session::enter(global, environment, progress, false)?;
+    let cancel = crate::signals::cancel_on_signals()?;
+    let store = session.store()?;
+    let images = images(args, &session, &store, &outputs)?;
+    let aborted = Arc::clone(&images);
+    let _stopping = cancel.on_ask(move || aborted.abort());
+    let packed = packed(args, (&session, &store), (sources, &start, time))?;
+    tell(&packed, &session);
+    let config = config(args, &start, (&packed, &session.environment))?;
+    let delivered = room::once_more((&session, &store), || {
+        let image = written(&store, &packed, &config, time, &cancel)?;
+        deliver::deliver(&images, &[image], &shares, &cancel, &*session.sink())
+    })?;
+    session.screen.close();
+    deliver::report(&args.out, &shares, &delivered, &[])?;
+    let to_stdout = outputs.iter().any(Output::is_stdout);
+    if let Some(id) = delivered.last().and_then(|last| last.id).filter(|_| args.out.quiet && !to_stdout) {
+        crate::print(&format!("{id}\n"));
+    }
+    Ok(())
+}
+
+impl OutputArgs {
+    /// The same where `-o -` means an archive for `docker load`: there is no build whose files it could mean.
+    fn streamed(&self) -> Self {
+        let mut args = self.clone();
+        for output in args.output.iter_mut().filter(|output| *output == "-") {
+            "type=docker,dest=-".clone_into(output);
+        }
+        args
+    }
+}
+
+/// `PATH` or `PATH:/PLACE`.
+fn source(text: &str) -> Result<Source, Failure> {
+    if let Some((host, place)) = text.rsplit_once(':').filter(|(_, place)| place.starts_with('/')) {
+        return Ok(Source { host: host.into(), place: place.to_owned() });
+    }
+    let host = PathBuf::from(text);
+    let name = std::path::absolute(&host).ok();
+    let name = name.as_deref().and_then(|path| path.file_name()).and_then(|name| name.to_str());
+    match name {
+        Some(name) => Ok(Source { place: format!("/{name}"), host }),
+        None => Err(Failure::user(format!("`{text}` has no name to lie under"))
+            .hint(format!("say where it is to lie: `{text}:/PLACE`"))),
+    }
+}
+
+/// How the image starts, as it was typed.
+struct Start {
+    entrypoint: Option<Vec<String>>,
+    cmd: Vec<String>,
+    user: Option<(u32, u32)>,
+}
+
+impl Start {
+    fn read(args: &PackArgs) -> Result<Self, Failure> {
+        Ok(Self {
+            entrypoint: args.entrypoint.as_deref().map(|text| words("--entrypoint", text)).transpose()?,
+            cmd: args.cmd.as_deref().map(|text| words("--cmd", text)).transpose()?.unwrap_or_default(),
+            user: args.user.as_deref().map(user).transpose()?,
+        })
+    }
+
+    /// The program that is started, where it was said. Of one file that is packed, `--cmd` is the arguments.
+    fn program(&self, sources: &[Source]) -> Option<&str> {
+        match &self.entrypoint {
+            Some(words) if !words.is_empty() => words.first().map(String::as_str),
+            None if self.has_arguments(sources) => None,
+            _ => self.cmd.first().map(String::as_str),
+        }
+    }
+
+    fn has_arguments(&self, sources: &[Source]) -> bool {
+        let is_path = self.cmd.first().is_some_and(|word| word.starts_with('/'));
+        !is_path && matches!(sources, [one] if one.host.is_file())
+    }
+}
+
+/// A JSON array of words, or words with quotes as in a shell; there is no shell that would read more into them.
+fn words(flag: &str, text: &str) -> Result<Vec<String>, Failure> {
+    if text.trim_start().starts_with('[') {
+        return serde_json::from_str(text).map_err(|error| {
+            Failure::user(format!("`{flag} {text}` is no JSON array of words")).cause(error)
+        });
+    }
+    text::words(text).ok_or_else(|| {
+        Failure::user(format!("a quote of `{flag} {text}` is not closed"))
+            .hint("close it, or give a JSON array")
+    })
+}
+
+fn user(text: &str) -> Result<(u32, u32), Failure> {
+    let (user, group) = text.split_once(':').unwrap_or((text, text));
+    match (user.parse(), group.parse()) {
+        (Ok(user), Ok(group)) => Ok((user, group)),
+        _ => Err(Failure::user(format!("`--user {text}` is no number"))
+            .hint("an image without a list of users knows numbers only: `--user 65532`")),
+    }
+}
+
+/// The time of all files: that of `SOURCE_DATE_EPOCH`, or the first second there is.
+fn epoch(environment: &Environment) -> Result<Time, Failure> {
+    let Some(text) = environment.get("SOURCE_DATE_EPOCH") else { return Ok(Time::default()) };
+    let seconds = text.parse().ok().filter(|seconds| *seconds >= 0);
+    let wrong = || Failure::user(format!("`SOURCE_DATE_EPOCH={text}` is no number of seconds since 1970"));
+    Ok(Time::new(seconds.ok_or_else(wrong)?, 0))
+}
+
+fn images(
+    args: &PackArgs,
+    session: &Session,
+    store: &Arc<Store>,
+    outputs: &[Output],
+) -> Result<Arc<Images>, Failure> {
+    let named: Vec<_> = outputs.iter().flat_map(|output| &output.names).cloned().collect();
+    let options = registries::options(&session.environment, &args.out.registry, &named)?;
+    let registry = Arc::new(Registry::new(options));
+    let images = Images::new(Arc::clone(store), registry, session.sink(), PullPolicy::IfMissing);
+    Ok(Arc::new(images.with_engines(engines::engines(&session.environment))))
+}
+
+/// What the image consists of.
+fn packed(
+    args: &PackArgs,
+    (session, store): (&Session, &Arc<Store>),
+    (sources, start, time): (Vec<Source>, &Start, Time),
+) -> Result<Packed, Failure> {
+    let base: Box<dyn Root> = match (&args.from, &args.root) {
+        (Some(name), _) => {
+            let image = find(store, name)?;
+            crate::cmd::transfer::complete(session, store, &image)?;
+            Box::new(ImageRoot::new(store, &image)?)
+        }
+        (None, Some(dir)) => Box::new(Dir::new(dir)),
+        (None, None) => Box::new(Dir::new("/")),
+    };
+    let program = start.program(&sources).map(str::to_owned);
+    let mut request = Request::new(&*base, sources);
+    for text in &args.with {
+        request.with.insert(text.parse().map_err(|()| {
+            let known: Vec<&str> = With::ALL.into_iter().map(With::name).collect();
+            Failure::user(format!("`--with {text}` is unknown"))
+                .hint(format!("there are {}", known.join(", ")))
+        })?);
+    }
+    request.includes.clone_from(&args.include);
+    request.options.library_path.clone_from(&args.library_path);
+    request.user = start.user;
+    request.max_layers = args.max_layers;
+    request.time = time;
+    request.programs.extend(program);
+    Ok(ireko_pack::pack(&request)?)
+}
+
+/// Says what is largest and who wants it, and what may be missing.
+fn tell(packed: &Packed, session: &Session) {
+    let files = packed.pieces.iter().flat_map(|piece| piece.files());
+    let mut files: Vec<_> = files.filter(|(_, size)| *size > 0).collect();
+    files.sort_by(|one, other| other.1.cmp(&one.1).then_with(|| one.0.cmp(other.0)));
+    let all: u64 = files.iter().map(|(_, size)| size).sum();
+    let rows = files.iter().take(LARGEST).map(|(path, size)| {
+        let wanted = packed.closure.files.get(*path).and_then(|file| file.wanted_by.as_deref());
+        let wanted = wanted.map(|by| format!(", wanted by {by}")).unwrap_or_default();
+        format!("\n  {:>8} {path}{wanted}", bytes(*size))
+    });
+    let count = files.len();
+    let head =
+        format!("packed {count} files, {}, in {} layers; the largest:", bytes(all), packed.pieces.len());
+    session.screen.note(&rows.fold(head, |text, row| text + &row));
+    for problem in &packed.problems {
+        warn(session, format!("a program of a directory would not start: {problem}"));
+    }
+    for (help, path) in &packed.lacking {
+        let what = match (help, With::for_help(*help)) {
+            (_, Some(with)) => format!("`--with {}` brings what it reads for that", with.name()),
+            (Help::CharacterSets, None) => {
+                "UTF-8 and ASCII are built in; others are files of gconv".to_owned()
+            }
+            (_, None) => "what they are is not seen here: name them with `--include`".to_owned(),
+        };
+        warn(session, format!("`{path}` {}: {what}", help.deed()));
+    }
+}
+
+fn warn(session: &Session, text: String) {
+    session.screen.emit(Event::Warning { diagnostic: Diagnostic::warning("pack", text) });
+}
+
+/// The image's config: what was typed, and the file that was named as its program.
+fn config(
+    args: &PackArgs,
+    start: &Start,
+    (packed, environment): (&Packed, &Environment),
+) -> Result<ImageConfig, Failure> {
+    let entrypoint = match (&start.entrypoint, packed.programs.as_slice()) {
+        (Some(words), _) => words.clone(),
+        (None, [program]) if start.cmd.is_empty() || !start.cmd[0].starts_with('/') => vec![program.clone()],
+        _ => Vec::new(),
+    };
+    let mut container = ContainerConfig {
+        entrypoint,
+        cmd: start.cmd.clone(),
+        user: args.user.clone().unwrap_or_default(),
+        working_dir: args.workdir.clone().unwrap_or_default(),
+        stop_signal: args.stop_signal.clone().unwrap_or_default(),
+        volumes: args.volume.iter().cloned().collect::<BTreeSet<_>>(),
+        labels: args.out.label.iter().map(|text| arguments::label(text)).collect(),
+        ..ContainerConfig::default()
+    };
+    container.env.push(format!("PATH={}", ireko_exec::DEFAULT_PATH));
+    if !args.library_path.is_empty() {
+        container.env.push(format!("LD_LIBRARY_PATH={}", args.library_path.join(":")));
+    }
+    for (name, value) in args.env.iter().map(|text| arguments::build_arg(text, environment)) {
+        container.env.retain(|line| line.split('=').next() != Some(&name));
+        container.env.extend(value.map(|value| format!("{name}={value}")));
+    }
+    for port in &args.expose {
+        let (number, protocol) = port.split_once('/').unwrap_or((port, "tcp"));
+        let known = ["tcp", "udp", "sctp"].contains(&protocol);
+        if number.parse::<u16>().is_err() || !known {
+            return Err(Failure::user(format!("`--expose {port}` is no port")).hint("`8080`, or `53/udp`"));
+        }
+        container.exposed_ports.insert(format!("{number}/{protocol}"));
+    }
+    let Platform { os, architecture, variant, .. } =
+        packed.closure.machine.map_or_else(Platform::host, platform);
+    Ok(ImageConfig { config: container, os, architecture, variant, ..ImageConfig::default() })
+}
+
+/// What a machine is called in an image.
+fn platform(machine: Machine) -> Platform {
+    let name = match machine.name() {
+        "x86_64" => "linux/amd64",
+        "i386" => "linux/386",
+        "aarch64" => "linux/arm64",
+        "arm" => "linux/arm/v7",
+        "powerpc64le" => "linux/ppc64le",
+        "s390x" => "linux/s390x",
+        "riscv64" => "linux/riscv64",
+        "loongarch64" => "linux/loong64",
+        _ => return Platform::host(),
+    };
+    name.parse().unwrap_or_else(|_| Platform::host())
+}
+
+/// Makes the layers and the image.
+fn written(
+    store: &Store,
+    packed: &Packed,
+    config: &ImageConfig,
+    time: Time,
+    cancel: &Cancel,
+) -> Result<Assembled, Failure> {
+    let mut config = config.clone();
+    let mut layers = Vec::new();
+    for piece in &packed.pieces {
+        if cancel.is_asked() {
+            return Err(Failure::interrupted());
+        }
+        layers.push((ireko_pack::write(store, piece)?, None));
+        let created_by = format!("ireko pack: {}", piece.title);
+        config.history.push(History { created_by, ..History::default() });
+    }
+    Ok(ireko_image::assemble(config, &layers, Some(Timestamp::from_unix(time.secs, 0))))
+}
