@@ -56,6 +56,15 @@ impl Archive {
         entries(plain, stopped).map(|changes| Some(Self { changes }))
     }
 
+    /// The same of what comes out of a reader, which has to be a tar; its plain bytes are kept in `scratch`.
+    pub fn of_stream(packed: impl Read + Send, scratch: &Path, stopped: Stopped<'_>) -> Result<Self, Error> {
+        let mut plain = Wanted { from: decompress(packed)?, stopped };
+        let mut out = unnamed(scratch).map_err(|cause| Error::Dir { path: scratch.to_owned(), cause })?;
+        io::copy(&mut plain, &mut out).map_err(|cause| Error::Stream { deed: "decompress", cause })?;
+        drop(plain);
+        entries(out, stopped).map(|changes| Self { changes })
+    }
+
     /// What unpacking it at `dest` changes, in order. Paths are below `dest`; `dest` itself, its parents, and
     /// directories that the archive does not name are not given. Of entries of one name the last counts. Names that
     /// begin with `.wh.` are names like others. No time is part of the content, as with every copy.

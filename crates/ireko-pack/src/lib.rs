@@ -15,6 +15,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod debs;
 mod error;
 mod image;
 mod ldcache;
@@ -23,6 +24,7 @@ mod pieces;
 mod request;
 mod with;
 
+pub use debs::{DebTree, PathFilter, files};
 pub use error::Error;
 pub use image::ImageRoot;
 pub use pieces::{Piece, write};

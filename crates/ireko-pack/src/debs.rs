@@ -1,0 +1,323 @@
+//! Files of Debian packages as changes, one tree of several packages, and what is left out of it.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use ireko_deb::package::Package;
+use ireko_layer::archive::Archive;
+use ireko_layer::{Change, ChangeKind, TreePath};
+
+use crate::error::Error;
+
+/// What of the packages' files does not come along: dpkg's `path-exclude` and `path-include`, of which the last that
+/// fits a path counts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PathFilter {
+    rules: Vec<(bool, String)>,
+}
+
+impl PathFilter {
+    /// What Debian's slim images leave out: documentation, manual pages and translations, but not licences.
+    pub fn slim() -> Self {
+        let mut filter = Self::default();
+        for pattern in [
+            "/usr/share/doc/*",
+            "/usr/share/groff/*",
+            "/usr/share/info/*",
+            "/usr/share/linda/*",
+            "/usr/share/lintian/*",
+            "/usr/share/locale/*",
+            "/usr/share/man/*",
+        ] {
+            filter.rules.push((false, pattern.to_owned()));
+        }
+        for pattern in ["/usr/share/doc/*/copyright", "/usr/share/locale/locale.alias"] {
+            filter.rules.push((true, pattern.to_owned()));
+        }
+        filter
+    }
+
+    /// The same as dpkg reads it in a file of `/etc/dpkg/dpkg.cfg.d`.
+    pub fn config(&self) -> String {
+        let line = |(takes, pattern): &(bool, String)| {
+            format!("path-{} {pattern}\n", if *takes { "include" } else { "exclude" })
+        };
+        self.rules.iter().map(line).collect()
+    }
+
+    /// Whether a path comes along.
+    pub fn takes(&self, path: &TreePath) -> bool {
+        let path = format!("/{}", String::from_utf8_lossy(path.as_bytes()));
+        self.rules
+            .iter()
+            .rev()
+            .find(|(_, pattern)| fits(pattern.as_bytes(), path.as_bytes()))
+            .is_none_or(|(takes, _)| *takes)
+    }
+
+    /// Whether something below a directory may come along although it itself does not.
+    fn may_hold(&self, path: &TreePath) -> bool {
+        let path = format!("/{}/", String::from_utf8_lossy(path.as_bytes()));
+        let begins = |pattern: &str| {
+            let fixed = pattern.split(['*', '?', '[']).next().unwrap_or_default();
+            fixed.starts_with(&path) || path.starts_with(fixed)
+        };
+        self.rules.iter().any(|(takes, pattern)| *takes && begins(pattern))
+    }
+}
+
+/// fnmatch(3) without flags, as dpkg calls it: a star takes slashes too.
+fn fits(pattern: &[u8], text: &[u8]) -> bool {
+    let (mut at, mut read) = (0, 0);
+    let mut star: Option<(usize, usize)> = None;
+    while read < text.len() {
+        match pattern.get(at) {
+            Some(b'*') => {
+                star = Some((at + 1, read));
+                at += 1;
+            }
+            Some(b'?') => (at, read) = (at + 1, read + 1),
+            Some(byte) if *byte == text[read] => (at, read) = (at + 1, read + 1),
+            _ => match star {
+                Some((after, taken)) => {
+                    star = Some((after, taken + 1));
+                    (at, read) = (after, taken + 1);
+                }
+                None => return false,
+            },
+        }
+    }
+    pattern[at..].iter().all(|byte| *byte == b'*')
+}
+
+/// The files of one package as they are in it.
+///
+/// # Errors
+/// Its data part cannot be read.
+pub fn files(package: &Package, filter: &PathFilter, scratch: &Path) -> Result<Vec<Change>, Error> {
+    let archive = Archive::of_stream(package.data(), scratch, &|| false)?;
+    let mut changes = archive.changes(&TreePath::root())?;
+    changes.retain(|change| match change.kind {
+        ChangeKind::Dir { .. } => filter.takes(&change.path) || filter.may_hold(&change.path),
+        _ => filter.takes(&change.path),
+    });
+    Ok(changes)
+}
+
+/// The files of several packages in one tree.
+#[derive(Clone, Debug, Default)]
+pub struct DebTree {
+    changes: BTreeMap<TreePath, Change>,
+}
+
+impl DebTree {
+    /// An empty one, where `/bin` and its like are links into `/usr` already: no package of Debian 12 and later makes
+    /// them, and each may have files below them.
+    pub fn merged_usr(dirs: &[&str], meta: &ireko_layer::Meta) -> Result<Self, Error> {
+        let mut tree = Self::default();
+        let dir = |mode| ireko_layer::Meta { mode, ..meta.clone() };
+        tree.put(Change::new(TreePath::new("usr")?, dir(0o755), ChangeKind::Dir { opaque: false }));
+        for name in dirs {
+            let target = format!("usr/{name}");
+            tree.put(Change::new(TreePath::new(&target)?, dir(0o755), ChangeKind::Dir { opaque: false }));
+            let link = ChangeKind::Symlink { target: target.into_bytes() };
+            tree.put(Change::new(TreePath::new(name)?, dir(0o777), link));
+        }
+        Ok(tree)
+    }
+
+    fn put(&mut self, change: Change) {
+        let replaced = self.changes.insert(change.path.clone(), change);
+        if let Some(Change { path, kind: ChangeKind::File(data), .. }) = replaced {
+            // Its other names keep what it was.
+            self.link_anew(&path, ChangeKind::File(data), false);
+        }
+    }
+
+    /// Gives a file's bytes to the first of its names, and makes the others links to that one.
+    fn link_anew(&mut self, file: &TreePath, bytes: ChangeKind, with_itself: bool) {
+        let is_name = |change: &Change| match &change.kind {
+            ChangeKind::HardLink { target } => target == file,
+            ChangeKind::File(_) => with_itself && change.path == *file,
+            _ => false,
+        };
+        let names: Vec<TreePath> = self
+            .changes
+            .values()
+            .filter(|change| is_name(change))
+            .map(|change| change.path.clone())
+            .collect();
+        let Some((first, others)) = names.split_first() else { return };
+        for name in others {
+            if let Some(change) = self.changes.get_mut(name) {
+                change.kind = ChangeKind::HardLink { target: first.clone() };
+            }
+        }
+        if let Some(change) = self.changes.get_mut(first) {
+            change.kind = bytes;
+        }
+    }
+
+    /// Adds a package's files. A directory that is there stays what it is, also where it is a link to one; of two
+    /// files at one place the later counts.
+    ///
+    /// # Errors
+    /// A name is too long once links are followed.
+    pub fn add(&mut self, changes: Vec<Change>) -> Result<(), Error> {
+        for mut change in changes {
+            change.path = self.settled(&change.path)?;
+            if let ChangeKind::HardLink { target } = &mut change.kind {
+                *target = self.settled(target)?;
+            }
+            if matches!(change.kind, ChangeKind::Dir { .. }) {
+                if let Some(known) = self.changes.get(&change.path) {
+                    let stays = match &known.kind {
+                        ChangeKind::Dir { .. } => true,
+                        ChangeKind::Symlink { .. } => self.leads_to_dir(&change.path)?,
+                        _ => false,
+                    };
+                    if stays {
+                        continue;
+                    }
+                }
+            }
+            self.put(change);
+        }
+        Ok(())
+    }
+
+    /// All of it, in order. The first name of a file has its bytes.
+    pub fn into_changes(mut self) -> Vec<Change> {
+        let early = self.changes.values().filter_map(|change| match &change.kind {
+            ChangeKind::HardLink { target } if *target > change.path => Some(target.clone()),
+            _ => None,
+        });
+        for file in early.collect::<std::collections::BTreeSet<_>>() {
+            if let Some(ChangeKind::File(data)) = self.changes.get(&file).map(|change| change.kind.clone()) {
+                self.link_anew(&file, ChangeKind::File(data), true);
+            }
+        }
+        self.changes.into_values().collect()
+    }
+
+    fn leads_to_dir(&self, path: &TreePath) -> Result<bool, Error> {
+        let end = self.follow(path, true)?;
+        Ok(matches!(self.changes.get(&end).map(|change| &change.kind), Some(ChangeKind::Dir { .. })))
+    }
+
+    /// A path whose parents go through no link.
+    fn settled(&self, path: &TreePath) -> Result<TreePath, Error> {
+        self.follow(path, false)
+    }
+
+    fn follow(&self, path: &TreePath, last: bool) -> Result<TreePath, Error> {
+        // The kernel's own limit, path_resolution(7).
+        let mut left_links = 40;
+        let mut done = TreePath::root();
+        let mut left: Vec<Vec<u8>> = path.names().rev().map(<[u8]>::to_vec).collect();
+        while let Some(name) = left.pop() {
+            if name == b".." {
+                done = done.parent().unwrap_or_default();
+                continue;
+            }
+            let next = done.join(&name)?;
+            match self.changes.get(&next).map(|change| &change.kind) {
+                Some(ChangeKind::Symlink { target }) if (last || !left.is_empty()) && left_links > 0 => {
+                    left_links -= 1;
+                    if target.first() == Some(&b'/') {
+                        done = TreePath::root();
+                    }
+                    let names = target.split(|byte| *byte == b'/').rev();
+                    left.extend(names.filter(|name| !name.is_empty() && *name != b".").map(<[u8]>::to_vec));
+                }
+                _ => done = next,
+            }
+        }
+        Ok(done)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ireko_layer::{Data, Meta};
+
+    fn path(text: &str) -> TreePath {
+        TreePath::new(text).expect("a path")
+    }
+
+    #[test]
+    fn the_last_rule_counts() {
+        let slim = PathFilter::slim();
+        for (text, takes) in [
+            ("usr/share/doc/bash/copyright", true),
+            ("usr/share/doc/bash/examples/copyright", true),
+            ("usr/share/doc/bash/README", false),
+            ("usr/share/docs", true),
+            ("usr/share/locale/de/LC_MESSAGES/x.mo", false),
+            ("usr/share/locale/locale.alias", true),
+            ("usr/share/man/man1/x.1", false),
+            ("usr/bin/x", true),
+        ] {
+            assert_eq!(slim.takes(&path(text)), takes, "{text}");
+        }
+        assert!(slim.may_hold(&path("usr/share/doc/bash")) && slim.may_hold(&path("usr/share/locale")));
+        assert!(!slim.may_hold(&path("usr/share/man/man1")));
+        assert!(slim.config().starts_with("path-exclude /usr/share/doc/*\n"));
+        for (pattern, text, does) in [
+            ("a*c", "abc", true),
+            ("a*c", "ab", false),
+            ("*", "", true),
+            ("a?", "a", false),
+            ("*b*d", "abcd", true),
+        ] {
+            assert_eq!(fits(pattern.as_bytes(), text.as_bytes()), does, "{pattern} {text}");
+        }
+    }
+
+    #[test]
+    fn packages_fill_one_tree() {
+        let meta = |mode| Meta { mode, ..Meta::default() };
+        let dir = |at: &str, mode| Change::new(path(at), meta(mode), ChangeKind::Dir { opaque: false });
+        let file = |at: &str, text: &str| {
+            Change::new(path(at), meta(0o644), ChangeKind::File(Data::memory(text.as_bytes().to_vec())))
+        };
+        let mut tree = DebTree::merged_usr(&["bin", "lib"], &meta(0)).expect("paths");
+        tree.add(vec![dir("bin", 0o700), file("bin/sh", "one"), dir("usr/bin", 0o711)]).expect("paths");
+        tree.add(vec![dir("lib", 0o755), dir("lib/x", 0o750), file("usr/bin/sh", "later")]).expect("paths");
+        let links = ChangeKind::HardLink { target: path("bin/sh") };
+        tree.add(vec![Change::new(path("bin/other"), meta(0o644), links)]).expect("paths");
+        let links = ChangeKind::HardLink { target: path("usr/f") };
+        tree.add(vec![file("usr/f", "a file"), Change::new(path("usr/g"), meta(0o644), links)])
+            .expect("paths");
+        tree.add(vec![file("usr/f", "another")]).expect("paths");
+        let said: Vec<String> = tree
+            .into_changes()
+            .iter()
+            .map(|change| {
+                let kind = match &change.kind {
+                    ChangeKind::Symlink { target } => format!("-> {}", String::from_utf8_lossy(target)),
+                    ChangeKind::HardLink { target } => format!("= {target}"),
+                    ChangeKind::File(data) => format!("{} bytes", data.size()),
+                    _ => String::new(),
+                };
+                format!("{} {:o} {kind}", change.path, change.meta.mode)
+            })
+            .collect();
+        assert_eq!(
+            said,
+            [
+                "bin 777 -> usr/bin",
+                "lib 777 -> usr/lib",
+                "usr 755 ",
+                "usr/bin 755 ",
+                "usr/bin/other 644 5 bytes",
+                "usr/bin/sh 644 = usr/bin/other",
+                "usr/f 644 7 bytes",
+                "usr/g 644 6 bytes",
+                "usr/lib 755 ",
+                "usr/lib/x 750 ",
+            ]
+        );
+    }
+}
