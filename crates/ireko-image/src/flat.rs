@@ -99,6 +99,16 @@ impl Root {
     }
 }
 
+/// All that can be seen of a stack of layers, as the changes of one layer.
+///
+/// # Errors
+/// A layer is gone, or cannot be unpacked.
+pub fn merged(store: &Arc<Store>, layers: &[Digest]) -> Result<Vec<Change>> {
+    let root = Root::open(store, layers)?;
+    let items = root.items();
+    Ok(items.iter().map(|item| root.change(item)).collect())
+}
+
 /// The files of one platform's image, and where among the others they go.
 pub(crate) struct Files<'a> {
     /// The layers, bottom first.

@@ -36,6 +36,7 @@ pub use assemble::{Assembled, assemble, keep};
 pub use engine::{Engines, HandedOver};
 pub use error::{Error, Result};
 pub use export::{Destination, Exported, Form, To, export, goes_as_it_came, prepare, save};
+pub use flat::merged;
 pub use images::{Images, PullPolicy, Resolved, Source};
 pub use load::{LoadFrom, Loaded};
 pub use near::near_images;

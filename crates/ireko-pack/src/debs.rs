@@ -169,17 +169,15 @@ impl DebTree {
             if let ChangeKind::HardLink { target } = &mut change.kind {
                 *target = self.settled(target)?;
             }
-            if matches!(change.kind, ChangeKind::Dir { .. }) {
-                if let Some(known) = self.changes.get(&change.path) {
-                    let stays = match &known.kind {
-                        ChangeKind::Dir { .. } => true,
-                        ChangeKind::Symlink { .. } => self.leads_to_dir(&change.path)?,
-                        _ => false,
-                    };
-                    if stays {
-                        continue;
-                    }
+            if matches!(change.kind, ChangeKind::Dir { .. })
+                && let Some(known) = self.changes.get(&change.path)
+                && match &known.kind {
+                    ChangeKind::Dir { .. } => true,
+                    ChangeKind::Symlink { .. } => self.leads_to_dir(&change.path)?,
+                    _ => false,
                 }
+            {
+                continue;
             }
             self.put(change);
         }

@@ -59,6 +59,12 @@ pub enum Error {
     /// A layer could not be written.
     #[error(transparent)]
     Layer(#[from] ireko_layer::Error),
+    /// The layers of an image could not be had.
+    #[error(transparent)]
+    Image(#[from] ireko_image::Error),
+    /// A package file is none.
+    #[error(transparent)]
+    Package(#[from] ireko_deb::package::PackageError),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] ireko_store::Error),
@@ -76,6 +82,8 @@ impl Error {
             Self::Needs(error) => error.blame(),
             Self::Layer(error) => error.blame(),
             Self::Store(error) => error.blame(),
+            Self::Image(error) => error.blame(),
+            Self::Package(_) => Blame::Environment,
         }
     }
 
@@ -86,6 +94,7 @@ impl Error {
             Self::NoHelper { package, .. } => Some(format!("install the package `{package}`, or pack it")),
             Self::Needs(error) => error.hint(),
             Self::Store(error) => error.hint().map(str::to_owned),
+            Self::Image(error) => error.hint().map(str::to_owned),
             _ => None,
         }
     }

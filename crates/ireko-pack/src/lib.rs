@@ -15,6 +15,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+pub mod base;
 mod debs;
 mod error;
 mod image;

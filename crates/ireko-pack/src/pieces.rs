@@ -195,13 +195,18 @@ pub fn write(store: &Store, piece: &Piece) -> Result<Digest, Error> {
 
 /// The changes of a piece, and the directories that they need.
 fn changes(piece: &Piece) -> Result<Vec<Change>, Error> {
+    changes_of(&piece.items, piece.time)
+}
+
+/// The same of any files.
+pub(crate) fn changes_of(items: &[Item], time: Time) -> Result<Vec<Change>, Error> {
     let mut changes: BTreeMap<TreePath, Change> = BTreeMap::new();
-    for item in &piece.items {
+    for item in items {
         let path = TreePath::new(item.path.trim_start_matches('/'))?;
         let mut parent = path.parent();
         while let Some(dir) = parent.filter(|dir| !dir.is_root()) {
             parent = dir.parent();
-            let meta = Meta::new(0o755, piece.time);
+            let meta = Meta::new(0o755, time);
             let change = || Change::new(dir.clone(), meta, ChangeKind::Dir { opaque: false });
             changes.entry(dir.clone()).or_insert_with(change);
         }
@@ -211,7 +216,7 @@ fn changes(piece: &Piece) -> Result<Vec<Change>, Error> {
             Content::Link(target) => (0o777, ChangeKind::Symlink { target: target.clone().into_bytes() }),
             Content::Dir { mode } => (*mode, ChangeKind::Dir { opaque: false }),
         };
-        changes.insert(path.clone(), Change::new(path, Meta::new(mode, piece.time), kind));
+        changes.insert(path.clone(), Change::new(path, Meta::new(mode, time), kind));
     }
     Ok(changes.into_values().collect())
 }

@@ -215,3 +215,25 @@ fn the_rules_of_musl() {
     assert!(files[0].ends_with("/ld-musl-x86_64.so.1"), "{files:?}");
     assert!(found.files.contains_key("/opt/b/libdeep.so.1"));
 }
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(400))]
+
+    /// Headers, segments and dynamic sections that lie: an answer or an error, and no panic.
+    #[test]
+    fn a_damaged_program_is_no_panic(changes in proptest::collection::vec((0usize..1600, proptest::prelude::any::<u8>()), 1..12), end in 0usize..40_000) {
+        let mut bytes = fs::read("/bin/true").expect("a program");
+        let table = bytes.windows(4).position(|word| word == [0xf5, 0xfe, 0xff, 0x6f]).unwrap_or(64);
+        for (at, byte) in changes {
+            // The first kilobyte has the headers; further ones count from the dynamic section.
+            let at = if at < 1024 { at } else { table.saturating_sub(200) + at - 1024 };
+            if let Some(old) = bytes.get_mut(at) {
+                *old = byte;
+            }
+        }
+        bytes.truncate(bytes.len().min(end.max(4)));
+        let dir = tempfile::tempdir().expect("a directory");
+        fs::write(dir.path().join("p"), &bytes).expect("a file");
+        let _ = closure(&Dir::new(dir.path()), &["/p"], &Options::default());
+    }
+}

@@ -1,0 +1,208 @@
+//! A root file system of Debian packages: what is unpacked here, what dpkg does in a step of its own, and the one layer
+//! that both come to.
+//!
+//! dpkg itself installs every package, so that whatever maintainer scripts, diversions, triggers and configuration
+//! files ask for is done by those who know it. Only what dpkg needs to run (the essential packages and what they need)
+//! is unpacked before, without its help.
+
+use std::sync::Arc;
+
+use ireko_deb::package::Package;
+use ireko_graph::op::{FilesFrom, ImageSource, Mount, MountKind, Network, Run, Security};
+use ireko_graph::{About, Graph, Node, NodeId, Op, Reuse};
+use ireko_layer::{Change, ChangeKind, LayerWriter, Meta, Time, TreePath};
+use ireko_oci::{Digest, GuestPath};
+use ireko_store::{NewForms, Store};
+
+use crate::debs::{DebTree, PathFilter, files};
+use crate::error::Error;
+use crate::pieces::{self, Content, Item};
+
+/// The context that holds the package files of a step.
+pub const DEBS: &str = "packages";
+/// Where the step sees them.
+const ARCHIVES: &str = "/var/cache/apt/archives";
+/// The directories of `/` that are links into `/usr`.
+const MERGED: [&str; 4] = ["bin", "sbin", "lib", "lib64"];
+
+/// What is to be installed: the names of package files in the context [`DEBS`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Install {
+    /// Essential packages and what they need, in any order.
+    pub essential: Vec<String>,
+    /// The others, those that others need before they are unpacked first.
+    pub others: Vec<String>,
+    /// Packages that nobody asked for by name, as `name:arch`.
+    pub automatic: Vec<(String, String)>,
+    /// What is left out of them.
+    pub filter: PathFilter,
+    /// `os/arch[/variant]`.
+    pub platform: String,
+}
+
+/// Unpacks packages into a layer of the store: what dpkg needs to run.
+///
+/// # Errors
+/// A package cannot be read; the store cannot take the layer.
+pub fn unpacked(
+    store: &Store,
+    packages: &[Package],
+    filter: &PathFilter,
+    time: Time,
+) -> Result<Digest, Error> {
+    let scratch = store.scratch_dir()?;
+    let mut tree = DebTree::merged_usr(&MERGED, &Meta::new(0o755, time))?;
+    let read = std::thread::scope(|scope| {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let parts: Vec<_> = packages
+            .chunks(packages.len().div_ceil(threads).max(1))
+            .map(|part| {
+                let scratch = scratch.path();
+                scope.spawn(move || {
+                    part.iter().map(|package| files(package, filter, scratch)).collect::<Vec<_>>()
+                })
+            })
+            .collect();
+        parts
+            .into_iter()
+            .flat_map(|part| part.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            .collect::<Vec<_>>()
+    });
+    for changes in read {
+        tree.add(changes?)?;
+    }
+    layer(store, tree.into_changes())
+}
+
+/// Makes changes a layer of the store; directories that hold something and are missing are root's.
+fn layer(store: &Store, changes: Vec<Change>) -> Result<Digest, Error> {
+    let mut tar = store.tar_draft()?;
+    let mut writer = LayerWriter::new().sink(&mut tar);
+    writer.push_all(changes)?;
+    let written = writer.finish()?;
+    store.put_layer(&written, NewForms { tar: Some(tar), ..NewForms::default() })?;
+    Ok(written.diff_id)
+}
+
+/// The graph in which dpkg installs them on top of what was unpacked; its last node is the result.
+pub fn graph(first: Digest, config: Digest, install: &Install) -> (Arc<Graph>, NodeId) {
+    let mut graph = Graph::default();
+    let about = |text: &str, step| About { text: text.to_owned(), step, steps: 1, ..About::default() };
+    let node = |op, base, about| Node {
+        op,
+        base,
+        inputs: Vec::new(),
+        after: Vec::new(),
+        about,
+        reuse: Reuse::Always,
+    };
+    let source = ImageSource { display: "unpacked packages".to_owned(), config, diff_ids: vec![first] };
+    let base = graph.add(node(Op::Image(source), None, about("unpacked packages", 0)));
+    let count = install.essential.len() + install.others.len();
+    let run = graph.add(node(
+        Op::Run(Box::new(run(install))),
+        Some(base),
+        about(&format!("dpkg --install {count} packages"), 1),
+    ));
+    (Arc::new(graph), run)
+}
+
+fn run(install: &Install) -> Run {
+    let env = [
+        ("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
+        ("DEBIAN_FRONTEND", "noninteractive"),
+        ("DEBCONF_NONINTERACTIVE_SEEN", "true"),
+        ("LC_ALL", "C.UTF-8"),
+        ("HOME", "/root"),
+    ];
+    let bind = MountKind::Bind {
+        from: FilesFrom::Context(DEBS.to_owned()),
+        source: GuestPath::root(),
+        writable: false,
+    };
+    Run {
+        argv: vec!["/bin/sh".to_owned(), "-ec".to_owned(), script(install)],
+        env: env.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec(),
+        hidden_env: Vec::new(),
+        cwd: GuestPath::root(),
+        user: String::new(),
+        network: Network::None,
+        security: Security::Sandbox,
+        mounts: vec![Mount {
+            target: GuestPath::new(ARCHIVES).unwrap_or_else(|_| GuestPath::root()),
+            kind: bind,
+        }],
+        hostname: Some("localhost".to_owned()),
+        extra_hosts: Vec::new(),
+        shm_size: None,
+        ulimits: Vec::new(),
+        devices: Vec::new(),
+        platform: install.platform.clone(),
+    }
+}
+
+/// The script of the step. Services are not started while packages are installed (policy-rc.d(8)).
+fn script(install: &Install) -> String {
+    let mut script = format!("cd {ARCHIVES}\n");
+    script += "policy=/usr/sbin/policy-rc.d; printf '#!/bin/sh\\nexit 101\\n' >$policy; chmod 755 $policy\n";
+    let config = install.filter.config();
+    if !config.is_empty() {
+        script += "mkdir -p /etc/dpkg/dpkg.cfg.d; cat >/etc/dpkg/dpkg.cfg.d/slim <<'END'\n";
+        script += &config;
+        script += "END\n";
+    }
+    // What is essential needs each other in circles, and nothing of it has run yet.
+    let dpkg = "dpkg --force-unsafe-io --log=/dev/null";
+    script += &format!("{dpkg} --force-depends --install {}\n", install.essential.join(" "));
+    if !install.others.is_empty() {
+        script += &format!("{dpkg} --install {}\n", install.others.join(" "));
+    }
+    script += "rm -f $policy\n";
+    script
+}
+
+/// What is left behind by installing and differs each time: logs, and what is made anew when it is missing.
+const LEFT_BEHIND: [&str; 10] = [
+    "etc/.pwd.lock",
+    "etc/group-",
+    "etc/gshadow-",
+    "etc/passwd-",
+    "etc/shadow-",
+    "var/cache/debconf/config.dat-old",
+    "var/cache/debconf/templates.dat-old",
+    "var/cache/ldconfig/aux-cache",
+    "var/lib/dpkg/status-old",
+    "var/log/alternatives.log",
+];
+
+/// One layer of all that is seen of these, with further files, none of them later than `time`.
+///
+/// # Errors
+/// A layer cannot be unpacked; the store cannot take the result.
+pub fn squashed(
+    store: &Arc<Store>,
+    layers: &[Digest],
+    (extra, time): (&[(String, Vec<u8>)], Time),
+) -> Result<Digest, Error> {
+    let mut changes: std::collections::BTreeMap<TreePath, Change> =
+        ireko_image::merged(store, layers)?.into_iter().map(|change| (change.path.clone(), change)).collect();
+    for path in LEFT_BEHIND {
+        changes.remove(&TreePath::new(path)?);
+    }
+    let items: Vec<Item> = extra
+        .iter()
+        .map(|(path, bytes)| Item::new(path, Content::Bytes { bytes: bytes.clone(), mode: 0o644 }))
+        .collect();
+    for change in pieces::changes_of(&items, time)? {
+        match (&change.kind, changes.get(&change.path)) {
+            (ChangeKind::Dir { .. }, Some(_)) => {}
+            _ => {
+                changes.insert(change.path.clone(), change);
+            }
+        }
+    }
+    for change in changes.values_mut().filter(|change| change.meta.mtime > time) {
+        change.meta.mtime = time;
+    }
+    layer(store, changes.into_values().collect())
+}
