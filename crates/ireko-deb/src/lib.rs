@@ -4,7 +4,7 @@
 //! the hashes of its lists, and these the hashes of its packages. What is chosen for a request is what apt would choose
 //! with the same lists, so that an image is not a surprise to who knows apt.
 //!
-//! Parts: [`control`] reads paragraphs of fields, [`version`] orders versions.
+//! Parts: [`control`] reads paragraphs of fields, [`openpgp`] says whose a text is, [`version`] orders versions.
 //!
 //! ```
 //! use ireko_deb::{control, version};
@@ -15,4 +15,8 @@
 #![forbid(unsafe_code)]
 
 pub mod control;
+pub mod openpgp;
 pub mod version;
+
+#[cfg(test)]
+mod testing;
