@@ -14,8 +14,11 @@
 //! ```
 #![forbid(unsafe_code)]
 
+pub mod apt_conf;
 pub mod control;
 pub mod openpgp;
+pub mod release;
+pub mod sources;
 pub mod version;
 
 #[cfg(test)]
