@@ -15,7 +15,9 @@
 #![forbid(unsafe_code)]
 
 pub mod apt_conf;
+pub mod archive;
 pub mod control;
+pub mod host;
 pub mod openpgp;
 pub mod release;
 pub mod sources;

@@ -390,5 +390,14 @@ pub fn is_clear_signed(file: &[u8]) -> bool {
     clearsign::is_clear_signed(file)
 }
 
+/// The signed part of a clear-signed text, whoever signed it: for those who trust it all the same.
+///
+/// # Errors
+/// It does not have the form of one.
+pub fn signed_part(file: &[u8]) -> Result<Vec<u8>, Refused> {
+    let form = |bad: armor::BadArmor| Refused::Form { line: bad.line, problem: bad.problem.to_owned() };
+    clearsign::split(file).map(|parts| parts.text).map_err(form)
+}
+
 #[cfg(test)]
 mod tests;
