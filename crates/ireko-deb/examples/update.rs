@@ -26,8 +26,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     #[expect(clippy::disallowed_methods, reason = "an example is a command line")]
     let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
     let host = Host::read(Path::new(rest.first().map_or("/", String::as_str)), architecture)?;
-    let mut chosen: Vec<_> =
-        sources::serving(&host.sources, of, suite, architecture).into_iter().cloned().collect();
+    let mut chosen = sources::serving(&host.sources, of, suite, architecture);
     if chosen.is_empty() {
         chosen = sources::defaults(of, suite, architecture);
     }

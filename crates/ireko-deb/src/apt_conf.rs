@@ -45,10 +45,11 @@ impl AptConf {
                 }
             }
         }
-        match scopes.is_empty() {
-            true => Ok(self.statement(&[], &words)),
-            false => Err(BadConf { line: tokens.line, problem: "a `{` is not closed" }),
+        if !scopes.is_empty() {
+            return Err(BadConf { line: tokens.line, problem: "a `{` is not closed" });
         }
+        self.statement(&[], &words);
+        Ok(())
     }
 
     fn statement(&mut self, scopes: &[String], words: &[Word]) {

@@ -108,7 +108,7 @@ pub enum ArchiveError {
         cause: io::Error,
     },
     /// A file of the cache cannot be written or read.
-    #[error("cannot keep `{path}`", path = path.display())]
+    #[error("cannot use `{path}` of the cache of archives", path = path.display())]
     Keep {
         /// The file or its directory.
         path: PathBuf,

@@ -102,71 +102,68 @@ fn likeness(source: &Source, of: Distribution, suites: &[String]) -> Likeness {
 }
 
 /// The sources that serve a suite: the suite itself, its updates and its security; other parts such as backports only
-/// where they are asked for. Those that are the distribution's by place or keys are taken, and where there is none,
-/// those of which only the Release file can say it: hold its `Origin` against [`Distribution::origin`].
+/// where they are asked for, and then from the mirror of the suite itself where no source names them. Those that are the
+/// distribution's by place or keys are taken, and where there is none, those of which only the Release file can say it:
+/// hold its `Origin` against [`Distribution::origin`].
 ///
 /// Nothing where the suite itself is not among them; then [`defaults`] has what is usual.
-pub fn serving<'a>(
-    sources: &'a [Source],
-    of: Distribution,
-    suite: &str,
-    architecture: &str,
-) -> Vec<&'a Source> {
+pub fn serving(sources: &[Source], of: Distribution, suite: &str, architecture: &str) -> Vec<Source> {
     let (base, parts) = family(suite);
     let all = [base.clone(), parts].concat();
     for least in [Likeness::Yes, Likeness::Perhaps] {
-        let chosen: Vec<&Source> = sources
+        let mut chosen: Vec<Source> = sources
             .iter()
             .filter(|one| one.has_architecture(architecture) && likeness(one, of, &all) >= least)
+            .cloned()
             .collect();
-        if chosen.iter().any(|one| base.contains(&one.suite)) {
-            return chosen;
+        let Some(first) = chosen.iter().find(|one| base.contains(&one.suite)) else { continue };
+        let is_asked = |one: &Source| one.suite == suite || base.contains(&suite.to_owned());
+        if !chosen.iter().any(is_asked) && !suite.ends_with("-security") {
+            let other = Source { suite: suite.to_owned(), ..first.clone() };
+            chosen.push(other);
         }
+        return chosen;
     }
     Vec::new()
 }
 
 /// The usual sources of a suite.
 pub fn defaults(of: Distribution, suite: &str, architecture: &str) -> Vec<Source> {
-    let source = |uri: &str, suite: &str, components: &[&str]| Source {
+    let (base, parts) = family(suite);
+    let base = &base[0];
+    let has_parts = parts.iter().any(|part| part.ends_with("-updates"));
+    let (uri, security_uri, components): (_, _, &[&str]) = match of {
+        Distribution::Debian => {
+            ("http://deb.debian.org/debian", "http://deb.debian.org/debian-security", &["main"])
+        }
+        Distribution::Ubuntu if ["amd64", "i386"].contains(&architecture) => {
+            ("http://archive.ubuntu.com/ubuntu", "http://security.ubuntu.com/ubuntu", &["main", "universe"])
+        }
+        Distribution::Ubuntu => {
+            let ports = "http://ports.ubuntu.com/ubuntu-ports";
+            (ports, ports, &["main", "universe"])
+        }
+    };
+    let security = match (of, base.as_str()) {
+        (Distribution::Debian, "wheezy" | "jessie" | "stretch" | "buster") => format!("{base}/updates"),
+        _ => format!("{base}-security"),
+    };
+    let mut wanted = vec![(uri, base.clone())];
+    if has_parts {
+        wanted.push((uri, format!("{base}-updates")));
+        wanted.push((security_uri, security));
+    }
+    // Names that mean the same as the first one are not wanted twice.
+    let is_known = wanted.iter().any(|(_, known)| known == suite) || ["sid", "unstable"].contains(&suite);
+    let is_security = suite.ends_with("-security") || suite.ends_with("/updates");
+    if !is_known && !is_security {
+        wanted.push((uri, suite.to_owned()));
+    }
+    let source = |(uri, suite): (&str, String)| Source {
         uri: uri.to_owned(),
-        suite: suite.to_owned(),
+        suite,
         components: components.iter().map(|&one| one.to_owned()).collect(),
         ..Source::default()
     };
-    let (base, parts) = family(suite);
-    let mut suites = vec![base[0].clone()];
-    match parts.first().filter(|_| of == Distribution::Debian) {
-        Some(first) if !first.ends_with("-updates") => suites.push(first.clone()),
-        Some(_) | None if parts.is_empty() => {}
-        _ => suites.push(format!("{}-updates", base[0])),
-    }
-    let is_extra = parts.last().is_some_and(|part| part.starts_with(&format!("{}-", base[0])));
-    let extra =
-        parts.last().filter(|part| is_extra && !suites.contains(part) && !part.ends_with("-security"));
-    suites.extend(extra.cloned());
-    let has_security = !parts.is_empty() && parts[0].ends_with("-updates");
-    let security = format!("{}-security", base[0]);
-    let (uri, security_uri, security, components) = match of {
-        Distribution::Debian => {
-            let old = ["wheezy", "jessie", "stretch", "buster"].contains(&base[0].as_str());
-            let security = if old { format!("{}/updates", base[0]) } else { security };
-            ("http://deb.debian.org/debian", "http://deb.debian.org/debian-security", security, &["main"][..])
-        }
-        Distribution::Ubuntu if ["amd64", "i386"].contains(&architecture) => (
-            "http://archive.ubuntu.com/ubuntu",
-            "http://security.ubuntu.com/ubuntu",
-            security,
-            &["main", "universe"][..],
-        ),
-        Distribution::Ubuntu => {
-            let ports = "http://ports.ubuntu.com/ubuntu-ports";
-            (ports, ports, security, &["main", "universe"][..])
-        }
-    };
-    let mut found: Vec<Source> = suites.iter().map(|suite| source(uri, suite, components)).collect();
-    if has_security {
-        found.push(source(security_uri, &security, components));
-    }
-    found
+    wanted.into_iter().map(source).collect()
 }

@@ -181,6 +181,11 @@ fn those_of_a_suite() {
     assert_eq!(lines(Debian, "bookworm", "amd64"), [1, 2, 3]);
     assert_eq!(lines(Debian, "bookworm-backports", "amd64"), [1, 2, 3, 4]);
     assert_eq!(lines(Debian, "trixie", "amd64"), [5]);
+    let extra = serving(&host, Debian, "trixie-backports", "amd64");
+    assert_eq!(
+        (extra[1].uri.as_str(), extra[1].suite.as_str()),
+        ("http://deb.debian.org/debian", "trixie-backports")
+    );
     assert_eq!(lines(Debian, "sid", "amd64"), [0; 0]);
     assert_eq!(lines(Ubuntu, "noble", "amd64"), [9]);
     assert_eq!(lines(Ubuntu, "jammy", "arm64"), [10]);
@@ -197,14 +202,14 @@ fn those_of_a_suite() {
 
 #[test]
 fn usual_ones() {
-    let check = |of, suite: &str, architecture: &str, expect: Expect| {
+    let check = |of, asked: &str, expect: Expect| {
+        let (suite, architecture) = asked.split_once(' ').expect("both");
         expect.assert_eq(&show(&defaults(of, suite, architecture)));
     };
-    use Distribution::{Debian, Ubuntu};
+    let (debian, ubuntu) = (Distribution::Debian, Distribution::Ubuntu);
     check(
-        Debian,
-        "bookworm",
-        "amd64",
+        debian,
+        "bookworm amd64",
         expect![[r#"
         0: http://deb.debian.org/debian bookworm [main]
         0: http://deb.debian.org/debian bookworm-updates [main]
@@ -212,20 +217,18 @@ fn usual_ones() {
     "#]],
     );
     check(
-        Debian,
-        "trixie-backports",
-        "arm64",
+        debian,
+        "trixie-backports arm64",
         expect![[r#"
         0: http://deb.debian.org/debian trixie [main]
         0: http://deb.debian.org/debian trixie-updates [main]
-        0: http://deb.debian.org/debian trixie-backports [main]
         0: http://deb.debian.org/debian-security trixie-security [main]
+        0: http://deb.debian.org/debian trixie-backports [main]
     "#]],
     );
     check(
-        Debian,
-        "buster",
-        "amd64",
+        debian,
+        "buster amd64",
         expect![[r#"
         0: http://deb.debian.org/debian buster [main]
         0: http://deb.debian.org/debian buster-updates [main]
@@ -233,26 +236,23 @@ fn usual_ones() {
     "#]],
     );
     check(
-        Debian,
-        "unstable",
-        "amd64",
+        debian,
+        "unstable amd64",
         expect![[r#"
         0: http://deb.debian.org/debian sid [main]
     "#]],
     );
     check(
-        Debian,
-        "experimental",
-        "amd64",
+        debian,
+        "experimental amd64",
         expect![[r#"
         0: http://deb.debian.org/debian sid [main]
         0: http://deb.debian.org/debian experimental [main]
     "#]],
     );
     check(
-        Ubuntu,
-        "noble",
-        "amd64",
+        ubuntu,
+        "noble amd64",
         expect![[r#"
         0: http://archive.ubuntu.com/ubuntu noble [main universe]
         0: http://archive.ubuntu.com/ubuntu noble-updates [main universe]
@@ -260,9 +260,8 @@ fn usual_ones() {
     "#]],
     );
     check(
-        Ubuntu,
-        "noble",
-        "arm64",
+        ubuntu,
+        "noble arm64",
         expect![[r#"
         0: http://ports.ubuntu.com/ubuntu-ports noble [main universe]
         0: http://ports.ubuntu.com/ubuntu-ports noble-updates [main universe]
