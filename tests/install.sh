@@ -6,7 +6,7 @@ set -euo pipefail
 packages=(
     bash ca-certificates coreutils curl git gcc g++ make libc6-dev python3 bzip2 xz-utils zstd pigz  # build and archives
     docker.io buildah podman skopeo umoci docker-registry nginx                                 # peers and readers
-    mmdebstrap uidmap passt busybox-static golang-go qemu-user-static binfmt-support             # bases and users
+    mmdebstrap gnupg uidmap passt busybox-static golang-go qemu-user-static binfmt-support             # bases and users
     openssh-client openssh-server                                                               # agents, git over ssh
     attr libcap2-bin acl iproute2 procps util-linux mount e2fsprogs                             # fixtures
 )

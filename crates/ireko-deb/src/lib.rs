@@ -4,7 +4,9 @@
 //! the hashes of its lists, and these the hashes of its packages. What is chosen for a request is what apt would choose
 //! with the same lists, so that an image is not a surprise to who knows apt.
 //!
-//! Parts: [`control`] reads paragraphs of fields, [`version`] orders versions, [`package`] opens package files.
+//! From a machine's configuration to files: [`host`] reads what apt is configured to ([`apt_conf`], [`sources`]),
+//! [`archive`] fetches a source's [`release`] and its lists, believes them by [`openpgp`], and fetches packages. Beside
+//! them: [`control`] reads paragraphs of fields, [`version`] orders versions, [`package`] opens package files. No clock is read: the time is a parameter.
 //!
 //! ```
 //! use ireko_deb::{control, version};
@@ -14,6 +16,15 @@
 //! ```
 #![forbid(unsafe_code)]
 
+pub mod apt_conf;
+pub mod archive;
 pub mod control;
+pub mod host;
+pub mod openpgp;
 pub mod package;
+pub mod release;
+pub mod sources;
 pub mod version;
+
+#[cfg(test)]
+mod testing;
