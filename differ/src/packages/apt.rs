@@ -170,10 +170,10 @@ impl StoredList {
     }
 
     fn origin(&self) -> Result<Origin<'_>> {
-        // The signature's own header is a paragraph without a suite.
-        let mut paragraphs = control::paragraphs(&self.release).filter_map(Result::ok);
-        let release =
-            paragraphs.find(|paragraph| paragraph.get("Codename").is_some()).context("no release")?;
+        // The header of the signature ends with an empty line.
+        let (_, signed) = self.release.split_once("\n\n").context("no release")?;
+        let (signed, _) = signed.split_once("\n-----BEGIN").unwrap_or((signed, ""));
+        let release = control::paragraphs(signed).next().context("no release")??;
         let get = |name| release.get(name).unwrap_or_default();
         Ok(Origin {
             suite: get("Suite"),

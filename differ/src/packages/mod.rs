@@ -174,9 +174,10 @@ fn statuses(lists: &[StoredList]) -> Result<BTreeMap<&'static str, String>> {
     let mut input = apt::input(lists, "")?;
     let all = Index::build(&input)?;
     let minbase = status(&all, &[])?;
-    let mixed = status(&all, &["libgl1:i386", "python3", "openssh-client", "libc6-dev:i386"])?;
     input.lists.truncate(first.len());
-    let old = status(&Index::build(&input)?, &["openssl", "perl", "git", "libgl1"])?;
+    let before = Index::build(&input)?;
+    let old = status(&before, &["openssl", "perl", "git", "libgl1"])?;
+    let mixed = status(&before, &["libgl1:i386", "python3", "openssh-client", "libc6-dev:i386"])?;
     Ok(BTreeMap::from([("empty", String::new()), ("minbase", minbase), ("old", old), ("mixed", mixed)]))
 }
 

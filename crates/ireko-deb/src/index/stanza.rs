@@ -126,6 +126,7 @@ impl<'a> Fields<'a> {
             (b'v', 7) => (&mut self.version, "version"),
             (b'a', 12) => (&mut self.architecture, "architecture"),
             (b'm', 10) => (&mut self.multi, "multi-arch"),
+            (b'p', 8) if name.eq_ignore_ascii_case("provides") => (&mut self.provides, "provides"),
             (b'p', 8) => (&mut self.priority, "priority"),
             (b's', 6) if name.eq_ignore_ascii_case("status") => (&mut self.status, "status"),
             (b's', 6) => (&mut self.source, "source"),
@@ -141,7 +142,6 @@ impl<'a> Fields<'a> {
             (b's', 8) => (&mut self.suggests, "suggests"),
             (b'r', 8) if name.eq_ignore_ascii_case("replaces") => (&mut self.replaces, "replaces"),
             (b'e', 8) => (&mut self.enhances, "enhances"),
-            _ if name.eq_ignore_ascii_case("provides") => (&mut self.provides, "provides"),
             _ => return None,
         };
         name.eq_ignore_ascii_case(slot.1).then_some(slot.0)

@@ -24,7 +24,6 @@ use crate::index::{Index, NONE, VersionId};
 use mark::How;
 use problem::Problems;
 use state::{Policy, States};
-use std::collections::BTreeSet;
 
 /// The solver calls itself for each dependency of a dependency.
 const STACK: usize = 256 << 20;
@@ -165,7 +164,7 @@ fn resolve_here(
     for version in &selected.remove {
         remove(&mut states, &mut problems, *version);
     }
-    let mut asked = BTreeSet::new();
+    let mut asked = Vec::new();
     for (version, _) in &selected.install {
         let package = states.package_of(*version);
         states.set_candidate(*version);
@@ -175,7 +174,7 @@ fn resolve_here(
         states.install(package, How { dependencies: false, depth: 0, by_user: true });
         // With something broken already, apt leaves what is needed to be asked for.
         if !broken_before {
-            asked.insert(package);
+            asked.push(package);
         }
         if !states.of(package).is_install() {
             states.change(package).automatic = false;
