@@ -13,6 +13,7 @@ mod compare;
 mod generate;
 mod image;
 mod laws;
+mod packages;
 mod random;
 mod rules;
 mod shrink;
@@ -43,6 +44,8 @@ enum Command {
     Pairs(Pairs),
     /// Build what the engine does not know, and compare ireko with itself.
     Laws(laws::Options),
+    /// Compare which packages a request needs with apt's answer (Debian 12).
+    Packages(packages::Options),
     /// Print the case of a seed.
     Show {
         /// The seed.
@@ -98,6 +101,7 @@ fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Pairs(pairs) => run(&pairs),
         Command::Laws(options) => laws::run(&options),
+        Command::Packages(options) => packages::run(&options),
         Command::Show { seed, write } => show(seed, write.as_deref()),
     };
     match outcome {

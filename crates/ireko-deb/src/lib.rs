@@ -20,9 +20,12 @@ pub mod apt_conf;
 pub mod archive;
 pub mod control;
 pub mod host;
+pub mod index;
 pub mod openpgp;
 pub mod package;
+pub mod relation;
 pub mod release;
+pub mod resolve;
 pub mod sources;
 pub mod version;
 
