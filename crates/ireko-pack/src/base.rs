@@ -20,8 +20,8 @@ use crate::pieces::{self, Content, Item};
 
 /// The context that holds the package files of a step.
 pub const DEBS: &str = "packages";
-/// Where the step sees them.
-const ARCHIVES: &str = "/var/cache/apt/archives";
+/// Where the step sees them: no package has such a directory.
+const ARCHIVES: &str = "/.packages";
 /// The directories of `/` that are links into `/usr`.
 const MERGED: [&str; 4] = ["bin", "sbin", "lib", "lib64"];
 
@@ -30,8 +30,9 @@ const MERGED: [&str; 4] = ["bin", "sbin", "lib", "lib64"];
 pub struct Install {
     /// Essential packages and what they need, in any order.
     pub essential: Vec<String>,
-    /// The others, those that others need before they are unpacked first.
-    pub others: Vec<String>,
+    /// The others: each group is installed whole before the next, since some of that need some of it before they are
+    /// unpacked (`Pre-Depends`).
+    pub others: Vec<Vec<String>>,
     /// Packages that nobody asked for by name, as `name:arch`.
     pub automatic: Vec<(String, String)>,
     /// What is left out of them.
@@ -98,7 +99,7 @@ pub fn graph(first: Digest, config: Digest, install: &Install) -> (Arc<Graph>, N
     };
     let source = ImageSource { display: "unpacked packages".to_owned(), config, diff_ids: vec![first] };
     let base = graph.add(node(Op::Image(source), None, about("unpacked packages", 0)));
-    let count = install.essential.len() + install.others.len();
+    let count = install.essential.len() + install.others.iter().map(Vec::len).sum::<usize>();
     let run = graph.add(node(
         Op::Run(Box::new(run(install))),
         Some(base),
@@ -154,8 +155,8 @@ fn script(install: &Install) -> String {
     // What is essential needs each other in circles, and nothing of it has run yet.
     let dpkg = "dpkg --force-unsafe-io --log=/dev/null";
     script += &format!("{dpkg} --force-depends --install {}\n", install.essential.join(" "));
-    if !install.others.is_empty() {
-        script += &format!("{dpkg} --install {}\n", install.others.join(" "));
+    for group in &install.others {
+        script += &format!("{dpkg} --install {}\n", group.join(" "));
     }
     script += "rm -f $policy\n";
     script

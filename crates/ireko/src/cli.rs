@@ -2,6 +2,7 @@
 
 use crate::devices::DeviceArgs;
 use crate::limits::{LimitArgs, RunLimitArgs};
+mod base;
 pub(crate) mod builds;
 pub(crate) mod others;
 mod output;
@@ -17,6 +18,7 @@ use std::path::PathBuf;
 
 mod store;
 
+pub(crate) use base::{ArchiveArgs, BaseArgs};
 pub(crate) use output::OutputArgs;
 pub(crate) use pack::PackArgs;
 pub(crate) use store::{
@@ -124,6 +126,8 @@ pub(crate) enum Command {
     Build(Box<BuildArgs>),
     /// Make an image of files that are there, and what they need to run: no Dockerfile, no base image.
     Pack(Box<PackArgs>),
+    /// Make a base image out of Debian's or Ubuntu's archive: no registry, no Dockerfile.
+    Base(Box<BaseArgs>),
     /// Start a container from an image of the store.
     #[command(disable_help_flag = true)]
     Run(Box<RunArgs>),

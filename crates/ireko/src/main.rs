@@ -12,6 +12,7 @@ mod clash;
 mod cli;
 mod cmd;
 mod confinement;
+mod debian;
 mod deliver;
 mod devices;
 mod dockerfile;
@@ -197,6 +198,7 @@ fn dispatch(cli: &Cli, environment: Environment) -> Result<u8, Failure> {
         Command::History(args) => cmd::images::history(args, global, environment)?,
         Command::Logs(args) => cmd::builds::logs(args, global, environment)?,
         Command::Why(args) => cmd::builds::why(args, global, environment)?,
+        Command::Base(args) => cmd::base::run(args, global, environment)?,
         Command::Pack(args) => cmd::pack::run(args, global, environment)?,
         Command::Rmi(args) => cmd::images::remove(args, global, environment)?,
         Command::Tag(args) => cmd::images::tag(args, global, environment)?,

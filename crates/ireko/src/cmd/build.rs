@@ -412,7 +412,6 @@ fn build_failure(
 }
 
 fn step_failure(step: StepError, graph: &Graph, input: &PlanInput, session: &Session) -> Failure {
-    const LOG_LINES: usize = 20;
     let about = &graph.node(step.node).about;
     let shown = session.screen.step(step.node.0);
     let display = shown.as_ref().map_or_else(|| about.display(false), |step| step.display.clone());
@@ -424,12 +423,23 @@ fn step_failure(step: StepError, graph: &Graph, input: &PlanInput, session: &Ses
     failure.details = step_frame(&input.ast.source, about.lines(), said);
     failure.causes = step.causes;
     failure.hint = step.hint.or_else(|| step.disk_full.then(|| room::FULL.to_owned()));
+    with_log(failure, (step.node, step.log.as_deref()), session)
+}
+
+/// A failure with the end of the log of the step that it came from, and where all of it is.
+pub(crate) fn with_log(
+    mut failure: Failure,
+    (node, log): (NodeId, Option<&std::path::Path>),
+    session: &Session,
+) -> Failure {
+    const LOG_LINES: usize = 20;
+    let shown = session.screen.step(node.0);
     let tail = shown.map(|step| step.last_lines(LOG_LINES)).unwrap_or_default();
     if !tail.is_empty() {
         failure.details.push("the last lines it wrote:".to_owned());
         failure.details.extend(tail.into_iter().map(|line| format!("  | {line}")));
     }
-    if let Some(log) = step.log {
+    if let Some(log) = log {
         failure.details.push(format!("the whole log: {}", log.display()));
     }
     failure

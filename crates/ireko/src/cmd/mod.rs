@@ -1,5 +1,6 @@
 //! One module a command.
 
+pub(crate) mod base;
 pub(crate) mod build;
 pub(crate) mod builds;
 pub(crate) mod cache;

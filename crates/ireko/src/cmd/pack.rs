@@ -45,7 +45,7 @@ pub(crate) fn run(args: &PackArgs, global: &Global, environment: Environment) ->
     let session = Session::enter(global, environment, progress, false)?;
     let cancel = crate::signals::cancel_on_signals()?;
     let store = session.store()?;
-    let images = images(args, &session, &store, &outputs)?;
+    let images = images(&args.out, &session, &store, &outputs)?;
     let aborted = Arc::clone(&images);
     let _stopping = cancel.on_ask(move || aborted.abort());
     let packed = packed(args, (&session, &store), (sources, &start, time))?;
@@ -57,16 +57,21 @@ pub(crate) fn run(args: &PackArgs, global: &Global, environment: Environment) ->
     })?;
     session.screen.close();
     deliver::report(&args.out, &shares, &delivered, &[])?;
+    print_id(&args.out, &outputs, &delivered);
+    Ok(())
+}
+
+/// The image's id alone, where nothing else was asked for and standard output is free.
+pub(crate) fn print_id(args: &OutputArgs, outputs: &[Output], delivered: &[deliver::Delivered]) {
     let to_stdout = outputs.iter().any(Output::is_stdout);
-    if let Some(id) = delivered.last().and_then(|last| last.id).filter(|_| args.out.quiet && !to_stdout) {
+    if let Some(id) = delivered.last().and_then(|last| last.id).filter(|_| args.quiet && !to_stdout) {
         crate::print(&format!("{id}\n"));
     }
-    Ok(())
 }
 
 impl OutputArgs {
     /// The same where `-o -` means an archive for `docker load`: there is no build whose files it could mean.
-    fn streamed(&self) -> Self {
+    pub(crate) fn streamed(&self) -> Self {
         let mut args = self.clone();
         for output in args.output.iter_mut().filter(|output| *output == "-") {
             "type=docker,dest=-".clone_into(output);
@@ -151,14 +156,15 @@ fn epoch(environment: &Environment) -> Result<Time, Failure> {
     Ok(Time::new(seconds.ok_or_else(wrong)?, 0))
 }
 
-fn images(
-    args: &PackArgs,
+/// What brings the image to its destinations.
+pub(crate) fn images(
+    args: &OutputArgs,
     session: &Session,
     store: &Arc<Store>,
     outputs: &[Output],
 ) -> Result<Arc<Images>, Failure> {
     let named: Vec<_> = outputs.iter().flat_map(|output| &output.names).cloned().collect();
-    let options = registries::options(&session.environment, &args.out.registry, &named)?;
+    let options = registries::options(&session.environment, &args.registry, &named)?;
     let registry = Arc::new(Registry::new(options));
     let images = Images::new(Arc::clone(store), registry, session.sink(), PullPolicy::IfMissing);
     Ok(Arc::new(images.with_engines(engines::engines(&session.environment))))

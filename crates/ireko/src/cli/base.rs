@@ -1,0 +1,46 @@
+//! Flags of `base`, and those by which Debian's archive is asked.
+
+use super::OutputArgs;
+use clap::Args;
+use std::path::PathBuf;
+
+/// Where packages come from.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct ArchiveArgs {
+    /// The mirror, `http(s)://…` or `file://…` (default: what this machine's apt uses for that suite, else the distribution's own).
+    #[arg(long, value_name = "URL")]
+    pub(crate) mirror: Option<String>,
+    /// Keys that must have signed the archive (default: those that apt trusts for it).
+    #[arg(long, value_name = "FILE")]
+    pub(crate) signed_by: Vec<PathBuf>,
+    /// Components: `main,contrib` (default: the sources' own, or `main`).
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    pub(crate) components: Vec<String>,
+    /// The archive as it was at this time: `20250520T000000Z`.
+    #[arg(long, value_name = "TIME")]
+    pub(crate) snapshot: Option<String>,
+    /// A file with certificate authorities that the mirror's is checked with, too.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca: Vec<PathBuf>,
+}
+
+/// What the base consists of.
+#[derive(Debug, Args)]
+pub(crate) struct BaseArgs {
+    /// The base: `debian:bookworm-slim`, `debian:bookworm`, `ubuntu:24.04`; it has that name where -t gives no other.
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+    /// Packages beside: `name`, `name=version`, `name/suite`.
+    #[arg(long, value_name = "PACKAGE", value_delimiter = ',')]
+    pub(crate) include: Vec<String>,
+    /// Also what packages recommend.
+    #[arg(long)]
+    pub(crate) recommends: bool,
+    #[command(flatten)]
+    pub(crate) archive: ArchiveArgs,
+    /// The platform (default: $DOCKER_DEFAULT_PLATFORM, or this machine's).
+    #[arg(long, value_name = "PLATFORM")]
+    pub(crate) platform: Option<String>,
+    #[command(flatten)]
+    pub(crate) out: OutputArgs,
+}
