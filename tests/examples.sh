@@ -2,7 +2,7 @@
 # Builds every example, starts its container and checks the answer.
 #
 #   bash tests/examples.sh [--cache DIR] [NAME...]      NAME: hello http-server go-service go-tools eight-stages
-#       redis redis-several django intermediate-base monorepo
+#       redis redis-several django intermediate-base monorepo deb-base
 #
 # IREKO=path names the binary (default: this checkout's release build); IREKO_HOME the store that gets the images.
 # Works as root and as an ordinary user. DIR keeps the root file systems of the bases (examples/bases/make.sh)
@@ -20,7 +20,7 @@ while [ $# -gt 0 ]; do
     esac
 done
 [ ${#names[@]} -gt 0 ] || names=(hello http-server go-service go-tools eight-stages
-    redis redis-several django intermediate-base monorepo)
+    redis redis-several django intermediate-base monorepo deb-base)
 find_ireko
 export IREKO
 
@@ -80,6 +80,23 @@ example_go_tools() {
 example_eight_stages() {
     bases busybox && $IREKO build -t eight-stages "$root/examples/eight-stages" &&
         [ "$($IREKO run --rm eight-stages | tr '\n' ' ')" = "one two three four five six seven eight " ]
+}
+
+# A base out of Debian's archive: the packages and versions that mmdebstrap takes, apt works in it, and without the
+# documentation that slim images leave out.
+example_deb_base() {
+    local reference=$cache/minbase-bookworm.tar packages='/^Package:/ { p = $2 } /^Version:/ { print p, $2 }'
+    mkdir -p "$cache"
+    if [ ! -e "$reference" ]; then
+        mmdebstrap --quiet --variant=minbase --format=tar bookworm "$reference.new" && mv "$reference.new" "$reference" || return 1
+    fi
+    $IREKO base debian:bookworm-slim -t made --include libpq5 && $IREKO base debian:bookworm -t plain || return 1
+    diff <(tar -xOf "$reference" ./var/lib/dpkg/status | awk "$packages" | sort) \
+        <($IREKO run --rm plain cat /var/lib/dpkg/status | awk "$packages" | sort) || return 1
+    [ -z "$($IREKO run --rm made dpkg --audit)" ] && [ -z "$($IREKO run --rm made sh -c 'ls /usr/share/man 2>/dev/null')" ] &&
+        $IREKO run --rm made sh -c 'ls /usr/lib/*/libpq.so.5' &&
+        printf 'FROM made\nRUN apt-get update -qq && apt-get install -qq hello && rm -rf /var/lib/apt/lists/*\nCMD ["hello"]\n' |
+        $IREKO build -q -t on-made - && [ "$($IREKO run --rm on-made)" = "Hello, world!" ]
 }
 
 # The tarball as Debian's source package has it, served on this machine: `served` is its URL, `sha` its SHA-256.

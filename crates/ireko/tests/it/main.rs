@@ -13,6 +13,7 @@
 mod agents;
 mod authorities;
 mod bad_input;
+mod base;
 mod beyond;
 mod build;
 mod cache;
