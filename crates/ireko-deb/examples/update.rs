@@ -54,7 +54,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         for signer in &updated.signers {
             println!("  signed by {} of {} on {}", signer.key, signer.primary, show_date(signer.signed));
         }
-        for list in &updated.lists {
+        for list in updated.lists.iter().filter(|_| rest.len() > 1) {
             let begun = Instant::now();
             let text = list.read()?;
             let mut count = 0;

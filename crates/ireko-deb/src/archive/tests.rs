@@ -276,11 +276,7 @@ fn signatures_are_demanded() {
         "`http://HOST/dists/stable/` is not signed: there is neither an `InRelease` nor a `Release.gpg`";
     try_one(std::slice::from_ref(&release), None, unsigned);
     try_one(&[release], Some(true), "good");
-    try_one(
-        &[],
-        None,
-        "`http://HOST/dists/stable/` names lists that the mirror does not serve, also when asked once more: it is half updated: `http://HOST/dists/stable/Release` is missing: the server answered 404",
-    );
+    try_one(&[], None, "`http://HOST/dists/stable/Release` is missing: the server answered 404");
     let refused = "the signature of `http://HOST/dists/stable/InRelease` is not believed: ";
     let signed = key.clear_sign(&text, &says);
     let tampered = signed.replace("Origin: Test", "Origin: Evil");
