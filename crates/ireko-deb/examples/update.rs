@@ -36,9 +36,16 @@ fn main() -> Result<(), Box<dyn Error>> {
     let client =
         ireko_http::Client::new(ireko_http::Options { proxies: host.conf.proxies(), ..Default::default() });
     let cache = Cache::open(cache, now)?;
-    let (client, cache) = (&client, &cache);
-    let archive =
-        Archive { client, cache, now, past: false, connections: CONNECTIONS, watch: &|_done, _total| {} };
+    let (client, cache, logins) = (&client, &cache, &host.logins);
+    let archive = Archive {
+        client,
+        cache,
+        logins,
+        now,
+        past: false,
+        connections: CONNECTIONS,
+        watch: &|_done, _total| {},
+    };
     let begun = Instant::now();
     let updated = archive.update_all(&places, architecture).into_iter().collect::<Result<Vec<_>, _>>()?;
     println!("updated in {:.3} s", begun.elapsed().as_secs_f64());

@@ -20,6 +20,7 @@ pub mod apt_conf;
 pub mod archive;
 pub mod control;
 pub mod host;
+pub mod logins;
 pub mod openpgp;
 pub mod release;
 pub mod sources;
