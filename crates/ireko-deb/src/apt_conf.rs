@@ -88,6 +88,11 @@ impl AptConf {
         }
     }
 
+    /// The file of certificate authorities for archives, in addition to the machine's.
+    pub fn ca_file(&self) -> Option<&str> {
+        self.get("Acquire::https::CAInfo").filter(|file| !file.is_empty())
+    }
+
     /// Its proxies, where it names any; `DIRECT` means none, for all or for a host.
     pub fn proxies(&self) -> Proxies {
         let own = |name: &str| self.get(name).filter(|value| !value.is_empty());

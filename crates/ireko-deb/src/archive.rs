@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use ireko_http::Client;
 
+use crate::logins::Logins;
 use crate::openpgp::Keyring;
 
 pub use cache::Cache;
@@ -40,6 +41,8 @@ pub struct Archive<'a> {
     pub client: &'a Client,
     /// Where files are kept.
     pub cache: &'a Cache,
+    /// Who one is at which archive.
+    pub logins: &'a Logins,
     /// The time, in seconds since 1970.
     pub now: u64,
     /// Whether a Release file that was valid once is good enough, as for a snapshot of the past.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::apt_conf::{AptConf, BadConf};
 use crate::archive::Keys;
+use crate::logins::Logins;
 use crate::openpgp::{Keyring, KeyringError};
 use crate::sources::{self, Distribution, Source, SourcesError};
 
@@ -15,6 +16,8 @@ pub struct Host {
     root: PathBuf,
     /// The settings.
     pub conf: AptConf,
+    /// Who one is at which archive.
+    pub logins: Logins,
     /// All sources that are enabled, for binary packages.
     pub sources: Vec<Source>,
 }
@@ -88,6 +91,14 @@ impl Host {
         for path in files {
             if let Some(text) = text_of(&path)? {
                 host.conf.add(&text).map_err(|cause| HostError::Conf { path, cause })?;
+            }
+        }
+        let mut files = vec![etc.join("auth.conf")];
+        files.extend(files_of(&etc.join("auth.conf.d"), &["conf"])?);
+        for path in files {
+            // Often only root may read them, and the archives of an ordinary user need none.
+            if let Ok(text) = fs::read_to_string(&path) {
+                host.logins.add(&text);
             }
         }
         let mut files = vec![etc.join("sources.list")];
@@ -212,6 +223,7 @@ mod tests {
                 ("etc/apt/sources.list.d/old.list.save", b"nonsense"),
                 ("etc/apt/sources.list.d/a b.list", b"nonsense"),
                 ("etc/apt/apt.conf.d/01proxy", b"Acquire::http::Proxy \"http://p:1\";"),
+                ("etc/apt/auth.conf.d/corp.conf", b"machine a login b password c"),
                 ("etc/apt/apt.conf", b"Acquire::http::Proxy \"http://p:2\";"),
             ],
         );
@@ -219,6 +231,7 @@ mod tests {
         let uris: Vec<&str> = host.sources.iter().map(|one| one.uri.as_str()).collect();
         assert_eq!(uris, ["http://a/debian", "http://b", "http://z/arm64"]);
         assert_eq!(host.conf.proxies().http.as_deref(), Some("http://p:2"));
+        assert!(!host.logins.is_empty());
         write(root, &[("etc/apt/sources.list", b"deb\n")]);
         let error = Host::read(root, "arm64").expect_err("malformed");
         let cause = std::error::Error::source(&error).expect("a cause").to_string();

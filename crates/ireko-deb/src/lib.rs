@@ -4,9 +4,11 @@
 //! the hashes of its lists, and these the hashes of its packages. What is chosen for a request is what apt would choose
 //! with the same lists, so that an image is not a surprise to who knows apt.
 //!
-//! From a machine's configuration to files: [`host`] reads what apt is configured to ([`apt_conf`], [`sources`]),
-//! [`archive`] fetches a source's [`release`] and its lists, believes them by [`openpgp`], and fetches packages. Beside
-//! them: [`control`] reads paragraphs of fields, [`version`] orders versions, [`package`] opens package files. No clock is read: the time is a parameter.
+//! From a machine's configuration to files: [`host`] reads what apt is configured to ([`apt_conf`], [`sources`],
+//! [`logins`]), [`archive`] fetches a source's [`release`] and its lists, believes them by [`openpgp`], and fetches
+//! packages. From lists to packages: [`index`] has what there is, with its [`relation`]s, and [`mod@resolve`] what a
+//! request needs. Beside them: [`control`] reads paragraphs of fields, [`version`] orders versions, [`package`] opens
+//! package files. No clock is read: the time is a parameter.
 //!
 //! ```
 //! use ireko_deb::{control, version};
@@ -21,6 +23,7 @@ pub mod archive;
 pub mod control;
 pub mod host;
 pub mod index;
+pub mod logins;
 pub mod openpgp;
 pub mod package;
 pub mod relation;

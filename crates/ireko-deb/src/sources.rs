@@ -23,7 +23,7 @@ pub struct Source {
     pub architectures: Vec<String>,
     /// Who must have signed it; whoever is trusted where nothing is said.
     pub signed_by: SignedBy,
-    /// Whether it is believed without (yes), or in spite of (no), a signature.
+    /// Whether it is believed without a signature; `no` is as if nothing was said.
     pub trusted: Option<bool>,
     /// Whether `Valid-Until` counts.
     pub check_valid_until: Option<bool>,

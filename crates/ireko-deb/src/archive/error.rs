@@ -163,12 +163,8 @@ impl ArchiveError {
         }
     }
 
-    /// Whether the mirror may be between two states, so that asking anew may help.
-    pub(super) fn may_be_half(&self) -> bool {
-        match self {
-            Self::Missing { .. } | Self::Mismatch { .. } | Self::Damaged { .. } => true,
-            Self::Release { cause, .. } => matches!(cause, ReleaseError::Downgraded { .. }),
-            _ => false,
-        }
+    /// Whether the mirror has another file than the one that is named, or none.
+    pub(super) fn is_of_other_state(&self) -> bool {
+        matches!(self, Self::Missing { .. } | Self::Mismatch { .. } | Self::Damaged { .. })
     }
 }

@@ -116,6 +116,9 @@ impl Archive<'_> {
                 for (name, value) in headers {
                     request = request.header(name, value).map_err(fetch)?;
                 }
+                if let Some(login) = self.logins.header(url) {
+                    request = request.header("authorization", &login).map_err(fetch)?;
+                }
                 if asked == Asked::Anew {
                     request = request.header("cache-control", "no-cache").map_err(fetch)?;
                 }

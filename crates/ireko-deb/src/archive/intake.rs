@@ -87,8 +87,10 @@ impl<'a> Intake<'a> {
             Some(decoder) => decoder.finish(),
             None => Plain::new(&self.draft.file, self.plain_max),
         };
-        let mut plain = plain
-            .map_err(|error| ArchiveError::Damaged { url: url.to_owned(), problem: error.to_string() })?;
+        let mut plain = plain.map_err(|error| match error.raw_os_error() {
+            Some(_) => keep(&self.draft.path, error),
+            None => ArchiveError::Damaged { url: url.to_owned(), problem: error.to_string() },
+        })?;
         plain.flush().map_err(|cause| keep(&self.draft.path, cause))?;
         let listed = Listed { size: plain.size, sha256: sum(plain.seen) };
         Ok((self.draft, listed))
@@ -119,7 +121,8 @@ impl Download for Intake<'_> {
         self.meter.add(bytes.len() as u64);
         let Some(decoder) = &mut self.decoder else { return Ok(()) };
         decoder.write_all(bytes).inspect_err(|error| {
-            if !matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::PermissionDenied) {
+            // What the system says is about the disk, and not about the file that comes.
+            if error.raw_os_error().is_none() {
                 self.fault = Some(Fault::Damaged(error.to_string()));
             }
         })

@@ -11,7 +11,7 @@ use super::fetch::{Asked, Document, Target, shown};
 use super::intake::Form;
 use super::{Archive, ArchiveError, Keys, Meter};
 use crate::openpgp::{Refused, Signer, Trust};
-use crate::release::{Expected, Listed, Release, show_hash};
+use crate::release::{Expected, Listed, Release, ReleaseError, show_hash};
 use crate::sources::Source;
 
 /// Release files are a few hundred KiB.
@@ -82,6 +82,31 @@ impl List {
     }
 }
 
+/// Where an update came to its end.
+enum Failed {
+    Release(ArchiveError),
+    List(ArchiveError),
+}
+
+impl Failed {
+    /// Whether the mirror may be between two states, so that asking anew may help.
+    fn may_be_half(&self) -> bool {
+        match self {
+            Self::Release(ArchiveError::Release { cause, .. }) => {
+                matches!(cause, ReleaseError::Downgraded { .. })
+            }
+            Self::Release(_) => false,
+            Self::List(cause) => cause.is_of_other_state(),
+        }
+    }
+
+    fn cause(self) -> ArchiveError {
+        match self {
+            Self::Release(cause) | Self::List(cause) => cause,
+        }
+    }
+}
+
 impl Archive<'_> {
     /// Fetches what is new of a source, for an architecture.
     ///
@@ -120,20 +145,19 @@ impl Archive<'_> {
         architecture: &str,
         meter: &Meter<'_>,
     ) -> Result<Updated, ArchiveError> {
-        match self.attempt(place, architecture, Asked::Usual, meter) {
-            Err(error) if error.may_be_half() => {
-                self.attempt(place, architecture, Asked::Anew, meter).map_err(|error| match error {
-                    ArchiveError::Missing { .. }
-                    | ArchiveError::Mismatch { .. }
-                    | ArchiveError::Damaged { .. } => {
-                        let url = shown(&place.source.directory());
-                        ArchiveError::HalfUpdate { url, cause: Box::new(error) }
-                    }
-                    error => error,
-                })
-            }
-            other => other,
+        let first = match self.attempt(place, architecture, Asked::Usual, meter) {
+            Ok(updated) => return Ok(updated),
+            Err(failed) => failed,
+        };
+        if !first.may_be_half() {
+            return Err(first.cause());
         }
+        self.attempt(place, architecture, Asked::Anew, meter).map_err(|failed| match failed {
+            Failed::List(cause) if cause.is_of_other_state() => {
+                ArchiveError::HalfUpdate { url: shown(&place.source.directory()), cause: Box::new(cause) }
+            }
+            failed => failed.cause(),
+        })
     }
 
     fn attempt(
@@ -142,16 +166,13 @@ impl Archive<'_> {
         architecture: &str,
         asked: Asked,
         meter: &Meter<'_>,
-    ) -> Result<Updated, ArchiveError> {
-        let (release, signers) = self.release(place, asked)?;
+    ) -> Result<Updated, Failed> {
+        let (release, signers) = self.release(place, asked).map_err(Failed::Release)?;
+        let wanted = wanted(place.source, &release, architecture).map_err(Failed::Release)?;
         let mut lists = Vec::new();
-        for (component, architecture, name) in wanted(place.source, &release, architecture)? {
-            lists.push(self.list(
-                place.source,
-                &release,
-                (component, architecture, &name),
-                (asked, meter),
-            )?);
+        for (component, architecture, name) in wanted {
+            let list = (component, architecture, name.as_str());
+            lists.push(self.list(place.source, &release, list, (asked, meter)).map_err(Failed::List)?);
         }
         Ok(Updated { release, signers, lists })
     }
