@@ -46,6 +46,9 @@ pub(crate) struct Options {
     /// With what is recommended.
     #[arg(long)]
     recommends: bool,
+    /// Print the requests of the seeds and our answers, and ask no apt.
+    #[arg(long)]
+    print: bool,
 }
 
 /// What requests gave together, by kind: equal sets, both refused, different.
@@ -79,6 +82,16 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
         });
     }
     let names = Names::of(&lists);
+    if options.print {
+        for seed in options.seed..options.seed + options.requests {
+            let asked = names.ask(seed);
+            let began = Instant::now();
+            let answer = answer(&indexes[asked.status], &asked);
+            println!("{seed}\t{}\t{}", show(&asked), print(answer));
+            eprintln!("{seed}: {} ms", began.elapsed().as_millis());
+        }
+        return Ok(true);
+    }
     let next = AtomicU64::new(options.seed);
     let tally: Mutex<Tally> = Mutex::new(Tally::new());
     std::thread::scope(|scope| {
@@ -149,6 +162,17 @@ fn compare(apt: &Apt, index: &Index<'_>, asked: &Asked) -> Result<Option<String>
             Some(format!("  only apt refuses, ireko installs {}: {theirs}", ours.install.len()))
         }
     })
+}
+
+fn print(answer: Result<Answer, String>) -> String {
+    match answer {
+        Err(error) => format!("refused: {}", error.replace('\n', " / ")),
+        Ok(answer) => {
+            let install = answer.install.iter().map(|one| format!("+{one}"));
+            let remove = answer.remove.iter().map(|one| format!("-{one}"));
+            install.chain(remove).collect::<Vec<_>>().join(" ")
+        }
+    }
 }
 
 fn answer(index: &Index<'_>, asked: &Asked) -> Result<Answer, String> {

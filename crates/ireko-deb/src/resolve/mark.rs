@@ -271,7 +271,7 @@ impl States<'_, '_> {
             }
             if !self.of(package).protected {
                 match current {
-                    NONE => self.change(package).candidate = NONE,
+                    NONE => self.swap_candidate(package, NONE),
                     current => self.set_candidate(current),
                 }
                 if !self.of(package).is_delete() {
@@ -498,10 +498,7 @@ impl States<'_, '_> {
                 && !(state.is_install() && state.install == state.candidate)
                 && index.source(state.candidate) == source
         };
-        let others: Vec<u32> = (0..self.packages.len() as u32)
-            .filter(|other| self.current(*other) != NONE)
-            .filter(|other| old(self, *other))
-            .collect();
+        let others: Vec<u32> = self.installed.iter().copied().filter(|other| old(self, *other)).collect();
         for dependencies in [false, true] {
             for other in &others {
                 self.install(*other, how.deeper(dependencies));

@@ -99,7 +99,9 @@ pub(super) struct States<'i, 'a> {
     pub(super) index: &'i Index<'a>,
     pub(super) policy: Policy,
     pub(super) packages: Vec<State>,
-    /// What holds, by dependency; nothing is known before a version is looked at.
+    /// The packages that are there now.
+    pub(super) installed: Vec<u32>,
+    /// What holds, by dependency, of the versions that were looked at.
     dependencies: Vec<u8>,
     looked_at: Vec<bool>,
     pub(super) broken: i64,
@@ -124,6 +126,7 @@ impl<'i, 'a> States<'i, 'a> {
             index,
             policy,
             packages: index.packages.iter().map(state).collect(),
+            installed: Vec::new(),
             dependencies: vec![0; index.dependencies.len()],
             looked_at: vec![false; index.versions.len()],
             broken: 0,
@@ -132,6 +135,7 @@ impl<'i, 'a> States<'i, 'a> {
         for package in 0..states.packages.len() as u32 {
             states.compare(package);
             if states.current(package) != NONE {
+                states.installed.push(package);
                 states.update_package(package);
             }
         }
@@ -194,31 +198,31 @@ impl<'i, 'a> States<'i, 'a> {
         self.change(package).status = status;
     }
 
-    /// What holds at the beginning for the dependencies of a version (`PerformDependencyPass`, done when asked for).
+    /// What holds for the dependencies of a version, which nobody asked for before. apt knows all from the beginning
+    /// (`PerformDependencyPass`); it is the same as long as nobody changes a candidate unseen.
     fn look_at(&mut self, version: u32) {
         if std::mem::replace(&mut self.looked_at[version as usize], true) {
             return;
         }
-        let index = self.index;
-        let mut group = 0;
-        for dependency in index.depends_of(version) {
-            let current = |package: u32| index.packages[package as usize].current;
-            let candidate = |package: u32| index.packages[package as usize].candidate;
-            let mut state = 0;
-            if self.check(dependency, current) {
-                state |= NOW | INSTALL;
-            }
-            if self.check(dependency, candidate) {
-                state |= CANDIDATE;
-            }
-            group |= state;
-            state |= group << GROUP;
-            if !index.dependencies[dependency as usize].or {
-                group = 0;
-            }
-            self.dependencies[dependency as usize] =
-                if self.kind(dependency).is_negative() { !state } else { state };
+        for dependency in self.index.depends_of(version) {
+            self.look_at_one(dependency);
         }
+        self.group(version);
+    }
+
+    fn look_at_one(&mut self, dependency: u32) {
+        let mut state = 0;
+        if self.check(dependency, |package| self.current(package)) {
+            state |= NOW;
+        }
+        if self.check(dependency, |package| self.of(package).install) {
+            state |= INSTALL;
+        }
+        if self.check(dependency, |package| self.of(package).candidate) {
+            state |= CANDIDATE;
+        }
+        let negative = self.kind(dependency).is_negative();
+        self.dependencies[dependency as usize] = if negative { !state } else { state };
     }
 
     /// Whether a dependency is met (for conflicts: hit) by the versions that `chosen` says (`pkgDepCache::CheckDep`).
@@ -313,19 +317,11 @@ impl<'i, 'a> States<'i, 'a> {
         let index = self.index;
         for dependency in index.reverse_of(package) {
             let parent = index.dependencies[dependency as usize].parent;
-            self.look_at(parent);
-            let mut state = 0;
-            if self.check(dependency, |package| self.current(package)) {
-                state |= NOW;
+            // What nobody asked for is looked at when somebody does. What is to be there always is.
+            if !self.looked_at[parent as usize] {
+                continue;
             }
-            if self.check(dependency, |package| self.of(package).install) {
-                state |= INSTALL;
-            }
-            if self.check(dependency, |package| self.of(package).candidate) {
-                state |= CANDIDATE;
-            }
-            let negative = self.kind(dependency).is_negative();
-            self.dependencies[dependency as usize] = if negative { !state } else { state };
+            self.look_at_one(dependency);
             self.group(parent);
             let owner = self.package_of(parent);
             if self.of(owner).install == parent || self.current(owner) == parent {
@@ -349,10 +345,28 @@ impl<'i, 'a> States<'i, 'a> {
         self.update(package);
     }
 
-    /// The candidate is given up, and nothing is looked at again (`MarkInstall_DiscardCandidate`).
+    /// Takes another candidate, and nothing is looked at again: dependencies on the one before count as they did.
+    pub(super) fn swap_candidate(&mut self, package: u32, candidate: u32) {
+        let before = self.of(package).candidate;
+        if before == candidate {
+            return;
+        }
+        let index = self.index;
+        let provided = |version: u32| {
+            let provides = (version != NONE).then(|| index.provides_of(version));
+            provides.into_iter().flatten().map(|provide| index.provides[provide as usize].package)
+        };
+        for name in std::iter::once(package).chain(provided(before)).chain(provided(candidate)) {
+            for dependency in index.reverse_of(name) {
+                self.look_at(index.dependencies[dependency as usize].parent);
+            }
+        }
+        self.change(package).candidate = candidate;
+    }
+
+    /// The candidate is given up (`MarkInstall_DiscardCandidate`).
     pub(super) fn discard_candidate(&mut self, package: u32) {
-        let state = self.change(package);
-        state.candidate = state.install;
+        self.swap_candidate(package, self.of(package).install);
     }
 
     /// The versions that a dependency may be met by, when packages have the versions that `chosen` says: the package
