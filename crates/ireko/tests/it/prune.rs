@@ -10,7 +10,7 @@ fn json(place: &Place, args: &[&str]) -> Value {
 }
 
 /// Bytes of the store, as a limit counts them.
-fn size(place: &Place) -> u64 {
+pub(crate) fn size(place: &Place) -> u64 {
     let told = json(place, &["cache", "du", "--format", "json"]);
     let kinds = told["kinds"].as_array().expect("kinds");
     let counted = kinds.iter().filter(|kind| kind["kind"] != "temporary");
