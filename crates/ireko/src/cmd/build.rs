@@ -17,6 +17,7 @@ use crate::epoch;
 use crate::failure::{Failure, step_frame};
 use crate::input::unless_stopped;
 use crate::on_failure::{self, FailureShell};
+use crate::permission::Permission;
 use crate::places;
 use crate::registries;
 use crate::repositories::{self, Elsewhere};
@@ -120,6 +121,8 @@ fn build(
     let http = images.registry().client().clone();
     let aborted = Arc::clone(&images);
     let _stopping = cancel.on_ask(move || aborted.abort());
+    let pushes = pushes(&shares)?;
+    let permission = Permission::ask(&images, &pushes, args.others.skip_push_permission_check);
     engine_is_there(wishes, &images, cancel)?;
     let elsewhere = Elsewhere {
         repositories: Repositories {
@@ -143,6 +146,7 @@ fn build(
     let Settled { plan, bases, .. } = settled(&input, &images, parsed, (session, warned), cancel)?;
     let confinement = confinement::of_steps(&plan, &input.ast.source, (session, scratch.path()))?;
     let devices = devices::of_steps((&args.devices, &wishes.devices), &plan, &input.ast.source, session)?;
+    unless_stopped(permission.wait(), cancel)?;
     let graph = Arc::new(plan.graph.clone());
     let shell = FailureShell::wanted(args.on_failure, session, (&graph, &input.ast.source));
     let mut surroundings = Surroundings {
@@ -163,7 +167,7 @@ fn build(
         on_failure: on_failure::taker(&shell),
     };
     let destinations: Vec<_> = wishes.outputs.iter().filter_map(deliver::destination_of).collect();
-    let (ahead, packing) = Ahead::start(&images, &destinations, pushes(&shares)?, shares.len());
+    let (ahead, packing) = Ahead::start(&images, &destinations, pushes, shares.len());
     surroundings.packing = packing;
     let room = Room { store: &store, session, cancel, images: &images };
     let solved = room.for_deed(|| solve(&graph, wanted(&plan), args, (session.level, &surroundings)));
