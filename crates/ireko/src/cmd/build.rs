@@ -71,7 +71,7 @@ pub(crate) fn run(args: &BuildArgs, global: &Global, environment: Environment) -
     let built = outcome.as_ref().ok().and_then(Option::as_ref);
     let tidied = session.store().and_then(|store| {
         builds::remember((&session, &store), args, &wishes.platforms, outcome.as_ref().err());
-        room::tidy((&session, &store), limit, built)
+        room::tidy((&session, &store), limit, (built, began.elapsed()))
     });
     if let Err(failure) = tidied {
         session.screen.note(&format!("warning: the cache could not be pruned: {}", failure.message));

@@ -141,12 +141,19 @@ fn a_build_keeps_the_limit_and_what_it_made() {
     assert!(size(&place) <= limit, "{} of {limit}", size(&place));
     assert_eq!(place.inside("cat /new"), "new\n");
     // By the environment, and less than tagged images need: what was just built is there all the same.
-    place.dockerfile("FROM base\nRUN echo newer >/new\n");
+    place.dockerfile("FROM base AS one\nRUN echo heard; echo 1 >/one\nFROM base\nCOPY --from=one /one /one\nRUN echo newer >/new\n");
     let mut command = place.command(&["build", "-q", "context"]);
     let said =
         crate::support::Said::of(command.env("IREKO_CACHE_MAX_SIZE", "1").output().expect("it runs")).ok();
     let id = said.stdout.trim().to_owned();
     assert_eq!(place.ireko(&["run", "--rm", &id, "cat", "/new"]).ok().stdout, "newer\n");
+    // So is what tells of it, also of the stage whose layers went.
+    let told = place.ireko(&["history"]).ok().stdout;
+    let last: Vec<&str> =
+        told.lines().nth(1).into_iter().flat_map(|line| line.split("  ")).map(str::trim).collect();
+    assert!(last.contains(&"done") && last.contains(&"3"), "{told}");
+    assert!(place.ireko(&["logs"]).ok().stdout.contains("heard"));
+    assert_eq!(place.build(&[]).ok().ran(), Vec::<String>::new());
     let mut command = place.command(&["build", "-q", "context"]);
     let said =
         crate::support::Said::of(command.env("IREKO_CACHE_MAX_SIZE", "much").output().expect("it runs"));
