@@ -81,10 +81,21 @@ pub(crate) fn once_more<T>(
         Err(failure) if failure.disk_full && made_room(store, session, TRIES) => deed(),
         other => other,
     };
-    done.map_err(|failure| match failure.disk_full {
+    done.map_err(hinted)
+}
+
+/// Keeps an image from being collected, and tells which of its layers are not there. On a full disk already the note of
+/// that has no room.
+pub(crate) fn held((session, store): (&Session, &Store), image: &Image) -> Result<Vec<Digest>, Failure> {
+    once_more((session, store), || Ok(store.hold_image(image)?))
+}
+
+/// The same failure; of a full disk, with what to do.
+pub(crate) fn hinted(failure: Failure) -> Failure {
+    match failure.disk_full {
         true => failure.hint(FULL),
         false => failure,
-    })
+    }
 }
 
 /// The same for something that can be done only once: whoever reads the failure is told to try once more.
@@ -93,8 +104,7 @@ pub(crate) fn for_the_next_try(session: &Session, store: &Store, failure: Failur
         true if made_room(store, session, "") => {
             failure.hint("there is more room now: do the same once more")
         }
-        true => failure.hint(FULL),
-        false => failure,
+        _ => hinted(failure),
     }
 }
 

@@ -113,7 +113,7 @@ fn build(
     writable(args, wishes, &shares)?;
     let limits = crate::limits::prepare(&wishes.limits)?;
     let store = session.store()?;
-    let scratch = store.scratch_dir()?;
+    let scratch = room::once_more((session, &store), || Ok(store.scratch_dir()?))?;
     let sink = session.sink();
     let agents = agents::start(&wishes.agents, scratch.path())?;
     let git = repositories::settings(&session.environment);
@@ -175,7 +175,8 @@ fn build(
     drop(surroundings);
     ahead.into_iter().for_each(Ahead::finish);
     let made = made((&plan, wishes), &trees, &images, !destinations.is_empty())?;
-    let delivered = room.for_deed(|| deliver::deliver(&images, &made, &shares, cancel, &*sink))?;
+    let delivered =
+        room.for_deed(|| deliver::deliver(&images, &made, &shares, cancel, &*sink)).map_err(room::hinted)?;
     session.tell_warnings(&store);
     deliver::report(args, &shares, &delivered, &bases)?;
     Ok(delivered.last().and_then(|last| last.id))
@@ -240,7 +241,9 @@ fn settled(
     (session, warned): (&Session, &mut Warned),
     cancel: &Cancel,
 ) -> Result<Settled, Failure> {
-    let settled = unless_stopped(settle::settle(input, images, &*session.sink()), cancel)?;
+    let settled =
+        room::once_more((session, images.store()), || settle::settle(input, images, &*session.sink()));
+    let settled = unless_stopped(settled, cancel)?;
     warned.inspect(input, parsed, &settled.configs, session)?;
     Ok(settled)
 }

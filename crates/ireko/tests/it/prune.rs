@@ -211,6 +211,32 @@ const FULL: &str = "
 ";
 
 #[test]
+fn a_disk_without_a_byte_is_room_enough_once_it_is_pruned() {
+    let Some(place) = Place::with_base() else { return };
+    place.ireko(&["save", "-o", "base.tar", "base"]).ok();
+    place.file("Dockerfile.old", "FROM base\nRUN head -c 8000000 /dev/urandom >/old\n");
+    place.file("Dockerfile.small", "FROM base\nARG N\nRUN echo $N >/small\n");
+    place.file("Dockerfile.loud", "FROM base\nRUN yes | head -c 40000000 | tee /much\n");
+    let script = format!(
+        "{FULL}
+        filled() {{ full; head -c 9000000 /dev/zero >>small/filler 2>/dev/null; }}
+        build() {{ $IREKO build -q -t app -f context/Dockerfile.small --build-arg N=$1 context; }}
+        filled; $IREKO tag base other || exit 81; sound
+        filled; build 1 || exit 82; sound
+        filled; $IREKO save -o small/app.tar app || exit 83; rm small/app.tar; sound
+        filled; $IREKO run --rm app cat /small || exit 84; sound
+        $IREKO build --progress=quiet -f context/Dockerfile.loud context; echo loud: $?; sound"
+    );
+    let Some(said) = in_small_world(&place, "-t tmpfs -o size=40m,mode=755", &script) else { return };
+    let said = said.ok();
+    let told = format!("{}\n{}", said.stdout, said.stderr);
+    // What a step writes to its log is no reason for it to fail.
+    assert!(said.stdout.contains("loud: 3\n") && !told.contains("cannot write the step's log"), "{told}");
+    assert!(said.stderr.contains("caused by: no space is left where the store lies"), "{told}");
+    assert!(said.stderr.contains("hint: free space on that disk"), "{told}");
+}
+
+#[test]
 fn load_run_and_pull_prune_on_a_full_disk_too() {
     let Some(place) = Place::with_base() else { return };
     place.ireko(&["save", "-o", "base.tar", "base"]).ok();
