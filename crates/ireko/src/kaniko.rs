@@ -98,6 +98,9 @@ fn translate(given: &Given, environment: &Environment) -> Result<Translated, Fai
     if given.switch("cache") == Some(false) {
         words.push("--no-cache".to_owned());
     }
+    if given.is_on("skip-push-permission-check") {
+        words.push("--skip-push-permission-check".to_owned());
+    }
     if given.is_on("reproducible") {
         words.push("--build-arg=SOURCE_DATE_EPOCH=0".to_owned());
     }

@@ -4,6 +4,7 @@ use crate::arguments;
 use crate::cli::{Format, Global, HistoryArgs, InspectArgs, Progress, RmiArgs, TagArgs};
 use crate::environment::{self, Environment};
 use crate::failure::Failure;
+use crate::room;
 use crate::session::Session;
 use crate::text::{ago, bytes, table};
 use crate::{eprint, print, print_json};
@@ -260,9 +261,11 @@ fn remove_one(store: &Store, name: &str, force: bool) -> Result<Removed, Failure
 /// `ireko tag`.
 pub(crate) fn tag(args: &TagArgs, global: &Global, environment: Environment) -> Result<(), Failure> {
     let name = arguments::tag(&args.name)?;
-    let store = open(global, environment)?;
+    let session = Session::enter(global, environment, Progress::Auto, false)?;
+    let store = session.store()?;
     let image = find(&store, &args.image)?;
-    store.tag(&image.id, &name.to_string())?;
+    room::once_more((&session, &store), || Ok(store.tag(&image.id, &name.to_string())?))?;
+    session.screen.close();
     if args.format == Format::Json {
         print_json(&json!({"id": image.id.to_string(), "name": name.to_string()}));
     }

@@ -31,7 +31,7 @@ fn images(
 /// image for several platforms those of all.
 pub(crate) fn complete(session: &Session, store: &Arc<Store>, image: &Image) -> Result<(), Failure> {
     for image in members(store, image)? {
-        if store.hold_image(&image)?.is_empty() && store.unread_of(&image)?.is_empty() {
+        if room::held((session, store), &image)?.is_empty() && store.unread_of(&image)?.is_empty() {
             continue;
         }
         room::once_more((session, store), || {
@@ -46,7 +46,7 @@ pub(crate) fn complete(session: &Session, store: &Arc<Store>, image: &Image) -> 
 pub(crate) fn read_layers(session: &Session, store: &Arc<Store>, image: &Image) -> Result<(), Failure> {
     for image in members(store, image)? {
         if !store.unread_of(&image)?.is_empty() {
-            store.hold_image(&image)?;
+            room::held((session, store), &image)?;
             room::once_more((session, store), || {
                 let images = images(session, PullPolicy::Never, (&RegistryArgs::default(), &[]))?;
                 Ok(images.read_layers(&image)?)
@@ -170,7 +170,7 @@ pub(crate) fn save(args: &SaveArgs, global: &Global, environment: Environment) -
         match chosen.iter_mut().find(|(other, _)| other.id == image.id) {
             Some((_, all)) => all.extend(names),
             None => {
-                store.hold_image(&image)?;
+                room::held((&session, &store), &image)?;
                 if !ireko_image::goes_as_it_came(&store, &image, &destination)? {
                     complete(&session, &store, &image)?;
                 }

@@ -102,7 +102,7 @@ pub(super) const FLAGS: &[Flag] = &[
     text("secret", As("--secret")),
     switch("single-snapshot", Own),
     switch("skip-default-registry-fallback", Own),
-    switch("skip-push-permission-check", Nothing),
+    switch("skip-push-permission-check", Own),
     switch("skip-tls-verify", Own),
     switch("skip-tls-verify-pull", Own),
     text("skip-tls-verify-registry", Own),

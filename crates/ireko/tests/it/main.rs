@@ -32,6 +32,7 @@ mod history;
 mod images;
 mod level_none;
 mod limits;
+mod made_again;
 mod others;
 mod pack;
 mod peers;

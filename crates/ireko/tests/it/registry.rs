@@ -50,6 +50,42 @@ fn each_target_is_pushed_under_its_own_names() {
 }
 
 #[test]
+fn a_push_that_cannot_succeed_is_told_before_the_first_step() {
+    let Some(place) = Place::with_base() else { return };
+    let registry = ireko_testkit::TestRegistry::start();
+    registry.require_login("me", "secret", true);
+    place.dockerfile("FROM base\nRUN echo ran >/ran\n");
+    let closed = format!("localhost:{}", crate::containers::free_port());
+    let build = |host: &str, more: &[&str]| {
+        let name = format!("{host}/team/app:1");
+        let output = format!("type=registry,\"name={name},{host}/other\"");
+        let flags = if more.is_empty() { vec!["--push"] } else { more.to_vec() };
+        let flags = if more == ["-o"] { vec!["-o", &output] } else { flags };
+        let named = ["-t", &name];
+        place.ireko(&[&["build", "--progress=plain"][..], &flags, &named, &["context"]].concat())
+    };
+    for (host, code) in [(registry.address(), 2), (closed, 3)] {
+        for flags in [&[][..], &["-o"]] {
+            let said = build(&host, flags).fails(code, &[&host, "hint: "]);
+            assert!(!said.stderr.contains("RUN"), "{}", said.stderr);
+        }
+        // Nobody is asked where that is not wanted, and the build pushes at its end.
+        let said = build(&host, &["--push", "--skip-push-permission-check"]).fails(code, &[&host]);
+        assert!(said.stderr.contains("RUN echo ran"), "{}", said.stderr);
+    }
+    let host = registry.address();
+    place.ireko_fed(&["login", "-u", "me", "--password-stdin", &host], b"secret\n").ok();
+    build(&host, &[]).ok();
+    assert!(registry.manifest("team/app", "1").is_some());
+    // Of the upload that was only a question nothing is left, at the latest a moment later.
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while registry.uploads() > 0 && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(registry.uploads(), 0);
+}
+
+#[test]
 fn a_build_is_pushed_under_all_its_names() {
     let (Some(place), Some(registry)) = (Place::with_base(), Registry::start()) else { return };
     if !have(&["skopeo"]) {
