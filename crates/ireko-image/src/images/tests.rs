@@ -205,3 +205,31 @@ fn an_image_of_another_platform_is_said_to_be_one() {
         format!("`localhost:1/app:1` has no image for {}; it has linux/s390x", host())
     );
 }
+
+#[test]
+fn a_registrys_image_of_another_platform_is_no_base_but_can_be_pulled() {
+    let (world, registry) = (World::new(), TestRegistry::start());
+    let other = image().with(|config| config.architecture = "s390x".to_owned());
+    let digest = registry.push("app", "1", &other);
+    let error = world.images().resolve(&source(&registry, "app:1"), &host()).unwrap_err();
+    assert!(
+        error.to_string().ends_with(&format!("has no image for {}; it has linux/s390x", host())),
+        "{error}"
+    );
+    // A digest says which image is meant, and so does whoever fetches one.
+    let pinned = source(&registry, &format!("app@{digest}"));
+    assert_eq!(world.images().resolve(&pinned, &host()).unwrap().digest, digest);
+    world.images().pull(&reference(&registry, "app:1"), &host()).unwrap();
+    let events = world.events.lock().unwrap();
+    let warned = format!("is for linux/s390x, not for {}", host());
+    assert!(events.iter().any(
+        |event| matches!(event, Event::Warning { diagnostic } if diagnostic.message.ends_with(&warned))
+    ));
+    drop(events);
+    // Now the store has it, for another platform, which is said whether a registry may be asked or not.
+    let offline = Images { pull: PullPolicy::Never, ..world.images() };
+    for images in [world.images(), offline] {
+        let error = images.resolve(&source(&registry, "app:1"), &host()).unwrap_err();
+        assert!(error.to_string().ends_with("it has linux/s390x"), "{error}");
+    }
+}
