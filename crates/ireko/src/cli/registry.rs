@@ -49,7 +49,7 @@ pub(crate) struct PushArgs {
     /// Of images for several platforms only this one.
     #[arg(long, value_name = "PLATFORM")]
     pub(crate) platform: Option<String>,
-    /// How layers are compressed: `gzip`, `zstd` or `uncompressed` (default: as they came, gzip where made here).
+    /// How layers are compressed: `gzip`, `zstd` or `uncompressed` (default: gzip; compressed ones from elsewhere as they came).
     #[arg(long, value_name = "HOW")]
     pub(crate) compression: Option<String>,
     /// How hard.
