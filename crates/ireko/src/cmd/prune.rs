@@ -161,7 +161,10 @@ fn plan(args: &PruneArgs, unsaid: Unsaid) -> Result<PrunePlan, Failure> {
     if plan.reserved > 0 && plan.max_size.is_none() && plan.min_free.is_none() {
         plan.max_size = Some(plan.reserved);
     }
-    let is_open = plan.unused_for.is_none() && plan.max_size.is_none() && plan.min_free.is_none();
+    let has_size = plan.max_size.is_some() || plan.min_free.is_some();
+    // As Docker has it: all may go, and as much of it does as the size asks for.
+    plan.all &= !has_size;
+    let is_open = plan.unused_for.is_none() && !has_size;
     if unsaid == Unsaid::InUse && is_open && plan.conditions.is_empty() {
         plan.unused_for = Some(Duration::ZERO);
     }
@@ -337,7 +340,12 @@ mod tests {
             &PrunePlan { max_size: ten, ..none() },
         );
         check(
-            &["builder prune --keep-storage 10g", "builder prune --reserved-space 10g"],
+            &[
+                "builder prune --keep-storage 10g",
+                "builder prune --reserved-space 10g",
+                "builder prune -a -f --keep-storage 10GB",
+                "cache prune --all --reserved-space 10g",
+            ],
             &PrunePlan { max_size: ten, reserved: 10 << 30, ..none() },
         );
         check(&["builder prune --keep-storage 0"], &PrunePlan { unused_for: Some(Duration::ZERO), ..none() });
