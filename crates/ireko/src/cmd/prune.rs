@@ -2,12 +2,12 @@
 
 use crate::cli::{Format, ImagePruneArgs, PruneArgs, SystemPruneArgs};
 use crate::failure::Failure;
-use crate::text::{bytes, parse_bytes};
+use crate::text::{bytes, parse_bytes, table};
 use crate::{eprint, print, print_json};
 use ireko_oci::Timestamp;
 use ireko_store::{Condition, Image, PrunePlan, Pruned, PrunedItem, Store, UsageKind};
 use serde_json::json;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, IsTerminal, Write};
 use std::time::Duration;
 
@@ -68,12 +68,30 @@ fn prune(
         );
     } else if plan.dry_run {
         print(&format!("would remove {} items, {}\n", pruned.items.len(), bytes(pruned.freed)));
+        print(&by_kind(&pruned.items));
     } else if agreed {
         print(&format!("removed {} items, {} freed\n", pruned.items.len(), bytes(pruned.freed)));
     } else {
         print("nothing removed\n");
     }
     Ok(0)
+}
+
+/// What goes, summed by kind.
+fn by_kind(items: &[PrunedItem]) -> String {
+    let mut kinds: BTreeMap<UsageKind, (usize, u64)> = BTreeMap::new();
+    for item in items {
+        let sum = kinds.entry(item.kind).or_default();
+        *sum = (sum.0 + 1, sum.1 + item.bytes);
+    }
+    if kinds.is_empty() {
+        return String::new();
+    }
+    let mut lines = vec![["KIND", "COUNT", "SIZE"].map(str::to_owned).to_vec()];
+    lines.extend(
+        kinds.iter().map(|(kind, (count, size))| vec![kind.to_string(), count.to_string(), bytes(*size)]),
+    );
+    table(&lines)
 }
 
 /// Runs `image prune`.
