@@ -526,12 +526,13 @@ pub(crate) struct SaveArgs {
 /// Flags of `pull`.
 #[derive(Debug, Args)]
 pub(crate) struct PullArgs {
-    /// The image.
-    pub(crate) image: String,
+    /// The images.
+    #[arg(value_name = "NAME", required = true)]
+    pub(crate) images: Vec<String>,
     /// The platform to fetch (default: $DOCKER_DEFAULT_PLATFORM, or this machine's).
     #[arg(long)]
     pub(crate) platform: Option<String>,
-    /// Print the id only.
+    /// Print nothing but the ids.
     #[arg(short = 'q', long)]
     pub(crate) quiet: bool,
     /// Accepted for `docker pull`'s sake: nothing of the kind is asked for.
