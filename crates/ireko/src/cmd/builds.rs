@@ -246,7 +246,7 @@ fn build_or_step<'a>(all: &'a [Build], text: &'a str) -> Result<(&'a Build, Opti
         let message =
             format!("there is no build `{text}`, and the last one, `{}`, has no such step", last.id);
         return Err(Failure::user(message).hint(format!(
-            "`ireko history` lists the builds, `ireko history --build {}` its steps",
+            "`ireko history` lists the builds, `ireko history --build {}` its steps; of containers nothing is kept",
             last.id
         )));
     }
