@@ -130,7 +130,7 @@ impl Address {
 pub fn context_of(around: &Surroundings) -> Result<Option<(Address, String)>, AddressError> {
     let Some(config) = &around.docker_config else { return Ok(None) };
     let (name, from) = match &around.docker_context {
-        Some(name) => (name.clone(), "DOCKER_CONTEXT".to_owned()),
+        Some(name) => (name.clone(), "DOCKER_CONTEXT or `--context`".to_owned()),
         None => {
             let file = config.join("config.json");
             let text = fs::read(&file).unwrap_or_default();

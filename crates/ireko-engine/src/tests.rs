@@ -183,7 +183,9 @@ fn contexts_are_followed() {
     check(&around(None), expect![[r#"[Socket("/lab.sock")]"#]]);
     check(
         &around(Some("gone")),
-        expect!["the Docker context `gone`, from DOCKER_CONTEXT, cannot be used: there is none of this name"],
+        expect![
+            "the Docker context `gone`, from DOCKER_CONTEXT or `--context`, cannot be used: there is none of this name"
+        ],
     );
     check(&around(Some("default")), expect!["[]"]);
     let lab = Address::Socket(PathBuf::from("/lab.sock"));

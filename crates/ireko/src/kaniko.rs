@@ -324,7 +324,8 @@ fn notes(given: &Given) -> Vec<String> {
 pub(crate) fn make_places(files: &[PathBuf]) -> Result<(), Failure> {
     for dir in files.iter().filter_map(|file| file.parent()).filter(|dir| *dir != Path::new("")) {
         std::fs::create_dir_all(dir).map_err(|error| {
-            Failure::environment(format!("cannot make directory `{}`", dir.display())).cause(error)
+            let what = format!("cannot make directory `{}`, where a digest is to be written", dir.display());
+            Failure::environment(what).cause(error).hint("see --digest-file and its kin: write elsewhere")
         })?;
     }
     Ok(())

@@ -202,15 +202,20 @@ fn saved_name(store: &Store, asked: &str, image: &Image) -> Result<Option<Refere
 
 /// `ireko pull`.
 pub(crate) fn pull(args: &PullArgs, global: &Global, environment: Environment) -> Result<(), Failure> {
-    let reference: Reference = args.image.parse().map_err(|error: ireko_oci::OciError| {
-        Failure::user(format!("`{}` is no name of an image", args.image)).cause(error)
-    })?;
+    let read = |text: &String| {
+        text.parse::<Reference>()
+            .map_err(|error| Failure::user(format!("`{text}` is no name of an image")).cause(error))
+    };
+    let names = args.images.iter().map(read).collect::<Result<Vec<_>, _>>()?;
     let platform = settle::platform_named(args.platform.as_deref(), &environment)?;
     let platform = platform.map_or_else(Platform::host, |(platform, _)| platform);
     let progress = if args.quiet { Progress::Quiet } else { Progress::Auto };
     let session = Session::enter(global, environment, progress, false)?;
-    let image = pulled(&session, &args.registry, (&reference, &platform))?;
+    let pulled = names.iter().map(|name| pulled(&session, &args.registry, (name, &platform)));
+    let images = pulled.collect::<Result<Vec<_>, _>>()?;
     session.screen.close();
-    print(&format!("{}\n", image.id));
+    for image in images {
+        print(&format!("{}\n", image.id));
+    }
     Ok(())
 }

@@ -257,6 +257,8 @@ fn every_flag_is_in_the_help_and_in_the_guide() {
     let guide = include_str!("../../../../docs/user/from-kaniko.md");
     for flag in flags::FLAGS {
         assert!(help.contains(&format!("--{}", flag.name)), "{}", flag.name);
+        let is_said = flags::OWN.iter().any(|(name, _)| *name == flag.name);
+        assert_eq!(is_said, flag.becomes == Becomes::Own, "{}", flag.name);
         assert!(guide.contains(&format!("`--{}`", flag.name)), "the guide does not name `--{}`", flag.name);
     }
 }

@@ -11,6 +11,7 @@
 )]
 
 mod agents;
+mod as_docker;
 mod authorities;
 mod bad_input;
 mod beyond;

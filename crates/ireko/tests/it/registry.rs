@@ -259,9 +259,10 @@ fn who_is_not_let_in_is_told() {
     let name = format!("{host}/app:1");
     place.ireko(&["tag", "base", &name]).ok();
     place.ireko(&["push", &name]).fails(2, &["does not let everybody push", "ireko login"]);
-    place
-        .ireko_fed(&["login", "-u", "me", "--password-stdin", &host], b"wrong\n")
-        .fails(2, &["does not let `me`", "check name and password"]);
+    place.ireko_fed(&["login", "-u", "me", "--password-stdin", &host], b"wrong\n").fails(
+        2,
+        &["does not take the login of `me` (of the command line)", "user name or password is wrong"],
+    );
     assert!(!place.path(".docker/config.json").exists(), "a wrong login is not kept");
     // Podman's file comes first; the new login is the one in use all the same.
     let first = place.path(".config/containers/auth.json");
@@ -301,7 +302,7 @@ fn who_is_not_let_in_is_told() {
     other.ireko(&["pull", "-q", "--creds=me:secret", &name]).ok();
     let wrong = other
         .ireko(&["pull", "-q", "--creds=me:hunter2", &name])
-        .fails(2, &["`me`, as the command line says"]);
+        .fails(2, &["`me` (of the command line)", "user name or password"]);
     assert!(!wrong.stderr.contains("hunter2"));
     shadowed(&["logout", &host]).fails(2, &["`DOCKER_AUTH_CONFIG` still has a login"]);
     place.ireko_fed(&["login", "-u", "me", "--password-stdin", &host], b"secret\n").ok();
@@ -399,7 +400,13 @@ fn behind_tls() {
     let authority = place.path("ca.crt").display().to_string();
     push(&plain, &[], &[]).fails(3, &["UnknownIssuer"]);
     push(&plain, &[], &[("SSL_CERT_FILE", &authority)]).ok();
-    push(&old, &[], &[("SSL_CERT_FILE", &authority)]).fails(3, &["Expired"]);
+    push(&old, &[], &[("SSL_CERT_FILE", &authority)]).fails(3, &["Expired", "has to renew"]);
+    let own_port = upstream.rsplit(':').next().expect("a port").to_owned();
+    let name = format!("registry.test:{own_port}/app:1");
+    place.ireko(&["tag", "base", &name]).ok();
+    let mut command = place.command(&["push", "-q", &name]);
+    let said = Said::of(command.env("https_proxy", proxy.url()).output().expect("it runs"));
+    said.fails(3, &["the server speaks HTTP, not TLS", "--tls-verify=false", "IREKO_INSECURE_REGISTRIES"]);
     push(&plain, &["--tls-verify=false"], &[]).ok();
     push(&plain, &[], &[("IREKO_INSECURE_REGISTRIES", &format!("registry.test:{}", plain.port()))]).ok();
     assert!(proxy.connections() >= 4);
