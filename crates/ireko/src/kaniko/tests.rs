@@ -265,7 +265,7 @@ fn every_flag_is_in_the_help_and_in_the_guide() {
 
 #[test]
 fn whether_a_push_is_allowed_need_not_be_asked() {
-    let build = "build -t r.io/a:1 --output=type=registry";
+    let build = "build -tr.io/a:1 --output=type=registry";
     assert_eq!(words("-c /none -d r.io/a:1"), format!("{build} -- /none"));
     for (given, becomes) in [("", " --skip-push-permission-check"), ("=false", "")] {
         let typed = format!("-c /none -d r.io/a:1 --skip-push-permission-check{given}");
