@@ -130,7 +130,7 @@ impl Address {
 pub fn context_of(around: &Surroundings) -> Result<Option<(Address, String)>, AddressError> {
     let Some(config) = &around.docker_config else { return Ok(None) };
     let (name, from) = match &around.docker_context {
-        Some(name) => (name.clone(), "DOCKER_CONTEXT".to_owned()),
+        Some(name) => (name.clone(), "DOCKER_CONTEXT or `--context`".to_owned()),
         None => {
             let file = config.join("config.json");
             let text = fs::read(&file).unwrap_or_default();
@@ -170,20 +170,23 @@ pub fn context_of(around: &Surroundings) -> Result<Option<(Address, String)>, Ad
     Ok(Some((address, format!("the Docker context `{name}`"))))
 }
 
-/// Where an engine may be, the most likely first: what was said, or else sockets that are there.
+/// The one engine that somebody named: by a variable or a Docker context.
 ///
 /// # Errors
 /// What was said cannot be used.
-pub fn usual(around: &Surroundings) -> Result<Vec<Address>, AddressError> {
+pub fn named(around: &Surroundings) -> Result<Option<Address>, AddressError> {
     if let Some(text) = &around.docker_host {
-        return Ok(vec![Address::parse(text, "DOCKER_HOST", around)?]);
+        return Address::parse(text, "DOCKER_HOST", around).map(Some);
     }
     if let Some((address, _)) = context_of(around)? {
-        return Ok(vec![address]);
+        return Ok(Some(address));
     }
-    if let Some(text) = &around.container_host {
-        return Ok(vec![Address::parse(text, "CONTAINER_HOST", around)?]);
-    }
+    let text = around.container_host.as_deref();
+    text.map(|text| Address::parse(text, "CONTAINER_HOST", around)).transpose()
+}
+
+/// Where an engine usually is, the most likely first: sockets that are there.
+pub fn usual(around: &Surroundings) -> Vec<Address> {
     let run = around.runtime_dir.as_deref();
     let below = |dir: Option<&Path>, name: &str| dir.map(|dir| dir.join(name));
     let places = [
@@ -193,5 +196,5 @@ pub fn usual(around: &Surroundings) -> Result<Vec<Address>, AddressError> {
         below(run, "podman/podman.sock"),
         Some(PathBuf::from("/run/podman/podman.sock")),
     ];
-    Ok(places.into_iter().flatten().filter(|path| path.exists()).map(Address::Socket).collect())
+    places.into_iter().flatten().filter(|path| path.exists()).map(Address::Socket).collect()
 }

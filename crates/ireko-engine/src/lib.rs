@@ -1,8 +1,8 @@
 //! Docker and Podman by their API: what they hold, images into them and out of them.
 //!
 //! Podman answers Docker's API, so there is one client; where the two differ, [`Kind`] says which it is. Everything
-//! blocks. This crate knows no environment: what people set is given in [`Surroundings`], and [`usual`] makes
-//! addresses of it.
+//! blocks. This crate knows no environment: what people set is given in [`Surroundings`], and [`named`] and [`usual`]
+//! make addresses of it.
 //!
 //! An engine is asked for what it has ([`Engine::image`]), given an archive ([`Engine::load`]), and gives one
 //! ([`Engine::save`]). What is in an archive is for `ireko-image` to know.
@@ -23,7 +23,7 @@ use ireko_oci::Digest;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 
-pub use address::{Address, AddressError, Surroundings, context_of, usual};
+pub use address::{Address, AddressError, Surroundings, context_of, named, usual};
 pub use error::EngineError;
 pub use transfers::Transfers;
 

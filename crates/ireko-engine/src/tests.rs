@@ -8,7 +8,7 @@ use expect_test::{Expect, expect};
 use ireko_oci::Digest;
 use ireko_testkit::{Answer, Received, Server};
 
-use super::{Address, Engine, Kind, Surroundings, Transfers, usual};
+use super::{Address, Engine, Kind, Surroundings, Transfers, named, usual};
 
 fn connect(server: &Server) -> Engine {
     Engine::connect(&Address::Tcp { host: server.address(), certificates: None }, &Transfers::default())
@@ -142,8 +142,8 @@ fn an_archive_that_cannot_be_read_is_not_taken_for_whole() {
 
 #[track_caller]
 fn check(around: &Surroundings, expect: Expect) {
-    let text = match usual(around) {
-        Ok(addresses) => format!("{addresses:?}"),
+    let text = match named(around) {
+        Ok(address) => format!("{:?}", address.as_slice()),
         Err(error) => error.to_string(),
     };
     expect.assert_eq(&text);
@@ -183,12 +183,11 @@ fn contexts_are_followed() {
     check(&around(None), expect![[r#"[Socket("/lab.sock")]"#]]);
     check(
         &around(Some("gone")),
-        expect!["the Docker context `gone`, from DOCKER_CONTEXT, cannot be used: there is none of this name"],
+        expect![
+            "the Docker context `gone`, from DOCKER_CONTEXT or `--context`, cannot be used: there is none of this name"
+        ],
     );
-    assert!(
-        usual(&around(Some("default")))
-            .unwrap()
-            .iter()
-            .all(|it| *it != Address::Socket(Path::new("/lab.sock").to_owned()))
-    );
+    check(&around(Some("default")), expect!["[]"]);
+    let lab = Address::Socket(PathBuf::from("/lab.sock"));
+    assert!(!usual(&around(None)).contains(&lab));
 }

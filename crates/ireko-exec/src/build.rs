@@ -1,6 +1,7 @@
 //! One build: what goes in, what comes out, and the loop between the solver's machine and the performer.
 
 mod crew;
+mod report;
 
 use crate::cancel::Cancel;
 use crate::cdi::{Allowed, Devices};
@@ -10,7 +11,7 @@ use crate::explain;
 use crate::freshness::copies_below;
 use crate::job::Job;
 use crate::packing::Packing;
-use crate::perform::{Done, Performer};
+use crate::perform::Performer;
 use crate::secrets::Secrets;
 use ireko_graph::{Command, Event as Answer, Graph, Machine, NodeId, Op, Policy, Reuse, Tree};
 use ireko_layer::Time;
@@ -24,6 +25,7 @@ use std::thread::Scope;
 use std::time::Instant;
 
 use crew::{Crew, STACK, Work};
+use report::{Ended, Report, caught, fault_report, perform_report, select_report};
 
 /// Brings layers of images into the store, when a step or an export needs them.
 pub trait BaseLayers: Send + Sync {
@@ -126,7 +128,9 @@ pub fn build(request: &Request, surroundings: &Surroundings) -> Result<Built, Bu
         machine,
         ran: BTreeSet::new(),
         errors: &driver,
-        began: BTreeMap::new(),
+        started: BTreeSet::new(),
+        told: BTreeSet::new(),
+        unsure: BTreeMap::new(),
         misses: BTreeMap::new(),
         expired: BTreeMap::new(),
         made: BTreeMap::new(),
@@ -143,37 +147,6 @@ pub fn build(request: &Request, surroundings: &Surroundings) -> Result<Built, Bu
     outcome
 }
 
-/// What workers tell the driver.
-enum Report {
-    Answer(Answer, Option<Ended>),
-    /// Files changed while they were read: which, in words.
-    Stale(NodeId, String),
-    Stop,
-}
-
-impl Report {
-    /// The node whose worker says this.
-    fn node(&self) -> Option<NodeId> {
-        match self {
-            Self::Answer(answer, _) => match answer {
-                Answer::Selected(node, _)
-                | Answer::Performed(node, _)
-                | Answer::Failed(node)
-                | Answer::InputGone { node, .. } => Some(*node),
-                _ => None,
-            },
-            Self::Stale(node, _) => Some(*node),
-            Self::Stop => None,
-        }
-    }
-}
-
-/// How a performed step ended, for people.
-struct Ended {
-    node: NodeId,
-    end: StepEnd,
-}
-
 struct Driver<'a> {
     request: &'a Request,
     surroundings: &'a Surroundings,
@@ -182,7 +155,12 @@ struct Driver<'a> {
     /// Nodes that ran in this build.
     ran: BTreeSet<NodeId>,
     errors: &'a Mutex<Vec<StepError>>,
-    began: BTreeMap<NodeId, Instant>,
+    /// Nodes that began and did not end: one that was sent back since a layer was gone has its line already.
+    started: BTreeSet<NodeId>,
+    /// Nodes whose end was told.
+    told: BTreeSet<NodeId>,
+    /// Remembered nodes whose layers are gone: hits, if nobody turns out to need the layers.
+    unsure: BTreeMap<NodeId, StepEnd>,
     misses: BTreeMap<NodeId, MissReason>,
     /// Nodes whose remembered results are too old to count.
     expired: BTreeMap<NodeId, MissReason>,
@@ -226,6 +204,9 @@ impl<'a> Driver<'a> {
     }
 
     fn outcome(&mut self) -> Result<Built, BuildError> {
+        for (node, end) in std::mem::take(&mut self.unsure) {
+            self.finish(node, end);
+        }
         let mut errors =
             std::mem::take(&mut *self.errors.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
         if !errors.is_empty() {
@@ -257,6 +238,7 @@ impl<'a> Driver<'a> {
                     self.take(fault_report(node, fault, self.errors));
                 }
             }
+            Report::Answer(Answer::InputGone { node, inputs }, _) => self.retract(node, inputs),
             Report::Answer(answer, ended) => {
                 if let Some(Ended { node, end }) = ended {
                     if matches!(end, StepEnd::Ran { .. } | StepEnd::Adopted { .. }) {
@@ -282,8 +264,30 @@ impl<'a> Driver<'a> {
         }
     }
 
+    /// Layers that a node needs have to be made again first.
+    fn retract(&mut self, node: NodeId, inputs: Vec<NodeId>) {
+        self.machine.handle(Answer::InputGone { node, inputs: inputs.clone() });
+        self.fail_lost(&inputs);
+    }
+
+    /// Says of nodes that were given up since their layers were gone again and again why they failed.
+    fn fail_lost(&mut self, nodes: &[NodeId]) {
+        for node in
+            nodes.iter().filter(|node| self.machine.failed().contains(node)).copied().collect::<Vec<_>>()
+        {
+            let message =
+                "its result was in the store and is gone again: something removes it while the build runs";
+            let hint = "look for what else works on the store's directory, or give another with `IREKO_HOME`";
+            let fault = Fault::failed(Blame::Environment, message).hint(hint);
+            self.take(fault_report(node, fault, self.errors));
+        }
+    }
+
     fn finish(&mut self, node: NodeId, end: StepEnd) {
         let miss = self.misses.remove(&node);
+        self.started.remove(&node);
+        self.unsure.remove(&node);
+        self.told.insert(node);
         self.surroundings.sink.emit(Event::StepFinished { node: node.0, end, miss });
     }
 
@@ -307,6 +311,10 @@ impl<'a> Driver<'a> {
                 self.crew.waiting.push_back((node, work));
             }
             Command::Perform(node, key) => {
+                let gone = self.gone_below(node);
+                if !gone.is_empty() {
+                    return self.retract(node, gone.into_iter().collect());
+                }
                 self.start(node);
                 self.miss(node);
                 let job = self.job(node, Some(key));
@@ -370,8 +378,9 @@ impl<'a> Driver<'a> {
     }
 
     fn start(&mut self, node: NodeId) {
-        self.began.insert(node, Instant::now());
-        self.surroundings.sink.emit(Event::StepStarted { node: node.0 });
+        if self.started.insert(node) {
+            self.surroundings.sink.emit(Event::StepStarted { node: node.0 });
+        }
     }
 
     fn look_up(&mut self, node: NodeId, key: Key) -> Answer {
@@ -387,8 +396,13 @@ impl<'a> Driver<'a> {
         // Only the explanation of a later miss would suffer.
         let _ = store.remember(&self.slot(node), key);
         self.made.insert(node, record.at);
-        let below = self.machine_ran_below(node);
-        self.finish(node, if below { StepEnd::CutOff } else { StepEnd::Hit });
+        let end = if self.machine_ran_below(node) { StepEnd::CutOff } else { StepEnd::Hit };
+        match store.layer(&record.diff) {
+            // Its tree was another for a moment; what became of the step was told.
+            _ if self.told.contains(&node) => {}
+            Ok(Some(layer)) if layer.present() => self.finish(node, end),
+            _ => drop(self.unsure.insert(node, end)),
+        }
         self.tell_of_layer(node, record.diff);
         Answer::Found(node, ireko_graph::Layer { content: record.content, diff: record.diff })
     }
@@ -482,21 +496,29 @@ impl<'a> Driver<'a> {
         if !self.request.export {
             return false;
         }
-        let mut gone = BTreeSet::new();
-        for output in &self.request.outputs {
-            let Some(tree) = self.machine.tree(*output) else { continue };
-            for (diff, origin) in tree.layers.iter().zip(self.origins(Some(*output))) {
-                let is_image = matches!(self.request.graph.node(origin).op, Op::Image(_));
-                if !is_image && !self.surroundings.store.presence_or_read(diff).unwrap_or(false) {
-                    gone.insert(origin);
-                }
-            }
-        }
+        let trees = self.request.outputs.iter().map(|output| self.gone_of(*output));
+        let gone: BTreeSet<NodeId> = trees.flatten().collect();
         for node in &gone {
             self.misses.insert(*node, MissReason::ResultGone);
             self.machine.handle(Answer::OutputGone(*node));
         }
+        self.fail_lost(&gone.iter().copied().collect::<Vec<_>>());
         !gone.is_empty()
+    }
+
+    /// Whose layers a command would run on and are gone. It is asked before the command counts as begun.
+    fn gone_below(&self, node: NodeId) -> BTreeSet<NodeId> {
+        let node = self.request.graph.node(node);
+        node.base.filter(|_| node.op.is_run()).map(|base| self.gone_of(base)).unwrap_or_default()
+    }
+
+    /// The nodes that made those layers of a node's tree that are gone.
+    fn gone_of(&self, node: NodeId) -> BTreeSet<NodeId> {
+        let Some(tree) = self.machine.tree(node) else { return BTreeSet::new() };
+        let layers = tree.layers.iter().zip(self.origins(Some(node)));
+        let of_step = |origin: &NodeId| !matches!(self.request.graph.node(*origin).op, Op::Image(_));
+        let is_gone = |diff| !self.surroundings.store.presence_or_read(diff).unwrap_or(false);
+        layers.filter(|(diff, origin)| of_step(origin) && is_gone(diff)).map(|(_, origin)| origin).collect()
     }
 }
 
@@ -530,69 +552,5 @@ fn announce(request: &Request, surroundings: &Surroundings) {
             display,
             platform: Some(about.platform.clone()).filter(|platform| !platform.is_empty()),
         });
-    }
-}
-
-/// What a worker answers, also where it panics: the driver waits for an answer to everything that it asked.
-fn caught<T>(work: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
-    std::panic::catch_unwind(std::panic::AssertUnwindSafe(work))
-        .unwrap_or_else(|_| Err(Fault::failed(Blame::Bug, "ireko panicked here; the message stands above")))
-}
-
-fn select_report(
-    node: NodeId,
-    outcome: Result<Vec<ireko_oci::SelectionId>, Fault>,
-    errors: &Mutex<Vec<StepError>>,
-) -> Report {
-    match outcome {
-        Ok(ids) => Report::Answer(Answer::Selected(node, ids), None),
-        Err(fault) => fault_report(node, fault, errors),
-    }
-}
-
-fn perform_report(
-    node: NodeId,
-    outcome: Result<Done, Fault>,
-    began: Instant,
-    errors: &Mutex<Vec<StepError>>,
-) -> Report {
-    let elapsed_ms = began.elapsed().as_millis() as u64;
-    match outcome {
-        Ok(done) => {
-            let end =
-                if done.adopted { StepEnd::Adopted { elapsed_ms } } else { StepEnd::Ran { elapsed_ms } };
-            Report::Answer(Answer::Performed(node, done.layer), Some(Ended { node, end }))
-        }
-        Err(fault) => fault_report(node, fault, errors),
-    }
-}
-
-fn fault_report(node: NodeId, fault: Fault, errors: &Mutex<Vec<StepError>>) -> Report {
-    let push =
-        |error: StepError| errors.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(error);
-    match fault {
-        Fault::InputGone(input) => Report::Answer(Answer::InputGone { node, input }, None),
-        Fault::LayerGone(diff) => {
-            let message = format!("layer `{diff}` is no longer in the store");
-            fault_report(node, Fault::failed(Blame::Environment, message), errors)
-        }
-        Fault::Stale(message) => Report::Stale(node, message),
-        Fault::Cancelled => {
-            Report::Answer(Answer::Failed(node), Some(Ended { node, end: StepEnd::Cancelled }))
-        }
-        Fault::Failed(failed) => {
-            let end = StepEnd::Failed { exit_code: failed.exit_code, message: failed.message.clone() };
-            push(StepError {
-                node,
-                message: failed.message,
-                causes: failed.causes,
-                hint: failed.hint,
-                blame: failed.blame,
-                disk_full: failed.disk_full,
-                exit_code: failed.exit_code,
-                log: failed.log,
-            });
-            Report::Answer(Answer::Failed(node), Some(Ended { node, end }))
-        }
     }
 }

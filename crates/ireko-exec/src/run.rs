@@ -354,11 +354,28 @@ fn log_file(performer: &Performer<'_>, job: &Job) -> Result<(File, PathBuf), Fau
 
 /// The file with all that a step wrote; made once it writes something, since most steps are silent.
 #[derive(Default)]
-struct Log(Option<(File, PathBuf)>);
+struct Log {
+    open: Option<(File, PathBuf)>,
+    /// It ends early, since the disk is full. What the step itself makes of that counts, and names the disk.
+    is_cut: bool,
+}
 
 impl Log {
     fn write(&mut self, performer: &Performer<'_>, job: &Job, bytes: &[u8]) -> Result<(), Fault> {
-        let (file, _) = match &mut self.0 {
+        match self.append(performer, job, bytes) {
+            Err(Fault::Failed(failed)) if failed.disk_full => {
+                let about = &performer.graph().node(job.node).about;
+                performer.warn(format!("line {}: the disk is full: the step's log ends early", about.line));
+                self.is_cut = true;
+                Ok(())
+            }
+            other => other,
+        }
+    }
+
+    fn append(&mut self, performer: &Performer<'_>, job: &Job, bytes: &[u8]) -> Result<(), Fault> {
+        let (file, _) = match &mut self.open {
+            _ if self.is_cut => return Ok(()),
             Some(open) => open,
             none => none.insert(log_file(performer, job)?),
         };
@@ -366,7 +383,7 @@ impl Log {
     }
 
     fn path(self) -> Option<PathBuf> {
-        self.0.map(|(_, path)| path)
+        self.open.map(|(_, path)| path)
     }
 }
 

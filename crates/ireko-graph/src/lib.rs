@@ -16,5 +16,5 @@ mod machine;
 
 pub use graph::{About, Graph, Node, NodeId, Reuse, Selection};
 pub use key::Declared;
-pub use machine::{Command, Event, Layer, Machine, Policy, Tree};
+pub use machine::{Command, Event, LOST_MAX, Layer, Machine, Policy, Tree};
 pub use op::Op;

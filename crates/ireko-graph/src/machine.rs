@@ -62,14 +62,15 @@ pub enum Event {
     Missed(NodeId),
     /// The step is done; its layer is in the store, adoption decided.
     Performed(NodeId, Layer),
-    /// The step could not begin, because the layer of `input` that a record promised is no longer there.
+    /// The step could not begin, because layers of `inputs` that records promised are no longer there.
     InputGone {
         /// Who asked.
         node: NodeId,
-        /// Whose layer is missing.
-        input: NodeId,
+        /// Whose layers are missing.
+        inputs: Vec<NodeId>,
     },
-    /// An output's layer that a record promised is no longer there.
+    /// An output's layer that a record promised is no longer there. A layer that is gone more than [`LOST_MAX`] times
+    /// fails its node.
     OutputGone(NodeId),
     /// The files read were not the files keyed: they changed in between.
     Stale(NodeId),
@@ -106,12 +107,31 @@ enum State {
     Failed,
 }
 
+/// How often the layer of one key may be gone in a build. Layers that a build uses are held, so that once is what
+/// there is to expect; a store that goes on losing them must not make the build go on for ever.
+pub const LOST_MAX: usize = 2;
+
+/// A layer that a record promised was gone.
+#[derive(Clone, Copy, Debug)]
+struct Lost {
+    key: Key,
+    times: usize,
+    /// The cache is not asked for it: it has to be made again, and is not yet.
+    unmade: bool,
+}
+
 #[derive(Clone, Debug)]
 struct Slot {
     state: State,
     wanted: bool,
-    /// The record's layer is gone: the cache is not asked again.
-    retracted: bool,
+    /// Nothing of its tree, and nothing that the tree comes of, is being made or made again.
+    whole: bool,
+    lost: Option<Lost>,
+    /// What it yielded in this build, which is not done twice.
+    made: Option<(Key, Layer)>,
+    /// When it yielded that, and when its last command was sent, in steps performed so far.
+    made_at: usize,
+    sent_at: usize,
     /// Its files changed while they were read; once is forgiven.
     stale: bool,
     /// An input got another tree while this ran: run the cycle again when it ends.
@@ -132,6 +152,8 @@ pub struct Machine {
     in_flight: BTreeSet<NodeId>,
     running: BTreeMap<Key, NodeId>,
     runs: usize,
+    /// Steps performed so far.
+    performed: usize,
     stopping: bool,
     failed: Vec<NodeId>,
 }
@@ -142,7 +164,11 @@ impl Machine {
         let slots = graph.reachable(outputs).into_iter().map(|wanted| Slot {
             state: State::Waiting,
             wanted,
-            retracted: false,
+            whole: false,
+            lost: None,
+            made: None,
+            made_at: 0,
+            sent_at: 0,
             stale: false,
             outdated: false,
             selections: None,
@@ -159,6 +185,7 @@ impl Machine {
             in_flight: BTreeSet::new(),
             running: BTreeMap::new(),
             runs: 0,
+            performed: 0,
             stopping: false,
             failed: Vec::new(),
         };
@@ -193,14 +220,11 @@ impl Machine {
                 }
             }
             Event::Performed(node, layer) => {
+                self.made(node, &layer);
                 self.ended(node);
                 self.finish(node, layer);
             }
-            Event::InputGone { node, input } => {
-                self.ended(node);
-                self.slot(node).state = State::Waiting;
-                self.retract(input);
-            }
+            Event::InputGone { node, inputs } => self.input_gone(node, &inputs),
             Event::OutputGone(node) => self.retract(node),
             Event::Stale(node) => self.stale(node),
             Event::Failed(node) => {
@@ -265,6 +289,19 @@ impl Machine {
         self.in_flight.remove(&node);
     }
 
+    /// What was performed is in the store: nobody with this key has to make it any more.
+    fn made(&mut self, node: NodeId, layer: &Layer) {
+        self.performed += 1;
+        let performed = self.performed;
+        let slot = self.slot(node);
+        let Some(key) = slot.key else { return };
+        slot.made = Some((key, layer.clone()));
+        slot.made_at = performed;
+        for lost in self.slots.iter_mut().filter_map(|slot| slot.lost.as_mut()) {
+            lost.unmade &= lost.key != key;
+        }
+    }
+
     /// A performed node is no longer out; its twins ask the cache again.
     fn ended(&mut self, node: NodeId) {
         self.landed(node);
@@ -277,7 +314,8 @@ impl Machine {
         if let Some(key) = self.slots[node.0 as usize].key {
             self.running.remove(&key);
             for slot in &mut self.slots {
-                if slot.state == State::Twin && slot.key == Some(key) {
+                // One that waits for a place need not be performed at all.
+                if matches!(slot.state, State::Twin | State::Due) && slot.key == Some(key) {
                     slot.state = State::Waiting;
                 }
             }
@@ -303,7 +341,6 @@ impl Machine {
         }
         let slot = self.slot(node);
         slot.state = State::Done;
-        slot.retracted = false;
         slot.layer = Some(layer);
         self.settle(node);
     }
@@ -348,12 +385,34 @@ impl Machine {
         }
     }
 
-    fn retract(&mut self, node: NodeId) {
-        let slot = self.slot(node);
-        if slot.state == State::Done {
-            slot.retracted = true;
-            slot.state = State::Waiting;
+    fn input_gone(&mut self, node: NodeId, inputs: &[NodeId]) {
+        let sent_at = self.slots[node.0 as usize].sent_at;
+        self.ended(node);
+        if !self.is_current(node) {
+            return;
         }
+        self.slot(node).state = State::Waiting;
+        for input in inputs {
+            // One that was made since looked gone only to somebody who looked too early.
+            if self.slots[input.0 as usize].made_at <= sent_at {
+                self.retract(*input);
+            }
+        }
+    }
+
+    fn retract(&mut self, node: NodeId) {
+        let slot = &self.slots[node.0 as usize];
+        let Some(key) = slot.key.filter(|_| slot.state == State::Done) else { return };
+        let times = slot.lost.filter(|lost| lost.key == key).map_or(1, |lost| lost.times + 1);
+        if times > LOST_MAX {
+            return self.fail(node);
+        }
+        // Another node with this key may have made it meanwhile: then the cache knows of it.
+        let made = |slot: &Slot| slot.made.as_ref().is_some_and(|(made, _)| *made == key);
+        let is_made = times == 1 && !made(slot) && self.slots.iter().any(made);
+        let slot = self.slot(node);
+        slot.lost = Some(Lost { key, times, unmade: !is_made });
+        slot.state = State::Waiting;
     }
 
     fn stale(&mut self, node: NodeId) {
@@ -393,8 +452,17 @@ impl Machine {
         for id in self.graph.ids() {
             if self.slots[id.0 as usize].wanted {
                 self.step(id);
+                let is_whole = self.is_settled_on_whole(id);
+                self.slot(id).whole = is_whole;
             }
         }
+    }
+
+    fn is_settled_on_whole(&self, id: NodeId) -> bool {
+        let slot = &self.slots[id.0 as usize];
+        slot.tree.is_some()
+            && slot.state == State::Done
+            && self.graph.node(id).needs().all(|need| self.slots[need.0 as usize].whole)
     }
 
     fn step(&mut self, id: NodeId) {
@@ -428,12 +496,9 @@ impl Machine {
 
     fn can_be_keyed(&self, id: NodeId) -> bool {
         let node = self.graph.node(id);
-        let settled = |need: &NodeId| {
-            let slot = &self.slots[need.0 as usize];
-            slot.tree.is_some() && slot.state == State::Done
-        };
-        (node.op.ignores_base() || node.base.iter().all(settled))
-            && node.inputs.iter().chain(&node.after).all(settled)
+        let whole = |need: &NodeId| self.slots[need.0 as usize].whole;
+        (node.op.ignores_base() || node.base.iter().all(whole))
+            && node.inputs.iter().chain(&node.after).all(whole)
     }
 
     fn ask(&mut self, id: NodeId) {
@@ -444,10 +509,15 @@ impl Machine {
             return self.send(Command::Select(id), id);
         }
         let Some(key) = self.declared(id).map(|declared| declared.key()) else { return };
-        self.slot(id).key = Some(key);
-        if self.running.contains_key(&key) {
+        let slot = self.slot(id);
+        slot.key = Some(key);
+        let is_lost = slot.lost.is_some_and(|lost| lost.key == key && lost.unmade);
+        let made = slot.made.clone().filter(|(made, _)| *made == key && !is_lost);
+        if let Some((_, layer)) = made {
+            self.finish(id, layer);
+        } else if self.running.contains_key(&key) {
             self.slot(id).state = State::Twin;
-        } else if node.reuse == Reuse::Never || self.slots[id.0 as usize].retracted {
+        } else if node.reuse == Reuse::Never || is_lost {
             self.slot(id).state = State::Due;
         } else {
             self.slot(id).state = State::LookingUp;
@@ -461,7 +531,7 @@ impl Machine {
         if is_run && self.runs >= self.policy.jobs {
             return;
         }
-        // The base of a step that must run has to be there; a retracted one is made first.
+        // What a step stands on has to be there; what was retracted is made first.
         if !self.can_be_keyed(id) {
             self.slot(id).state = State::Waiting;
             return;
@@ -478,6 +548,7 @@ impl Machine {
 
     fn send(&mut self, command: Command, id: NodeId) {
         self.in_flight.insert(id);
+        self.slot(id).sent_at = self.performed;
         self.commands.push_back(command);
     }
 }

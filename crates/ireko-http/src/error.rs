@@ -18,6 +18,10 @@ pub enum Trouble {
     NameServer,
     /// Nobody listens there.
     Refused,
+    /// The server speaks HTTP where TLS was begun.
+    PlainHttp,
+    /// The certificate's time is over, or has not come.
+    Expired,
     /// The certificate or another part of TLS is wrong.
     Tls,
     /// The proxy is wrong.
@@ -148,9 +152,12 @@ impl HttpError {
                 Trouble::NoSuchHost => "check the spelling of the host; a proxy may be needed to reach it",
                 Trouble::NameServer => "check /etc/resolv.conf and the network",
                 Trouble::Refused => "check that the server runs there, and the port",
+                Trouble::PlainHttp => "write `http://`, or ask the server's keeper for TLS",
+                Trouble::Expired => {
+                    "the server's keeper has to renew the certificate; check this machine's clock too"
+                }
                 Trouble::Tls => {
-                    "if the server's certificate is your own authority's, set SSL_CERT_FILE to its file; \
-                     if the server speaks plain HTTP, write `http://`"
+                    "if the server's certificate is your own authority's, set SSL_CERT_FILE to its file"
                 }
                 Trouble::Proxy => "check HTTP_PROXY, HTTPS_PROXY and NO_PROXY",
                 Trouble::Network => "check the network",
@@ -188,7 +195,12 @@ impl HttpError {
         if !error.is_connect() {
             return Self::Broken { host, problem };
         }
-        Self::Connect { host, trouble: trouble(error), problem }
+        let trouble = trouble(error);
+        let problem = match trouble {
+            Trouble::PlainHttp => "the server speaks HTTP, not TLS".to_owned(),
+            _ => problem,
+        };
+        Self::Connect { host, trouble, problem }
     }
 }
 
@@ -198,8 +210,8 @@ fn trouble(error: &(dyn Error + 'static)) -> Trouble {
         if let Some(lookup) = cause.downcast_ref::<LookupError>() {
             return if lookup.retryable() { Trouble::NameServer } else { Trouble::NoSuchHost };
         }
-        if cause.is::<rustls::Error>() {
-            return Trouble::Tls;
+        if let Some(cause) = cause.downcast_ref::<rustls::Error>() {
+            return of_tls(cause);
         }
         if cause.is::<super::connect::ProxyError>() {
             return Trouble::Proxy;
@@ -211,6 +223,18 @@ fn trouble(error: &(dyn Error + 'static)) -> Trouble {
         }
     }
     found
+}
+
+fn of_tls(error: &rustls::Error) -> Trouble {
+    use rustls::CertificateError::{Expired, ExpiredContext, NotValidYet, NotValidYetContext};
+    match error {
+        // The first bytes of an answer are no record of TLS.
+        rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType) => Trouble::PlainHttp,
+        rustls::Error::InvalidCertificate(
+            Expired | ExpiredContext { .. } | NotValidYet | NotValidYetContext { .. },
+        ) => Trouble::Expired,
+        _ => Trouble::Tls,
+    }
 }
 
 /// The error and what caused it. An `io::Error` hides the error it was made from; it is looked into.
@@ -252,4 +276,27 @@ fn is_wrapper(line: &str) -> bool {
     ["client error", "tcp connect error", "dns error", "connection error", "error reading a body"]
         .iter()
         .any(|wrapper| line.starts_with(wrapper))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_wrong_with_tls_has_a_hint_of_its_own() {
+        let of = |error: rustls::Error| {
+            let trouble = trouble(&io::Error::new(io::ErrorKind::InvalidData, error));
+            (trouble, HttpError::Connect { host: String::new(), trouble, problem: String::new() }.hint())
+        };
+        let plain = rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType);
+        assert_eq!(
+            of(plain),
+            (Trouble::PlainHttp, Some("write `http://`, or ask the server's keeper for TLS"))
+        );
+        let of_certificate = |problem| of(rustls::Error::InvalidCertificate(problem));
+        let (trouble, hint) = of_certificate(rustls::CertificateError::Expired);
+        assert_eq!(trouble, Trouble::Expired);
+        assert!(hint.is_some_and(|hint| hint.contains("renew") && !hint.contains("http://")));
+        assert_eq!(of_certificate(rustls::CertificateError::UnknownIssuer).0, Trouble::Tls);
+    }
 }

@@ -6,6 +6,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use ireko_engine::{Address, AddressError, Engine, EngineError, EngineImage, Kind, Transfers};
@@ -26,8 +27,12 @@ const LOOKED_MAX: usize = 200;
 #[derive(Debug, Default)]
 pub struct Engines {
     addresses: Vec<Address>,
+    /// Somebody named it: that it cannot be reached is told.
+    is_named: bool,
     /// What is wrong with what was said of them.
     wrong: Option<AddressError>,
+    /// That was told.
+    is_told: AtomicBool,
     reached: Mutex<Option<Vec<Arc<Engine>>>>,
     /// Why those that gave no answer gave none.
     silent: Mutex<Vec<EngineError>>,
@@ -36,9 +41,14 @@ pub struct Engines {
 }
 
 impl Engines {
-    /// Those at these addresses.
+    /// Those at these addresses, where one may be.
     pub fn new(addresses: Vec<Address>) -> Self {
         Self { addresses, ..Self::default() }
+    }
+
+    /// The one that somebody named.
+    pub fn named(address: Address) -> Self {
+        Self { addresses: vec![address], is_named: true, ..Self::default() }
     }
 
     /// None, since what was said of them is wrong.
@@ -78,9 +88,18 @@ impl Engines {
         }
     }
 
-    /// Those that are there and took too long to say so, each told once.
-    fn hanging(&self) -> Vec<EngineError> {
-        lock(&self.silent).extract_if(.., |error| error.is_silence()).collect()
+    /// What is to be told of those that give no answer, each once: one that was named, or is there and took too long.
+    fn absent(&self) -> Vec<String> {
+        let mut told: Vec<String> = Vec::new();
+        if let Some(wrong) = self.wrong.as_ref().filter(|_| !self.is_told.swap(true, Ordering::Relaxed)) {
+            told.push(wrong.to_string());
+        }
+        let mut silent = lock(&self.silent);
+        told.extend(silent.extract_if(.., |error| self.is_named || error.is_silence()).map(|error| {
+            let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
+            format!("{error}{cause}")
+        }));
+        told
     }
 
     /// Ends all transfers.
@@ -186,9 +205,8 @@ impl Images {
     /// Finds an image in an engine, and takes it into the store where it is not there yet.
     pub(crate) fn in_engines(&self, reference: &Reference, platform: &Platform) -> Result<Option<Resolved>> {
         let running = self.engines.running()?;
-        for error in self.engines.hanging() {
-            let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
-            self.warn(&format!("an engine is passed over: {error}{cause}"));
+        for why in self.engines.absent() {
+            self.warn(&format!("an engine is passed over: {why}"));
         }
         for engine in running {
             match self.in_engine(&engine, reference, platform) {

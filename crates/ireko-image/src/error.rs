@@ -170,7 +170,9 @@ impl Error {
                 Some("docker archives, OCI archives and OCI layout directories can be read")
             }
             Self::WrongDigest { .. } => Some("the image is damaged where it lies; fetch or write it again"),
-            Self::Platform { .. } => Some("choose one of these with `--platform`, or another image"),
+            Self::Platform { .. } => Some(
+                "choose one of these with `--platform`, for one stage in its `FROM --platform=…`, or take another image",
+            ),
             Self::NoOrigin { .. } => Some("pull, load or build the image again"),
             Self::Io { cause, .. } if cause.kind() == io::ErrorKind::AlreadyExists => {
                 Some("leave `platform-split=false` out: each platform then has a directory of its own")

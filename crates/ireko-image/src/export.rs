@@ -67,10 +67,12 @@ pub struct Destination {
 }
 
 /// What was written.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Exported {
     /// The digest of the manifest, or of the index of an image for several platforms, where there is just one image.
     pub manifest: Option<Digest>,
+    /// The same with its type and size.
+    pub descriptor: Option<Descriptor>,
     /// The index of an image for several platforms.
     pub index: Option<Vec<u8>>,
     /// How many bytes.
@@ -255,6 +257,10 @@ fn archive(packer: &Packer<'_>, units: Vec<Unit>, destination: &Destination) -> 
     }
     let mut folder = Folder::open(&destination.to, as_dir)?;
     contents.write_blobs(packer.store, &mut folder)?;
+    let descriptor = match contents.tops.as_slice() {
+        [_] => contents.entries.first().map(|it| Descriptor::new(it.media_type.clone(), it.digest, it.size)),
+        _ => None,
+    };
     let index = Index::new(MediaType::OCI_INDEX, merged(contents.entries, folder.present("index.json")));
     let layout = OciLayout::default().to_json();
     // In the order of names, as other tools write them; a directory's index comes last of what readers need.
@@ -267,13 +273,10 @@ fn archive(packer: &Packer<'_>, units: Vec<Unit>, destination: &Destination) -> 
         folder.file("oci-layout", 0o444, Content::Bytes(&layout))?;
         folder.file("index.json", 0o644, Content::Bytes(&index.to_json()))?;
     }
-    let manifest = match contents.tops.as_slice() {
-        [one] => Some(*one),
-        _ => None,
-    };
+    let manifest = descriptor.as_ref().map(|descriptor| descriptor.digest);
     let index = manifest.filter(|top| contents.indexes.contains(top));
     let index = index.and_then(|top| contents.documents.remove(&top));
-    Ok(Exported { manifest, index, bytes: folder.finish()? })
+    Ok(Exported { manifest, descriptor, index, bytes: folder.finish()? })
 }
 
 /// Writes an image as Docker's archive to who reads it, with plain layers; those that the reader has are empty files.

@@ -196,7 +196,12 @@ fn walk<S: Stream>(
     mut take: impl FnMut(&mut dyn Read, u64, u64) -> Result<Piece>,
 ) -> Result<BTreeMap<String, Entry>> {
     let mut entries = BTreeMap::new();
-    while let Some(member) = members.next().map_err(|cause| unreadable(place, &cause))? {
+    // Not even one entry: who named a file of another kind is not helped by hearing that it is cut off.
+    let unreadable = |entries: &BTreeMap<String, Entry>, cause: &io::Error| match cause.kind() {
+        io::ErrorKind::UnexpectedEof if entries.is_empty() => Error::no_archive(place, "it is no tar"),
+        _ => unreadable(place, cause),
+    };
+    while let Some(member) = members.next().map_err(|cause| unreadable(&entries, &cause))? {
         let entry = match member.role {
             _ if member.name.is_empty() => continue,
             Role::File => Entry::Piece(take(&mut members, member.offset, member.size)?),

@@ -174,7 +174,7 @@ pub(crate) fn tar(store: &Arc<Store>, files: &[Files<'_>], to: &To) -> Result<Ex
     let mut writer = LayerWriter::new().sink(&mut output);
     writer.push_all(changes.into_values().collect()).map_err(failed)?;
     writer.finish().map_err(failed)?;
-    Ok(Exported { manifest: None, index: None, bytes: output.finish()? })
+    Ok(Exported { manifest: None, descriptor: None, index: None, bytes: output.finish()? })
 }
 
 /// Writes root file systems into a directory, over what is there. Files belong to the caller, as with other builders:
@@ -189,7 +189,7 @@ pub(crate) fn local(store: &Arc<Store>, files: &[Files<'_>], to: &To, sink: &dyn
         fs::create_dir_all(&into).map_err(|cause| Error::io("create directory", &into, cause))?;
         bytes += lay(&root, &into, sink)?;
     }
-    Ok(Exported { manifest: None, index: None, bytes })
+    Ok(Exported { manifest: None, descriptor: None, index: None, bytes })
 }
 
 /// Makes the files of one root; tells how many bytes they have.

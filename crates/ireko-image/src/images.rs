@@ -153,6 +153,10 @@ impl Images {
             return Ok(found);
         }
         let remote = self.remote(reference, platform)?;
+        if let (None, Some(found)) = (reference.digest(), other_platform(&remote, platform)) {
+            let (asked, wanted) = (reference.familiar(), platform.to_string());
+            return Err(Error::Platform { asked, wanted, available: vec![found.to_string()] });
+        }
         let config_digest = self.remember_remote(&remote)?;
         let RemoteImage { config, manifest_digest: digest, top, .. } = remote;
         let own = Registry::host(reference);
@@ -186,6 +190,9 @@ impl Images {
 
     fn remote(&self, reference: &Reference, platform: &Platform) -> Result<RemoteImage> {
         if self.pull == PullPolicy::Never {
+            if let Some(error) = self.for_another_platform(reference, platform) {
+                return Err(error);
+            }
             let near = near_images(reference, self.known_names());
             return Err(Error::Offline { asked: reference.familiar(), near });
         }
@@ -197,13 +204,10 @@ impl Images {
     /// Says what was asked for, where it was looked for, and what reads alike.
     fn not_found(&self, reference: &Reference, platform: &Platform, error: RegistryError) -> Error {
         let asked = reference.familiar();
-        // A name that is there is there for another platform.
         if self.pull != PullPolicy::Always
-            && let Ok(Some(image)) = self.store.image(&reference.to_string())
+            && let Some(error) = self.for_another_platform(reference, platform)
         {
-            let available = image.platforms().iter().map(ToString::to_string).collect();
-            let wanted = platform.to_string();
-            return Error::Platform { asked, wanted, available };
+            return error;
         }
         let mut near = near_images(reference, self.known_names());
         match error {
@@ -224,6 +228,13 @@ impl Images {
             }
             other => other.into(),
         }
+    }
+
+    /// What is wrong with a name that the store has, once its image did not do: it is there for another platform.
+    fn for_another_platform(&self, reference: &Reference, platform: &Platform) -> Option<Error> {
+        let image = self.store.image(&reference.to_string()).ok()??;
+        let available = image.platforms().iter().map(ToString::to_string).collect();
+        Some(Error::Platform { asked: reference.familiar(), wanted: platform.to_string(), available })
     }
 
     fn known_names(&self) -> Vec<Reference> {
@@ -403,6 +414,9 @@ impl Images {
     pub fn pull(&self, reference: &Reference, platform: &Platform) -> Result<Image> {
         let reference = reference.or_latest();
         let remote = self.remote(&reference, platform)?;
+        if let Some(found) = other_platform(&remote, platform) {
+            self.warn(&format!("`{}` is for {found}, not for {platform}", reference.familiar()));
+        }
         self.remember_remote(&remote)?;
         let layers: Vec<_> = remote.config.rootfs.diff_ids.iter().zip(&remote.manifest.layers).collect();
         let repository = remote.reference.repository();
@@ -416,6 +430,13 @@ impl Images {
         self.store.sync()?;
         Ok(image)
     }
+}
+
+/// The platform of an image that is no index, where it is another than the one that was asked for. What an index says of
+/// its members counts more than what their configs say.
+fn other_platform(remote: &RemoteImage, wanted: &Platform) -> Option<Platform> {
+    let (is_alone, found) = (remote.top.digest == remote.manifest_digest, remote.config.platform());
+    (is_alone && !found.architecture.is_empty() && !found.serves(wanted)).then_some(found)
 }
 
 /// The image id that a name may be meant as: `sha256:` and all its digits, or at least the twelve that lists show.

@@ -15,6 +15,7 @@
 mod archive;
 mod assemble;
 mod describe;
+mod digests;
 mod early;
 mod engine;
 mod error;
@@ -33,6 +34,7 @@ mod testing;
 mod unread;
 
 pub use assemble::{Assembled, assemble, keep};
+pub use digests::{repo_digest, repo_digests};
 pub use engine::{Engines, HandedOver};
 pub use error::{Error, Result};
 pub use export::{Destination, Exported, Form, To, export, goes_as_it_came, prepare, save};

@@ -12,6 +12,7 @@ use ireko_report::Event;
 use ireko_store::{Image, Store};
 
 use crate::assemble::Assembled;
+use crate::digests::note_pushed;
 use crate::early::{Early, Stream};
 use crate::error::Result;
 use crate::export::{Part, manifest_of, parts_of};
@@ -80,7 +81,12 @@ impl Images {
         how: PushAs,
         threads: usize,
     ) -> Result<PushedImage> {
-        self.push_parts(images.iter().map(Part::of).collect(), names, how, threads)
+        let pushed = self.push_parts(images.iter().map(Part::of).collect(), names, how, threads)?;
+        // An image for several platforms is known by what `ireko-store` makes of its members, with the index.
+        if let [image] = images {
+            self.note_pushed(&image.id, names, &pushed);
+        }
+        Ok(pushed)
     }
 
     /// Pushes an image of the store under these names, as it came where nothing else is said.
@@ -101,7 +107,15 @@ impl Images {
                 part.manifest = None;
             }
         }
-        self.push_parts(parts, names, how, threads)
+        let pushed = self.push_parts(parts, names, how, threads)?;
+        self.note_pushed(&image.id, names, &pushed);
+        Ok(pushed)
+    }
+
+    fn note_pushed(&self, image: &Digest, names: &[Reference], pushed: &PushedImage) {
+        for repository in repositories(names) {
+            note_pushed(&self.store, image, &repository, pushed.top.digest);
+        }
     }
 
     /// Pushes a layer that an image of a build will have, before that image is known. What fails is told by
@@ -248,17 +262,22 @@ impl Images {
         Ok((manifest.to_json(), manifest.media_type, layers))
     }
 
-    /// Whether all layers of a manifest that came from elsewhere can be had as they were.
+    /// Whether all layers of a manifest that came from elsewhere can be had as they were, and may go so. Plain ones may
+    /// only where a registry gave them so: an archive has them plain because it is one.
     fn can_ship(&self, part: &Part) -> Result<bool> {
         let Some(manifest) = part.manifest.as_ref().and_then(|bytes| Manifest::parse(bytes).ok()) else {
             return Ok(false);
         };
         let id = Digest::of(&part.config_bytes);
         for (diff, blob) in part.config.rootfs.diff_ids.iter().zip(&manifest.layers) {
+            let is_there = matches!(self.origin(&id, diff), Some(Origin::Registry { blob: known, .. }) if known.digest == blob.digest);
+            let is_plain = blob.media_type.layer().is_some_and(|layer| layer.compression == Codec::None);
+            if is_plain && !is_there {
+                return Ok(false);
+            }
             if self.store.blob_size(&blob.digest) == Some(blob.size) {
                 continue;
             }
-            let is_there = matches!(self.origin(&id, diff), Some(Origin::Registry { blob: known, .. }) if known.digest == blob.digest);
             if !is_there || self.store.presence(diff)? {
                 return Ok(false);
             }

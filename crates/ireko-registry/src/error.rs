@@ -7,7 +7,7 @@ use ireko_oci::OciError;
 use ireko_report::Blame;
 
 use crate::keychain::KeychainError;
-use ireko_http::HttpError;
+use ireko_http::{HttpError, Trouble};
 
 /// Why something could not be had from a registry. `what` names the thing, such as ``manifest of `app:1` ``.
 #[derive(Debug, thiserror::Error)]
@@ -58,6 +58,16 @@ pub enum RegistryError {
         pushes: bool,
         /// Whose login was used, and where it is from.
         login: Option<String>,
+    },
+    /// The registry does not take a login.
+    #[error("`{host}` does not take the login of {user} ({said})")]
+    Login {
+        /// The registry asked.
+        host: String,
+        /// Whose login it is.
+        user: String,
+        /// What it answered.
+        said: String,
     },
     /// A login could not be looked up.
     #[error("cannot look up the login for `{reference}`")]
@@ -160,6 +170,19 @@ pub enum RegistryError {
     },
 }
 
+/// What to do where TLS fails with a registry: its name has no scheme, and its certificates have places of their own.
+fn of_tls(trouble: Trouble) -> Option<&'static str> {
+    match trouble {
+        Trouble::PlainHttp => Some(
+            "if the way there is safe, list the host in IREKO_INSECURE_REGISTRIES, or give `--tls-verify=false` (of kaniko: `--insecure`) where the image is named on the command line",
+        ),
+        Trouble::Tls => Some(
+            "a certificate authority of your own goes into SSL_CERT_FILE, into `certs.d/HOST/ca.crt` below ~/.config/containers or /etc/docker, or into `--cert-dir`; IREKO_INSECURE_REGISTRIES and `--tls-verify=false` take any certificate",
+        ),
+        _ => None,
+    }
+}
+
 fn who(login: &Option<String>) -> &str {
     login.as_deref().unwrap_or("everybody")
 }
@@ -187,6 +210,7 @@ impl RegistryError {
             Self::NotFound { .. }
             | Self::NoPlace { .. }
             | Self::Denied { .. }
+            | Self::Login { .. }
             | Self::Blocked { .. }
             | Self::Place { .. }
             | Self::Platform { .. } => Blame::User,
@@ -223,8 +247,18 @@ impl RegistryError {
     /// What to do next.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
+            Self::Http { cause: HttpError::Connect { trouble, .. }, .. } if of_tls(*trouble).is_some() => {
+                of_tls(*trouble)
+            }
             Self::Http { cause, .. } => cause.hint(),
             Self::NotFound { .. } => Some("check the spelling of name and tag"),
+            // Who is known and may not do this hears 403.
+            Self::Denied { login: Some(_), said, .. } if said.contains("401 ") => Some(
+                "user name or password (or token) is wrong, or this login may not do it; `ireko login` puts another in its place",
+            ),
+            Self::Login { .. } => Some(
+                "user name or password is wrong; many registries want a token made for this in place of the password",
+            ),
             Self::Denied { login: Some(_), .. } => Some(
                 "check the spelling, and what this login may do; `ireko login` puts another in its place",
             ),

@@ -333,6 +333,11 @@ fn parse(file: &str, text: &str) -> Result<Content, KeychainError> {
     if text.trim().is_empty() {
         return Ok(Content::default());
     }
+    // What reads objects would take a list for one, field after field.
+    if text.trim_start().starts_with('[') {
+        let problem = "it is a list, not an object with `auths` (line 1, column 1)".to_owned();
+        return Err(KeychainError::Content { file: file.to_owned(), problem });
+    }
     // The message of the parser names a place, and no values but of the wrong type; those might be secrets.
     serde_json::from_str(text).map_err(|error| {
         let what = match error.classify() {

@@ -286,7 +286,7 @@ impl Registry {
         let slot = lock(&self.logins).get(&reference.name()).cloned();
         let login = slot.and_then(|slot| lock(&slot).clone()?.ok().flatten());
         let login = login.map(|login| match login.secret {
-            Secret::Password { user, .. } => format!("`{user}`, as {} says", quoted(&login.from)),
+            Secret::Password { user, .. } => format!("`{user}` (of {})", quoted(&login.from)),
             Secret::Refresh(_) | Secret::Bearer(_) => format!("the token in {}", quoted(&login.from)),
         });
         let said = match lock(&self.absent).as_ref().filter(|_| login.is_none()) {
@@ -319,12 +319,17 @@ impl Registry {
             cause,
         })?;
         let scope = Scope::pull("");
-        let response =
-            self.authorized((&reference, &scope), &what, &request, &mut |it| self.client.send(it))?;
-        match response.status() {
+        let asked = self.authorized((&reference, &scope), &what, &request, &mut |it| self.client.send(it));
+        let asked = asked.and_then(|response| match response.status() {
             200 => Ok(()),
             _ => Err(self.refusal(&reference, &what, response)),
-        }
+        });
+        asked.map_err(|error| match error {
+            RegistryError::Denied { host, said, login, .. } => {
+                RegistryError::Login { host, said, user: login.unwrap_or_else(|| "nobody".to_owned()) }
+            }
+            other => other,
+        })
     }
 
     /// Turns an answer that is no success into an error.

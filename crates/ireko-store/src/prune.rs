@@ -59,6 +59,8 @@ pub enum Condition {
     Stage(String),
     /// The contrary of another.
     Not(Box<Self>),
+    /// At least one of these.
+    Any(Vec<Self>),
 }
 
 /// What conditions ask of a thing.
@@ -79,6 +81,7 @@ impl Condition {
             Self::Project(project) => facts.origin.is_some_and(|origin| origin.project == *project),
             Self::Stage(stage) => facts.origin.is_some_and(|origin| origin.stage == *stage),
             Self::Not(other) => !other.fits(facts, now),
+            Self::Any(others) => others.iter().any(|other| other.fits(facts, now)),
         }
     }
 }

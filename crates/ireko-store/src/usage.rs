@@ -78,6 +78,8 @@ pub struct Usage {
     pub last_used: i64,
     /// Whether a tagged image needs it.
     pub tagged: bool,
+    /// Whether it is a second form of a layer, which goes where all goes that can be made again from what is here.
+    pub spare: bool,
     /// Whether a process that runs now holds it.
     pub in_use: bool,
     /// Whose step made it, where a record says so.
@@ -143,8 +145,10 @@ impl Store {
                 ..Usage::new(kind, item.diff.short(), bytes, item.used)
             };
             rows.push(row(UsageKind::Layer, item.own));
-            rows.extend(item.tar.map(|bytes| row(UsageKind::Tar, bytes)));
-            rows.extend(item.snapshots.iter().map(|snapshot| row(UsageKind::Snapshot, snapshot.bytes)));
+            let is_blob = !item.blobs.is_empty();
+            rows.extend(item.tar.map(|bytes| Usage { spare: is_blob, ..row(UsageKind::Tar, bytes) }));
+            let unpacked = item.snapshots.iter().map(|snapshot| row(UsageKind::Snapshot, snapshot.bytes));
+            rows.extend(unpacked.map(|row| Usage { spare: item.packed(), ..row }));
         }
         let of: BTreeMap<Digest, Digest> =
             layers.iter().flat_map(|item| item.all_blobs().map(|blob| (blob.digest, item.diff))).collect();
@@ -193,7 +197,17 @@ impl Store {
 
 impl Usage {
     fn new(kind: UsageKind, name: String, bytes: u64, last_used: i64) -> Self {
-        Self { kind, name, bytes, last_used, tagged: false, in_use: false, origin: None, count: 1 }
+        Self {
+            kind,
+            name,
+            bytes,
+            last_used,
+            tagged: false,
+            spare: false,
+            in_use: false,
+            origin: None,
+            count: 1,
+        }
     }
 }
 

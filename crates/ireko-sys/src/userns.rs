@@ -125,7 +125,7 @@ pub fn chroot_refused() -> Option<(String, String)> {
         ),
         false => (
             "chroot is for root".to_owned(),
-            "start the outer container as root, or allow user namespaces in it: --security-opt seccomp=unconfined"
+            "run as root; in a container: start it as root, or allow user namespaces in it with --security-opt seccomp=unconfined"
                 .to_owned(),
         ),
     })

@@ -1,6 +1,9 @@
 //! What is said to those who type a command or flag of `docker` that ireko does not have.
 
+use crate::cli::Cli;
+use clap::CommandFactory;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
+use ireko_report::nearest_names;
 use std::ffi::OsString;
 
 const NO_CONTAINERS: &str =
@@ -10,7 +13,7 @@ const CAPABILITIES: &str =
 
 const NO_NETWORKS: &str =
     "there are no networks to make: a container has the host's, none, or one of its own that `-p` leads into";
-const NO_CONTEXTS: &str = "DOCKER_HOST, DOCKER_CONTEXT or -H name the engine that `--load` hands images to";
+const NO_SWARM: &str = "ireko builds images and runs single containers: it has no swarm";
 
 const COMMANDS: &[(&str, &str)] = &[
     ("attach", NO_CONTAINERS),
@@ -18,25 +21,37 @@ const COMMANDS: &[(&str, &str)] = &[
     ("commit", "an image is made by `ireko build` alone: write what was done as RUN"),
     ("compose", "compose files are not supported yet"),
     ("container", NO_CONTAINERS),
-    ("context", NO_CONTEXTS),
     (
         "cp",
         "files of an image: `ireko build -o type=local,dest=DIR`, of a Dockerfile that copies them to `FROM scratch`",
     ),
     ("create", NO_CONTAINERS),
+    ("diff", NO_CONTAINERS),
+    ("events", "`ireko build --progress=json` tells what a build does, `ireko history` what builds did"),
     ("exec", NO_CONTAINERS),
     ("export", "`ireko build -o type=tar,dest=root.tar .` writes the file system of an image"),
     ("import", "`FROM scratch` and `ADD root.tar /` make an image of a tar"),
     ("kill", NO_CONTAINERS),
     ("network", NO_NETWORKS),
-    ("ps", NO_CONTAINERS),
+    ("node", NO_SWARM),
+    ("pause", NO_CONTAINERS),
+    ("port", NO_CONTAINERS),
+    ("rename", NO_CONTAINERS),
     ("restart", NO_CONTAINERS),
     ("rm", NO_CONTAINERS),
     ("scan", "`ireko save --type oci -o app.tar` writes what scanners read"),
     ("search", "look at the registry's own page"),
+    ("secret", NO_SWARM),
+    ("service", NO_SWARM),
+    ("stack", NO_SWARM),
     ("start", NO_CONTAINERS),
+    ("stats", NO_CONTAINERS),
     ("stop", NO_CONTAINERS),
+    ("swarm", NO_SWARM),
+    ("top", NO_CONTAINERS),
     ("trust", "sign with cosign or notation, once it is pushed"),
+    ("unpause", NO_CONTAINERS),
+    ("update", NO_CONTAINERS),
     ("volume", "there are no named volumes: give `-v` a path of this machine"),
     ("wait", NO_CONTAINERS),
 ];
@@ -46,6 +61,10 @@ const OWN_NETWORK: &str =
 const NOT_KEPT: &str = "leave it out: a container of `ireko run` is not kept, so nobody could ask for it";
 const OWN_SPACES: &str = "not supported: a container has namespaces of its own";
 const NO_SUCH_LIMIT: &str = "not supported yet: `--memory`, `--memory-swap`, `--cpus`, `--cpu-shares`, `--cpuset-cpus` and `--pids-limit` are";
+
+/// Flags of `docker pull`.
+const PULL: &[(&str, &str)] =
+    &[("--all-tags", "name the tags: `ireko pull NAME:ONE NAME:OTHER`; `ireko manifest NAME:TAG` shows one")];
 
 /// Flags of `docker run`.
 const RUN: &[(&str, &str)] = &[
@@ -153,7 +172,7 @@ pub(crate) enum Advice {
     /// A flag of theirs.
     Flag { name: String, hint: &'static str },
     /// A command of theirs.
-    Command { name: String, hint: &'static str },
+    Command { name: String, hint: String },
 }
 
 /// The advice for a mistake in the command line, where there is some.
@@ -166,7 +185,7 @@ pub(crate) fn on(error: &clap::Error, command: &str, words: &[OsString]) -> Opti
         all.iter().find(|(known, _)| *known == word).map(|(_, advice)| *advice)
     };
     if let Some(word) = word(ContextKind::InvalidSubcommand) {
-        return among(COMMANDS, word).map(|hint| Advice::Command { name: word.to_owned(), hint });
+        return command_advice(word, command == word, words);
     }
     if error.kind() != ErrorKind::UnknownArgument {
         return None;
@@ -184,17 +203,37 @@ pub(crate) fn on(error: &clap::Error, command: &str, words: &[OsString]) -> Opti
     };
     let (name, all) = match (command, typed) {
         ("build", name) => (name, BUILD),
-        (_, "-P") => ("--publish-all", RUN),
-        (_, "-a") => ("--attach", RUN),
-        (_, name) => (name, RUN),
+        ("pull", "-a") => ("--all-tags", PULL),
+        ("pull", name) => (name, PULL),
+        ("run", "-P") => ("--publish-all", RUN),
+        ("run", "-a") => ("--attach", RUN),
+        ("run", name) => (name, RUN),
+        _ => return None,
     };
     among(all, name).map(|hint| Advice::Flag { name: typed.to_owned(), hint })
+}
+
+/// The advice for a word that is no command: of Docker's there is some, and a slip has one that was meant.
+fn command_advice(word: &str, is_first: bool, words: &[OsString]) -> Option<Advice> {
+    if let Some((_, hint)) = COMMANDS.iter().find(|(known, _)| *known == word) {
+        // `container run` is taken, so it is not the first word alone that is unknown.
+        let after = words.iter().skip_while(|it| *it != word).nth(1).and_then(|it| it.to_str());
+        let after = after.filter(|it| {
+            is_first && matches!(word, "container" | "network" | "volume") && !it.starts_with('-')
+        });
+        let name = after.map_or(word.to_owned(), |after| format!("{word} {after}"));
+        return Some(Advice::Command { name, hint: (*hint).to_owned() });
+    }
+    let command = Cli::command();
+    let known: Vec<&str> = command.get_subcommands().map(clap::Command::get_name).collect();
+    let near = nearest_names(word, known.into_iter().filter(|_| is_first));
+    let hint = format!("did you mean `ireko {}`?", near.first()?);
+    Some(Advice::Command { name: word.to_owned(), hint })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::Cli;
 
     fn advice(typed: &str, command: &str) -> Option<Advice> {
         let words: Vec<OsString> = typed.split(' ').map(OsString::from).collect();
@@ -203,7 +242,7 @@ mod tests {
 
     #[test]
     fn what_is_refused_is_unknown_to_the_command() {
-        for (flags, command) in [(BUILD, "build"), (RUN, "run")] {
+        for (flags, command) in [(BUILD, "build"), (RUN, "run"), (PULL, "pull")] {
             for (flag, hint) in flags {
                 match advice(&format!("ireko {command} {flag} x y"), command) {
                     Some(Advice::Flag { name, hint: said }) => {
@@ -213,7 +252,17 @@ mod tests {
                 }
             }
         }
-        assert!(matches!(advice("ireko ps", "ps"), Some(Advice::Command { hint: NO_CONTAINERS, .. })));
+        let command =
+            |typed: &str| match advice(&format!("docker {typed}"), typed.split(' ').next().unwrap_or("")) {
+                Some(Advice::Command { name, hint }) => format!("{name}: {hint}"),
+                _ => panic!("`{typed}` has no advice"),
+            };
+        assert_eq!(command("stop"), format!("stop: {NO_CONTAINERS}"));
+        assert_eq!(command("container kill a"), format!("container kill: {NO_CONTAINERS}"));
+        assert_eq!(command("swarm init"), format!("swarm: {NO_SWARM}"));
+        assert_eq!(command("biuld ."), "biuld: did you mean `ireko build`?");
+        let all = advice("ireko pull -a x", "pull");
+        assert!(matches!(all, Some(Advice::Flag { hint, .. }) if hint.contains("name the tags")));
         let mounts = advice("ireko build -v /a:/b:ro .", "build");
         assert!(matches!(mounts, Some(Advice::Flag { name, .. }) if name == "--volume"));
         assert!(advice("ireko build -v a b", "build").is_none());

@@ -116,7 +116,7 @@ impl Output {
         }
         let kind = values.remove("type").ok_or_else(|| {
             Failure::user(format!("`-o {text}` names no type"))
-                .hint("use type=oci, docker, registry, tar or local")
+                .hint("use type=local, tar, oci, docker, image, registry or cacheonly")
         })?;
         let dest = values.remove("dest");
         let nowhere = dest.is_none();
@@ -135,7 +135,7 @@ impl Output {
             ("cacheonly", _) => Form::Nothing,
             _ => {
                 return Err(Failure::user(format!("`type={kind}` in `-o` is unknown"))
-                    .hint("use type=oci, docker, registry, tar or local"));
+                    .hint("use type=local, tar, oci, docker, image, registry or cacheonly"));
             }
         };
         let needs_dest = matches!(form, Form::Local | Form::OciDir | Form::DockerDir);

@@ -19,6 +19,7 @@ use std::path::PathBuf;
 mod store;
 
 pub(crate) use base::{ArchiveArgs, BaseArgs};
+pub(crate) use builds::HistoryArgs;
 pub(crate) use output::OutputArgs;
 pub(crate) use pack::PackArgs;
 pub(crate) use store::{
@@ -460,25 +461,6 @@ pub(crate) struct InspectArgs {
     pub(crate) size: bool,
 }
 
-/// Flags of `history`.
-#[derive(Debug, Args)]
-pub(crate) struct HistoryArgs {
-    /// The image, by name or id, or a build; without one the builds are listed.
-    pub(crate) image: Option<String>,
-    /// The steps of this build.
-    #[arg(long, value_name = "BUILD", conflicts_with = "image")]
-    pub(crate) build: Option<String>,
-    /// Which image of one for several platforms (default: this machine's, else the first).
-    #[arg(long, value_name = "PLATFORM")]
-    pub(crate) platform: Option<String>,
-    /// Print whole texts.
-    #[arg(long)]
-    pub(crate) no_trunc: bool,
-    /// How the list is printed.
-    #[arg(long, value_enum, default_value = "table")]
-    pub(crate) format: Format,
-}
-
 /// Flags of `rmi`.
 #[derive(Debug, Args)]
 pub(crate) struct RmiArgs {
@@ -548,12 +530,13 @@ pub(crate) struct SaveArgs {
 /// Flags of `pull`.
 #[derive(Debug, Args)]
 pub(crate) struct PullArgs {
-    /// The image.
-    pub(crate) image: String,
+    /// The images.
+    #[arg(value_name = "NAME", required = true)]
+    pub(crate) images: Vec<String>,
     /// The platform to fetch (default: $DOCKER_DEFAULT_PLATFORM, or this machine's).
     #[arg(long)]
     pub(crate) platform: Option<String>,
-    /// Print the id only.
+    /// Print nothing but the ids.
     #[arg(short = 'q', long)]
     pub(crate) quiet: bool,
     /// Accepted for `docker pull`'s sake: nothing of the kind is asked for.

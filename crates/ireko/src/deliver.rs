@@ -8,7 +8,7 @@ use crate::places;
 use crate::settle::Base;
 use ireko_exec::Cancel;
 use ireko_image::{Assembled, Destination, Images, PushAs, To};
-use ireko_oci::{Digest, Reference};
+use ireko_oci::{Descriptor, Digest, Reference};
 use ireko_report::{Diagnostic, Event, Sink};
 use ireko_store::{Image, Store};
 use serde_json::{Value, json};
@@ -99,13 +99,17 @@ pub(crate) struct Delivered {
 impl Delivered {
     /// The digest that others know the result by: a registry's, else that of an OCI image, else of a Docker archive.
     fn digest(&self) -> Option<Digest> {
+        self.best().and_then(|written| written.manifest)
+    }
+
+    fn best(&self) -> Option<&Written> {
         let rank = |written: &&Written| match written.form {
             Form::Registry => 0,
             Form::OciTar | Form::OciDir => 1,
             _ => 2,
         };
         let written = self.written.iter().filter(|written| written.manifest.is_some());
-        written.min_by_key(rank).and_then(|written| written.manifest)
+        written.min_by_key(rank)
     }
 }
 
@@ -114,6 +118,7 @@ struct Written {
     form: Form,
     destination: String,
     manifest: Option<Digest>,
+    descriptor: Option<Descriptor>,
 }
 
 /// Brings the images of a build, one target's after the other, to where they are wanted.
@@ -171,7 +176,12 @@ fn one(
             manifest: done.manifest.map(|digest| digest.to_string()),
             bytes: done.bytes,
         });
-        written.push(Written { form: output.form, destination: place, manifest: done.manifest });
+        written.push(Written {
+            form: output.form,
+            destination: place,
+            manifest: done.manifest,
+            descriptor: done.descriptor,
+        });
     }
     if let Some(index) = index {
         id = Some(Digest::of(&index));
@@ -276,7 +286,9 @@ fn push(
         });
     }
     let destination = names.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
-    Ok((Written { form: output.form, destination, manifest: Some(manifest) }, pushed.index))
+    let written =
+        Written { form: output.form, destination, manifest: Some(manifest), descriptor: Some(pushed.top) };
+    Ok((written, pushed.index))
 }
 
 /// The files that scripts read afterwards: of the last target, and of several the others in a list.
@@ -388,6 +400,12 @@ fn metadata(share: &Share, delivered: &Delivered) -> Value {
     if let Some(manifest) = delivered.digest() {
         metadata["containerimage.digest"] = json!(manifest.to_string());
     }
+    if let Some(Descriptor { media_type, digest, size, .. }) =
+        delivered.best().and_then(|written| written.descriptor.as_ref())
+    {
+        let (kind, digest) = (media_type.to_string(), digest.to_string());
+        metadata["containerimage.descriptor"] = json!({"mediaType": kind, "digest": digest, "size": size});
+    }
     if !share.tags.is_empty() {
         let names: Vec<String> = share.tags.iter().map(ToString::to_string).collect();
         metadata["image.name"] = json!(names.join(","));
@@ -412,13 +430,14 @@ fn hand_over(
         sink.emit(Event::Warning { diagnostic: Diagnostic::warning("engine", note) });
     }
     let destination = done.engine;
+    let familiar: Vec<String> = names.iter().map(Reference::familiar).collect();
     sink.emit(Event::Exported {
-        destination: destination.clone(),
+        destination: format!("{} to {destination}", familiar.join(", ")).trim_start().to_owned(),
         image: Some(image.id.to_string()),
         manifest: None,
         bytes: done.bytes,
     });
-    Ok(Written { form: output.form, destination, manifest: None })
+    Ok(Written { form: output.form, destination, manifest: None, descriptor: None })
 }
 
 fn write_file(flag: &str, path: &Path, bytes: &[u8]) -> Result<(), Failure> {

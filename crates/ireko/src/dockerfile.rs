@@ -306,9 +306,25 @@ fn dockerfile(flag: Option<&str>, context: &Context, cancel: &Cancel) -> Result<
         }
         _ => read_own(context, &path),
     };
-    let text =
-        text.map_err(|error| Failure::user(format!("cannot read Dockerfile `{name}`")).cause(error))?;
+    let text = text.map_err(|error| {
+        let near = (error.kind() == io::ErrorKind::NotFound).then(|| near(&path)).flatten();
+        let failure = Failure::user(format!("cannot read Dockerfile `{name}`")).cause(error);
+        match near {
+            Some(near) => failure.hint(format!("did you mean `{}`?", near.display())),
+            None => failure,
+        }
+    })?;
     Ok((name, text))
+}
+
+/// The file beside one that does not exist which may have been meant.
+fn near(path: &Path) -> Option<PathBuf> {
+    let (dir, name) = (path.parent()?, path.file_name()?.to_str()?);
+    let place = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
+    let names = fs::read_dir(place).ok()?.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    let names: Vec<String> = names.collect();
+    let near = ireko_report::nearest_names(name, names.iter().map(String::as_str));
+    near.first().map(|near| path.with_file_name(near))
 }
 
 /// Reads a file that the context brings along. Links of an unpacked context are followed inside it: what somebody packed

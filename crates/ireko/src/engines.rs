@@ -1,14 +1,16 @@
 //! The engines of this machine, as the environment tells of them.
 
 use crate::environment::Environment;
-use ireko_engine::{Surroundings, usual};
+use ireko_engine::{Surroundings, named, usual};
 use ireko_image::Engines;
 use std::path::PathBuf;
 
 /// Engines that images may come from and go to. What is said of them wrongly is told when one is needed.
 pub(crate) fn engines(environment: &Environment) -> Engines {
-    match usual(&surroundings(environment)) {
-        Ok(addresses) => Engines::new(addresses),
+    let around = surroundings(environment);
+    match named(&around) {
+        Ok(Some(address)) => Engines::named(address),
+        Ok(None) => Engines::new(usual(&around)),
         Err(error) => Engines::unusable(error),
     }
 }

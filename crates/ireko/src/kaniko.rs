@@ -98,6 +98,9 @@ fn translate(given: &Given, environment: &Environment) -> Result<Translated, Fai
     if given.switch("cache") == Some(false) {
         words.push("--no-cache".to_owned());
     }
+    if given.is_on("skip-push-permission-check") {
+        words.push("--skip-push-permission-check".to_owned());
+    }
     if given.is_on("reproducible") {
         words.push("--build-arg=SOURCE_DATE_EPOCH=0".to_owned());
     }
@@ -321,7 +324,8 @@ fn notes(given: &Given) -> Vec<String> {
 pub(crate) fn make_places(files: &[PathBuf]) -> Result<(), Failure> {
     for dir in files.iter().filter_map(|file| file.parent()).filter(|dir| *dir != Path::new("")) {
         std::fs::create_dir_all(dir).map_err(|error| {
-            Failure::environment(format!("cannot make directory `{}`", dir.display())).cause(error)
+            let what = format!("cannot make directory `{}`, where a digest is to be written", dir.display());
+            Failure::environment(what).cause(error).hint("see --digest-file and its kin: write elsewhere")
         })?;
     }
     Ok(())

@@ -27,6 +27,7 @@ mod limits;
 mod look;
 mod on_failure;
 mod others;
+mod permission;
 mod places;
 mod proxies;
 mod registries;

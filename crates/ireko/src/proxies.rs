@@ -62,12 +62,17 @@ fn read(path: &Path) -> Result<Config, Failure> {
     if text.iter().all(u8::is_ascii_whitespace) {
         return Ok(Config::default());
     }
-    // The message of the parser may hold a value, and values may be secrets: only the place is told.
-    serde_json::from_slice(&text).map_err(|error| {
-        let place = format!("line {}, column {}", error.line(), error.column());
+    let wrong = |line: usize, column: usize| {
+        let place = format!("line {line}, column {column}");
         Failure::user(format!("cannot use `{}`: it is not as Docker writes it ({place})", path.display()))
             .hint("mend the file, or move it away")
-    })
+    };
+    // What reads objects would take a list for one, field after field.
+    if text.trim_ascii_start().starts_with(b"[") {
+        return Err(wrong(1, 1));
+    }
+    // The message of the parser may hold a value, and values may be secrets: only the place is told.
+    serde_json::from_slice(&text).map_err(|error| wrong(error.line(), error.column()))
 }
 
 #[cfg(test)]
@@ -93,8 +98,10 @@ mod tests {
         let other = Environment::of([("DOCKER_CONFIG", config), ("DOCKER_HOST", "tcp://h:2")]);
         assert_eq!(said(&other, false), "HTTPS_PROXY=http://q https_proxy=http://q");
         assert_eq!(said(&Environment::of([("HOME", "/nowhere")]), false), "");
-        fs::write(dir.path().join("config.json"), "{").expect("a file");
-        let failure = for_steps(&plain, false).expect_err("it is broken");
-        assert!(failure.message.contains("line 1, column 1"), "{}", failure.message);
+        for broken in ["{", "[]"] {
+            fs::write(dir.path().join("config.json"), broken).expect("a file");
+            let failure = for_steps(&plain, false).expect_err("it is broken");
+            assert!(failure.message.contains("line 1, column 1"), "{}", failure.message);
+        }
     }
 }

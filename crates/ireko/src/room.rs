@@ -9,7 +9,8 @@ use ireko_exec::{BuildError, Cancel};
 use ireko_image::Images;
 use ireko_oci::Digest;
 use ireko_report::{Diagnostic, Event, Sink};
-use ireko_store::{Condition, PrunePlan, Store, UsageKind};
+use ireko_store::{Condition, Image, PrunePlan, Store, UsageKind};
+use std::time::Duration;
 
 /// What the store may take at the end of a build: the flag, `IREKO_CACHE_MAX_SIZE`, or no limit.
 pub(crate) fn limit(flag: Option<&str>, environment: &Environment) -> Result<Option<u64>, Failure> {
@@ -80,10 +81,21 @@ pub(crate) fn once_more<T>(
         Err(failure) if failure.disk_full && made_room(store, session, TRIES) => deed(),
         other => other,
     };
-    done.map_err(|failure| match failure.disk_full {
+    done.map_err(hinted)
+}
+
+/// Keeps an image from being collected, and tells which of its layers are not there. On a full disk already the note of
+/// that has no room.
+pub(crate) fn held((session, store): (&Session, &Store), image: &Image) -> Result<Vec<Digest>, Failure> {
+    once_more((session, store), || Ok(store.hold_image(image)?))
+}
+
+/// The same failure; of a full disk, with what to do.
+pub(crate) fn hinted(failure: Failure) -> Failure {
+    match failure.disk_full {
         true => failure.hint(FULL),
         false => failure,
-    })
+    }
 }
 
 /// The same for something that can be done only once: whoever reads the failure is told to try once more.
@@ -92,8 +104,7 @@ pub(crate) fn for_the_next_try(session: &Session, store: &Store, failure: Failur
         true if made_room(store, session, "") => {
             failure.hint("there is more room now: do the same once more")
         }
-        true => failure.hint(FULL),
-        false => failure,
+        _ => hinted(failure),
     }
 }
 
@@ -119,12 +130,12 @@ fn made_room(store: &Store, session: &Session, then: &str) -> bool {
     }
 }
 
-/// The end of a build: what a killed prune left goes, and the store comes down to its limit where this process made it bigger. What was just built is kept, as if it had a
-/// name.
+/// The end of a build: what a killed prune left goes, and the store comes down to its limit where this process made it
+/// bigger. What was just built is kept, as if it had a name, and so is what this build, which took so long, noted.
 pub(crate) fn tidy(
     (session, store): (&Session, &Store),
     limit: Option<u64>,
-    built: Option<&Digest>,
+    (built, took): (Option<&Digest>, Duration),
 ) -> Result<(), Failure> {
     let grown = session.has_grown();
     store.clear_trash()?;
@@ -132,7 +143,8 @@ pub(crate) fn tidy(
     if let Some(image) = built.map(|id| store.image_by_id(id)).transpose()?.flatten() {
         store.hold_image(&image)?;
     }
-    let pruned = store.prune(&PrunePlan { max_size: Some(limit), ..PrunePlan::default() })?;
+    let conditions = not_of_this_build(took);
+    let pruned = store.prune(&PrunePlan { max_size: Some(limit), conditions, ..PrunePlan::default() })?;
     if !pruned.items.is_empty() {
         let (count, freed) = (pruned.items.len(), bytes(pruned.freed));
         session.screen.note(&format!(
@@ -143,9 +155,24 @@ pub(crate) fn tidy(
     if let Some((_, left)) = pruned.missed {
         let left = bytes(left);
         session.screen.note(&format!(
-            "cache: {left} are in use or needed by tagged images: more than the limit of {}",
+            "cache: {left} are in use, needed by tagged images or notes of this build: more than the limit of {}",
             bytes(limit)
         ));
     }
     Ok(())
+}
+
+/// What may go at the end of a build that took so long: no log of it, and no record that it made or used. They are
+/// small, and without them nothing would be known of it, and its steps would all run again.
+fn not_of_this_build(took: Duration) -> Vec<Condition> {
+    /// Times of files may be whole seconds.
+    const SECOND: Duration = Duration::from_secs(1);
+    /// That a record was used is noted once an hour.
+    const HOUR: Duration = Duration::from_secs(3600);
+    let older = |kinds: Vec<UsageKind>, age: Duration| {
+        let others = Condition::Not(Box::new(Condition::Kind(kinds)));
+        Condition::Any(vec![others, Condition::UnusedFor(age)])
+    };
+    let records = vec![UsageKind::Record, UsageKind::StatCache];
+    vec![older(vec![UsageKind::Log], took + SECOND), older(records, took + HOUR)]
 }

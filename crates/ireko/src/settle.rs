@@ -88,21 +88,21 @@ pub(crate) fn settle(input: &PlanInput, images: &Images, sink: &dyn Sink) -> Res
                     });
                     configs.insert(key_of(&need), resolved.config.clone());
                     facts.answer(&need, fact_of(&resolved));
-                    let shown = match input.target_platforms.len() {
-                        0 | 1 => need.display.clone(),
-                        _ => format!("{} for {}", need.display, need.platform),
-                    };
-                    origins.insert(resolved.config_digest, (shown, resolved.from, resolved.digest));
+                    origins.insert(resolved.config_digest, (resolved.from, resolved.digest));
                 }
             }
         }
     };
     for image in &plan.images {
-        if let Some((reference, from, digest)) = origins.get(&image.config) {
+        if let Some((from, digest)) = origins.get(&image.config) {
             let node = image.node.map_or(0, |node| node.0);
+            let reference = match input.target_platforms.len() {
+                0 | 1 => image.display.clone(),
+                _ => format!("{} for {}", image.display, image.platform),
+            };
             sink.emit(Event::BaseResolved {
                 node,
-                reference: reference.clone(),
+                reference,
                 from: from.clone(),
                 digest: digest.to_string(),
             });

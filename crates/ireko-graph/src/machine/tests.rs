@@ -6,6 +6,8 @@ use crate::op::{Copy, CopyItem, FilesFrom, MakeDir, Unpack};
 use ireko_oci::GuestPath;
 use proptest::prelude::*;
 
+mod lost;
+
 /// A small generator, so that a failing seed names the whole run.
 struct Dice(u64);
 
@@ -93,7 +95,7 @@ impl World {
                 for need in asked.base.iter().chain(&asked.inputs).copied() {
                     let lost = |layer: &Layer| self.lost.contains(&layer.diff);
                     if machine.layer(need).is_some_and(lost) {
-                        return Event::InputGone { node: *node, input: need };
+                        return Event::InputGone { node: *node, inputs: vec![need] };
                     }
                 }
                 self.performed.push((*node, *key));

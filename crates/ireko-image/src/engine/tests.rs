@@ -4,6 +4,7 @@ use super::*;
 use crate::export::parts_of;
 use crate::testing::{World, host, image, said};
 use crate::{Source, keep};
+use ireko_engine::Surroundings;
 use ireko_report::Event;
 use ireko_testkit::{Answer, Received, Server};
 use std::collections::BTreeMap;
@@ -161,13 +162,43 @@ fn an_engine_that_hangs_is_passed_over_and_keeps_nobody_from_stopping() {
     assert!(!images.registry().client().is_aborted());
     assert_eq!(images.in_engines(&name, &platform).unwrap(), None);
     assert_eq!(images.in_engines(&name, &platform).unwrap(), None);
+    let warned = warned(&world);
+    assert!(matches!(&warned[..], [one] if one.contains("did not send an answer within 5 s")), "{warned:?}");
+}
+
+/// What was warned of so far.
+fn warned(world: &World) -> Vec<String> {
     let events = world.events.lock().unwrap();
-    let warned: Vec<&str> = events
-        .iter()
-        .filter_map(|event| match event {
-            Event::Warning { diagnostic } => Some(diagnostic.message.as_str()),
-            _ => None,
-        })
-        .collect();
-    assert!(matches!(warned[..], [one] if one.contains("did not send an answer within 5 s")), "{warned:?}");
+    let message = |event: &Event| match event {
+        Event::Warning { diagnostic } => Some(diagnostic.message.clone()),
+        _ => None,
+    };
+    events.iter().filter_map(message).collect()
+}
+
+#[test]
+fn an_engine_that_was_named_and_is_not_there_is_told_once() {
+    let world = World::new();
+    let (name, platform) = ("base:1".parse().unwrap(), host());
+    let absent = Address::Socket(world.path("nothing"));
+    let unknown = Address::parse("here", "DOCKER_HOST", &Surroundings::default()).unwrap_err();
+    for (engines, says) in [
+        // One that is only looked for may well be absent.
+        (Engines::new(vec![absent.clone()]), None),
+        (Engines::named(absent), Some("nothing")),
+        (Engines::unusable(unknown), Some("`here`, from DOCKER_HOST, is no address")),
+    ] {
+        let images = world.images().with_engines(engines);
+        for _ in 0..2 {
+            assert_eq!(images.in_engines(&name, &platform).unwrap(), None);
+        }
+        assert!(images.engines().first().is_err());
+        let told = warned(&world);
+        assert_eq!(told.len(), usize::from(says.is_some()), "{told:?}");
+        assert!(
+            says.is_none_or(|says| told[0].contains("passed over") && told[0].contains(says)),
+            "{told:?}"
+        );
+        world.events.lock().unwrap().clear();
+    }
 }

@@ -205,3 +205,63 @@ fn an_image_of_another_platform_is_said_to_be_one() {
         format!("`localhost:1/app:1` has no image for {}; it has linux/s390x", host())
     );
 }
+
+#[test]
+fn a_registrys_image_of_another_platform_is_no_base_but_can_be_pulled() {
+    let (world, registry) = (World::new(), TestRegistry::start());
+    let other = image().with(|config| config.architecture = "s390x".to_owned());
+    let digest = registry.push("app", "1", &other);
+    let error = world.images().resolve(&source(&registry, "app:1"), &host()).unwrap_err();
+    assert!(
+        error.to_string().ends_with(&format!("has no image for {}; it has linux/s390x", host())),
+        "{error}"
+    );
+    // A digest says which image is meant, and so does whoever fetches one.
+    let pinned = source(&registry, &format!("app@{digest}"));
+    assert_eq!(world.images().resolve(&pinned, &host()).unwrap().digest, digest);
+    world.images().pull(&reference(&registry, "app:1"), &host()).unwrap();
+    let events = world.events.lock().unwrap();
+    let warned = format!("is for linux/s390x, not for {}", host());
+    assert!(events.iter().any(
+        |event| matches!(event, Event::Warning { diagnostic } if diagnostic.message.ends_with(&warned))
+    ));
+    drop(events);
+    // Now the store has it, for another platform, which is said whether a registry may be asked or not.
+    let offline = Images { pull: PullPolicy::Never, ..world.images() };
+    for images in [world.images(), offline] {
+        let error = images.resolve(&source(&registry, "app:1"), &host()).unwrap_err();
+        assert!(error.to_string().ends_with("it has linux/s390x"), "{error}");
+    }
+}
+
+#[test]
+fn a_push_is_remembered_by_its_digest_and_compresses_what_an_archive_had_plain() {
+    let (world, registry) = (World::new(), TestRegistry::start());
+    let plain = TestImage { compress: false, ..image() };
+    let dir = world.path("layout");
+    plain.write_layout(&dir, "localhost:1/app:1");
+    let stored = world.images().load(crate::LoadFrom::Path(&dir)).unwrap()[0].image.clone();
+    let one = reference(&registry, "one/app:1");
+    let names = [one.to_string()];
+    // It came with a manifest, which nobody has pushed yet.
+    let digest = |name: &String| crate::repo_digest(&world.store, &stored, Some(name));
+    assert_eq!(digest(&names[0]), stored.manifest);
+    let images = world.images();
+    let pushed = images.push_stored(&stored, &[one], crate::PushAs::default(), 1).unwrap();
+    let is_gzip = |name: &str| {
+        let found = images.registry().image(&reference(&registry, name), &host()).unwrap();
+        let kinds = found.manifest.layers.iter().map(|layer| layer.media_type.layer().unwrap().compression);
+        kinds.map(|kind| kind == ireko_oci::Compression::Gzip).collect::<Vec<_>>()
+    };
+    assert_eq!(is_gzip("one/app:1"), [true, true]);
+    assert_eq!(digest(&names[0]), Some(pushed.top.digest));
+    let known = crate::repo_digests(&world.store, &stored, &names);
+    assert_eq!(known, [reference(&registry, "one/app").with_digest(pushed.top.digest)]);
+    // What a registry has plain goes on as it is.
+    let (other, elsewhere) = (World::new(), TestRegistry::start());
+    let digest = elsewhere.push("two/app", "1", &plain);
+    let pulled = other.images().pull(&reference(&elsewhere, "two/app:1"), &host()).unwrap();
+    let name = reference(&elsewhere, "three/app:1");
+    let pushed = other.images().push_stored(&pulled, &[name], crate::PushAs::default(), 1).unwrap();
+    assert_eq!(pushed.top.digest, digest);
+}

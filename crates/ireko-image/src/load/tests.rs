@@ -83,7 +83,7 @@ fn what_is_missing_is_named() {
 fn what_is_no_archive_is_refused() {
     let world = World::new();
     for (bytes, problem) in [
-        (b"no tar at all".to_vec(), "it ends in the middle"),
+        (b"no tar at all".to_vec(), "it is no tar"),
         (TarStream::new().file("readme", "x").bytes(), "it has neither `index.json` nor `manifest.json`"),
         (TarStream::new().file("manifest.json", vec![b' '; 9 << 20]).bytes(), "larger than"),
         (TarStream::new().file("manifest.json", "[]").bytes(), "lists no image"),

@@ -127,6 +127,13 @@ fn mistakes_are_told_without_secrets() {
     "#]],
     );
     check(
+        "[]",
+        &["a"],
+        expect![[r#"
+        a: cannot use the logins in `DIR/config.json`: it is a list, not an object with `auths` (line 1, column 1)
+    "#]],
+    );
+    check(
         r#"{"auths": {"docker.io": "s3cret"}}"#,
         &["a"],
         expect![[r#"

@@ -34,6 +34,22 @@ impl Registry {
         place.begin(content, progress).map_err(|failure| *failure.error)
     }
 
+    /// Asks whether something may be pushed to a repository, by an upload that is begun and gets nothing. Who asks gives
+    /// it up with [`Registry::abandon`]. An answer that neither allows nor denies it leaves that to the push.
+    ///
+    /// # Errors
+    /// The registry denies it, or is out of reach.
+    pub fn may_push(&self, reference: &Reference) -> Result<Option<Begun>, RegistryError> {
+        let destination = self.hosts.destination(reference)?;
+        let place = Place::new(self, &destination, format!("`{}`", reference.familiar()));
+        let response = place.ask(Request::post(&place.url("blobs/uploads/")), &place.scope)?;
+        match response.status() {
+            401 | 403 => Err(self.refused(&destination, &place.what, true, response)),
+            202 => Ok(place.upload(&response).map(|upload| Begun { url: upload.url, sent: 0 })),
+            _ => Ok(None),
+        }
+    }
+
     /// Gives up an upload.
     pub fn abandon(&self, reference: &Reference, begun: &Begun) {
         if let Ok(destination) = self.hosts.destination(reference) {

@@ -331,7 +331,8 @@ fn a_password_is_shown_where_it_is_asked_for() {
     let wrong = with_login(Some((server.address(), secret("w-r-o-n-g"))));
     let error = wrong.check_login(&server.address()).unwrap_err().in_one_line();
     assert!(
-        error.contains("does not let `me`, as the command line says") && !error.contains("w-r-o-n-g"),
+        error.contains("does not take the login of `me` (of the command line)")
+            && !error.contains("w-r-o-n-g"),
         "{error}"
     );
     let nobody = session().check_login(&server.address()).unwrap_err().in_one_line();

@@ -3,6 +3,31 @@
 use super::Format;
 use clap::Args;
 
+/// Flags of `history`.
+#[derive(Debug, Args)]
+pub(crate) struct HistoryArgs {
+    /// The image, by name or id, or a build; without one the builds are listed.
+    pub(crate) image: Option<String>,
+    /// The steps of this build.
+    #[arg(long, value_name = "BUILD", conflicts_with = "image")]
+    pub(crate) build: Option<String>,
+    /// Which image of one for several platforms (default: this machine's, else the first).
+    #[arg(long, value_name = "PLATFORM")]
+    pub(crate) platform: Option<String>,
+    /// Print whole texts.
+    #[arg(long)]
+    pub(crate) no_trunc: bool,
+    /// Of an image only the ids, as far as there are any.
+    #[arg(short = 'q', long)]
+    pub(crate) quiet: bool,
+    /// How the list is printed: `table`, `json`, or a template for each line: `{{.CreatedBy}}`, also after `table `.
+    #[arg(long, value_name = "table|json|TEMPLATE", default_value = "table")]
+    pub(crate) format: String,
+    /// Accepted for `docker history`'s sake: sizes and times are always for people.
+    #[arg(short = 'H', long, hide = true)]
+    pub(crate) human: bool,
+}
+
 /// Flags of `logs`.
 #[derive(Debug, Args)]
 pub(crate) struct LogsArgs {

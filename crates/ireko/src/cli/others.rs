@@ -57,6 +57,10 @@ pub(crate) struct OthersArgs {
     #[arg(long, hide = true)]
     pub(crate) uts: Option<String>,
 
+    /// kaniko's: registries are not asked before the first step whether they take what is pushed.
+    #[arg(long, hide = true)]
+    pub(crate) skip_push_permission_check: bool,
+
     /// Without a meaning here: a build leaves no containers, sends no context, signs nothing, tries again by itself, and
     /// keeps layers as they are.
     #[arg(long, hide = true)]

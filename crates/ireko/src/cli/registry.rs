@@ -16,7 +16,7 @@ pub(crate) struct RegistryArgs {
     /// A directory with certificates: authorities in `*.crt`, one's own in `NAME.cert` and `NAME.key`.
     #[arg(long, value_name = "DIR")]
     pub(crate) cert_dir: Option<PathBuf>,
-    /// `false`: take any certificate of the registry of the image named, or plain HTTP.
+    /// `false`: take any certificate, or plain HTTP, of the registries that the command line names; others, such as a base image's, are listed in IREKO_INSECURE_REGISTRIES.
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "true|false")]
     pub(crate) tls_verify: Option<String>,
     /// What the flags of others say of registries one by one.
@@ -49,7 +49,7 @@ pub(crate) struct PushArgs {
     /// Of images for several platforms only this one.
     #[arg(long, value_name = "PLATFORM")]
     pub(crate) platform: Option<String>,
-    /// How layers are compressed: `gzip`, `zstd` or `uncompressed` (default: as they came, gzip where made here).
+    /// How layers are compressed: `gzip`, `zstd` or `uncompressed` (default: gzip; compressed ones from elsewhere as they came).
     #[arg(long, value_name = "HOW")]
     pub(crate) compression: Option<String>,
     /// How hard.

@@ -20,6 +20,9 @@ pub(crate) struct ManifestArgs {
     /// Print the manifest or index as it lies there.
     #[arg(long)]
     pub(crate) raw: bool,
+    /// The same with indents, as `docker manifest inspect` has it.
+    #[arg(long, hide = true)]
+    pub(crate) document: bool,
     /// How it is printed: `json`, or a template such as `{{.Manifest.Digest}}`.
     #[arg(long, value_name = "json|TEMPLATE")]
     pub(crate) format: Option<String>,

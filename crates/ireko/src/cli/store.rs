@@ -77,9 +77,9 @@ pub(crate) struct DfArgs {
     /// The kinds of things and the images too.
     #[arg(short = 'v')]
     pub(crate) v: bool,
-    /// How the list is printed.
-    #[arg(long, value_enum, default_value = "table")]
-    pub(crate) format: Format,
+    /// How the list is printed: `table`, `json`, or a template for each line: `{{.Type}} {{.Size}}`, also after `table `.
+    #[arg(long, value_name = "table|json|TEMPLATE", default_value = "table")]
+    pub(crate) format: String,
 }
 
 /// Flags of `cache prune` and `builder prune`, with the names that `docker builder prune` and `docker buildx prune` have.

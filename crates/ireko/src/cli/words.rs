@@ -53,7 +53,7 @@ const LONG: &[(&str, &str, &[&str])] = &[
     ("image", "rm", &["rmi"]),
     ("image", "save", &["save"]),
     ("image", "tag", &["tag"]),
-    ("manifest", "inspect", &["manifest", "--raw"]),
+    ("manifest", "inspect", &["manifest", "--document"]),
     ("system", "info", &["info"]),
     // One word, of Podman and Buildah.
     ("bud", "", &["build"]),
@@ -70,6 +70,10 @@ pub(crate) fn read(typed: &[OsString]) -> Result<Typed, Failure> {
     if matches!(name, "executor" | "kaniko") {
         return Ok(Typed::Kaniko(Words { words: rest.to_vec(), variables: Vec::new() }));
     }
+    if name == "warmer" {
+        return Err(Failure::user("kaniko's `warmer` is not supported")
+            .hint("`ireko pull IMAGE` keeps a base image in the store, where builds find it"));
+    }
     let (own, variables, rest) = before_the_command(rest)?;
     let line = |command: &[&str], rest: &[OsString]| Words {
         words: [program.clone()]
@@ -84,6 +88,15 @@ pub(crate) fn read(typed: &[OsString]) -> Result<Typed, Failure> {
     let first = word(0);
     if first == "kaniko" {
         return Ok(Typed::Kaniko(Words { words: [own, rest[1..].to_vec()].concat(), variables }));
+    }
+    if first == "help" {
+        // Docker's word for it; what is asked about may be one of its longer forms.
+        let asked: Vec<OsString> =
+            [std::slice::from_ref(program), &own[..], &rest[1..], &[OsString::from("--help")]].concat();
+        return self::read(&asked);
+    }
+    if let Some(answer) = not_kept(first, rest.get(1..).unwrap_or_default())? {
+        return Ok(answer);
     }
     let asks = |word: &str| matches!(word, "" | "--help" | "-h" | "help");
     if matches!(first, "image" | "container" | "builder" | "buildx") && asks(word(1)) {
@@ -208,6 +221,46 @@ fn buildx_flags(words: &[OsString]) -> (&[OsString], bool) {
         }
     }
     (words.get(at..).unwrap_or_default(), at > 0)
+}
+
+/// What Docker keeps and ireko does not, which scripts list and clean up: there is none, so nothing is to be done.
+fn not_kept(first: &str, rest: &[OsString]) -> Result<Option<Typed>, Failure> {
+    let second = rest.first().and_then(|word| word.to_str()).unwrap_or_default();
+    let asks = rest.iter().any(|word| word == "--help" || word == "-h");
+    let said = rest.iter().filter_map(|word| word.to_str());
+    // Only names, or fields that are asked for: no line is right.
+    let is_bare = said.clone().any(|word| {
+        word == "--quiet"
+            || word.starts_with("--format")
+            || word.starts_with('-') && !word.starts_with("--") && word.contains('q')
+    });
+    let list = |what: &str, head: &str| {
+        let out = if is_bare { String::new() } else { format!("{head}\n") };
+        Ok(Some(Typed::Needless { out, note: Some(format!("ireko keeps no {what}")) }))
+    };
+    let prune = |what: &str| {
+        let out = "Total reclaimed space: 0B\n".to_owned();
+        let note = format!("ireko keeps no {what}, so nothing is done");
+        Ok(Some(Typed::Needless { out, note: Some(note) }))
+    };
+    let containers = "CONTAINER ID   IMAGE     COMMAND   CREATED   STATUS    PORTS     NAMES";
+    match (first, second) {
+        _ if asks => Ok(None),
+        ("ps", _) | ("container", "ls" | "list" | "ps") => list("containers", containers),
+        ("volume", "ls" | "list") => list("volumes", "DRIVER    VOLUME NAME"),
+        ("network", "ls" | "list") => list("networks", "NETWORK ID   NAME      DRIVER    SCOPE"),
+        ("container", "prune") => prune("containers"),
+        ("volume", "prune") => prune("volumes"),
+        ("network", "prune") => prune("networks"),
+        ("context", "ls" | "list" | "use" | "create" | "inspect" | "show" | "rm" | "update" | "export" | "import")
+            if !Path::new(second).exists() =>
+        {
+            Err(Failure::user(format!("ireko keeps no contexts of Docker: there is no `context {second}`")).hint(
+                "DOCKER_HOST, DOCKER_CONTEXT or -H name the engine that `--load` hands images to; `ireko context DIR` shows what a build would read",
+            ))
+        }
+        _ => Ok(None),
+    }
 }
 
 /// The commands of buildx that look after builders: there are none here, and scripts call them.

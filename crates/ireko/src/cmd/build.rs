@@ -16,6 +16,7 @@ use crate::epoch;
 use crate::failure::{Failure, step_frame};
 use crate::input::unless_stopped;
 use crate::on_failure::{self, FailureShell};
+use crate::permission::Permission;
 use crate::registries;
 use crate::repositories::{self, Elsewhere};
 use crate::room::{self, Room};
@@ -68,7 +69,7 @@ pub(crate) fn run(args: &BuildArgs, global: &Global, environment: Environment) -
     let built = outcome.as_ref().ok().and_then(Option::as_ref);
     let tidied = session.store().and_then(|store| {
         builds::remember((&session, &store), args, &wishes.platforms, outcome.as_ref().err());
-        room::tidy((&session, &store), limit, built)
+        room::tidy((&session, &store), limit, (built, began.elapsed()))
     });
     if let Err(failure) = tidied {
         session.screen.note(&format!("warning: the cache could not be pruned: {}", failure.message));
@@ -110,7 +111,7 @@ fn build(
     deliver::writable(&args.out, &wishes.outputs, &shares)?;
     let limits = crate::limits::prepare(&wishes.limits)?;
     let store = session.store()?;
-    let scratch = store.scratch_dir()?;
+    let scratch = room::once_more((session, &store), || Ok(store.scratch_dir()?))?;
     let sink = session.sink();
     let agents = agents::start(&wishes.agents, scratch.path())?;
     let git = repositories::settings(&session.environment);
@@ -118,6 +119,8 @@ fn build(
     let http = images.registry().client().clone();
     let aborted = Arc::clone(&images);
     let _stopping = cancel.on_ask(move || aborted.abort());
+    let pushes = pushes(&shares)?;
+    let permission = Permission::ask(&images, &pushes, args.others.skip_push_permission_check);
     engine_is_there(wishes, &images, cancel)?;
     let elsewhere = Elsewhere {
         repositories: Repositories {
@@ -141,6 +144,7 @@ fn build(
     let Settled { plan, bases, .. } = settled(&input, &images, parsed, (session, warned), cancel)?;
     let confinement = confinement::of_steps(&plan, &input.ast.source, (session, scratch.path()))?;
     let devices = devices::of_steps((&args.devices, &wishes.devices), &plan, &input.ast.source, session)?;
+    unless_stopped(permission.wait(), cancel)?;
     let graph = Arc::new(plan.graph.clone());
     let shell = FailureShell::wanted(args.on_failure, session, (&graph, &input.ast.source));
     let mut surroundings = Surroundings {
@@ -161,7 +165,7 @@ fn build(
         on_failure: on_failure::taker(&shell),
     };
     let destinations: Vec<_> = wishes.outputs.iter().filter_map(deliver::destination_of).collect();
-    let (ahead, packing) = Ahead::start(&images, &destinations, pushes(&shares)?, shares.len());
+    let (ahead, packing) = Ahead::start(&images, &destinations, pushes, shares.len());
     surroundings.packing = packing;
     let room = Room { store: &store, session, cancel, images: &images };
     let solved = room.for_deed(|| solve(&graph, wanted(&plan), args, (session.level, &surroundings)));
@@ -169,7 +173,8 @@ fn build(
     drop(surroundings);
     ahead.into_iter().for_each(Ahead::finish);
     let made = made((&plan, wishes), &trees, &images, !destinations.is_empty())?;
-    let delivered = room.for_deed(|| deliver::deliver(&images, &made, &shares, cancel, &*sink))?;
+    let delivered =
+        room.for_deed(|| deliver::deliver(&images, &made, &shares, cancel, &*sink)).map_err(room::hinted)?;
     session.tell_warnings(&store);
     deliver::report(&args.out, &shares, &delivered, &bases)?;
     Ok(delivered.last().and_then(|last| last.id))
@@ -234,7 +239,9 @@ fn settled(
     (session, warned): (&Session, &mut Warned),
     cancel: &Cancel,
 ) -> Result<Settled, Failure> {
-    let settled = unless_stopped(settle::settle(input, images, &*session.sink()), cancel)?;
+    let settled =
+        room::once_more((session, images.store()), || settle::settle(input, images, &*session.sink()));
+    let settled = unless_stopped(settled, cancel)?;
     warned.inspect(input, parsed, &settled.configs, session)?;
     Ok(settled)
 }

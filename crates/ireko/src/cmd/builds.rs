@@ -8,7 +8,7 @@ use crate::failure::Failure;
 use crate::session::Session;
 use crate::text::{ago, columns_of, fit, table};
 use crate::ui::seconds;
-use crate::{print, print_json};
+use crate::{print, print_json, template};
 use ireko_store::Store;
 use serde_json::{Value, json};
 use std::fs::File;
@@ -31,9 +31,18 @@ pub(crate) fn history(args: &HistoryArgs, global: &Global, environment: Environm
         one(builds::find(&all, Some(id))?, args);
         return Ok(());
     }
-    if args.format == Format::Json {
-        print_json(&Value::Array(all.iter().map(document).collect()));
-        return Ok(());
+    match args.format.as_str() {
+        "table" => {}
+        "json" => {
+            print_json(&Value::Array(all.iter().map(document).collect()));
+            return Ok(());
+        }
+        format => {
+            let documents: Vec<Value> = all.iter().map(document).collect();
+            let format = format.strip_prefix("table ").unwrap_or(format);
+            print(&template::rows(format, &Value::Null, &documents)?);
+            return Ok(());
+        }
     }
     if all.is_empty() {
         crate::eprint("note: no build is remembered\n");
@@ -132,7 +141,7 @@ fn line(step: &BuildStep) -> String {
 
 /// The steps of a build.
 fn one(build: &Build, args: &HistoryArgs) {
-    if args.format == Format::Json {
+    if args.format == "json" {
         print_json(&document(build));
         return;
     }
@@ -237,7 +246,7 @@ fn build_or_step<'a>(all: &'a [Build], text: &'a str) -> Result<(&'a Build, Opti
         let message =
             format!("there is no build `{text}`, and the last one, `{}`, has no such step", last.id);
         return Err(Failure::user(message).hint(format!(
-            "`ireko history` lists the builds, `ireko history --build {}` its steps",
+            "`ireko history` lists the builds, `ireko history --build {}` its steps; of containers nothing is kept",
             last.id
         )));
     }

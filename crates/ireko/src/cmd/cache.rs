@@ -44,7 +44,7 @@ pub(crate) fn system(
 ) -> Result<u8, Failure> {
     let store = open(global, environment)?;
     match command {
-        SystemCommand::Df(args) => usage::df(&store, args.v || global.verbose, args.format),
+        SystemCommand::Df(args) => usage::df(&store, args.v || global.verbose, &args.format),
         SystemCommand::Prune(args) => prune::system(&store, args),
     }
 }

@@ -18,6 +18,8 @@ struct Finding {
     fix: Option<String>,
 }
 
+const BY_CHROOT: &str = "commands by chroot (`--isolation chroot`)";
+
 /// Runs the command; 0 when at least one level can run steps and the store can be used.
 pub(crate) fn run(args: &DoctorArgs, global: &Global, environment: &Environment) -> Result<u8, Failure> {
     let is_root = rustix::process::geteuid().is_root();
@@ -30,10 +32,11 @@ pub(crate) fn run(args: &DoctorArgs, global: &Global, environment: &Environment)
     };
     let chroot = chroot();
     let works = level.is_some_and(|level| level != Level::None || chroot.problem.is_none());
+    // Root needs no other level, and no ids for one.
     let levels = reports.into_iter().map(|report| Finding {
         what: format!("sandbox level `{}`", report.level),
         problem: report.problem,
-        fix: report.fix,
+        fix: report.fix.filter(|_| level != Some(Level::Root)),
     });
     let home = environment.store(global.home.as_deref(), is_root)?;
     let store = store(&home);
@@ -70,9 +73,13 @@ fn table(findings: &[Finding], level: Option<Level>) -> String {
     }
     let level = match level {
         Some(Level::None) => {
-            "level `none`: everything but RUN works, and RUN where `--isolation chroot` is given and \
-            commands by chroot work"
-                .to_owned()
+            let by_chroot = |finding: &Finding| finding.what == BY_CHROOT && finding.problem.is_none();
+            match findings.iter().any(by_chroot) {
+                true => {
+                    "level `none`: everything but RUN works; RUN works with `--isolation chroot`".to_owned()
+                }
+                false => "level `none`: everything but RUN works; RUN does not work here".to_owned(),
+            }
         }
         Some(level) => format!("steps run at level `{level}`"),
         None => "no level can run steps here".to_owned(),
@@ -110,7 +117,7 @@ fn existing(home: &Path) -> &Path {
 /// Whether commands can be run by chroot, for level `none`.
 fn chroot() -> Finding {
     let (problem, fix) = userns::chroot_refused().unzip();
-    Finding { what: "commands by chroot (`--isolation chroot`)".to_owned(), problem, fix }
+    Finding { what: BY_CHROOT.to_owned(), problem, fix }
 }
 
 /// Whether overlayfs can unite the store's layers.
@@ -219,4 +226,21 @@ fn programs() -> Finding {
     let fix =
         "install them for the rootless level: `apt install uidmap`, `dnf install shadow-utils`".to_owned();
     Finding { what, problem: Some("not found".to_owned()), fix: Some(fix) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_line_says_whether_run_works() {
+        for (problem, expect) in
+            [(None, "RUN works with `--isolation chroot`"), (Some("no"), "RUN does not work here")]
+        {
+            let chroot =
+                Finding { what: BY_CHROOT.to_owned(), problem: problem.map(str::to_owned), fix: None };
+            let text = table(&[chroot], Some(Level::None));
+            assert!(text.trim_end().ends_with(expect), "{text}");
+        }
+    }
 }

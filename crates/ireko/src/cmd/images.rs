@@ -4,10 +4,11 @@ use crate::arguments;
 use crate::cli::{Format, Global, HistoryArgs, InspectArgs, Progress, RmiArgs, TagArgs};
 use crate::environment::{self, Environment};
 use crate::failure::Failure;
+use crate::room;
 use crate::session::Session;
 use crate::text::{ago, bytes, table};
-use crate::{eprint, print, print_json};
-use ireko_oci::{ImageConfig, Platform, Reference, Timestamp};
+use crate::{eprint, print, print_json, template};
+use ireko_oci::{Digest, History, ImageConfig, Platform, Reference, Timestamp};
 use ireko_store::{Image, ImageRow, Member, Removed, Store};
 use serde_json::{Value, json};
 
@@ -103,11 +104,15 @@ pub(crate) fn inspect(args: &InspectArgs, global: &Global, environment: Environm
         let row = rows.iter().find(|row| row.image.id == whole.id);
         let names: Vec<String> =
             row.map(|row| row.names.iter().map(|name| familiar(name)).collect()).unwrap_or_default();
+        let names_of = row.map_or(&[][..], |row| row.names.as_slice());
+        let digests: Vec<String> =
+            ireko_image::repo_digests(&store, &whole, names_of).iter().map(Reference::familiar).collect();
         let layers: Vec<String> = config.rootfs.diff_ids.iter().map(ToString::to_string).collect();
         let document = serde_json::from_slice::<Value>(&config.to_json()).unwrap_or(Value::Null);
         let mut shown = json!({
             "Id": image.id.to_string(),
             "RepoTags": names,
+            "RepoDigests": digests,
             "Created": config.created.map(|created| created.to_string()),
             "Architecture": config.architecture,
             "Os": config.os,
@@ -117,7 +122,7 @@ pub(crate) fn inspect(args: &InspectArgs, global: &Global, environment: Environm
             "Size": store.size_of(&image)?,
             "Config": document.get("config").cloned().unwrap_or(Value::Null),
             "RootFS": {"Type": "layers", "Layers": layers},
-            "Manifest": image.manifest.map(|digest| digest.to_string()),
+            "Manifest": ireko_image::repo_digest(&store, &image, None).map(|digest| digest.to_string()),
         });
         if !whole.members.is_empty() {
             let member =
@@ -134,10 +139,25 @@ pub(crate) fn inspect(args: &InspectArgs, global: &Global, environment: Environm
         print_json(&Value::Array(out));
         return Ok(());
     }
+    let zeros = absent();
     for document in &out {
-        print(&crate::template::render(&args.format, document)?);
+        print(&template::render_with(&args.format, document, &zeros)?);
     }
     Ok(())
+}
+
+/// What fields that Docker has say in a template where an image has nothing for them.
+fn absent() -> Value {
+    json!({
+        "Id": "", "RepoTags": [], "RepoDigests": [], "Parent": "", "Comment": "", "Created": "", "DockerVersion": "",
+        "Author": "", "Architecture": "", "Variant": "", "Os": "", "OsVersion": "",
+        "Config": {
+            "Hostname": "", "Domainname": "", "User": "", "AttachStdin": false, "AttachStdout": false,
+            "AttachStderr": false, "Tty": false, "OpenStdin": false, "StdinOnce": false, "Env": [], "Cmd": [],
+            "ArgsEscaped": false, "Image": "", "Volumes": {}, "WorkingDir": "", "Entrypoint": [], "OnBuild": [],
+            "Labels": {}, "ExposedPorts": {}, "StopSignal": "", "Shell": [], "Healthcheck": null,
+        },
+    })
 }
 
 /// `ireko history`, newest first.
@@ -163,7 +183,36 @@ pub(crate) fn history(args: &HistoryArgs, global: &Global, environment: Environm
         rows.push((entry, layer, info.map_or(0, |info| info.tar_size)));
     }
     rows.reverse();
-    if args.format == Format::Json {
+    // Of the images between there is no id: the last step's is the image's.
+    let id = |at: usize| match at {
+        0 if args.no_trunc => image.id.to_string(),
+        0 => image.id.short().to_owned(),
+        _ => "<missing>".to_owned(),
+    };
+    if args.quiet {
+        print(&(0..rows.len()).map(|at| format!("{}\n", id(at))).collect::<String>());
+        return Ok(());
+    }
+    if !matches!(args.format.as_str(), "table" | "json") {
+        let titles = json!({
+            "ID": "IMAGE", "CreatedSince": "CREATED", "CreatedAt": "CREATED AT", "CreatedBy": "CREATED BY",
+            "Size": "SIZE", "Comment": "COMMENT",
+        });
+        let row = |(at, (entry, _, size)): (usize, &(&History, Option<&Digest>, u64))| {
+            json!({
+                "ID": id(at),
+                "CreatedSince": when(entry.created),
+                "CreatedAt": entry.created.map_or("-".to_owned(), |created| created.to_string()),
+                "CreatedBy": created_by(entry, args.no_trunc),
+                "Size": bytes(*size),
+                "Comment": entry.comment,
+            })
+        };
+        let rows: Vec<Value> = rows.iter().enumerate().map(row).collect();
+        print(&template::rows(&args.format, &titles, &rows)?);
+        return Ok(());
+    }
+    if args.format == "json" {
         let rows: Vec<Value> = rows
             .iter()
             .map(|(entry, layer, size)| {
@@ -175,14 +224,19 @@ pub(crate) fn history(args: &HistoryArgs, global: &Global, environment: Environm
     }
     let mut lines = vec![["CREATED", "CREATED BY", "SIZE", "COMMENT"].map(str::to_owned).to_vec()];
     for (entry, _, size) in rows {
-        let by = match args.no_trunc {
-            true => entry.created_by.replace('\n', " "),
-            false => brief(&entry.created_by),
-        };
+        let by = created_by(entry, args.no_trunc);
         lines.push(vec![when(entry.created), by, bytes(size), entry.comment.clone()]);
     }
     print(&table(&lines));
     Ok(())
+}
+
+/// What made a layer, in one line.
+fn created_by(entry: &History, whole: bool) -> String {
+    match whole {
+        true => entry.created_by.replace('\n', " "),
+        false => brief(&entry.created_by),
+    }
 }
 
 /// An instruction in 60 characters. The build arguments that a RUN had would fill them all, and hide what it ran.
@@ -260,9 +314,11 @@ fn remove_one(store: &Store, name: &str, force: bool) -> Result<Removed, Failure
 /// `ireko tag`.
 pub(crate) fn tag(args: &TagArgs, global: &Global, environment: Environment) -> Result<(), Failure> {
     let name = arguments::tag(&args.name)?;
-    let store = open(global, environment)?;
+    let session = Session::enter(global, environment, Progress::Auto, false)?;
+    let store = session.store()?;
     let image = find(&store, &args.image)?;
-    store.tag(&image.id, &name.to_string())?;
+    room::once_more((&session, &store), || Ok(store.tag(&image.id, &name.to_string())?))?;
+    session.screen.close();
     if args.format == Format::Json {
         print_json(&json!({"id": image.id.to_string(), "name": name.to_string()}));
     }

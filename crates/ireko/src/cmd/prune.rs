@@ -2,12 +2,12 @@
 
 use crate::cli::{Format, ImagePruneArgs, PruneArgs, SystemPruneArgs};
 use crate::failure::Failure;
-use crate::text::{bytes, parse_bytes};
+use crate::text::{bytes, parse_bytes, table};
 use crate::{eprint, print, print_json};
 use ireko_oci::Timestamp;
 use ireko_store::{Condition, Image, PrunePlan, Pruned, PrunedItem, Store, UsageKind};
 use serde_json::json;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, IsTerminal, Write};
 use std::time::Duration;
 
@@ -68,12 +68,30 @@ fn prune(
         );
     } else if plan.dry_run {
         print(&format!("would remove {} items, {}\n", pruned.items.len(), bytes(pruned.freed)));
+        print(&by_kind(&pruned.items));
     } else if agreed {
         print(&format!("removed {} items, {} freed\n", pruned.items.len(), bytes(pruned.freed)));
     } else {
         print("nothing removed\n");
     }
     Ok(0)
+}
+
+/// What goes, summed by kind.
+fn by_kind(items: &[PrunedItem]) -> String {
+    let mut kinds: BTreeMap<UsageKind, (usize, u64)> = BTreeMap::new();
+    for item in items {
+        let sum = kinds.entry(item.kind).or_default();
+        *sum = (sum.0 + 1, sum.1 + item.bytes);
+    }
+    if kinds.is_empty() {
+        return String::new();
+    }
+    let mut lines = vec![["KIND", "COUNT", "SIZE"].map(str::to_owned).to_vec()];
+    lines.extend(
+        kinds.iter().map(|(kind, (count, size))| vec![kind.to_string(), count.to_string(), bytes(*size)]),
+    );
+    table(&lines)
 }
 
 /// Runs `image prune`.
@@ -161,7 +179,10 @@ fn plan(args: &PruneArgs, unsaid: Unsaid) -> Result<PrunePlan, Failure> {
     if plan.reserved > 0 && plan.max_size.is_none() && plan.min_free.is_none() {
         plan.max_size = Some(plan.reserved);
     }
-    let is_open = plan.unused_for.is_none() && plan.max_size.is_none() && plan.min_free.is_none();
+    let has_size = plan.max_size.is_some() || plan.min_free.is_some();
+    // As Docker has it: all may go, and as much of it does as the size asks for.
+    plan.all &= !has_size;
+    let is_open = plan.unused_for.is_none() && !has_size;
     if unsaid == Unsaid::InUse && is_open && plan.conditions.is_empty() {
         plan.unused_for = Some(Duration::ZERO);
     }
@@ -337,7 +358,12 @@ mod tests {
             &PrunePlan { max_size: ten, ..none() },
         );
         check(
-            &["builder prune --keep-storage 10g", "builder prune --reserved-space 10g"],
+            &[
+                "builder prune --keep-storage 10g",
+                "builder prune --reserved-space 10g",
+                "builder prune -a -f --keep-storage 10GB",
+                "cache prune --all --reserved-space 10g",
+            ],
             &PrunePlan { max_size: ten, reserved: 10 << 30, ..none() },
         );
         check(&["builder prune --keep-storage 0"], &PrunePlan { unused_for: Some(Duration::ZERO), ..none() });

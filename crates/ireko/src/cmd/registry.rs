@@ -173,15 +173,7 @@ pub(crate) fn login(args: &LoginArgs, environment: &Environment) -> Result<(), F
     let registry = Registry::new(options);
     let aborted = registry.client().clone();
     let _stopping = cancel.on_ask(move || aborted.abort());
-    registry.check_login(&domain).map_err(|error| {
-        let is_denied = matches!(error, ireko_registry::RegistryError::Denied { .. });
-        let failure = Failure::from(error);
-        match is_denied {
-            true => failure
-                .hint("check name and password; many registries want a token made for this in its place"),
-            false => failure,
-        }
-    })?;
+    registry.check_login(&domain)?;
     let path = registries::auth_file(environment, args.registry.authfile.as_deref())?;
     // What `--creds` gave is for this command alone.
     let keychain = ireko_registry::Keychain { given: None, ..keychain };

@@ -5,7 +5,7 @@ use crate::cli::{Global, Progress};
 use crate::environment::Environment;
 use crate::failure::Failure;
 use crate::session::Session;
-use crate::{print, registries, template};
+use crate::{print, print_json, registries, template};
 use ireko_oci::{Document, Platform, Reference};
 use ireko_registry::Registry;
 use serde_json::{Value, json};
@@ -73,12 +73,25 @@ pub(crate) fn manifest(args: &ManifestArgs, environment: &Environment) -> Result
         return Ok(());
     }
     let document = serde_json::from_slice::<Value>(&found.bytes).unwrap_or(Value::Null);
+    if args.document {
+        // Most are written with indents, in an order that people know.
+        match found.bytes.contains(&b'\n') {
+            true => print(&format!("{}\n", String::from_utf8_lossy(&found.bytes).trim_end())),
+            false => print_json(&document),
+        }
+        return Ok(());
+    }
     let (digest, kind) = (found.digest.to_string(), found.media_type.to_string());
     let mut about = document;
     about["mediaType"] = json!(kind);
     about["digest"] = json!(digest);
     about["size"] = json!(found.bytes.len());
     let whole = json!({"name": name.to_string(), "manifest": about});
+    // As buildx prints it.
+    if matches!(args.format.as_deref(), Some("json" | "{{json .}}")) {
+        print_json(&whole);
+        return Ok(());
+    }
     tell(args.format.as_deref(), &whole, || {
         let mut text = format!("Name:      {name}\nMediaType: {kind}\nDigest:    {digest}\n");
         if let Ok(Document::Index(index)) = Document::parse(&found.bytes) {

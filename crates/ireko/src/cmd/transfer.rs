@@ -31,7 +31,7 @@ fn images(
 /// image for several platforms those of all.
 pub(crate) fn complete(session: &Session, store: &Arc<Store>, image: &Image) -> Result<(), Failure> {
     for image in members(store, image)? {
-        if store.hold_image(&image)?.is_empty() && store.unread_of(&image)?.is_empty() {
+        if room::held((session, store), &image)?.is_empty() && store.unread_of(&image)?.is_empty() {
             continue;
         }
         room::once_more((session, store), || {
@@ -46,7 +46,7 @@ pub(crate) fn complete(session: &Session, store: &Arc<Store>, image: &Image) -> 
 pub(crate) fn read_layers(session: &Session, store: &Arc<Store>, image: &Image) -> Result<(), Failure> {
     for image in members(store, image)? {
         if !store.unread_of(&image)?.is_empty() {
-            store.hold_image(&image)?;
+            room::held((session, store), &image)?;
             room::once_more((session, store), || {
                 let images = images(session, PullPolicy::Never, (&RegistryArgs::default(), &[]))?;
                 Ok(images.read_layers(&image)?)
@@ -170,7 +170,7 @@ pub(crate) fn save(args: &SaveArgs, global: &Global, environment: Environment) -
         match chosen.iter_mut().find(|(other, _)| other.id == image.id) {
             Some((_, all)) => all.extend(names),
             None => {
-                store.hold_image(&image)?;
+                room::held((&session, &store), &image)?;
                 if !ireko_image::goes_as_it_came(&store, &image, &destination)? {
                     complete(&session, &store, &image)?;
                 }
@@ -202,15 +202,20 @@ fn saved_name(store: &Store, asked: &str, image: &Image) -> Result<Option<Refere
 
 /// `ireko pull`.
 pub(crate) fn pull(args: &PullArgs, global: &Global, environment: Environment) -> Result<(), Failure> {
-    let reference: Reference = args.image.parse().map_err(|error: ireko_oci::OciError| {
-        Failure::user(format!("`{}` is no name of an image", args.image)).cause(error)
-    })?;
+    let read = |text: &String| {
+        text.parse::<Reference>()
+            .map_err(|error| Failure::user(format!("`{text}` is no name of an image")).cause(error))
+    };
+    let names = args.images.iter().map(read).collect::<Result<Vec<_>, _>>()?;
     let platform = settle::platform_named(args.platform.as_deref(), &environment)?;
     let platform = platform.map_or_else(Platform::host, |(platform, _)| platform);
     let progress = if args.quiet { Progress::Quiet } else { Progress::Auto };
     let session = Session::enter(global, environment, progress, false)?;
-    let image = pulled(&session, &args.registry, (&reference, &platform))?;
+    let pulled = names.iter().map(|name| pulled(&session, &args.registry, (name, &platform)));
+    let images = pulled.collect::<Result<Vec<_>, _>>()?;
     session.screen.close();
-    print(&format!("{}\n", image.id));
+    for image in images {
+        print(&format!("{}\n", image.id));
+    }
     Ok(())
 }

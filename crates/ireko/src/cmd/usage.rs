@@ -4,7 +4,7 @@ use crate::cli::{By, DuArgs, Format};
 use crate::environment;
 use crate::failure::Failure;
 use crate::text::{ago, bytes, table};
-use crate::{print, print_json};
+use crate::{print, print_json, template};
 use ireko_store::{Origin, Store, Usage, UsageKind};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -23,13 +23,15 @@ struct Sum {
 
 impl Sum {
     fn add(&mut self, row: &Usage) {
-        let kept = row.tagged || row.in_use;
+        let kept = row.tagged && !row.spare || row.in_use;
         self.count += row.count;
         self.bytes += row.bytes;
         self.last_used = self.last_used.max(row.last_used);
-        match kept {
-            true => self.active += row.count,
-            false => self.reclaimable += row.bytes,
+        if row.tagged || row.in_use {
+            self.active += row.count;
+        }
+        if !kept {
+            self.reclaimable += row.bytes;
         }
     }
 
@@ -108,7 +110,7 @@ fn du_json(rows: &[Usage], total: u64) -> Value {
         };
         json!({
             "kind": row.kind.to_string(), "name": row.name, "bytes": row.bytes, "last_used": row.last_used,
-            "in_use": row.in_use, "tagged": row.tagged, "count": row.count, "project": project, "stage": stage,
+            "in_use": row.in_use, "tagged": row.tagged, "spare": row.spare, "count": row.count, "project": project, "stage": stage,
         })
     };
     let or_null = |text: &str| if text.is_empty() { Value::Null } else { json!(text) };
@@ -139,7 +141,13 @@ fn items(rows: &[Usage]) -> String {
         let name = row.name.replace('\n', " ");
         lines.push(vec![row.kind.to_string(), name, bytes(row.bytes), when(row.last_used), project(row)]);
     }
-    table(&lines)
+    let mut out = table(&lines);
+    let (count, size) =
+        big.iter().skip(SHOWN).fold((0, 0), |(count, size), row| (count + 1, size + row.bytes));
+    if count > 0 {
+        out.push_str(&format!("and {count} more, {}; `--format json` has them\n", bytes(size)));
+    }
+    out
 }
 
 fn when(used: i64) -> String {
@@ -162,10 +170,10 @@ fn summed(head: &str, rows: Vec<(String, Sum)>) -> String {
 }
 
 /// Runs `system df`.
-pub(crate) fn df(store: &Store, verbose: bool, format: Format) -> Result<u8, Failure> {
+pub(crate) fn df(store: &Store, verbose: bool, format: &str) -> Result<u8, Failure> {
     let rows = store.du()?;
     let types = types(&rows);
-    if format == Format::Json {
+    if format == "json" {
         let of = |(name, sum): &(&str, Sum)| json!({"type": name, "total": sum.count, "active": sum.active, "size": sum.bytes, "reclaimable": sum.reclaimable});
         let kinds: Vec<Value> =
             kinds(&rows).iter().map(|(kind, sum)| sum.json(json!({"kind": kind.to_string()}))).collect();
@@ -173,21 +181,25 @@ pub(crate) fn df(store: &Store, verbose: bool, format: Format) -> Result<u8, Fai
         print_json(&json!({"types": types, "kinds": kinds}));
         return Ok(0);
     }
-    let mut lines = vec![["TYPE", "TOTAL", "ACTIVE", "SIZE", "RECLAIMABLE"].map(str::to_owned).to_vec()];
-    for (name, sum) in &types {
+    let titles = json!({
+        "Type": "TYPE", "TotalCount": "TOTAL", "Active": "ACTIVE", "Size": "SIZE", "Reclaimable": "RECLAIMABLE",
+    });
+    let row = |(name, sum): &(&str, Sum)| {
         let share = match sum.bytes {
             0 => String::new(),
             size => format!(" ({}%)", sum.reclaimable * 100 / size),
         };
-        lines.push(vec![
-            (*name).to_owned(),
-            sum.count.to_string(),
-            sum.active.to_string(),
-            bytes(sum.bytes),
-            format!("{}{share}", bytes(sum.reclaimable)),
-        ]);
-    }
-    let mut out = table(&lines);
+        json!({
+            "Type": name,
+            "TotalCount": sum.count.to_string(),
+            "Active": sum.active.to_string(),
+            "Size": bytes(sum.bytes),
+            "Reclaimable": format!("{}{share}", bytes(sum.reclaimable)),
+        })
+    };
+    let lines: Vec<Value> = types.iter().map(row).collect();
+    let all = "table {{.Type}}\t{{.TotalCount}}\t{{.Active}}\t{{.Size}}\t{{.Reclaimable}}";
+    let mut out = template::rows(if format == "table" { all } else { format }, &titles, &lines)?;
     if verbose {
         out.push_str(&format!("\n{}", kinds_table(&rows)));
         let projects = sums(&rows, |row| Some(project(row)));
@@ -205,7 +217,10 @@ fn types(rows: &[Usage]) -> [(&'static str, Sum); 4] {
     for row in rows {
         match (row.kind, row.tagged) {
             (UsageKind::Image, _) => images.add(row),
-            (_, true) => images.bytes += row.bytes,
+            (_, true) => {
+                images.bytes += row.bytes;
+                images.reclaimable += if row.spare && !row.in_use { row.bytes } else { 0 };
+            }
             (_, false) => cache.add(row),
         }
     }

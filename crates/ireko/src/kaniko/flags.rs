@@ -102,7 +102,7 @@ pub(super) const FLAGS: &[Flag] = &[
     text("secret", As("--secret")),
     switch("single-snapshot", Own),
     switch("skip-default-registry-fallback", Own),
-    switch("skip-push-permission-check", Nothing),
+    switch("skip-push-permission-check", Own),
     switch("skip-tls-verify", Own),
     switch("skip-tls-verify-pull", Own),
     text("skip-tls-verify-registry", Own),
@@ -112,6 +112,42 @@ pub(super) const FLAGS: &[Flag] = &[
     text("target", As("--target")),
     switch("use-new-run", Nothing),
     short("verbosity", 'v', Own),
+];
+
+/// What those do that are no flag of `build`.
+pub(super) const OWN: &[(&str, &str)] = &[
+    ("cache", "`false`: `build --no-cache`"),
+    ("cache-dir", "without effect: what the warmer fetched is not read"),
+    ("cache-repo", "without effect: there is no cache elsewhere yet"),
+    ("compression", "of layers: gzip or zstd"),
+    ("compression-level", "how hard"),
+    ("context", "a directory, dir://DIR, tar://FILE, git://… or https://…"),
+    ("context-sub-path", "the directory of the context that is meant"),
+    ("credential-helpers", "without effect: those of Docker's files are used"),
+    ("dockerfile", "the Dockerfile, in the context or a path"),
+    ("git", "how the repository of the context is read"),
+    ("ignore-var-run", "without effect: what steps write there is in the image"),
+    ("image-format", "what is pushed: oci or docker"),
+    ("insecure", "plain HTTP for the registries of --destination"),
+    ("insecure-pull", "plain HTTP for those of --destination and --registry-mirror"),
+    ("insecure-registry", "plain HTTP for this one"),
+    ("log-format", "text, color or json"),
+    ("materialize", "refused where it is on"),
+    ("no-push", "keep the image in the store alone"),
+    ("oci-layout-path", "write an OCI layout there too"),
+    ("push-ignore-immutable-tag-errors", "without effect: such a tag fails the push"),
+    ("registry-certificate", "REGISTRY=FILE: an authority of this one"),
+    ("registry-client-cert", "REGISTRY=CERTIFICATE,KEY: shown to this one"),
+    ("registry-map", "REGISTRY=PLACE: asked before it"),
+    ("registry-mirror", "asked before Docker's registry"),
+    ("reproducible", "the image and its history are of 1970"),
+    ("single-snapshot", "refused where it is on"),
+    ("skip-default-registry-fallback", "refused with --registry-mirror"),
+    ("skip-tls-verify", "any certificate for the registries of --destination"),
+    ("skip-tls-verify-pull", "any certificate for those of --destination and --registry-mirror"),
+    ("skip-tls-verify-registry", "any certificate for this one"),
+    ("tar-path", "write a docker archive there too"),
+    ("verbosity", "trace, debug, info, warn, error, fatal or panic"),
 ];
 
 /// Older names.
@@ -242,17 +278,20 @@ pub(super) fn help() -> String {
     let mut out = String::from(
         "Build an image as kaniko's executor does, by its flags\n\nUsage: ireko kaniko --context DIR --destination NAME [FLAGS]\n\nFlags:\n",
     );
-    for flag in FLAGS {
+    let left = |flag: &Flag| {
         let short = flag.short.map_or("    ".to_owned(), |short| format!("-{short}, "));
         let value = if flag.is_switch { "" } else { " VALUE" };
+        format!("{short}--{}{value}", flag.name)
+    };
+    let width = FLAGS.iter().map(|flag| left(flag).len()).max().unwrap_or(0);
+    for flag in FLAGS {
         let becomes = match flag.becomes {
             As(own) => format!("`build {own}`"),
-            Own => String::new(),
+            Own => OWN.iter().find(|(name, _)| *name == flag.name).map_or("", |(_, text)| *text).to_owned(),
             Nothing => "without effect: nothing is lost".to_owned(),
             Refused(_) => "refused".to_owned(),
         };
-        out.push_str(format!("  {short}--{}{value:<6} {becomes}", flag.name).trim_end());
-        out.push('\n');
+        out.push_str(&format!("  {:<width$}  {becomes}\n", left(flag)));
     }
     out.push_str("\nWhat each of them does: docs/user/from-kaniko.md\n");
     out

@@ -257,6 +257,18 @@ fn every_flag_is_in_the_help_and_in_the_guide() {
     let guide = include_str!("../../../../docs/user/from-kaniko.md");
     for flag in flags::FLAGS {
         assert!(help.contains(&format!("--{}", flag.name)), "{}", flag.name);
+        let is_said = flags::OWN.iter().any(|(name, _)| *name == flag.name);
+        assert_eq!(is_said, flag.becomes == Becomes::Own, "{}", flag.name);
         assert!(guide.contains(&format!("`--{}`", flag.name)), "the guide does not name `--{}`", flag.name);
+    }
+}
+
+#[test]
+fn whether_a_push_is_allowed_need_not_be_asked() {
+    let build = "build -tr.io/a:1 --output=type=registry";
+    assert_eq!(words("-c /none -d r.io/a:1"), format!("{build} -- /none"));
+    for (given, becomes) in [("", " --skip-push-permission-check"), ("=false", "")] {
+        let typed = format!("-c /none -d r.io/a:1 --skip-push-permission-check{given}");
+        assert_eq!(words(&typed), format!("{build}{becomes} -- /none"));
     }
 }

@@ -190,7 +190,8 @@ pub(super) fn other_lines(event: &Event, wishes: &Wishes, steps: &Steps, room: R
             _ => Vec::new(),
         },
         Event::Exported { destination, image, manifest, bytes: size } => {
-            let id = image.as_deref().or(manifest.as_deref()).unwrap_or("");
+            // The id is what the store and engines know it by; whoever fetches it pins it by the manifest.
+            let id = manifest.as_deref().or(image.as_deref()).unwrap_or("");
             let size = if *size > 0 { format!(" ({})", bytes(*size)) } else { String::new() };
             let line = |id: &str| format!("exported {destination}{size} {id}").trim_end().to_owned();
             vec![room.with_digest(line, id)]
@@ -241,6 +242,15 @@ mod tests {
         assert_eq!(line(Room::Log), format!("exported app:latest to the store {id}"));
         assert_eq!(line(Room::Columns(80)), "exported app:latest to the store sha256:0123456789ab");
         assert_eq!(line(Room::Columns(120)), line(Room::Log));
+        let manifest = format!("sha256:{}", "f".repeat(64));
+        let event = Event::Exported {
+            destination: "registry.example/app:1".to_owned(),
+            image: Some(id),
+            manifest: Some(manifest.clone()),
+            bytes: 1_030_000,
+        };
+        let lines = other_lines(&event, &wishes, &built(&[]), Room::Log);
+        assert_eq!(lines, [format!("exported registry.example/app:1 (1.03MB) {manifest}")]);
     }
 
     /// Bytes of its base, and the steps of its layers with their bytes.

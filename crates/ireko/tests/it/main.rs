@@ -11,6 +11,7 @@
 )]
 
 mod agents;
+mod as_docker;
 mod authorities;
 mod bad_input;
 mod base;
@@ -33,6 +34,7 @@ mod history;
 mod images;
 mod level_none;
 mod limits;
+mod made_again;
 mod others;
 mod pack;
 mod peers;

@@ -222,7 +222,7 @@ fn dockers_words_work() {
         .fails(125, &["`--dns` is not supported by `ireko run`"]);
     place
         .ireko(&["network", "create", "n"])
-        .fails(2, &["no command `network`", "hint: there are no networks"]);
+        .fails(2, &["no command `network create`", "hint: there are no networks"]);
     place.ireko(&["--log-level", "loud", "images"]).fails(2, &["no level"]);
 }
 

@@ -10,7 +10,7 @@ fn json(place: &Place, args: &[&str]) -> Value {
 }
 
 /// Bytes of the store, as a limit counts them.
-fn size(place: &Place) -> u64 {
+pub(crate) fn size(place: &Place) -> u64 {
     let told = json(place, &["cache", "du", "--format", "json"]);
     let kinds = told["kinds"].as_array().expect("kinds");
     let counted = kinds.iter().filter(|kind| kind["kind"] != "temporary");
@@ -141,12 +141,19 @@ fn a_build_keeps_the_limit_and_what_it_made() {
     assert!(size(&place) <= limit, "{} of {limit}", size(&place));
     assert_eq!(place.inside("cat /new"), "new\n");
     // By the environment, and less than tagged images need: what was just built is there all the same.
-    place.dockerfile("FROM base\nRUN echo newer >/new\n");
+    place.dockerfile("FROM base AS one\nRUN echo heard; echo 1 >/one\nFROM base\nCOPY --from=one /one /one\nRUN echo newer >/new\n");
     let mut command = place.command(&["build", "-q", "context"]);
     let said =
         crate::support::Said::of(command.env("IREKO_CACHE_MAX_SIZE", "1").output().expect("it runs")).ok();
     let id = said.stdout.trim().to_owned();
     assert_eq!(place.ireko(&["run", "--rm", &id, "cat", "/new"]).ok().stdout, "newer\n");
+    // So is what tells of it, also of the stage whose layers went.
+    let told = place.ireko(&["history"]).ok().stdout;
+    let last: Vec<&str> =
+        told.lines().nth(1).into_iter().flat_map(|line| line.split("  ")).map(str::trim).collect();
+    assert!(last.contains(&"done") && last.contains(&"3"), "{told}");
+    assert!(place.ireko(&["logs"]).ok().stdout.contains("heard"));
+    assert_eq!(place.build(&[]).ok().ran(), Vec::<String>::new());
     let mut command = place.command(&["build", "-q", "context"]);
     let said =
         crate::support::Said::of(command.env("IREKO_CACHE_MAX_SIZE", "much").output().expect("it runs"));
@@ -202,6 +209,32 @@ const FULL: &str = "
     sound() { rm -f small/filler; $IREKO cache fsck || exit 93; }
     $IREKO load -i base.tar || exit 91
 ";
+
+#[test]
+fn a_disk_without_a_byte_is_room_enough_once_it_is_pruned() {
+    let Some(place) = Place::with_base() else { return };
+    place.ireko(&["save", "-o", "base.tar", "base"]).ok();
+    place.file("Dockerfile.old", "FROM base\nRUN head -c 8000000 /dev/urandom >/old\n");
+    place.file("Dockerfile.small", "FROM base\nARG N\nRUN echo $N >/small\n");
+    place.file("Dockerfile.loud", "FROM base\nRUN yes | head -c 40000000 | tee /much\n");
+    let script = format!(
+        "{FULL}
+        filled() {{ full; head -c 9000000 /dev/zero >>small/filler 2>/dev/null; }}
+        build() {{ $IREKO build -q -t app -f context/Dockerfile.small --build-arg N=$1 context; }}
+        filled; $IREKO tag base other || exit 81; sound
+        filled; build 1 || exit 82; sound
+        filled; $IREKO save -o small/app.tar app || exit 83; rm small/app.tar; sound
+        filled; $IREKO run --rm app cat /small || exit 84; sound
+        $IREKO build --progress=quiet -f context/Dockerfile.loud context; echo loud: $?; sound"
+    );
+    let Some(said) = in_small_world(&place, "-t tmpfs -o size=40m,mode=755", &script) else { return };
+    let said = said.ok();
+    let told = format!("{}\n{}", said.stdout, said.stderr);
+    // What a step writes to its log is no reason for it to fail.
+    assert!(said.stdout.contains("loud: 3\n") && !told.contains("cannot write the step's log"), "{told}");
+    assert!(said.stderr.contains("caused by: no space is left where the store lies"), "{told}");
+    assert!(said.stderr.contains("hint: free space on that disk"), "{told}");
+}
 
 #[test]
 fn load_run_and_pull_prune_on_a_full_disk_too() {

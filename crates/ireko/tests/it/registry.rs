@@ -50,6 +50,42 @@ fn each_target_is_pushed_under_its_own_names() {
 }
 
 #[test]
+fn a_push_that_cannot_succeed_is_told_before_the_first_step() {
+    let Some(place) = Place::with_base() else { return };
+    let registry = ireko_testkit::TestRegistry::start();
+    registry.require_login("me", "secret", true);
+    place.dockerfile("FROM base\nRUN echo ran >/ran\n");
+    let closed = format!("localhost:{}", crate::containers::free_port());
+    let build = |host: &str, more: &[&str]| {
+        let name = format!("{host}/team/app:1");
+        let output = format!("type=registry,\"name={name},{host}/other\"");
+        let flags = if more.is_empty() { vec!["--push"] } else { more.to_vec() };
+        let flags = if more == ["-o"] { vec!["-o", &output] } else { flags };
+        let named = ["-t", &name];
+        place.ireko(&[&["build", "--progress=plain"][..], &flags, &named, &["context"]].concat())
+    };
+    for (host, code) in [(registry.address(), 2), (closed, 3)] {
+        for flags in [&[][..], &["-o"]] {
+            let said = build(&host, flags).fails(code, &[&host, "hint: "]);
+            assert!(!said.stderr.contains("RUN"), "{}", said.stderr);
+        }
+        // Nobody is asked where that is not wanted, and the build pushes at its end.
+        let said = build(&host, &["--push", "--skip-push-permission-check"]).fails(code, &[&host]);
+        assert!(said.stderr.contains("RUN echo ran"), "{}", said.stderr);
+    }
+    let host = registry.address();
+    place.ireko_fed(&["login", "-u", "me", "--password-stdin", &host], b"secret\n").ok();
+    build(&host, &[]).ok();
+    assert!(registry.manifest("team/app", "1").is_some());
+    // Of the upload that was only a question nothing is left, at the latest a moment later.
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while registry.uploads() > 0 && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(registry.uploads(), 0);
+}
+
+#[test]
 fn a_build_is_pushed_under_all_its_names() {
     let (Some(place), Some(registry)) = (Place::with_base(), Registry::start()) else { return };
     if !have(&["skopeo"]) {
@@ -223,9 +259,10 @@ fn who_is_not_let_in_is_told() {
     let name = format!("{host}/app:1");
     place.ireko(&["tag", "base", &name]).ok();
     place.ireko(&["push", &name]).fails(2, &["does not let everybody push", "ireko login"]);
-    place
-        .ireko_fed(&["login", "-u", "me", "--password-stdin", &host], b"wrong\n")
-        .fails(2, &["does not let `me`", "check name and password"]);
+    place.ireko_fed(&["login", "-u", "me", "--password-stdin", &host], b"wrong\n").fails(
+        2,
+        &["does not take the login of `me` (of the command line)", "user name or password is wrong"],
+    );
     assert!(!place.path(".docker/config.json").exists(), "a wrong login is not kept");
     // Podman's file comes first; the new login is the one in use all the same.
     let first = place.path(".config/containers/auth.json");
@@ -265,7 +302,7 @@ fn who_is_not_let_in_is_told() {
     other.ireko(&["pull", "-q", "--creds=me:secret", &name]).ok();
     let wrong = other
         .ireko(&["pull", "-q", "--creds=me:hunter2", &name])
-        .fails(2, &["`me`, as the command line says"]);
+        .fails(2, &["`me` (of the command line)", "user name or password"]);
     assert!(!wrong.stderr.contains("hunter2"));
     shadowed(&["logout", &host]).fails(2, &["`DOCKER_AUTH_CONFIG` still has a login"]);
     place.ireko_fed(&["login", "-u", "me", "--password-stdin", &host], b"secret\n").ok();
@@ -363,7 +400,13 @@ fn behind_tls() {
     let authority = place.path("ca.crt").display().to_string();
     push(&plain, &[], &[]).fails(3, &["UnknownIssuer"]);
     push(&plain, &[], &[("SSL_CERT_FILE", &authority)]).ok();
-    push(&old, &[], &[("SSL_CERT_FILE", &authority)]).fails(3, &["Expired"]);
+    push(&old, &[], &[("SSL_CERT_FILE", &authority)]).fails(3, &["Expired", "has to renew"]);
+    let own_port = upstream.rsplit(':').next().expect("a port").to_owned();
+    let name = format!("registry.test:{own_port}/app:1");
+    place.ireko(&["tag", "base", &name]).ok();
+    let mut command = place.command(&["push", "-q", &name]);
+    let said = Said::of(command.env("https_proxy", proxy.url()).output().expect("it runs"));
+    said.fails(3, &["the server speaks HTTP, not TLS", "--tls-verify=false", "IREKO_INSECURE_REGISTRIES"]);
     push(&plain, &["--tls-verify=false"], &[]).ok();
     push(&plain, &[], &[("IREKO_INSECURE_REGISTRIES", &format!("registry.test:{}", plain.port()))]).ok();
     assert!(proxy.connections() >= 4);

@@ -29,12 +29,18 @@ fn dockers_longer_forms_are_irekos_commands() {
         ("docker image build .", "docker build ."),
         ("docker image prune -f", "docker image prune -f"),
         ("docker container run --rm a", "docker run --rm a"),
-        ("docker container ls", "docker container ls"),
+        ("docker container stop a", "docker container stop a"),
+        ("docker help", "docker --help"),
+        ("docker help build", "docker build --help"),
+        ("docker -D help image ls", "docker --verbose images --help"),
+        ("/kaniko/warmer --image=a", "kaniko's `warmer` is not supported"),
+        ("docker context .", "docker context ."),
+        ("docker context use ci", "ireko keeps no contexts of Docker: there is no `context use`"),
         ("docker builder build .", "docker build ."),
         ("docker builder prune", "docker builder prune"),
         ("docker system df", "docker system df"),
         ("docker system info", "docker info"),
-        ("docker manifest inspect a", "docker manifest --raw a"),
+        ("docker manifest inspect a", "docker manifest --document a"),
         ("buildah bud -t a .", "buildah build -t a ."),
         ("ireko images", "ireko images"),
         ("ireko", "ireko"),
@@ -88,6 +94,21 @@ fn builders_are_nothing_to_be_made() {
     assert_eq!(read("docker buildx rm -f ci"), format!("\"\" {}", none("rm")));
     assert!(read("docker buildx ls").contains("default*"));
     assert!(read("docker buildx inspect --bootstrap ci").contains("Name:   ci"));
+}
+
+#[test]
+fn what_is_not_kept_is_listed_and_pruned_without_a_fault() {
+    assert_eq!(read("docker ps -aq"), "\"\" ireko keeps no containers");
+    assert!(read("docker ps -a").starts_with("\"CONTAINER ID "), "{}", read("docker ps -a"));
+    for (typed, what) in [
+        ("docker container prune -f", "containers"),
+        ("docker volume prune -af", "volumes"),
+        ("docker network prune -f", "networks"),
+    ] {
+        let said = format!("\"Total reclaimed space: 0B\\n\" ireko keeps no {what}, so nothing is done");
+        assert_eq!(read(typed), said);
+    }
+    assert_eq!(read("docker volume ls --format={{.Name}}"), "\"\" ireko keeps no volumes");
 }
 
 #[test]

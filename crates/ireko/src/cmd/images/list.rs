@@ -18,12 +18,12 @@ pub(crate) fn run(args: &ImagesArgs, global: &Global, environment: Environment) 
     let mut rows = wanted.of(&store)?;
     rows.sort_by(|a, b| b.image.created.cmp(&a.image.created).then_with(|| a.names.cmp(&b.names)));
     match args.format.as_str() {
-        "json" => print_json(&Value::Array(rows.iter().map(image_json).collect())),
+        "json" => print_json(&Value::Array(rows.iter().map(|row| image_json(&store, row)).collect())),
         "table" if args.quiet => {
             print(&rows.iter().map(|row| format!("{}\n", id(&row.image, args.no_trunc))).collect::<String>());
         }
-        "table" => print(&images_table(&rows, args)),
-        format => print(&by_template(format, &rows, args)?),
+        "table" => print(&images_table(&store, &rows, args)),
+        format => print(&by_template(&store, format, (&rows, args))?),
     }
     Ok(())
 }
@@ -123,7 +123,23 @@ fn id(image: &Image, whole: bool) -> String {
     if whole { image.id.to_string() } else { image.id.short().to_owned() }
 }
 
-fn images_table(rows: &[ImageRow], args: &ImagesArgs) -> String {
+/// The names of a row, as repository, tag and digest.
+fn names(store: &Store, row: &ImageRow) -> Vec<[String; 3]> {
+    let none = || "<none>".to_owned();
+    let digest = |name: Option<&str>| {
+        ireko_image::repo_digest(store, &row.image, name).map_or_else(none, |digest| digest.to_string())
+    };
+    let named = |name: &String| {
+        let (repository, tag) = split(&familiar(name));
+        [repository, tag, digest(Some(name))]
+    };
+    match row.names.as_slice() {
+        [] => vec![[none(), none(), digest(None)]],
+        names => names.iter().map(named).collect(),
+    }
+}
+
+fn images_table(store: &Store, rows: &[ImageRow], args: &ImagesArgs) -> String {
     let line = |cells: [String; 6]| {
         let [repository, tag, digest, rest @ ..] = cells;
         let digest = args.digests.then_some(digest);
@@ -131,54 +147,42 @@ fn images_table(rows: &[ImageRow], args: &ImagesArgs) -> String {
     };
     let mut lines =
         vec![line(["REPOSITORY", "TAG", "DIGEST", "IMAGE ID", "CREATED", "SIZE"].map(str::to_owned))];
-    let none = || "<none>".to_owned();
     for row in rows {
         let image = &row.image;
-        let digest = image.manifest.map_or_else(none, |digest| digest.to_string());
-        let names: Vec<(String, String)> = match row.names.as_slice() {
-            [] => vec![(none(), none())],
-            names => names.iter().map(|name| split(&familiar(name))).collect(),
-        };
-        for (repository, tag) in names {
+        for [repository, tag, digest] in names(store, row) {
             let id = id(image, args.no_trunc);
-            lines.push(line([repository, tag, digest.clone(), id, when(image.created), bytes(image.size)]));
+            lines.push(line([repository, tag, digest, id, when(image.created), bytes(image.size)]));
         }
     }
     table(&lines)
 }
 
 /// A line for each name, in the fields that Docker has for them; after `table ` with a line of their names.
-fn by_template(format: &str, rows: &[ImageRow], args: &ImagesArgs) -> Result<String, Failure> {
-    let (format, is_table) = match format.strip_prefix("table ") {
-        Some(format) => (format, true),
-        None => (format, false),
-    };
+fn by_template(
+    store: &Store,
+    format: &str,
+    (rows, args): (&[ImageRow], &ImagesArgs),
+) -> Result<String, Failure> {
     let titles = json!({
         "ID": "IMAGE ID", "Repository": "REPOSITORY", "Tag": "TAG", "Digest": "DIGEST",
         "CreatedSince": "CREATED", "CreatedAt": "CREATED AT", "Size": "SIZE",
     });
-    let mut lines = if is_table { vec![template::render(format, &titles)?] } else { Vec::new() };
     let none = || "<none>".to_owned();
+    let mut lines = Vec::new();
     for row in rows {
-        let names: Vec<(String, String)> = match row.names.as_slice() {
-            [] => vec![(none(), none())],
-            names => names.iter().map(|name| split(&familiar(name))).collect(),
-        };
-        for (repository, tag) in names {
-            let fields = json!({
+        for [repository, tag, digest] in names(store, row) {
+            lines.push(json!({
                 "ID": id(&row.image, args.no_trunc),
                 "Repository": repository,
                 "Tag": tag,
-                "Digest": row.image.manifest.map_or_else(none, |digest| digest.to_string()),
+                "Digest": digest,
                 "CreatedSince": when(row.image.created),
                 "CreatedAt": row.image.created.map_or_else(none, |created| created.to_string()),
                 "Size": bytes(row.image.size),
-            });
-            lines.push(template::render(format, &fields)?);
+            }));
         }
     }
-    let cells = |line: &String| line.trim_end_matches('\n').split('\t').map(str::to_owned).collect();
-    Ok(if is_table { table(&lines.iter().map(cells).collect::<Vec<_>>()) } else { lines.concat() })
+    template::rows(format, &titles, &lines)
 }
 
 /// Repository and tag of a name as people write it; `latest` is left out there, and a name by digest has no tag.
@@ -192,11 +196,11 @@ fn split(familiar: &str) -> (String, String) {
     }
 }
 
-fn image_json(row: &ImageRow) -> Value {
+fn image_json(store: &Store, row: &ImageRow) -> Value {
     json!({
         "id": row.image.id.to_string(),
         "names": row.names,
-        "digest": row.image.manifest.map(|digest| digest.to_string()),
+        "digest": ireko_image::repo_digest(store, &row.image, None).map(|digest| digest.to_string()),
         "created": row.image.created.map(|created| created.to_string()),
         "size": row.image.size,
         "platforms": row.image.platforms().iter().map(ToString::to_string).collect::<Vec<_>>(),
