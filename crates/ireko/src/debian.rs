@@ -12,6 +12,7 @@ use ireko_deb::archive::{
 use ireko_deb::control;
 use ireko_deb::host::Host;
 use ireko_deb::index::{self, Index, Input, VersionId};
+use ireko_deb::logins::Logins;
 use ireko_deb::openpgp::Keyring;
 use ireko_deb::release::{Listed, parse_hash, show_date};
 use ireko_deb::resolve::{self, Options, Request, Solution};
@@ -98,6 +99,7 @@ impl Deb {
 pub(crate) struct Lists {
     native: String,
     client: Client,
+    logins: Logins,
     /// Held as long as its files are used.
     cache: (CacheMount, Cache),
     parts: Vec<(Source, Updated)>,
@@ -147,8 +149,9 @@ impl Lists {
         let mount = store.cache_mount(&request, &|_| {})?;
         let cache = Cache::open(mount.dir().join("archives"), now).map_err(failed)?;
         let past = args.snapshot.is_some();
-        let mut lists =
-            Self { native, client, cache: (mount, cache), parts: Vec::new(), texts: Vec::new(), past };
+        let (parts, texts) = (Vec::new(), Vec::new());
+        let logins = host.logins.clone();
+        let mut lists = Self { native, client, logins, cache: (mount, cache), parts, texts, past };
         let places: Vec<Place<'_>> =
             sources.iter().zip(&keys).map(|(source, keys)| Place { source, keys }).collect();
         let updated = lists.archive(&|_, _| {}).update_all(&places, &lists.native);
@@ -173,8 +176,8 @@ impl Lists {
 
     fn archive<'a>(&'a self, watch: &'a (dyn Fn(u64, u64) + Sync + 'a)) -> Archive<'a> {
         let now = u64::try_from(environment::now().seconds()).unwrap_or(0);
-        let (client, cache, past) = (&self.client, &self.cache.1, self.past);
-        Archive { client, cache, now, past, connections: CONNECTIONS, watch }
+        let (client, logins, past) = (&self.client, &self.logins, self.past);
+        Archive { client, cache: &self.cache.1, logins, now, past, connections: CONNECTIONS, watch }
     }
 
     /// The sources that were asked.
@@ -222,7 +225,7 @@ impl Lists {
                 let (Some(filename), Some((sha256, size))) = (stanza.filename(), listed) else { continue };
                 let address = self.texts[found.list].1.address(filename).map_err(failed)?;
                 let listed = Listed { size, sha256 };
-                let package = package.get_or_insert(Wanted { addresses: Vec::new(), listed: listed.clone() });
+                let package = package.get_or_insert(Wanted { addresses: Vec::new(), listed });
                 if package.listed == listed {
                     package.addresses.push(address);
                 }
