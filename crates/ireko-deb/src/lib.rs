@@ -4,7 +4,8 @@
 //! the hashes of its lists, and these the hashes of its packages. What is chosen for a request is what apt would choose
 //! with the same lists, so that an image is not a surprise to who knows apt.
 //!
-//! Parts: [`control`] reads paragraphs of fields, [`version`] orders versions.
+//! Parts: [`control`] reads paragraphs of fields, [`version`] orders versions, [`relation`] reads what packages say of one
+//! another, [`index`] holds what archives offer, [`resolve`] answers which versions a request needs.
 //!
 //! ```
 //! use ireko_deb::{control, version};
