@@ -3,6 +3,7 @@
 //! Trees are compared entry by entry, configs field by field. What the engine's old BuildKit did differently from
 //! today's is undone by named rules, each explained in `docs/compatibility.md`. A case that differs is made smaller
 //! and kept. What the engine does not know is compared with ireko itself, by laws (`properties`).
+//! Which packages a request needs is compared with apt (`packages`).
 #![forbid(unsafe_code)]
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool speaks to its caller")]
 

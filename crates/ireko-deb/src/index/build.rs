@@ -42,10 +42,10 @@ struct Entry<'a> {
 
 /// What a provision says.
 #[derive(Clone, Copy)]
-struct Provision<'a> {
-    bound: &'a str,
-    implicit: bool,
-    specific: bool,
+pub(super) struct Provision<'a> {
+    pub(super) bound: &'a str,
+    pub(super) implicit: bool,
+    pub(super) specific: bool,
 }
 
 impl<'a> Index<'a> {
@@ -351,7 +351,7 @@ impl<'a> Index<'a> {
         }
     }
 
-    fn new_dependency(&mut self, mut dependency: Dependency<'a>) {
+    pub(super) fn new_dependency(&mut self, mut dependency: Dependency<'a>) {
         let number = self.dependencies.len() as u32;
         let target = &mut self.packages[dependency.target as usize];
         dependency.next_reverse = std::mem::replace(&mut target.reverse, number);
@@ -462,52 +462,12 @@ impl<'a> Index<'a> {
         }
     }
 
-    fn new_provide(&mut self, version: u32, package: u32, what: Provision<'a>) {
+    pub(super) fn new_provide(&mut self, version: u32, package: u32, what: Provision<'a>) {
         let number = self.provides.len() as u32;
         let next = std::mem::replace(&mut self.packages[package as usize].provides, number);
         let next_of_version = std::mem::replace(&mut self.versions[version as usize].provides, number);
         let Provision { bound, implicit, specific } = what;
         self.provides.push(Provide { bound, version, package, next, next_of_version, implicit, specific });
-    }
-
-    /// Only one of the packages of a name may be installed, or all in the same version
-    /// (`pkgCacheGenerator::AddImplicitDepends`).
-    fn relate_siblings(&mut self, package: u32, version: u32) {
-        let group = self.packages[package as usize].group;
-        let others: Vec<u32> = self.siblings(group).filter(|other| *other != package).collect();
-        if self.versions_of(package).count() == 1 {
-            for other in &others {
-                let versions: Vec<u32> = self.versions_of(*other).collect();
-                for version in versions {
-                    self.exclude(version, package);
-                }
-            }
-        }
-        for other in others {
-            if self.packages[other as usize].versions != NONE {
-                self.exclude(version, other);
-            }
-        }
-    }
-
-    fn exclude(&mut self, version: u32, target: u32) {
-        let Version { version: own, multi, .. } = self.versions[version as usize];
-        let (operator, bound, kind) = match multi {
-            MultiArch::Same => (Some(Operator::Unequal), own, Kind::Breaks),
-            _ => (None, "", Kind::Conflicts),
-        };
-        self.new_dependency(Dependency {
-            bound,
-            parent: version,
-            target,
-            next: NONE,
-            next_reverse: NONE,
-            operator,
-            kind,
-            or: false,
-            implicit: true,
-            specific: false,
-        });
     }
 
     fn group(&mut self, name: Cow<'a, str>) -> u32 {
@@ -521,7 +481,7 @@ impl<'a> Index<'a> {
     }
 
     /// A package, which is made known if it is not (`pkgCacheGenerator::NewPackage`).
-    fn package(&mut self, name: Cow<'a, str>, architecture: u16) -> u32 {
+    pub(super) fn package(&mut self, name: Cow<'a, str>, architecture: u16) -> u32 {
         let group = self.group(name);
         if let Some(known) = self.find_package(group, architecture) {
             return known;
@@ -552,85 +512,6 @@ impl<'a> Index<'a> {
             self.provide_of_architecture(group, number);
         }
         number
-    }
-
-    /// What holds for the siblings of a package that becomes known holds for it, too: what provides them, and the
-    /// conflicts with them.
-    fn join_siblings(&mut self, group: u32, number: u32) {
-        let model = self.preferred(group);
-        let provides: Vec<u32> = model.into_iter().flat_map(|model| self.providers_of(model)).collect();
-        for at in provides {
-            let Provide { bound, version, implicit, specific, .. } = self.provides[at as usize];
-            let parent = &self.versions[version as usize];
-            let configured = self.is_configured(self.packages[parent.package as usize].architecture);
-            if !specific && !implicit && parent.multi == MultiArch::Foreign && configured {
-                self.new_provide(version, number, Provision { bound, implicit, specific });
-            }
-        }
-        let siblings: Vec<u32> = self.siblings(group).collect();
-        for sibling in siblings {
-            if !self.is_configured(self.packages[sibling as usize].architecture) {
-                continue;
-            }
-            let versions: Vec<u32> = self.versions_of(sibling).collect();
-            for version in versions {
-                let Version { version: bound, multi, .. } = self.versions[version as usize];
-                if multi == MultiArch::Foreign {
-                    self.new_provide(version, number, Provision { bound, implicit: true, specific: false });
-                }
-            }
-        }
-        let dependencies: Vec<u32> = model.into_iter().flat_map(|model| self.reverse_of(model)).collect();
-        for at in dependencies {
-            let Dependency { bound, parent, operator, kind, or, implicit, specific, .. } =
-                self.dependencies[at as usize];
-            if kind.is_negative() && !implicit && !specific {
-                let (next, next_reverse) = (NONE, NONE);
-                let copy = Dependency {
-                    bound,
-                    parent,
-                    target: number,
-                    next,
-                    next_reverse,
-                    operator,
-                    kind,
-                    or,
-                    implicit,
-                    specific,
-                };
-                self.new_dependency(copy);
-            }
-        }
-    }
-
-    /// `a:amd64`, which a relation names, is provided by the versions of `a` on amd64 and by what provides it there.
-    fn provide_of_architecture(&mut self, group: u32, number: u32) {
-        let full = self.groups[group as usize].name.clone();
-        let Some((name, architecture)) = full.rsplit_once(':').filter(|(_, after)| *after != "any") else {
-            return;
-        };
-        let Some(architecture) = self.architecture_of_name(architecture) else { return };
-        let package = self.package(Cow::Owned(name.to_owned()), architecture);
-        let own = |index: &Self, version: u32| {
-            index.packages[index.versions[version as usize].package as usize].architecture == architecture
-        };
-        let provides: Vec<u32> = self.providers_of(package).collect();
-        let provided = provides.into_iter().map(|at| &self.provides[at as usize]);
-        let provided = provided.filter(|provide| !provide.implicit && own(self, provide.version));
-        let all: Vec<u32> =
-            provided.map(|provide| provide.version).chain(self.versions_of(package)).collect();
-        for version in all {
-            let bound = self.versions[version as usize].version;
-            self.new_provide(version, number, Provision { bound, implicit: true, specific: true });
-        }
-    }
-
-    /// An architecture by a name that is not of the texts; one that nothing is of has no packages.
-    fn architecture_of_name(&self, name: &str) -> Option<u16> {
-        match name {
-            "all" | "native" => Some(0),
-            name => self.architectures.iter().position(|known| *known == name).map(|known| known as u16),
-        }
     }
 
     /// Where a version is in the status file.

@@ -12,6 +12,7 @@ mod mark;
 mod problem;
 mod release;
 mod select;
+mod solutions;
 mod sort;
 mod state;
 mod sweep;

@@ -1,3 +1,5 @@
+//! A small archive for each rule.
+
 use super::*;
 use crate::index::{Input, List, Origin, Priority};
 
