@@ -83,13 +83,7 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
     }
     let names = Names::of(&lists);
     if options.print {
-        for seed in options.seed..options.seed + options.requests {
-            let asked = names.ask(seed);
-            let began = Instant::now();
-            let answer = answer(&indexes[asked.status], &asked);
-            println!("{seed}\t{}\t{}", show(&asked), print(answer));
-            eprintln!("{seed}: {} ms", began.elapsed().as_millis());
-        }
+        print_ours(options, &names, &indexes);
         return Ok(true);
     }
     let next = AtomicU64::new(options.seed);
@@ -128,6 +122,17 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
     }
     println!("all: {} equal, {} refused by both, {} differ", all[0], all[1], all[2]);
     Ok(all[2] == 0)
+}
+
+/// Only what we answer, with the time it took.
+fn print_ours(options: &Options, names: &Names, indexes: &BTreeMap<&str, Index<'_>>) {
+    for seed in options.seed..options.seed + options.requests {
+        let asked = names.ask(seed);
+        let began = Instant::now();
+        let answer = answer(&indexes[asked.status], &asked);
+        println!("{seed}\t{}\t{}", show(&asked), print(answer));
+        eprintln!("{seed}: {} ms", began.elapsed().as_millis());
+    }
 }
 
 fn show(asked: &Asked) -> String {
