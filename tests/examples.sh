@@ -85,7 +85,7 @@ example_eight_stages() {
 # A base out of Debian's archive: the packages and versions that mmdebstrap takes, apt works in it, and without the
 # documentation that slim images leave out.
 example_deb_base() {
-    local reference=$cache/minbase-bookworm.tar packages='/^Package:/ { p = $2 } /^Version:/ { print p, $2 }'
+    local reference=$cache/minbase-bookworm-$(date +%F).tar packages='/^Package:/ { p = $2 } /^Version:/ { print p, $2 }'
     mkdir -p "$cache"
     if [ ! -e "$reference" ]; then
         mmdebstrap --quiet --variant=minbase --format=tar bookworm "$reference.new" && mv "$reference.new" "$reference" || return 1
