@@ -1,3 +1,5 @@
+//! Small lists, and what is read from them.
+
 use super::*;
 
 fn list<'a>(text: &'a str, codename: &'a str) -> List<'a> {

@@ -1,3 +1,5 @@
+//! Small archives, one for each rule of the solver.
+
 use super::*;
 use crate::index::{Input, List, Origin, Priority};
 
