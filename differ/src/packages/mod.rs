@@ -121,13 +121,18 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
         }
     });
     let tally = lock(&tally);
+    Ok(report(&tally) == 0)
+}
+
+/// Prints what there was of each kind, and returns how many differ.
+fn report(tally: &Tally) -> usize {
     let mut all = [0; 3];
     for (kind, counts) in tally.iter() {
         println!("{kind}: {} equal, {} refused by both, {} differ", counts[0], counts[1], counts[2]);
         all.iter_mut().zip(counts).for_each(|(all, count)| *all += count);
     }
     println!("all: {} equal, {} refused by both, {} differ", all[0], all[1], all[2]);
-    Ok(all[2] == 0)
+    all[2]
 }
 
 fn show(asked: &Asked) -> String {
