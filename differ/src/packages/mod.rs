@@ -83,7 +83,13 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
     }
     let names = Names::of(&lists);
     if options.print {
-        print_ours(options, &names, &indexes);
+        for seed in options.seed..options.seed + options.requests {
+            let asked = names.ask(seed);
+            let began = Instant::now();
+            let answer = answer(&indexes[asked.status], &asked);
+            println!("{seed}\t{}\t{}", show(&asked), print(answer));
+            eprintln!("{seed}: {} ms", began.elapsed().as_millis());
+        }
         return Ok(true);
     }
     let next = AtomicU64::new(options.seed);
@@ -115,24 +121,18 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
         }
     });
     let tally = lock(&tally);
+    Ok(report(&tally) == 0)
+}
+
+/// Prints what there was of each kind, and returns how many differ.
+fn report(tally: &Tally) -> usize {
     let mut all = [0; 3];
     for (kind, counts) in tally.iter() {
         println!("{kind}: {} equal, {} refused by both, {} differ", counts[0], counts[1], counts[2]);
         all.iter_mut().zip(counts).for_each(|(all, count)| *all += count);
     }
     println!("all: {} equal, {} refused by both, {} differ", all[0], all[1], all[2]);
-    Ok(all[2] == 0)
-}
-
-/// Only what we answer, with the time it took.
-fn print_ours(options: &Options, names: &Names, indexes: &BTreeMap<&str, Index<'_>>) {
-    for seed in options.seed..options.seed + options.requests {
-        let asked = names.ask(seed);
-        let began = Instant::now();
-        let answer = answer(&indexes[asked.status], &asked);
-        println!("{seed}\t{}\t{}", show(&asked), print(answer));
-        eprintln!("{seed}: {} ms", began.elapsed().as_millis());
-    }
+    all[2]
 }
 
 fn show(asked: &Asked) -> String {

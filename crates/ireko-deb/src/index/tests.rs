@@ -1,4 +1,4 @@
-//! Small lists, and what is read of them.
+//! Small lists, and what is read from them.
 
 use super::*;
 

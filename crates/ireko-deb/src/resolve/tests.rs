@@ -1,4 +1,4 @@
-//! A small archive for each rule.
+//! Small archives, one for each rule of the solver.
 
 use super::*;
 use crate::index::{Input, List, Origin, Priority};
