@@ -2,7 +2,7 @@
 //!
 //! [`pack`] takes files and directories of this machine with the places they are to have in the image, sees what the
 //! loader there would look for ([`ireko_slim::closure`]), takes that from a base root, and gives [`Piece`]s: what is to
-//! lie in one layer each, what many need first. [`write`] makes a piece a layer of the store. Nothing is run, and no
+//! lie in one layer each, what many need first. [`write()`] makes a piece a layer of the store. Nothing is run, and no
 //! time of this machine is part of the result: equal files give equal layers.
 //!
 //! ```no_run

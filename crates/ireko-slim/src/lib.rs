@@ -1,6 +1,6 @@
 //! What a program needs of a file system: its interpreter, its shared objects, and what else it is seen to ask for.
 //!
-//! [`closure`] follows the rules of the dynamic loader (ld.so(8)) inside a [`Root`], which need not be this machine's:
+//! [`closure()`] follows the rules of the dynamic loader (ld.so(8)) inside a [`Root`], which need not be this machine's:
 //! search paths of each object, `$ORIGIN`, the loader's cache and its built-in directories, musl's rules for musl, and
 //! `#!` lines. It names every link on the way, since `/lib64` and its like are no files that a trace of system calls
 //! would show. What it cannot see (`dlopen`) it says.
