@@ -143,6 +143,7 @@ pub(super) const OWN: &[(&str, &str)] = &[
     ("reproducible", "the image and its history are of 1970"),
     ("single-snapshot", "refused where it is on"),
     ("skip-default-registry-fallback", "refused with --registry-mirror"),
+    ("skip-push-permission-check", "registries are not asked before the first step"),
     ("skip-tls-verify", "any certificate for the registries of --destination"),
     ("skip-tls-verify-pull", "any certificate for those of --destination and --registry-mirror"),
     ("skip-tls-verify-registry", "any certificate for this one"),

@@ -351,7 +351,7 @@ fn a_terminal_wants_a_terminal() {
 fn what_only_docker_has_is_told_with_what_to_do() {
     let Some(place) = Place::new() else { return };
     place.ireko(&["push", "app"]).fails(2, &["there is no image `app`"]);
-    place.ireko(&["ps"]).fails(2, &["hint: ireko keeps no containers"]);
+    assert!(place.ireko(&["ps"]).ok().stderr.contains("note: ireko keeps no containers"));
     place.ireko(&["run", "--mount", "type=bind", "app"]).fails(125, &["hint: use `-v"]);
     place.ireko(&["run", "--cap-add", "NET_ADMIN", "app"]).fails(125, &["hint: not supported yet"]);
 }
