@@ -183,7 +183,8 @@ pub(super) fn next_stanza(text: &str, from: usize) -> Result<Option<(usize, usiz
     let mut at = from;
     while let Some(byte) = bytes.get(at) {
         match byte {
-            b'\n' | b'\r' | b' ' | b'\t' => at += 1,
+            // The same bytes that make a line empty below: else a paragraph without lines would be read for ever.
+            byte if byte.is_ascii_whitespace() => at += 1,
             b'#' => at = line_end(text, at),
             _ => break,
         }

@@ -248,3 +248,14 @@ fn names_that_are_not_wanted() {
     );
     check(&archive, "g++", "g++=1");
 }
+
+#[test]
+fn lines_of_any_white_space_are_empty() {
+    for text in ["\u{c}", " \u{c}\n", "\u{c}\nPackage: b\n", "Package: b\n\u{c}\n\r\n\u{c}"] {
+        let lists = vec![List { text, origin: Origin::default() }];
+        if let Ok(index) = Index::build(&Input { native: "amd64", foreign: &[], lists, status: "" }) {
+            let asked = [Request::Text("a".to_owned())];
+            assert!(resolve(&index, &asked, &Options::default()).is_err(), "{text:?}");
+        }
+    }
+}
