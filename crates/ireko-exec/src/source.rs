@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ireko_layer::{Follow, Meta, TreePath};
+use ireko_layer::{Follow, Meta, TreePath, follow_links};
 use ireko_oci::FileHash;
 use ireko_store::FileStat;
 
@@ -116,9 +116,6 @@ pub(crate) enum Source {
     Tree(TreeFiles),
 }
 
-/// More hops than these are a loop.
-const MAX_HOPS: usize = 255;
-
 impl Source {
     /// How the source is called in messages.
     pub(crate) fn place(&self) -> &'static str {
@@ -169,7 +166,7 @@ impl Source {
         match self {
             Self::Empty => Ok(path.clone()),
             Self::Tree(tree) => Ok(tree.view().resolve(path, follow)?),
-            Self::Context(context) => resolve(path, follow, |path| {
+            Self::Context(context) => follow_links(path, follow, |path| {
                 let item = context.item(path)?;
                 Ok(item.and_then(|item| match &item.kind {
                     ItemKind::Symlink { target } => Some(target.clone()),
@@ -182,38 +179,4 @@ impl Source {
 
 fn empty_root() -> Item {
     Item { path: TreePath::root(), meta: Meta { mode: 0o755, ..Meta::default() }, kind: ItemKind::Dir }
-}
-
-/// Follows symbolic links inside a root. `link` answers where the link at a path points, or that there is none.
-pub(crate) fn resolve(
-    path: &TreePath,
-    follow: Follow,
-    mut link: impl FnMut(&TreePath) -> Result<Option<Vec<u8>>, FilesError>,
-) -> Result<TreePath, FilesError> {
-    let mut hops = 0;
-    let mut done = TreePath::root();
-    let mut left: Vec<Vec<u8>> = path.names().rev().map(<[u8]>::to_vec).collect();
-    while let Some(name) = left.pop() {
-        if name == b".." {
-            done = done.parent().unwrap_or_default();
-            continue;
-        }
-        let next = done.join(&name)?;
-        let keep = left.is_empty() && follow == Follow::Parents;
-        match if keep { None } else { link(&next)? } {
-            None => done = next,
-            Some(target) => {
-                hops += 1;
-                if hops > MAX_HOPS {
-                    return Err(ireko_layer::Error::Links { path: path.clone() }.into());
-                }
-                if target.first() == Some(&b'/') {
-                    done = TreePath::root();
-                }
-                let names = target.split(|&byte| byte == b'/').rev();
-                left.extend(names.filter(|name| !name.is_empty() && *name != b".").map(<[u8]>::to_vec));
-            }
-        }
-    }
-    Ok(done)
 }

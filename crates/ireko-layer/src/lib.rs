@@ -40,5 +40,5 @@ pub use scan::{LaidOut, Scan, ScanOptions, prune_upper, scan_tree, scan_upper};
 pub use unpack::{
     LowerFiles, SnapshotStack, UnpackOptions, index_of, read_file_from_tar, read_files_from_tar, unpack,
 };
-pub use view::{Follow, Found, View};
+pub use view::{Follow, Found, View, follow_links};
 pub use writer::{LayerWriter, OverlayAttrs, Written, tar_of_snapshot};

@@ -41,6 +41,44 @@ enum Cover {
     All,
 }
 
+/// The path that this one means when symbolic links are followed inside a root (absolute ones from the root, `..` stops
+/// there). `link` answers what the link at a path says, or that there is none.
+///
+/// # Errors
+/// Links in a circle, a path that is too long, and what `link` fails with.
+pub fn follow_links<E: From<Error>>(
+    path: &TreePath,
+    follow: Follow,
+    mut link: impl FnMut(&TreePath) -> Result<Option<Vec<u8>>, E>,
+) -> Result<TreePath, E> {
+    let mut hops = 0;
+    let mut done = TreePath::root();
+    let mut left: Vec<Vec<u8>> = path.names().rev().map(<[u8]>::to_vec).collect();
+    while let Some(name) = left.pop() {
+        if name == b".." {
+            done = done.parent().unwrap_or_default();
+            continue;
+        }
+        let next = done.join(&name)?;
+        let keep = left.is_empty() && follow == Follow::Parents;
+        match if keep { None } else { link(&next)? } {
+            None => done = next,
+            Some(target) => {
+                hops += 1;
+                if hops > MAX_HOPS {
+                    return Err(Error::Links { path: path.clone() }.into());
+                }
+                if target.first() == Some(&b'/') {
+                    done = TreePath::root();
+                }
+                let names = target.split(|&byte| byte == b'/').rev();
+                left.extend(names.filter(|name| !name.is_empty() && *name != b".").map(<[u8]>::to_vec));
+            }
+        }
+    }
+    Ok(done)
+}
+
 impl View {
     /// A stack, bottom first.
     pub fn new(layers: Vec<Arc<Index>>) -> Self {
@@ -78,32 +116,12 @@ impl View {
     /// The path that this one means when symbolic links are followed inside the root (absolute ones from the root,
     /// `..` stops there). Names that do not exist are kept.
     pub fn resolve(&self, path: &TreePath, follow: Follow) -> Result<TreePath, Error> {
-        let mut hops = 0;
-        let mut done = TreePath::root();
-        let mut left: Vec<Vec<u8>> = path.names().rev().map(<[u8]>::to_vec).collect();
-        while let Some(name) = left.pop() {
-            if name == b".." {
-                done = done.parent().unwrap_or_default();
-                continue;
-            }
-            let next = done.join(&name)?;
-            let last = left.is_empty() && follow == Follow::Parents;
-            match self.entry(&next) {
-                Some(Entry { kind: Kind::Symlink { target }, .. }) if !last => {
-                    hops += 1;
-                    if hops > MAX_HOPS {
-                        return Err(Error::Links { path: path.clone() });
-                    }
-                    if target.first() == Some(&b'/') {
-                        done = TreePath::root();
-                    }
-                    let names = target.split(|&byte| byte == b'/').rev();
-                    left.extend(names.filter(|name| !name.is_empty() && *name != b".").map(<[u8]>::to_vec));
-                }
-                _ => done = next,
-            }
-        }
-        Ok(done)
+        follow_links(path, follow, |path| {
+            Ok(match self.entry(path) {
+                Some(Entry { kind: Kind::Symlink { target }, .. }) => Some(target.clone()),
+                _ => None,
+            })
+        })
     }
 
     /// The entries of a directory, by name.

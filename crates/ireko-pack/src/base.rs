@@ -33,8 +33,6 @@ pub struct Install {
     /// The others: each group is installed whole before the next, since some of that need some of it before they are
     /// unpacked (`Pre-Depends`).
     pub others: Vec<Vec<String>>,
-    /// Packages that nobody asked for by name, as `name:arch`.
-    pub automatic: Vec<(String, String)>,
     /// What is left out of them.
     pub filter: PathFilter,
     /// `os/arch[/variant]`.

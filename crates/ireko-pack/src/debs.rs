@@ -5,7 +5,7 @@ use std::path::Path;
 
 use ireko_deb::package::Package;
 use ireko_layer::archive::Archive;
-use ireko_layer::{Change, ChangeKind, TreePath};
+use ireko_layer::{Change, ChangeKind, Follow, TreePath, follow_links};
 
 use crate::error::Error;
 
@@ -209,29 +209,13 @@ impl DebTree {
     }
 
     fn follow(&self, path: &TreePath, last: bool) -> Result<TreePath, Error> {
-        // The kernel's own limit, path_resolution(7).
-        let mut left_links = 40;
-        let mut done = TreePath::root();
-        let mut left: Vec<Vec<u8>> = path.names().rev().map(<[u8]>::to_vec).collect();
-        while let Some(name) = left.pop() {
-            if name == b".." {
-                done = done.parent().unwrap_or_default();
-                continue;
-            }
-            let next = done.join(&name)?;
-            match self.changes.get(&next).map(|change| &change.kind) {
-                Some(ChangeKind::Symlink { target }) if (last || !left.is_empty()) && left_links > 0 => {
-                    left_links -= 1;
-                    if target.first() == Some(&b'/') {
-                        done = TreePath::root();
-                    }
-                    let names = target.split(|byte| *byte == b'/').rev();
-                    left.extend(names.filter(|name| !name.is_empty() && *name != b".").map(<[u8]>::to_vec));
-                }
-                _ => done = next,
-            }
-        }
-        Ok(done)
+        let follow = if last { Follow::All } else { Follow::Parents };
+        follow_links(path, follow, |path| {
+            Ok(match self.changes.get(path).map(|change| &change.kind) {
+                Some(ChangeKind::Symlink { target }) => Some(target.clone()),
+                _ => None,
+            })
+        })
     }
 }
 

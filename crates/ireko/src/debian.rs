@@ -80,8 +80,6 @@ pub(crate) struct Deb {
     pub(crate) path: PathBuf,
     /// Its paragraph of the list.
     pub(crate) stanza: String,
-    /// It was asked for by name, or is part of the base.
-    pub(crate) requested: bool,
 }
 
 impl Deb {
@@ -213,10 +211,10 @@ impl Lists {
         &self,
         session: &Session,
         index: &Index<'_>,
-        chosen: &[(VersionId, bool)],
+        chosen: &[VersionId],
     ) -> Result<Vec<Deb>, Failure> {
         let mut wanted = Vec::new();
-        for (version, _) in chosen {
+        for version in chosen {
             let name = index.name(*version);
             let mut package = None;
             for found in index.found(*version) {
@@ -237,12 +235,11 @@ impl Lists {
         let total: u64 = wanted.iter().map(|package| package.listed.size).sum();
         session.screen.note(&format!("{} packages, {}", wanted.len(), bytes(total)));
         let paths = self.archive(&|_, _| {}).fetch(&wanted).map_err(failed)?;
-        let deb = |((version, requested), path): (&(VersionId, bool), PathBuf)| Deb {
+        let deb = |(version, path): (&VersionId, PathBuf)| Deb {
             name: index.name(*version).to_owned(),
             architecture: index.architecture(*version).to_owned(),
             version: index.version(*version).to_owned(),
             stanza: index.describe(*version).text().to_owned(),
-            requested: *requested,
             path,
         };
         Ok(chosen.iter().zip(paths).map(deb).collect())

@@ -2,10 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ireko_layer::{Change, ChangeKind, Follow, Kind, Meta, Time, TreePath, View};
+use ireko_layer::{Change, ChangeKind, Follow, Kind, Meta, Time, TreePath, View, follow_links};
 
 use crate::files_error::FilesError;
-use crate::source;
 
 /// Changes on top of a tree, kept so that later ones see earlier ones.
 pub(crate) struct Staged<'a> {
@@ -106,7 +105,7 @@ impl<'a> Staged<'a> {
 
     /// The path that this one means when links are followed; names that do not exist are kept.
     pub(crate) fn resolve(&self, path: &TreePath, follow: Follow) -> Result<TreePath, FilesError> {
-        source::resolve(path, follow, |path| {
+        follow_links(path, follow, |path| {
             if let Some(put) = self.puts.get(path) {
                 return Ok(match &put.kind {
                     PutKind::Ready(ChangeKind::Symlink { target }) => Some(target.clone()),

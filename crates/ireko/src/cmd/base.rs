@@ -13,7 +13,7 @@ use crate::settle;
 use crate::wishes;
 use ireko_deb::index::{Index, Priority, VersionId};
 use ireko_deb::package::Package;
-use ireko_deb::resolve::{Reason, Request as Ask};
+use ireko_deb::resolve::Request as Ask;
 use ireko_deb::sources::Distribution;
 use ireko_dockerfile::ignore::Patterns;
 use ireko_exec::{BuildError, Cancel, LocalContext, Request, SandboxSettings, Secrets, Surroundings};
@@ -97,7 +97,7 @@ fn made(
     let filter = if variant == Variant::Slim { PathFilter::slim() } else { PathFilter::default() };
     let scratch = with.store.scratch_dir()?;
     let debs: Vec<(Deb, bool)> =
-        debs.into_iter().zip(&all).map(|(deb, (version, _))| (deb, essential.contains(version))).collect();
+        debs.into_iter().zip(&all).map(|(deb, version)| (deb, essential.contains(version))).collect();
     let (install, packages) = laid_out(&debs, (scratch.path(), filter, platform))?;
     let first = base::unpacked(with.store, &packages, &install.filter, time)?;
     let layers = installed(first, &install, (scratch.path(), with))?;
@@ -106,12 +106,8 @@ fn made(
     Ok(ireko_image::assemble(config, &[(diff, None)], Some(Timestamp::from_unix(time.secs, 0))))
 }
 
-/// The packages of the base: those that dpkg needs to run, and all of them, each with whether it was asked for.
-#[expect(clippy::type_complexity, reason = "two lists of one kind")]
-fn chosen(
-    index: &Index<'_>,
-    args: &BaseArgs,
-) -> Result<(BTreeSet<VersionId>, Vec<(VersionId, bool)>), Failure> {
+/// The packages of the base: those that dpkg needs to run, and all of them.
+fn chosen(index: &Index<'_>, args: &BaseArgs) -> Result<(BTreeSet<VersionId>, Vec<VersionId>), Failure> {
     let core = index.candidates(|is_essential, _| is_essential);
     let ask = |versions: &[VersionId]| versions.iter().copied().map(Ask::Version).collect::<Vec<_>>();
     let essential = debian::solve(index, &ask(&core), false)?;
@@ -121,12 +117,7 @@ fn chosen(
     requests.push(Ask::Text("apt".to_owned()));
     requests.extend(args.include.iter().cloned().map(Ask::Text));
     let solution = debian::solve(index, &requests, args.recommends)?;
-    let row =
-        |chosen: &ireko_deb::resolve::Chosen| (chosen.version, matches!(chosen.reason, Reason::Requested(_)));
-    let all: Vec<_> = solution.install.iter().map(row).collect();
-    let is_in = |(version, _): &(VersionId, bool)| essential.contains(version);
-    let essential = all.iter().filter(|one| is_in(one)).map(|(version, _)| *version).collect();
-    Ok((essential, all))
+    Ok((essential, solution.install.iter().map(|chosen| chosen.version).collect()))
 }
 
 /// Puts the package files into a directory under their own names, and says what is to be done with them.
@@ -146,9 +137,6 @@ fn laid_out(
         if *is_essential {
             packages.push(Package::open(&place).map_err(ireko_pack::Error::from)?);
             install.essential.push(name);
-        }
-        if !deb.requested {
-            install.automatic.push((deb.name.clone(), deb.architecture.clone()));
         }
     }
     install.others = groups(debs);
