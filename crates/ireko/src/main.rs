@@ -13,6 +13,7 @@ mod cli;
 mod cmd;
 mod confinement;
 mod debian;
+mod debian_base;
 mod deliver;
 mod devices;
 mod dockerfile;
