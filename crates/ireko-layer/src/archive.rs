@@ -107,7 +107,7 @@ fn begins_as_tar(file: &File) -> io::Result<bool> {
 }
 
 /// A file without name, gone when closed.
-fn unnamed(dir: &Path) -> io::Result<File> {
+pub(crate) fn unnamed(dir: &Path) -> io::Result<File> {
     let mode = Mode::from_raw_mode(0o600);
     let flags = OFlags::RDWR | OFlags::CLOEXEC;
     match openat(CWD, dir, flags | OFlags::TMPFILE, mode) {

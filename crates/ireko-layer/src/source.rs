@@ -1,7 +1,7 @@
 //! Reads the bytes of a change, once, and notices if they are not what was announced.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Seek};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::path::{Component, Path};
@@ -45,6 +45,28 @@ pub(crate) fn open(path: &TreePath, data: &Data) -> Result<Bytes, Error> {
             at: 0,
             size: data.size,
         }),
+    }
+}
+
+impl Data {
+    /// The bytes, from the first on.
+    ///
+    /// # Errors
+    /// They cannot be opened; `path` is named then.
+    pub fn reader(&self, path: &TreePath) -> Result<impl Read + use<>, Error> {
+        Ok(open(path, self)?.take(self.size))
+    }
+
+    /// A file that begins with the bytes and ends with them, for whoever has to move in it: without a name, in `scratch`.
+    ///
+    /// # Errors
+    /// They cannot be read, or the copy cannot be written.
+    pub fn file(&self, path: &TreePath, scratch: &Path) -> Result<File, Error> {
+        let wrong = |cause| Error::Dir { path: scratch.to_owned(), cause };
+        let mut copy = crate::archive::unnamed(scratch).map_err(wrong)?;
+        io::copy(&mut self.reader(path)?, &mut copy).map_err(wrong)?;
+        copy.rewind().map_err(wrong)?;
+        Ok(copy)
     }
 }
 

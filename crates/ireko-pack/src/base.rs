@@ -14,7 +14,7 @@ use ireko_layer::{Change, ChangeKind, LayerWriter, Meta, Time, TreePath};
 use ireko_oci::{Digest, GuestPath};
 use ireko_store::{NewForms, Store};
 
-use crate::debs::{DebTree, PathFilter, files};
+use crate::debs::{DebTree, PathFilter, files_of_all};
 use crate::error::Error;
 use crate::pieces::{self, Content, Item};
 
@@ -23,7 +23,7 @@ pub const DEBS: &str = "packages";
 /// Where the step sees them: no package has such a directory.
 const ARCHIVES: &str = "/.packages";
 /// The directories of `/` that are links into `/usr`.
-const MERGED: [&str; 4] = ["bin", "sbin", "lib", "lib64"];
+pub(crate) const MERGED: [&str; 4] = ["bin", "sbin", "lib", "lib64"];
 
 /// What is to be installed: the names of package files in the context [`DEBS`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -51,24 +51,9 @@ pub fn unpacked(
 ) -> Result<Digest, Error> {
     let scratch = store.scratch_dir()?;
     let mut tree = DebTree::merged_usr(&MERGED, &Meta::new(0o755, time))?;
-    let read = std::thread::scope(|scope| {
-        let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        let parts: Vec<_> = packages
-            .chunks(packages.len().div_ceil(threads).max(1))
-            .map(|part| {
-                let scratch = scratch.path();
-                scope.spawn(move || {
-                    part.iter().map(|package| files(package, filter, scratch)).collect::<Vec<_>>()
-                })
-            })
-            .collect();
-        parts
-            .into_iter()
-            .flat_map(|part| part.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-            .collect::<Vec<_>>()
-    });
-    for changes in read {
-        tree.add(changes?)?;
+    let packages: Vec<&Package> = packages.iter().collect();
+    for changes in files_of_all(&packages, filter, scratch.path())? {
+        tree.add(changes)?;
     }
     layer(store, tree.into_changes())
 }
@@ -161,7 +146,7 @@ fn script(install: &Install) -> String {
 }
 
 /// What is left behind by installing and differs each time: logs, and what is made anew when it is missing.
-const LEFT_BEHIND: [&str; 10] = [
+pub(crate) const LEFT_BEHIND: [&str; 10] = [
     "etc/.pwd.lock",
     "etc/group-",
     "etc/gshadow-",

@@ -37,6 +37,11 @@ impl PathFilter {
         filter
     }
 
+    /// Leaves out what fits a pattern, too: `/usr/share/doc/*`, where a star takes slashes.
+    pub fn exclude(&mut self, pattern: &str) {
+        self.rules.push((false, pattern.to_owned()));
+    }
+
     /// The same as dpkg reads it in a file of `/etc/dpkg/dpkg.cfg.d`.
     pub fn config(&self) -> String {
         let line = |(takes, pattern): &(bool, String)| {
@@ -104,10 +109,42 @@ pub fn files(package: &Package, filter: &PathFilter, scratch: &Path) -> Result<V
     Ok(changes)
 }
 
+/// The files of several packages, read side by side.
+///
+/// # Errors
+/// A data part cannot be read.
+pub(crate) fn files_of_all(
+    packages: &[&Package],
+    filter: &PathFilter,
+    scratch: &Path,
+) -> Result<Vec<Vec<Change>>, Error> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let next = std::sync::atomic::AtomicUsize::new(0);
+    let read = std::thread::scope(|scope| {
+        let work = || {
+            let mut done = Vec::new();
+            loop {
+                let at = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                let Some(package) = packages.get(at) else { return done };
+                done.push((at, files(package, filter, scratch)));
+            }
+        };
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        workers
+            .into_iter()
+            .flat_map(|worker| worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            .collect::<BTreeMap<_, _>>()
+    });
+    read.into_values().collect()
+}
+
 /// The files of several packages in one tree.
 #[derive(Clone, Debug, Default)]
 pub struct DebTree {
     changes: BTreeMap<TreePath, Change>,
+    /// Which package a path is of, counted as they were added; none where several need it.
+    owners: BTreeMap<TreePath, usize>,
+    packages: usize,
 }
 
 impl DebTree {
@@ -164,6 +201,8 @@ impl DebTree {
     /// # Errors
     /// A name is too long once links are followed.
     pub fn add(&mut self, changes: Vec<Change>) -> Result<(), Error> {
+        let owner = self.packages;
+        self.packages += 1;
         for mut change in changes {
             change.path = self.settled(&change.path)?;
             if let ChangeKind::HardLink { target } = &mut change.kind {
@@ -179,13 +218,29 @@ impl DebTree {
             {
                 continue;
             }
+            self.owners.insert(change.path.clone(), owner);
             self.put(change);
         }
         Ok(())
     }
 
-    /// All of it, in order. The first name of a file has its bytes.
-    pub fn into_changes(mut self) -> Vec<Change> {
+    /// What lies at each path, and the number of the package that brought it.
+    pub(crate) fn owned(&self) -> impl Iterator<Item = (&Change, Option<usize>)> {
+        self.changes.values().map(|change| (change, self.owners.get(&change.path).copied()))
+    }
+
+    /// What lies at a path that goes through no link.
+    pub(crate) fn get(&self, path: &TreePath) -> Option<&Change> {
+        self.changes.get(path)
+    }
+
+    /// The package that brought a path.
+    pub(crate) fn owner(&self, path: &TreePath) -> Option<usize> {
+        self.owners.get(path).copied()
+    }
+
+    /// Brings the names of each file into order: the first has its bytes.
+    pub(crate) fn order_names(&mut self) {
         let early = self.changes.values().filter_map(|change| match &change.kind {
             ChangeKind::HardLink { target } if *target > change.path => Some(target.clone()),
             _ => None,
@@ -195,6 +250,11 @@ impl DebTree {
                 self.link_anew(&file, ChangeKind::File(data), true);
             }
         }
+    }
+
+    /// All of it, in order. The first name of a file has its bytes.
+    pub fn into_changes(mut self) -> Vec<Change> {
+        self.order_names();
         self.changes.into_values().collect()
     }
 

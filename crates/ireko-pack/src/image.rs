@@ -9,6 +9,7 @@ use ireko_slim::{Node, Root};
 use ireko_store::{Image, Store};
 
 use crate::error::Error;
+use crate::root::Base;
 
 /// The unpacked layers of an image, read as one tree.
 #[derive(Clone, Debug)]
@@ -34,6 +35,8 @@ impl ImageRoot {
 fn path_of(path: &str) -> io::Result<TreePath> {
     TreePath::new(path.trim_start_matches('/')).map_err(io::Error::other)
 }
+
+impl Base for ImageRoot {}
 
 impl Root for ImageRoot {
     fn node(&self, path: &str) -> io::Result<Option<Node>> {

@@ -16,18 +16,29 @@
 #![forbid(unsafe_code)]
 
 pub mod base;
+mod configured;
 mod debs;
 mod error;
 mod image;
 mod ldcache;
+mod made;
 mod own;
+mod packages;
 mod pieces;
+mod records;
 mod request;
+mod root;
+mod scripts;
 mod with;
 
+pub use configured::configured;
 pub use debs::{DebTree, PathFilter, files};
 pub use error::Error;
 pub use image::ImageRoot;
+pub use packages::{Named, Packages};
 pub use pieces::{Piece, write};
+pub use records::STATUS_DIR;
 pub use request::{Packed, Request, Source, pack};
+pub use root::Base;
+pub use scripts::{Scripts, scripts};
 pub use with::With;

@@ -5,10 +5,12 @@ use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use ireko_layer::Data;
 use ireko_slim::{Node, Root, follow};
 
 use crate::error::Error;
 use crate::request::Source;
+use crate::root::Base;
 
 /// One of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,12 +28,12 @@ pub(crate) struct Target<'a> {
     pub(crate) links: BTreeMap<String, String>,
     /// Directories that only hold them.
     parents: BTreeSet<String>,
-    base: &'a dyn Root,
+    base: &'a dyn Base,
 }
 
 impl<'a> Target<'a> {
     /// Looks at everything that was named.
-    pub(crate) fn new(sources: &[Source], base: &'a dyn Root) -> Result<Self, Error> {
+    pub(crate) fn new(sources: &[Source], base: &'a dyn Base) -> Result<Self, Error> {
         let mut target =
             Self { own: BTreeMap::new(), links: BTreeMap::new(), parents: BTreeSet::new(), base };
         for source in sources {
@@ -108,6 +110,14 @@ impl<'a> Target<'a> {
                 self.own.insert(place.to_owned(), own);
                 Ok(())
             }
+        }
+    }
+
+    /// The bytes of a file of either.
+    pub(crate) fn data(&self, path: &str, size: u64) -> Data {
+        match self.own.get(path) {
+            Some(own) => Data::host(&own.host, size),
+            None => self.base.data(path, size),
         }
     }
 

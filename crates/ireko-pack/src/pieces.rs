@@ -1,7 +1,6 @@
 //! What lies in which layer, and the layers.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 
 use ireko_layer::{Change, ChangeKind, Data, LayerWriter, Meta, Time, TreePath};
 use ireko_oci::Digest;
@@ -12,16 +11,16 @@ use crate::error::Error;
 use crate::own::Target;
 
 /// One file of the image.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) struct Item {
     path: String,
     content: Content,
 }
 
 /// What it is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) enum Content {
-    File { host: PathBuf, size: u64, mode: u32 },
+    File { data: Data, mode: u32 },
     Bytes { bytes: Vec<u8>, mode: u32 },
     Link(String),
     Dir { mode: u32 },
@@ -32,6 +31,10 @@ impl Item {
         Self { path: path.to_owned(), content }
     }
 
+    pub(crate) fn is_at(&self, path: &str) -> bool {
+        self.path == path
+    }
+
     pub(crate) fn is_file(&self) -> bool {
         matches!(self.content, Content::File { .. })
     }
@@ -40,14 +43,6 @@ impl Item {
     pub(crate) fn at(self, path: &str) -> Self {
         Self { path: path.to_owned(), ..self }
     }
-
-    fn size(&self) -> u64 {
-        match &self.content {
-            Content::File { size, .. } => *size,
-            Content::Bytes { bytes, .. } => bytes.len() as u64,
-            Content::Link(_) | Content::Dir { .. } => 0,
-        }
-    }
 }
 
 /// What is to lie in one layer.
@@ -55,16 +50,22 @@ impl Item {
 pub struct Piece {
     /// What it is, for people.
     pub title: String,
-    /// Bytes of its files.
-    pub bytes: u64,
-    items: Vec<Item>,
-    time: Time,
+    /// What is put into it, one change of a path, in order.
+    pub changes: Vec<Change>,
 }
 
 impl Piece {
     /// The paths of its files, and their sizes.
-    pub fn files(&self) -> impl Iterator<Item = (&str, u64)> {
-        self.items.iter().map(|item| (item.path.as_str(), item.size()))
+    pub fn files(&self) -> impl Iterator<Item = (String, u64)> {
+        self.changes.iter().filter_map(|change| match &change.kind {
+            ChangeKind::File(data) => Some((format!("/{}", change.path), data.size())),
+            _ => None,
+        })
+    }
+
+    /// Bytes of its files.
+    pub fn bytes(&self) -> u64 {
+        self.files().map(|(_, size)| size).sum()
     }
 }
 
@@ -74,14 +75,14 @@ pub(crate) fn of(
     target: &Target<'_>,
     found: &Closure,
     helpers: Vec<Item>,
-    (max_layers, time): (usize, Time),
+    time: Time,
 ) -> Result<Vec<Piece>, Error> {
     let mut files: BTreeMap<&str, Vec<Item>> = BTreeMap::new();
     let mut frame = helpers;
     for (path, file) in found.files.iter().filter(|(path, _)| !target.is_own(path)) {
-        let host = target.real(path);
         let mode = mode_of(target, path)?;
-        files.entry(path).or_default().push(Item::new(path, Content::File { host, size: file.size, mode }));
+        let data = target.data(path, file.size);
+        files.entry(path).or_default().push(Item::new(path, Content::File { data, mode }));
     }
     for (link, to) in found.links.iter().filter(|(link, _)| !target.is_own(link)) {
         let item = Item::new(link, Content::Link(to.clone()));
@@ -100,16 +101,18 @@ pub(crate) fn of(
     shared.sort_by(|one, other| other.0.cmp(&one.0).then_with(|| one.1.cmp(other.1)));
     let mut pieces = Vec::new();
     if !frame.is_empty() {
-        pieces.push(piece("what many need", frame, time));
+        pieces.push(piece("what many need", &frame, time)?);
     }
     let name = |path: &str| path.rsplit('/').next().unwrap_or(path).to_owned();
-    pieces.extend(shared.into_iter().map(|(_, path, items)| piece(&name(path), items, time)));
+    for (_, path, items) in shared {
+        pieces.push(piece(&name(path), &items, time)?);
+    }
     let own = target.own.iter().map(|(path, own)| {
         Item::new(
             path,
             match &own.node {
                 Node::File { size, mode } => {
-                    Content::File { host: own.host.clone(), size: *size, mode: *mode }
+                    Content::File { data: Data::host(&own.host, *size), mode: *mode }
                 }
                 Node::Link(to) => Content::Link(to.clone()),
                 Node::Dir | Node::Other => Content::Dir { mode: 0o755 },
@@ -120,9 +123,9 @@ pub(crate) fn of(
     if !own.is_empty() {
         let named: Vec<String> =
             target.own.iter().filter(|(_, own)| own.is_named).map(|(path, _)| name(path)).collect();
-        pieces.push(piece(&named.join(", "), own, time));
+        pieces.push(piece(&named.join(", "), &own, time)?);
     }
-    Ok(no_more_than(pieces, max_layers))
+    Ok(pieces)
 }
 
 fn mode_of(root: &dyn Root, path: &str) -> Result<u32, Error> {
@@ -152,32 +155,48 @@ fn popularity(found: &Closure) -> BTreeMap<&str, usize> {
         .collect()
 }
 
-fn piece(title: &str, items: Vec<Item>, time: Time) -> Piece {
-    Piece { title: title.to_owned(), bytes: items.iter().map(Item::size).sum(), items, time }
+pub(crate) fn piece(title: &str, items: &[Item], time: Time) -> Result<Piece, Error> {
+    Ok(Piece { title: title.to_owned(), changes: changes_of(items, time)? })
 }
 
-/// Makes one of the last but the very last, where there are too many.
-fn no_more_than(mut pieces: Vec<Piece>, max: usize) -> Vec<Piece> {
+/// Joins the smallest, where there are too many: what is large stays by itself, so that others can share it. The last
+/// is what was named, and changes most often.
+pub(crate) fn no_more_than(pieces: Vec<Piece>, max: usize) -> Vec<Piece> {
     let max = max.max(1);
     if pieces.len() <= max {
         return pieces;
     }
-    let last = pieces.pop();
-    let mut rest = pieces.split_off(max.saturating_sub(2));
-    if max == 1 {
-        rest.extend(last);
-        return vec![joined(rest)];
+    let last = pieces.len() - 1;
+    let mut by_size: Vec<usize> = (0..last).collect();
+    by_size.sort_by_key(|at| std::cmp::Reverse((pieces[*at].bytes(), last - at)));
+    // One is for those that are joined, one for the last.
+    let alone: BTreeSet<usize> = by_size.into_iter().take(max.saturating_sub(2)).chain([last]).collect();
+    let mut kept = Vec::new();
+    let mut joined: Option<(usize, Piece)> = None;
+    for (at, piece) in pieces.into_iter().enumerate() {
+        if alone.contains(&at) && max > 1 {
+            kept.push(piece);
+        } else if let Some((_, all)) = &mut joined {
+            all.join(piece);
+        } else {
+            joined = Some((kept.len(), piece));
+        }
     }
-    pieces.push(joined(rest));
-    pieces.extend(last);
-    pieces
+    if let Some((at, piece)) = joined {
+        kept.insert(at, piece);
+    }
+    kept
 }
 
-fn joined(pieces: Vec<Piece>) -> Piece {
-    let time = pieces.first().map(|piece| piece.time).unwrap_or_default();
-    let titles: Vec<&str> = pieces.iter().map(|piece| piece.title.as_str()).collect();
-    let title = titles.join(", ");
-    piece(&title, pieces.into_iter().flat_map(|piece| piece.items).collect(), time)
+impl Piece {
+    /// Adds what would lie above it.
+    fn join(&mut self, above: Self) {
+        self.title = format!("{}, {}", self.title, above.title);
+        let changes = std::mem::take(&mut self.changes).into_iter().chain(above.changes);
+        let by_path: BTreeMap<TreePath, Change> =
+            changes.map(|change| (change.path.clone(), change)).collect();
+        self.changes = by_path.into_values().collect();
+    }
 }
 
 /// Makes a piece a layer of the store.
@@ -187,18 +206,13 @@ fn joined(pieces: Vec<Piece>) -> Piece {
 pub fn write(store: &Store, piece: &Piece) -> Result<Digest, Error> {
     let mut tar = store.tar_draft()?;
     let mut writer = LayerWriter::new().sink(&mut tar);
-    writer.push_all(changes(piece)?)?;
+    writer.push_all(piece.changes.clone())?;
     let written = writer.finish()?;
     store.put_layer(&written, NewForms { tar: Some(tar), ..NewForms::default() })?;
     Ok(written.diff_id)
 }
 
-/// The changes of a piece, and the directories that they need.
-fn changes(piece: &Piece) -> Result<Vec<Change>, Error> {
-    changes_of(&piece.items, piece.time)
-}
-
-/// The same of any files.
+/// Files as changes, and the directories that they need.
 pub(crate) fn changes_of(items: &[Item], time: Time) -> Result<Vec<Change>, Error> {
     let mut changes: BTreeMap<TreePath, Change> = BTreeMap::new();
     for item in items {
@@ -211,7 +225,7 @@ pub(crate) fn changes_of(items: &[Item], time: Time) -> Result<Vec<Change>, Erro
             changes.entry(dir.clone()).or_insert_with(change);
         }
         let (mode, kind) = match &item.content {
-            Content::File { host, size, mode } => (*mode, ChangeKind::File(Data::host(host, *size))),
+            Content::File { data, mode } => (*mode, ChangeKind::File(data.clone())),
             Content::Bytes { bytes, mode } => (*mode, ChangeKind::File(Data::memory(bytes.clone()))),
             Content::Link(target) => (0o777, ChangeKind::Symlink { target: target.clone().into_bytes() }),
             Content::Dir { mode } => (*mode, ChangeKind::Dir { opaque: false }),

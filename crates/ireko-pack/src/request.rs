@@ -10,6 +10,7 @@ use crate::error::Error;
 use crate::ldcache;
 use crate::own::{Target, is_program, normal};
 use crate::pieces::{self, Content, Item, Piece};
+use crate::root::Base;
 use crate::with::{self, With};
 
 /// A file or a directory of this machine, and its place in the image.
@@ -28,7 +29,11 @@ pub struct Request<'a> {
     /// Programs that have to start: paths in the image, in the sources or in the base.
     pub programs: Vec<String>,
     /// Where everything else comes from.
-    pub base: &'a dyn Root,
+    pub base: &'a dyn Base,
+    /// All of the base comes along, where it consists of packages.
+    pub whole: bool,
+    /// What lies above its packages ([`crate::configured()`]).
+    pub configured: Option<Piece>,
     /// Files and directories of the base that come along, programs among them with what they need.
     pub includes: Vec<String>,
     /// What comes along beside what is found.
@@ -48,11 +53,13 @@ impl<'a> Request<'a> {
     pub const MAX_LAYERS: usize = 100;
 
     /// The sources with what they need from a base.
-    pub fn new(base: &'a dyn Root, sources: Vec<Source>) -> Self {
+    pub fn new(base: &'a dyn Base, sources: Vec<Source>) -> Self {
         Self {
             sources,
             programs: Vec::new(),
             base,
+            whole: false,
+            configured: None,
             includes: Vec::new(),
             with: BTreeSet::new(),
             options: Options::default(),
@@ -112,14 +119,41 @@ pub fn pack(request: &Request<'_>) -> Result<Packed, Error> {
     {
         helpers.push(Item::new("/etc/ld.so.cache", Content::Bytes { bytes, mode: 0o644 }));
     }
+    if let Some(configured) = &request.configured {
+        // Users whom scripts made are not replaced by a list without them.
+        helpers.retain(|helper| !configured.files().any(|(path, _)| helper.is_at(&path)));
+    }
     let lacking = found.help.iter().filter(|(help, _)| !with::gives(&request.with, **help));
     Ok(Packed {
         lacking: lacking.map(|(help, path)| (*help, path.clone())).collect(),
         programs: named.iter().map(|path| (*path).to_owned()).collect(),
-        pieces: pieces::of(&target, &found, helpers, (request.max_layers, request.time))?,
+        pieces: pieces::no_more_than(all_pieces(request, (&target, &found), helpers)?, request.max_layers),
         closure: found,
         problems,
     })
+}
+
+/// Everything in the order in which it lies.
+fn all_pieces(
+    request: &Request<'_>,
+    (target, found): (&Target<'_>, &Closure),
+    helpers: Vec<Item>,
+) -> Result<Vec<Piece>, Error> {
+    let Some(packages) = request.base.packages() else {
+        return pieces::of(target, found, helpers, request.time);
+    };
+    let mut pieces = Vec::new();
+    let mut rest = found.clone();
+    if request.whole {
+        pieces.extend(packages.pieces());
+        pieces.extend(request.configured.clone());
+        rest.files.retain(|path, _| !packages.holds(path));
+        rest.links.retain(|path, _| !packages.holds(path));
+    } else {
+        pieces.extend(packages.records(found.files.keys().map(String::as_str))?);
+    }
+    pieces.extend(pieces::of(target, &rest, helpers, request.time)?);
+    Ok(pieces)
 }
 
 /// Where a program lies that is started by this name.
@@ -141,7 +175,7 @@ fn program(target: &Target<'_>, name: &str, options: &Options) -> Result<String,
 
 /// Adds what lies at a path of the base, and names the programs in it.
 fn include(
-    base: &dyn Root,
+    base: &dyn Base,
     path: &str,
     (found, programs): (&mut Closure, &mut Vec<String>),
 ) -> Result<(), Error> {
@@ -189,13 +223,13 @@ fn join(found: &mut Closure, more: Closure) {
 }
 
 /// A file of the base and the links that lead to it, as items; nothing where there is none.
-pub(crate) fn base_items(base: &dyn Root, path: &str) -> Result<Option<Vec<Item>>, Error> {
+pub(crate) fn base_items(base: &dyn Base, path: &str) -> Result<Option<Vec<Item>>, Error> {
     let reading = |cause| Error::Read { path: base.real(path), cause };
     let Some(place) = follow(base, path).map_err(reading)? else { return Ok(None) };
     let mut items: Vec<Item> =
         place.links.iter().map(|(link, target)| Item::new(link, Content::Link(target.clone()))).collect();
     if let Node::File { size, mode } = place.node {
-        items.push(Item::new(&place.path, Content::File { host: base.real(&place.path), size, mode }));
+        items.push(Item::new(&place.path, Content::File { data: base.data(&place.path, size), mode }));
     }
     Ok(Some(items))
 }

@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 use std::str::FromStr;
 
-use ireko_slim::{Closure, Help, Root};
+use ireko_slim::{Closure, Help};
 
 use crate::error::Error;
 use crate::pieces::{Content, Item};
 use crate::request::{Request, base_items};
+use crate::root::Base;
 
 /// A group of files that no program names as a shared object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -80,7 +81,7 @@ pub(crate) fn items(request: &Request<'_>, found: &Closure) -> Result<Vec<Item>,
     Ok(items)
 }
 
-fn certificates(base: &dyn Root, found: &Closure, items: &mut Vec<Item>) -> Result<(), Error> {
+fn certificates(base: &dyn Base, found: &Closure, items: &mut Vec<Item>) -> Result<(), Error> {
     let lacking = || Error::NoHelper {
         with: With::CaCertificates.name(),
         path: BUNDLE.to_owned(),
@@ -102,7 +103,7 @@ fn certificates(base: &dyn Root, found: &Closure, items: &mut Vec<Item>) -> Resu
     Ok(())
 }
 
-fn zones(base: &dyn Root, items: &mut Vec<Item>) -> Result<(), Error> {
+fn zones(base: &dyn Base, items: &mut Vec<Item>) -> Result<(), Error> {
     let lacking = || Error::NoHelper { with: With::Tzdata.name(), path: ZONES.to_owned(), package: "tzdata" };
     let begin = items.len();
     below(base, ZONES, items)?;
@@ -110,14 +111,14 @@ fn zones(base: &dyn Root, items: &mut Vec<Item>) -> Result<(), Error> {
 }
 
 /// All files of a directory of the base. Links stay links.
-fn below(base: &dyn Root, dir: &str, items: &mut Vec<Item>) -> Result<(), Error> {
+fn below(base: &dyn Base, dir: &str, items: &mut Vec<Item>) -> Result<(), Error> {
     let reading = |cause| Error::Read { path: base.real(dir), cause };
     for name in base.names(dir).map_err(reading)? {
         let path = format!("{dir}/{name}");
         match base.node(&path).map_err(reading)? {
             Some(ireko_slim::Node::Dir) => below(base, &path, items)?,
             Some(ireko_slim::Node::File { size, mode }) => {
-                items.push(Item::new(&path, Content::File { host: base.real(&path), size, mode }));
+                items.push(Item::new(&path, Content::File { data: base.data(&path, size), mode }));
             }
             Some(ireko_slim::Node::Link(to)) => items.push(Item::new(&path, Content::Link(to))),
             _ => {}

@@ -21,7 +21,7 @@ mod store;
 pub(crate) use base::{ArchiveArgs, BaseArgs};
 pub(crate) use builds::HistoryArgs;
 pub(crate) use output::OutputArgs;
-pub(crate) use pack::PackArgs;
+pub(crate) use pack::{PackArgs, Scripts};
 pub(crate) use store::{
     BuilderCommand, By, CacheCommand, DuArgs, ImageCommand, ImagePruneArgs, PruneArgs, SystemCommand,
     SystemPruneArgs,

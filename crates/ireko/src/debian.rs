@@ -80,6 +80,10 @@ pub(crate) struct Deb {
     pub(crate) path: PathBuf,
     /// Its paragraph of the list.
     pub(crate) stanza: String,
+    /// Where it was taken from.
+    pub(crate) address: String,
+    /// Its size and its hash.
+    pub(crate) listed: Listed,
 }
 
 impl Deb {
@@ -190,6 +194,11 @@ impl Lists {
 
     /// All packages there are.
     pub(crate) fn index(&self) -> Result<Index<'_>, Failure> {
+        self.index_beside("")
+    }
+
+    /// The same on a system with a status file of dpkg's.
+    pub(crate) fn index_beside<'a>(&'a self, status: &'a str) -> Result<Index<'a>, Failure> {
         let lists = self.texts.iter().map(|(part, _, text)| (&self.parts[*part].1.release, text.as_str()));
         let lists = lists.map(|(release, text)| index::List {
             text,
@@ -202,7 +211,7 @@ impl Lists {
                 pin: None,
             },
         });
-        let input = Input { native: &self.native, foreign: &[], lists: lists.collect(), status: "" };
+        let input = Input { native: &self.native, foreign: &[], lists: lists.collect(), status };
         Index::build(&input).map_err(|error| Failure::of(Blame::Environment, &error))
     }
 
@@ -235,14 +244,16 @@ impl Lists {
         let total: u64 = wanted.iter().map(|package| package.listed.size).sum();
         session.screen.note(&format!("{} packages, {}", wanted.len(), bytes(total)));
         let paths = self.archive(&|_, _| {}).fetch(&wanted).map_err(failed)?;
-        let deb = |(version, path): (&VersionId, PathBuf)| Deb {
+        let deb = |((version, wanted), path): ((&VersionId, Wanted), PathBuf)| Deb {
             name: index.name(*version).to_owned(),
             architecture: index.architecture(*version).to_owned(),
             version: index.version(*version).to_owned(),
             stanza: index.describe(*version).text().to_owned(),
             path,
+            address: wanted.addresses.into_iter().next().unwrap_or_default(),
+            listed: wanted.listed,
         };
-        Ok(chosen.iter().zip(paths).map(deb).collect())
+        Ok(chosen.iter().zip(wanted).zip(paths).map(deb).collect())
     }
 }
 

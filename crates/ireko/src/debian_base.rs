@@ -72,32 +72,46 @@ pub(crate) fn made(wanted: &Wanted, with: &With<'_>) -> Result<Assembled, Failur
     let Wanted { suite, variant, platform, .. } = wanted;
     let lists = Lists::update((with.session, with.store), suite, (&wanted.archive, platform))?;
     let index = lists.index()?;
-    let (essential, all) = chosen(&index, wanted)?;
+    let include = wanted.include.iter().cloned().map(Ask::Text);
+    let requests = std::iter::once(Ask::Text("apt".to_owned())).chain(include).collect();
+    let (essential, all) = chosen(&index, requests, wanted.recommends)?;
     let debs = lists.fetch(with.session, &index, &all)?;
     let time = Time::new(i64::try_from(lists.date()).unwrap_or(0), 0);
     let filter = if *variant == Variant::Slim { PathFilter::slim() } else { PathFilter::default() };
-    let scratch = with.store.scratch_dir()?;
     let debs: Vec<(Deb, bool)> =
         debs.into_iter().zip(&all).map(|(deb, version)| (deb, essential.contains(version))).collect();
-    let (install, packages) = laid_out(&debs, (scratch.path(), filter, platform))?;
-    let first = base::unpacked(with.store, &packages, &install.filter, time)?;
-    let layers = installed(first, &install, (scratch.path(), with))?;
+    let layers = configured(&debs, (filter, platform, time), with)?;
     let diff = base::squashed(with.store, &layers, (&files(suite, &lists), time))?;
     let config = config(wanted, &lists);
     Ok(ireko_image::assemble(config, &[(diff, None)], Some(Timestamp::from_unix(time.secs, 0))))
 }
 
-/// The packages of the base: those that dpkg needs to run, and all of them.
-fn chosen(index: &Index<'_>, wanted: &Wanted) -> Result<(BTreeSet<VersionId>, Vec<VersionId>), Failure> {
+/// A root in which dpkg installed packages, those that it needs to run marked: its layers.
+pub(crate) fn configured(
+    debs: &[(Deb, bool)],
+    (filter, platform, time): (PathFilter, &Platform, Time),
+    with: &With<'_>,
+) -> Result<Vec<Digest>, Failure> {
+    let scratch = with.store.scratch_dir()?;
+    let (install, packages) = laid_out(debs, (scratch.path(), filter, platform))?;
+    let first = base::unpacked(with.store, &packages, &install.filter, time)?;
+    installed(first, &install, (scratch.path(), with))
+}
+
+/// The packages of a root in which dpkg runs: those that dpkg needs to run, and all of them.
+pub(crate) fn chosen(
+    index: &Index<'_>,
+    more: Vec<Ask>,
+    recommends: bool,
+) -> Result<(BTreeSet<VersionId>, Vec<VersionId>), Failure> {
     let core = index.candidates(|is_essential, _| is_essential);
     let ask = |versions: &[VersionId]| versions.iter().copied().map(Ask::Version).collect::<Vec<_>>();
     let essential = debian::solve(index, &ask(&core), false)?;
     let essential: BTreeSet<VersionId> = essential.install.iter().map(|chosen| chosen.version).collect();
     let required = index.candidates(|is_essential, priority| is_essential || priority == Priority::Required);
     let mut requests = ask(&required);
-    requests.push(Ask::Text("apt".to_owned()));
-    requests.extend(wanted.include.iter().cloned().map(Ask::Text));
-    let solution = debian::solve(index, &requests, wanted.recommends)?;
+    requests.extend(more);
+    let solution = debian::solve(index, &requests, recommends)?;
     Ok((essential, solution.install.iter().map(|chosen| chosen.version).collect()))
 }
 

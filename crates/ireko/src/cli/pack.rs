@@ -1,7 +1,7 @@
 //! Flags of `pack`.
 
-use super::OutputArgs;
-use clap::Args;
+use super::{ArchiveArgs, OutputArgs};
+use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 
 /// What is packed, and how it starts.
@@ -10,6 +10,32 @@ pub(crate) struct PackArgs {
     /// Files and directories: `PATH`, which lies at `/NAME` in the image, or `PATH:/PLACE`. Programs bring what they need.
     #[arg(value_name = "PATH[:PLACE]")]
     pub(crate) paths: Vec<String>,
+    /// Packages of a Debian archive and what they need: `name`, `name=version`, `name/suite`. They are the base then.
+    #[arg(long, value_name = "PACKAGE", value_delimiter = ',', conflicts_with_all = ["from", "root"])]
+    pub(crate) deb: Vec<String>,
+    /// The suite they are taken from: `debian:bookworm`, `ubuntu:24.04` (default: this machine's).
+    #[arg(long, value_name = "SUITE")]
+    pub(crate) suite: Option<String>,
+    /// Of the packages take only what the program and --include need.
+    #[arg(long)]
+    pub(crate) minimal: bool,
+    /// Whether maintainer scripts run in a confined step (default: `auto`, where an image would not be right without).
+    #[arg(long, value_enum, value_name = "WHEN")]
+    pub(crate) scripts: Option<Scripts>,
+    /// Keep the packages' documentation, manual pages and translations.
+    #[arg(long)]
+    pub(crate) docs: bool,
+    /// Leave out what fits this pattern: `/usr/lib/python3*/test/*`, where a star takes slashes.
+    #[arg(long, value_name = "PATTERN", value_delimiter = ',')]
+    pub(crate) exclude: Vec<String>,
+    /// Also what packages recommend.
+    #[arg(long)]
+    pub(crate) recommends: bool,
+    /// The platform of the packages (default: $DOCKER_DEFAULT_PLATFORM, or this machine's).
+    #[arg(long, value_name = "PLATFORM")]
+    pub(crate) platform: Option<String>,
+    #[command(flatten)]
+    pub(crate) archive: ArchiveArgs,
     /// Files, directories and programs of the base (this machine, or what --from or --root names) that come along, at
     /// the places that they have there.
     #[arg(long, value_name = "PATH", value_delimiter = ',')]
@@ -55,4 +81,16 @@ pub(crate) struct PackArgs {
     pub(crate) max_layers: usize,
     #[command(flatten)]
     pub(crate) out: OutputArgs,
+}
+
+/// When maintainer scripts of packages run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Scripts {
+    /// Where what they do would be missed.
+    #[default]
+    Auto,
+    /// All of them, always.
+    Always,
+    /// None: what they would do is told.
+    Never,
 }

@@ -1,9 +1,12 @@
 //! `ireko pack`: an image of files that are there already, without a Dockerfile.
 
+mod debs;
+
 use crate::arguments::{self, Output};
-use crate::cli::{Global, OutputArgs, PackArgs};
+use crate::cli::{Global, OutputArgs, PackArgs, Scripts};
 use crate::cmd::build;
 use crate::cmd::images::find;
+use crate::debian_base;
 use crate::deliver;
 use crate::engines;
 use crate::environment::Environment;
@@ -11,16 +14,17 @@ use crate::failure::Failure;
 use crate::registries;
 use crate::room;
 use crate::session::Session;
+use crate::settle;
 use crate::text::{self, bytes};
 use crate::wishes;
 use ireko_exec::Cancel;
 use ireko_image::{Assembled, Images, PullPolicy};
 use ireko_layer::Time;
 use ireko_oci::{ContainerConfig, History, ImageConfig, Platform, Timestamp};
-use ireko_pack::{ImageRoot, Packed, Request, Source, With};
+use ireko_pack::{Base, ImageRoot, Packed, Request, Source, With};
 use ireko_registry::Registry;
 use ireko_report::{Diagnostic, Event, Sink};
-use ireko_slim::{Dir, Help, Machine, Root};
+use ireko_slim::{Dir, Help, Machine};
 use ireko_store::Store;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -35,10 +39,7 @@ pub(crate) fn run(args: &PackArgs, global: &Global, environment: Environment) ->
     let shares = deliver::shares(&[], &tags, &outputs)?;
     deliver::writable(&args.out, &outputs, &shares)?;
     let sources = args.paths.iter().map(|text| source(text)).collect::<Result<Vec<_>, _>>()?;
-    if sources.is_empty() && args.include.is_empty() {
-        return Err(Failure::user("nothing is named that could be packed")
-            .hint("give files or directories: `ireko pack ./server -t server`"));
-    }
+    sensible(args)?;
     let start = Start::read(args)?;
     let time = epoch(&environment)?;
     let progress = build::progress(&args.out, &environment)?;
@@ -48,10 +49,12 @@ pub(crate) fn run(args: &PackArgs, global: &Global, environment: Environment) ->
     let images = images(&args.out, &session, &store, &outputs)?;
     let aborted = Arc::clone(&images);
     let _stopping = cancel.on_ask(move || aborted.abort());
-    let packed = packed(args, (&session, &store), (sources, &start, time))?;
-    tell(&packed, &session);
-    let config = config(args, &start, (&packed, &session.environment))?;
+    let with = debian_base::With { session: &session, store: &store, images: &images, cancel: &cancel };
     let delivered = room::once_more((&session, &store), || {
+        let mut start = start.clone();
+        let packed = packed(args, (&sources, &mut start, time), &with)?;
+        tell(&packed, &session);
+        let config = config(args, &start, (&packed, &session))?;
         let image = written(&store, &packed, &config, time, &cancel)?;
         deliver::deliver(&images, &[image], &shares, &cancel, &*session.sink())
     })?;
@@ -59,6 +62,42 @@ pub(crate) fn run(args: &PackArgs, global: &Global, environment: Environment) ->
     deliver::report(&args.out, &shares, &delivered, &[])?;
     print_id(&args.out, &outputs, &delivered);
     Ok(())
+}
+
+/// Refuses what has no meaning together.
+fn sensible(args: &PackArgs) -> Result<(), Failure> {
+    if args.deb.is_empty() {
+        let of_packages = [
+            ("--minimal", args.minimal),
+            ("--docs", args.docs),
+            ("--recommends", args.recommends),
+            ("--suite", args.suite.is_some()),
+            ("--scripts", args.scripts.is_some()),
+            ("--exclude", !args.exclude.is_empty()),
+            ("--platform", args.platform.is_some()),
+        ];
+        if let Some((flag, _)) = of_packages.iter().find(|(_, is_given)| *is_given) {
+            return Err(Failure::user(format!("`{flag}` says how packages are packed, and none is named"))
+                .hint("name them: `--deb hello`"));
+        }
+        if args.paths.is_empty() && args.include.is_empty() {
+            return Err(Failure::user("nothing is named that could be packed")
+                .hint("give files or directories, or packages: `ireko pack ./server -t server`, `ireko pack --deb hello -t hello`"));
+        }
+    }
+    if args.minimal && args.scripts == Some(Scripts::Always) {
+        return Err(Failure::user(
+            "`--minimal` takes single files of packages, and `--scripts always` needs all",
+        )
+        .hint("leave out one of the two"));
+    }
+    Ok(())
+}
+
+/// The platform of packages.
+fn platform_of(args: &PackArgs, session: &Session) -> Result<Platform, Failure> {
+    let named = settle::platform_named(args.platform.as_deref(), &session.environment)?;
+    Ok(named.map_or_else(Platform::host, |(platform, _)| platform))
 }
 
 /// The image's id alone, where nothing else was asked for and standard output is free.
@@ -96,6 +135,7 @@ fn source(text: &str) -> Result<Source, Failure> {
 }
 
 /// How the image starts, as it was typed.
+#[derive(Clone, Debug)]
 struct Start {
     entrypoint: Option<Vec<String>>,
     cmd: Vec<String>,
@@ -107,7 +147,7 @@ impl Start {
         Ok(Self {
             entrypoint: args.entrypoint.as_deref().map(|text| words("--entrypoint", text)).transpose()?,
             cmd: args.cmd.as_deref().map(|text| words("--cmd", text)).transpose()?.unwrap_or_default(),
-            user: args.user.as_deref().map(user).transpose()?,
+            user: args.user.as_deref().map(|text| user(text, !args.deb.is_empty())).transpose()?.flatten(),
         })
     }
 
@@ -117,6 +157,16 @@ impl Start {
             Some(words) if !words.is_empty() => words.first().map(String::as_str),
             None if self.has_arguments(sources) => None,
             _ => self.cmd.first().map(String::as_str),
+        }
+    }
+
+    /// Without a word on it, the one program that the named packages bring is what starts.
+    fn settle(&mut self, sources: &[Source], gathered: &debs::Gathered) {
+        if self.entrypoint.is_none() && self.cmd.is_empty() && sources.is_empty() {
+            let programs = gathered.asked.iter().flat_map(|name| gathered.packages.programs(name));
+            if let [one] = &programs.collect::<Vec<_>>()[..] {
+                self.cmd.push(one.clone());
+            }
         }
     }
 
@@ -139,10 +189,12 @@ fn words(flag: &str, text: &str) -> Result<Vec<String>, Failure> {
     })
 }
 
-fn user(text: &str) -> Result<(u32, u32), Failure> {
+/// The numbers of a user and a group; none where scripts of packages may make the names.
+fn user(text: &str, may_be_named: bool) -> Result<Option<(u32, u32)>, Failure> {
     let (user, group) = text.split_once(':').unwrap_or((text, text));
     match (user.parse(), group.parse()) {
-        (Ok(user), Ok(group)) => Ok((user, group)),
+        (Ok(user), Ok(group)) => Ok(Some((user, group))),
+        _ if may_be_named => Ok(None),
         _ => Err(Failure::user(format!("`--user {text}` is no number"))
             .hint("an image without a list of users knows numbers only: `--user 65532`")),
     }
@@ -173,20 +225,33 @@ pub(crate) fn images(
 /// What the image consists of.
 fn packed(
     args: &PackArgs,
-    (session, store): (&Session, &Arc<Store>),
-    (sources, start, time): (Vec<Source>, &Start, Time),
+    (sources, start, time): (&[Source], &mut Start, Time),
+    with: &debian_base::With<'_>,
 ) -> Result<Packed, Failure> {
-    let base: Box<dyn Root> = match (&args.from, &args.root) {
+    let mut configured = None;
+    let base: Box<dyn Base> = match (&args.from, &args.root) {
+        _ if !args.deb.is_empty() => {
+            let gathered = debs::gather(args, time, with)?;
+            start.settle(sources, &gathered);
+            configured = gathered.configured;
+            Box::new(gathered.packages)
+        }
         (Some(name), _) => {
-            let image = find(store, name)?;
-            crate::cmd::transfer::complete(session, store, &image)?;
-            Box::new(ImageRoot::new(store, &image)?)
+            let image = find(with.store, name)?;
+            crate::cmd::transfer::complete(with.session, with.store, &image)?;
+            Box::new(ImageRoot::new(with.store, &image)?)
         }
         (None, Some(dir)) => Box::new(Dir::new(dir)),
         (None, None) => Box::new(Dir::new("/")),
     };
-    let program = start.program(&sources).map(str::to_owned);
-    let mut request = Request::new(&*base, sources);
+    let program = start.program(sources).map(str::to_owned);
+    if args.minimal && program.is_none() && sources.is_empty() && args.include.is_empty() {
+        return Err(Failure::user("`--minimal` takes what a program needs, and it is not known which")
+            .hint("say how the image starts: `--cmd /usr/bin/hello`, or name programs with `--include`"));
+    }
+    let mut request = Request::new(&*base, sources.to_vec());
+    request.whole = !args.minimal;
+    request.configured = configured;
     for text in &args.with {
         request.with.insert(text.parse().map_err(|()| {
             let known: Vec<&str> = With::ALL.into_iter().map(With::name).collect();
@@ -207,10 +272,10 @@ fn packed(
 fn tell(packed: &Packed, session: &Session) {
     let files = packed.pieces.iter().flat_map(|piece| piece.files());
     let mut files: Vec<_> = files.filter(|(_, size)| *size > 0).collect();
-    files.sort_by(|one, other| other.1.cmp(&one.1).then_with(|| one.0.cmp(other.0)));
+    files.sort_by(|one, other| other.1.cmp(&one.1).then_with(|| one.0.cmp(&other.0)));
     let all: u64 = files.iter().map(|(_, size)| size).sum();
     let rows = files.iter().take(LARGEST).map(|(path, size)| {
-        let wanted = packed.closure.files.get(*path).and_then(|file| file.wanted_by.as_deref());
+        let wanted = packed.closure.files.get(path.as_str()).and_then(|file| file.wanted_by.as_deref());
         let wanted = wanted.map(|by| format!(", wanted by {by}")).unwrap_or_default();
         format!("\n  {:>8} {path}{wanted}", bytes(*size))
     });
@@ -241,7 +306,7 @@ fn warn(session: &Session, text: String) {
 fn config(
     args: &PackArgs,
     start: &Start,
-    (packed, environment): (&Packed, &Environment),
+    (packed, session): (&Packed, &Session),
 ) -> Result<ImageConfig, Failure> {
     let entrypoint = match (&start.entrypoint, packed.programs.as_slice()) {
         (Some(words), _) => words.clone(),
@@ -262,7 +327,7 @@ fn config(
     if !args.library_path.is_empty() {
         container.env.push(format!("LD_LIBRARY_PATH={}", args.library_path.join(":")));
     }
-    for (name, value) in args.env.iter().map(|text| arguments::build_arg(text, environment)) {
+    for (name, value) in args.env.iter().map(|text| arguments::build_arg(text, &session.environment)) {
         container.env.retain(|line| line.split('=').next() != Some(&name));
         container.env.extend(value.map(|value| format!("{name}={value}")));
     }
@@ -274,8 +339,12 @@ fn config(
         }
         container.exposed_ports.insert(format!("{number}/{protocol}"));
     }
-    let Platform { os, architecture, variant, .. } =
-        packed.closure.machine.map_or_else(Platform::host, platform);
+    let machine = match packed.closure.machine {
+        _ if !args.deb.is_empty() => platform_of(args, session)?,
+        Some(machine) => platform(machine),
+        None => Platform::host(),
+    };
+    let Platform { os, architecture, variant, .. } = machine;
     Ok(ImageConfig { config: container, os, architecture, variant, ..ImageConfig::default() })
 }
 
