@@ -65,6 +65,7 @@ pub fn configured(
         }
     }
     drop_dangling(&mut changes, packages)?;
+    add_parents(&mut changes, (packages, &root));
     for change in changes.values_mut().filter(|change| change.meta.mtime > packages.time()) {
         change.meta.mtime = packages.time();
     }
@@ -110,6 +111,20 @@ fn bytes_of<'a>(change: &'a Change, root: &'a BTreeMap<TreePath, Change>) -> Opt
             _ => None,
         },
         _ => None,
+    }
+}
+
+/// Adds the directories that the changes lie in.
+fn add_parents(
+    changes: &mut BTreeMap<TreePath, Change>,
+    (packages, root): (&Packages, &BTreeMap<TreePath, Change>),
+) {
+    let parents: BTreeSet<TreePath> =
+        changes.keys().flat_map(TreePath::ancestors).filter(|path| !path.is_root()).collect();
+    for parent in parents.into_iter().filter(|parent| !changes.contains_key(parent)).collect::<Vec<_>>() {
+        if let Some(dir) = packages.tree().get(&parent).or_else(|| root.get(&parent)) {
+            changes.insert(parent, dir.clone());
+        }
     }
 }
 

@@ -30,6 +30,15 @@ pub(crate) fn made(named: &Named, changes: &[Change], time: Time) -> Result<Vec<
             // OpenSSL's own names for it; the hashed ones beside it are for whoever reads no bundle.
             put("usr/lib/ssl/cert.pem", 0o777, link("/etc/ssl/certs/ca-certificates.crt"))?;
         }
+        "libc-bin" | "readline-common" => {
+            let (from, to) = match named.name.as_str() {
+                "libc-bin" => ("usr/share/libc-bin/nsswitch.conf", "etc/nsswitch.conf"),
+                _ => ("usr/share/readline/inputrc", "etc/inputrc"),
+            };
+            if let Some(change) = changes.iter().find(|change| change.path.as_bytes() == from.as_bytes()) {
+                put(to, 0o644, change.kind.clone())?;
+            }
+        }
         name => {
             // The package has a link to it.
             let version = name.strip_prefix("lib").unwrap_or(name).strip_suffix("-minimal");

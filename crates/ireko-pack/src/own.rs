@@ -1,6 +1,7 @@
 //! The files that were named, at their places, in front of a base root.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -181,6 +182,13 @@ impl Root for Target<'_> {
 
     fn names(&self, path: &str) -> io::Result<Vec<String>> {
         self.base.names(path)
+    }
+
+    fn open(&self, path: &str) -> io::Result<File> {
+        match self.own.get(path) {
+            Some(own) => File::open(&own.host),
+            None => self.base.open(path),
+        }
     }
 
     fn real(&self, path: &str) -> PathBuf {

@@ -123,7 +123,14 @@ pub fn pack(request: &Request<'_>) -> Result<Packed, Error> {
         // Users whom scripts made are not replaced by a list without them.
         helpers.retain(|helper| !configured.files().any(|(path, _)| helper.is_at(&path)));
     }
-    let lacking = found.help.iter().filter(|(help, _)| !with::gives(&request.with, **help));
+    let has = |path: &str| match request.base.packages() {
+        Some(packages) if request.whole => {
+            let made = request.configured.iter().flat_map(Piece::files);
+            packages.holds(path) || made.into_iter().any(|(one, _)| one == path)
+        }
+        _ => false,
+    };
+    let lacking = found.help.iter().filter(|(help, _)| !with::gives(&request.with, **help, &has));
     Ok(Packed {
         lacking: lacking.map(|(help, path)| (*help, path.clone())).collect(),
         programs: named.iter().map(|path| (*path).to_owned()).collect(),

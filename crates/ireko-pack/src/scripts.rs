@@ -23,14 +23,20 @@ pub enum Scripts {
 }
 
 /// Packages whose scripts were read: what would be lost. A star stands for a version.
-const READ: [(&str, &str); 8] = [
+const READ: [(&str, &str); 14] = [
     ("ca-certificates", "the bundle of certificates, which is made here"),
+    ("libc-bin", "/etc/nsswitch.conf, which is made here"),
     ("libc6", "checks of an older system"),
+    ("libgcrypt20", "steps of an upgrade"),
+    ("libgssapi-krb5-2", "steps of an upgrade"),
+    ("libpam0g", "restarts of services"),
     ("libpython3.*-minimal", "byte code"),
+    ("openssl", "a link to /etc/ssl, which it has"),
     ("python3", "byte code"),
     ("python3-minimal", "byte code"),
     ("python3.*", "byte code"),
     ("python3.*-minimal", "byte code"),
+    ("readline-common", "/etc/inputrc, which is made here"),
     ("tzdata", "a question for the time zone: it is UTC"),
 ];
 
@@ -182,9 +188,11 @@ fn is_idle_part(part: &str) -> bool {
         ["echo", "exit", "return", ":", "true", "false", "set", "shift", "local", "export", "fi", "then"]
             .contains(&word);
     let is_case = word == "case" && part.ends_with(" in");
+    // Each of its commands is about what an older version left.
+    let is_upgrade = word == "dpkg-maintscript-helper";
     let is_debconf =
         part == ". /usr/share/debconf/confmodule" || part.starts_with("db_version ") || part == "db_stop";
-    is_test || is_said || is_case || is_debconf || is_pattern(part) || is_assignment(part)
+    is_test || is_said || is_case || is_upgrade || is_debconf || is_pattern(part) || is_assignment(part)
 }
 
 /// `configure|abort-upgrade)`.

@@ -37,6 +37,16 @@ impl With {
         }
     }
 
+    /// A path that is there where it is.
+    fn sign(self) -> &'static str {
+        match self {
+            Self::CaCertificates => BUNDLE,
+            Self::Tzdata => ZONES,
+            Self::Nss => "/etc/passwd",
+            Self::Tmp => "/tmp",
+        }
+    }
+
     /// What gives a program what it was seen to ask for.
     pub fn for_help(help: Help) -> Option<Self> {
         match help {
@@ -56,8 +66,9 @@ impl FromStr for With {
     }
 }
 
-pub(crate) fn gives(with: &BTreeSet<With>, help: Help) -> bool {
-    With::for_help(help).is_some_and(|one| with.contains(&one))
+/// Whether something was asked for, or lies in the image anyway, that helps.
+pub(crate) fn gives(with: &BTreeSet<With>, help: Help, has: &dyn Fn(&str) -> bool) -> bool {
+    With::for_help(help).is_some_and(|one| with.contains(&one) || has(one.sign()))
 }
 
 /// Where Debian, Alpine and Fedora keep all certificates in one file.
