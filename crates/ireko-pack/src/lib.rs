@@ -23,6 +23,7 @@ mod ldcache;
 mod own;
 mod pieces;
 mod request;
+pub mod sbom;
 mod with;
 
 pub use debs::{DebTree, PathFilter, files};

@@ -1,7 +1,7 @@
 //! What lies in which layer, and the layers.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use ireko_layer::{Change, ChangeKind, Data, LayerWriter, Meta, Time, TreePath};
 use ireko_oci::Digest;
@@ -65,6 +65,14 @@ impl Piece {
     /// The paths of its files, and their sizes.
     pub fn files(&self) -> impl Iterator<Item = (&str, u64)> {
         self.items.iter().map(|item| (item.path.as_str(), item.size()))
+    }
+
+    /// The paths of those that were files of this machine, and where they were.
+    pub fn hosts(&self) -> impl Iterator<Item = (&str, &Path)> {
+        self.items.iter().filter_map(|item| match &item.content {
+            Content::File { host, .. } => Some((item.path.as_str(), host.as_path())),
+            _ => None,
+        })
     }
 }
 

@@ -78,6 +78,8 @@ pub(crate) struct Deb {
     pub(crate) architecture: String,
     pub(crate) version: String,
     pub(crate) path: PathBuf,
+    /// Where it is in the archive.
+    pub(crate) address: String,
     /// Its paragraph of the list.
     pub(crate) stanza: String,
 }
@@ -235,14 +237,15 @@ impl Lists {
         let total: u64 = wanted.iter().map(|package| package.listed.size).sum();
         session.screen.note(&format!("{} packages, {}", wanted.len(), bytes(total)));
         let paths = self.archive(&|_, _| {}).fetch(&wanted).map_err(failed)?;
-        let deb = |(version, path): (&VersionId, PathBuf)| Deb {
+        let deb = |((version, wanted), path): ((&VersionId, &Wanted), PathBuf)| Deb {
             name: index.name(*version).to_owned(),
             architecture: index.architecture(*version).to_owned(),
             version: index.version(*version).to_owned(),
             stanza: index.describe(*version).text().to_owned(),
+            address: wanted.addresses.first().cloned().unwrap_or_default(),
             path,
         };
-        Ok(chosen.iter().zip(paths).map(deb).collect())
+        Ok(chosen.iter().zip(&wanted).zip(paths).map(deb).collect())
     }
 }
 

@@ -8,6 +8,7 @@ use crate::deliver;
 use crate::environment::Environment;
 use crate::failure::Failure;
 use crate::room;
+use crate::sbom;
 use crate::session::Session;
 use crate::settle;
 use crate::wishes;
@@ -23,6 +24,7 @@ use ireko_layer::Time;
 use ireko_oci::{ContainerConfig, Digest, History, ImageConfig, Platform, Timestamp};
 use ireko_pack::PathFilter;
 use ireko_pack::base::{self, Install};
+use ireko_pack::sbom::Origins;
 use ireko_store::Store;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -37,7 +39,8 @@ pub(crate) fn run(args: &BaseArgs, global: &Global, environment: Environment) ->
         tags.push(arguments::Tag { target: None, name: arguments::tag(&args.name)? });
     }
     let shares = deliver::shares(&[], &tags, &outputs)?;
-    deliver::writable(&args.out, &outputs, &shares)?;
+    let bills = sbom::read("--sbom", &args.sbom.sbom)?;
+    sbom::writable(&bills, (&args.out, &outputs, &shares))?;
     let platform = settle::platform_named(args.platform.as_deref(), &environment)?;
     let platform = platform.map_or_else(Platform::host, |(platform, _)| platform);
     let progress = build::progress(&args.out, &environment)?;
@@ -48,11 +51,18 @@ pub(crate) fn run(args: &BaseArgs, global: &Global, environment: Environment) ->
     let aborted = Arc::clone(&images);
     let _stopping = cancel.on_ask(move || aborted.abort());
     let with = With { session: &session, store: &store, images: &images, cancel: &cancel };
-    let delivered = room::once_more((&session, &store), || {
-        let image = made(args, (&suite, variant, &platform), &with)?;
-        deliver::deliver(&images, &[image], &shares, &cancel, &*session.sink())
+    let (image, origins, delivered) = room::once_more((&session, &store), || {
+        let (image, origins) = made(args, (&suite, variant, &platform), &with)?;
+        let image = [image];
+        let delivered = deliver::deliver(&images, &image, &shares, &cancel, &*session.sink())?;
+        Ok((image, origins, delivered))
     })?;
     session.screen.close();
+    if !bills.is_empty() {
+        let mut bill = sbom::of_system(&store, sbom::Made::new(&image[0], &shares), sbom::Files::Left)?;
+        bill.fetched(&origins);
+        sbom::write("--sbom", &bills, &bill)?;
+    }
     deliver::report(&args.out, &shares, &delivered, &[])?;
     pack::print_id(&args.out, &outputs, &delivered);
     Ok(())
@@ -88,11 +98,12 @@ fn made(
     args: &BaseArgs,
     (suite, variant, platform): (&Suite, Variant, &Platform),
     with: &With<'_>,
-) -> Result<Assembled, Failure> {
+) -> Result<(Assembled, Origins), Failure> {
     let lists = Lists::update((with.session, with.store), suite, (&args.archive, platform))?;
     let index = lists.index()?;
     let (essential, all) = chosen(&index, args)?;
     let debs = lists.fetch(with.session, &index, &all)?;
+    let origins = sbom::origins(&debs);
     let time = Time::new(i64::try_from(lists.date()).unwrap_or(0), 0);
     let filter = if variant == Variant::Slim { PathFilter::slim() } else { PathFilter::default() };
     let scratch = with.store.scratch_dir()?;
@@ -103,7 +114,8 @@ fn made(
     let layers = installed(first, &install, (scratch.path(), with))?;
     let diff = base::squashed(with.store, &layers, (&files(suite, &lists), time))?;
     let config = config(args, (suite, &lists, platform));
-    Ok(ireko_image::assemble(config, &[(diff, None)], Some(Timestamp::from_unix(time.secs, 0))))
+    let image = ireko_image::assemble(config, &[(diff, None)], Some(Timestamp::from_unix(time.secs, 0)));
+    Ok((image, origins))
 }
 
 /// The packages of the base: those that dpkg needs to run, and all of them.

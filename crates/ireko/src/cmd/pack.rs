@@ -10,6 +10,7 @@ use crate::environment::Environment;
 use crate::failure::Failure;
 use crate::registries;
 use crate::room;
+use crate::sbom;
 use crate::session::Session;
 use crate::text::{self, bytes};
 use crate::wishes;
@@ -23,7 +24,7 @@ use ireko_report::{Diagnostic, Event, Sink};
 use ireko_slim::{Dir, Help, Machine, Root};
 use ireko_store::Store;
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// How many of the largest files are told.
@@ -33,7 +34,8 @@ const LARGEST: usize = 5;
 pub(crate) fn run(args: &PackArgs, global: &Global, environment: Environment) -> Result<(), Failure> {
     let (tags, outputs) = wishes::goals(&args.out.streamed(), false)?;
     let shares = deliver::shares(&[], &tags, &outputs)?;
-    deliver::writable(&args.out, &outputs, &shares)?;
+    let bills = sbom::read("--sbom", &args.sbom.sbom)?;
+    sbom::writable(&bills, (&args.out, &outputs, &shares))?;
     let sources = args.paths.iter().map(|text| source(text)).collect::<Result<Vec<_>, _>>()?;
     if sources.is_empty() && args.include.is_empty() {
         return Err(Failure::user("nothing is named that could be packed")
@@ -48,14 +50,21 @@ pub(crate) fn run(args: &PackArgs, global: &Global, environment: Environment) ->
     let images = images(&args.out, &session, &store, &outputs)?;
     let aborted = Arc::clone(&images);
     let _stopping = cancel.on_ask(move || aborted.abort());
-    let packed = packed(args, (&session, &store), (sources, &start, time))?;
+    let base = base(args, &session, &store)?;
+    let packed = packed(args, &*base, (sources, &start, time))?;
     tell(&packed, &session);
     let config = config(args, &start, (&packed, &session.environment))?;
-    let delivered = room::once_more((&session, &store), || {
-        let image = written(&store, &packed, &config, time, &cancel)?;
-        deliver::deliver(&images, &[image], &shares, &cancel, &*session.sink())
+    let (image, delivered) = room::once_more((&session, &store), || {
+        let image = [written(&store, &packed, &config, time, &cancel)?];
+        let delivered = deliver::deliver(&images, &image, &shares, &cancel, &*session.sink())?;
+        Ok((image, delivered))
     })?;
     session.screen.close();
+    if !bills.is_empty() {
+        let base = sbom::Base { root: &*base, dir: args.root_dir() };
+        let bill = sbom::of_packed(&store, sbom::Made::new(&image[0], &shares), (&packed, &base))?;
+        sbom::write("--sbom", &bills, &bill)?;
+    }
     deliver::report(&args.out, &shares, &delivered, &[])?;
     print_id(&args.out, &outputs, &delivered);
     Ok(())
@@ -170,23 +179,31 @@ pub(crate) fn images(
     Ok(Arc::new(images.with_engines(engines::engines(&session.environment))))
 }
 
+impl PackArgs {
+    /// The directory of this machine that everything else comes from; none where that is an image.
+    fn root_dir(&self) -> Option<&Path> {
+        self.from.is_none().then(|| self.root.as_deref().unwrap_or(Path::new("/")))
+    }
+}
+
+/// Where everything comes from that is not named itself.
+fn base(args: &PackArgs, session: &Session, store: &Arc<Store>) -> Result<Box<dyn Root>, Failure> {
+    let Some(name) = &args.from else {
+        return Ok(Box::new(Dir::new(args.root_dir().unwrap_or(Path::new("/")))));
+    };
+    let image = find(store, name)?;
+    crate::cmd::transfer::complete(session, store, &image)?;
+    Ok(Box::new(ImageRoot::new(store, &image.diff_ids)?))
+}
+
 /// What the image consists of.
 fn packed(
     args: &PackArgs,
-    (session, store): (&Session, &Arc<Store>),
+    base: &dyn Root,
     (sources, start, time): (Vec<Source>, &Start, Time),
 ) -> Result<Packed, Failure> {
-    let base: Box<dyn Root> = match (&args.from, &args.root) {
-        (Some(name), _) => {
-            let image = find(store, name)?;
-            crate::cmd::transfer::complete(session, store, &image)?;
-            Box::new(ImageRoot::new(store, &image)?)
-        }
-        (None, Some(dir)) => Box::new(Dir::new(dir)),
-        (None, None) => Box::new(Dir::new("/")),
-    };
     let program = start.program(&sources).map(str::to_owned);
-    let mut request = Request::new(&*base, sources);
+    let mut request = Request::new(base, sources);
     for text in &args.with {
         request.with.insert(text.parse().map_err(|()| {
             let known: Vec<&str> = With::ALL.into_iter().map(With::name).collect();
