@@ -90,7 +90,10 @@ example_deb_base() {
     if [ ! -e "$reference" ]; then
         mmdebstrap --quiet --variant=minbase --format=tar bookworm "$reference.new" && mv "$reference.new" "$reference" || return 1
     fi
-    $IREKO base debian:bookworm-slim -t made --include libpq5 && $IREKO base debian:bookworm -t plain || return 1
+    $IREKO base debian:bookworm-slim -t made --include libpq5 && $IREKO base debian:bookworm -t plain --sbom "$work/plain.spdx.json" || return 1
+    # Each package, with the file it was fetched as.
+    [ "$(grep -c '"referenceType": "purl"' "$work/plain.spdx.json")" = "$($IREKO run --rm plain dpkg-query -f '.\n' -W | wc -l)" ] &&
+        [ "$(grep -c '"referenceType": "purl"' "$work/plain.spdx.json")" = "$(grep -c '"algorithm": "SHA256"' "$work/plain.spdx.json")" ] || return 1
     diff <(tar -xOf "$reference" ./var/lib/dpkg/status | awk "$packages" | sort) \
         <($IREKO run --rm plain cat /var/lib/dpkg/status | awk "$packages" | sort) || return 1
     [ -z "$($IREKO run --rm made dpkg --audit)" ] && [ -z "$($IREKO run --rm made sh -c 'ls /usr/share/man 2>/dev/null')" ] &&

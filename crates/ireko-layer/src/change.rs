@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ireko_oci::FileHash;
@@ -116,6 +116,14 @@ impl Data {
     /// The same, and the bytes must have this hash.
     pub fn expecting(self, hash: FileHash) -> Self {
         Self { expect: Some(hash), ..self }
+    }
+
+    /// The file of this machine that has them, where it is one.
+    pub fn host_path(&self) -> Option<&Path> {
+        match &self.source {
+            Source::Host(path) => Some(path),
+            _ => None,
+        }
     }
 
     /// The announced length.

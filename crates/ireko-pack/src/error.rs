@@ -65,6 +65,15 @@ pub enum Error {
     /// A package file is none.
     #[error(transparent)]
     Package(#[from] ireko_deb::package::PackageError),
+    /// What dpkg keeps of its packages is damaged.
+    #[error("cannot read the packages of `{path}`")]
+    Database {
+        /// Which file, in the image or the base.
+        path: String,
+        /// What is wrong.
+        #[source]
+        cause: ireko_deb::control::Malformed,
+    },
     /// The store failed.
     #[error(transparent)]
     Store(#[from] ireko_store::Error),
@@ -83,7 +92,7 @@ impl Error {
             Self::Layer(error) => error.blame(),
             Self::Store(error) => error.blame(),
             Self::Image(error) => error.blame(),
-            Self::Package(_) => Blame::Environment,
+            Self::Package(_) | Self::Database { .. } => Blame::Environment,
         }
     }
 

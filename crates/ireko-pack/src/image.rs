@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use ireko_layer::{Follow, Kind, TreePath, View};
+use ireko_oci::Digest;
 use ireko_slim::{Node, Root};
-use ireko_store::{Image, Store};
+use ireko_store::Store;
 
 use crate::error::Error;
 use crate::root::Base;
@@ -23,12 +24,12 @@ impl ImageRoot {
     ///
     /// # Errors
     /// A layer is gone or damaged, or cannot be unpacked.
-    pub fn new(store: &Arc<Store>, image: &Image) -> Result<Self, Error> {
+    pub fn new(store: &Arc<Store>, layers: &[Digest]) -> Result<Self, Error> {
         let mut dirs = Vec::new();
-        for (at, diff) in image.diff_ids.iter().enumerate() {
-            dirs.push(store.ensure_snapshot(diff, &image.diff_ids[..at])?);
+        for (at, diff) in layers.iter().enumerate() {
+            dirs.push(store.ensure_snapshot(diff, &layers[..at])?);
         }
-        Ok(Self { view: store.view(&image.diff_ids)?, dirs })
+        Ok(Self { view: store.view(layers)?, dirs })
     }
 }
 

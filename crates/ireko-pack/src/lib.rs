@@ -28,6 +28,7 @@ mod pieces;
 mod records;
 mod request;
 mod root;
+pub mod sbom;
 mod scripts;
 mod with;
 

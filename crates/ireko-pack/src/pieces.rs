@@ -1,6 +1,7 @@
 //! What lies in which layer, and the layers.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use ireko_layer::{Change, ChangeKind, Data, LayerWriter, Meta, Time, TreePath};
 use ireko_oci::Digest;
@@ -66,6 +67,14 @@ impl Piece {
     /// Bytes of its files.
     pub fn bytes(&self) -> u64 {
         self.files().map(|(_, size)| size).sum()
+    }
+
+    /// The paths of those that were files of this machine, and where they were.
+    pub fn hosts(&self) -> impl Iterator<Item = (String, &Path)> {
+        self.changes.iter().filter_map(|change| match &change.kind {
+            ChangeKind::File(data) => Some((format!("/{}", change.path), data.host_path()?)),
+            _ => None,
+        })
     }
 }
 

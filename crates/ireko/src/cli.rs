@@ -8,6 +8,7 @@ pub(crate) mod others;
 mod output;
 mod pack;
 pub(crate) mod registry;
+mod sbom;
 pub(crate) mod show;
 pub(crate) mod words;
 
@@ -22,6 +23,7 @@ pub(crate) use base::{ArchiveArgs, BaseArgs};
 pub(crate) use builds::HistoryArgs;
 pub(crate) use output::OutputArgs;
 pub(crate) use pack::{PackArgs, Scripts};
+pub(crate) use sbom::{SbomArgs, SbomCommandArgs};
 pub(crate) use store::{
     BuilderCommand, By, CacheCommand, DuArgs, ImageCommand, ImagePruneArgs, PruneArgs, SystemCommand,
     SystemPruneArgs,
@@ -129,6 +131,8 @@ pub(crate) enum Command {
     Pack(Box<PackArgs>),
     /// Make a base image out of Debian's or Ubuntu's archive: no registry, no Dockerfile.
     Base(Box<BaseArgs>),
+    /// Say what an image of the store consists of, as SPDX or CycloneDX.
+    Sbom(SbomCommandArgs),
     /// Start a container from an image of the store.
     #[command(disable_help_flag = true)]
     Run(Box<RunArgs>),

@@ -192,6 +192,24 @@ impl Lists {
         self.parts.iter().filter_map(|(_, updated)| updated.release.date).max().unwrap_or(0)
     }
 
+    /// What they are lists of.
+    pub(crate) fn distribution(&self, suite: &Suite) -> ireko_pack::sbom::Distribution {
+        let of = suite.of.origin();
+        let release = self.parts.iter().map(|(_, updated)| &updated.release);
+        let version = release.filter_map(|release| release.version.as_deref()).next().unwrap_or_default();
+        // Of a point release the system itself says the number before the point; Ubuntu's have one that belongs to it.
+        let version = match suite.of {
+            Distribution::Debian => version.split('.').next().unwrap_or_default(),
+            Distribution::Ubuntu => version,
+        };
+        ireko_pack::sbom::Distribution {
+            id: of.to_ascii_lowercase(),
+            version: version.to_owned(),
+            codename: suite.name.clone(),
+            title: of.to_owned(),
+        }
+    }
+
     /// All packages there are.
     pub(crate) fn index(&self) -> Result<Index<'_>, Failure> {
         self.index_beside("")

@@ -4,6 +4,7 @@ use crate::cli::ArchiveArgs;
 use crate::cmd::build;
 use crate::debian::{self, Deb, Lists, Suite};
 use crate::failure::Failure;
+use crate::sbom;
 use crate::session::Session;
 use ireko_deb::index::{Index, Priority, VersionId};
 use ireko_deb::package::Package;
@@ -17,6 +18,7 @@ use ireko_layer::Time;
 use ireko_oci::{ContainerConfig, Digest, History, ImageConfig, Platform, Timestamp};
 use ireko_pack::PathFilter;
 use ireko_pack::base::{self, Install};
+use ireko_pack::sbom::Origins;
 use ireko_store::Store;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -68,7 +70,7 @@ pub(crate) struct With<'a> {
 }
 
 /// Asks the archive and makes the base: its layer is in the store then, its image under no name.
-pub(crate) fn made(wanted: &Wanted, with: &With<'_>) -> Result<Assembled, Failure> {
+pub(crate) fn made(wanted: &Wanted, with: &With<'_>) -> Result<(Assembled, Origins), Failure> {
     let Wanted { suite, variant, platform, .. } = wanted;
     let lists = Lists::update((with.session, with.store), suite, (&wanted.archive, platform))?;
     let index = lists.index()?;
@@ -76,6 +78,7 @@ pub(crate) fn made(wanted: &Wanted, with: &With<'_>) -> Result<Assembled, Failur
     let requests = std::iter::once(Ask::Text("apt".to_owned())).chain(include).collect();
     let (essential, all) = chosen(&index, requests, wanted.recommends)?;
     let debs = lists.fetch(with.session, &index, &all)?;
+    let origins = sbom::origins(&debs);
     let time = Time::new(i64::try_from(lists.date()).unwrap_or(0), 0);
     let filter = if *variant == Variant::Slim { PathFilter::slim() } else { PathFilter::default() };
     let debs: Vec<(Deb, bool)> =
@@ -83,7 +86,8 @@ pub(crate) fn made(wanted: &Wanted, with: &With<'_>) -> Result<Assembled, Failur
     let layers = configured(&debs, (filter, platform, time), with)?;
     let diff = base::squashed(with.store, &layers, (&files(suite, &lists), time))?;
     let config = config(wanted, &lists);
-    Ok(ireko_image::assemble(config, &[(diff, None)], Some(Timestamp::from_unix(time.secs, 0))))
+    let image = ireko_image::assemble(config, &[(diff, None)], Some(Timestamp::from_unix(time.secs, 0)));
+    Ok((image, origins))
 }
 
 /// A root in which dpkg installed packages, those that it needs to run marked: its layers.

@@ -331,9 +331,18 @@ pub(crate) fn report(
 
 /// Tries every place that the result is to go to; no two results may have one.
 pub(crate) fn writable(args: &OutputArgs, outputs: &[Output], shares: &[Share]) -> Result<(), Failure> {
+    writable_with(args, outputs, (shares, &[]))
+}
+
+/// The same where further files are written beside them: the flag and the place.
+pub(crate) fn writable_with(
+    args: &OutputArgs,
+    outputs: &[Output],
+    (shares, more): (&[Share], &[(&'static str, &Path)]),
+) -> Result<(), Failure> {
     let files = [("--iidfile", &args.iidfile), ("--metadata-file", &args.metadata_file)];
     let files = files.into_iter().filter_map(|(flag, path)| Some((flag, path.as_deref()?)));
-    let files: Vec<_> = files.chain(digest_files(args)).collect();
+    let files: Vec<_> = files.chain(digest_files(args)).chain(more.iter().copied()).collect();
     clash::refuse(shares, &files)?;
     outputs.iter().try_for_each(Output::writable)?;
     files.iter().try_for_each(|(flag, path)| places::check(flag, path, places::Written::InPlace))

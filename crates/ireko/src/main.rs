@@ -34,6 +34,7 @@ mod proxies;
 mod registries;
 mod repositories;
 mod room;
+mod sbom;
 mod session;
 mod settle;
 mod signals;
@@ -202,6 +203,7 @@ fn dispatch(cli: &Cli, environment: Environment) -> Result<u8, Failure> {
         Command::Why(args) => cmd::builds::why(args, global, environment)?,
         Command::Base(args) => cmd::base::run(args, global, environment)?,
         Command::Pack(args) => cmd::pack::run(args, global, environment)?,
+        Command::Sbom(args) => cmd::sbom::run(args, global, environment)?,
         Command::Rmi(args) => cmd::images::remove(args, global, environment)?,
         Command::Tag(args) => cmd::images::tag(args, global, environment)?,
         Command::Load(args) => cmd::transfer::load(args, global, environment)?,

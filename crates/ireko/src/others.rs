@@ -125,7 +125,7 @@ fn refuse(others: &OthersArgs) -> Result<(), Failure> {
     if others.sbom.as_deref().is_some_and(|value| !matches!(value, "false" | "0" | "")) {
         return no(
             "`--sbom`".to_owned(),
-            "leave it out, and make the list with another tool: `ireko save --type oci` writes what they read",
+            "leave it out, and make the list afterwards: `ireko sbom IMAGE` tells Debian's packages, and `ireko save --type oci` writes what other tools read",
         );
     }
     for attest in others.attest.iter().filter(|attest| !is_off(attest)) {

@@ -1,6 +1,6 @@
 //! Flags of `base`, and those by which Debian's archive is asked.
 
-use super::OutputArgs;
+use super::{OutputArgs, SbomArgs};
 use clap::Args;
 use std::path::PathBuf;
 
@@ -41,6 +41,8 @@ pub(crate) struct BaseArgs {
     /// The platform (default: $DOCKER_DEFAULT_PLATFORM, or this machine's).
     #[arg(long, value_name = "PLATFORM")]
     pub(crate) platform: Option<String>,
+    #[command(flatten)]
+    pub(crate) sbom: SbomArgs,
     #[command(flatten)]
     pub(crate) out: OutputArgs,
 }

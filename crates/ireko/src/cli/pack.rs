@@ -1,6 +1,6 @@
 //! Flags of `pack`.
 
-use super::{ArchiveArgs, OutputArgs};
+use super::{ArchiveArgs, OutputArgs, SbomArgs};
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 
@@ -79,6 +79,8 @@ pub(crate) struct PackArgs {
     /// Layers at most.
     #[arg(long, value_name = "N", default_value_t = ireko_pack::Request::MAX_LAYERS)]
     pub(crate) max_layers: usize,
+    #[command(flatten)]
+    pub(crate) sbom: SbomArgs,
     #[command(flatten)]
     pub(crate) out: OutputArgs,
 }

@@ -8,6 +8,7 @@ use crate::deliver;
 use crate::environment::Environment;
 use crate::failure::Failure;
 use crate::room;
+use crate::sbom;
 use crate::session::Session;
 use crate::settle;
 use crate::wishes;
@@ -22,7 +23,8 @@ pub(crate) fn run(args: &BaseArgs, global: &Global, environment: Environment) ->
         tags.push(arguments::Tag { target: None, name: arguments::tag(&args.name)? });
     }
     let shares = deliver::shares(&[], &tags, &outputs)?;
-    deliver::writable(&args.out, &outputs, &shares)?;
+    let bills = sbom::read("--sbom", &args.sbom.sbom)?;
+    sbom::writable(&bills, (&args.out, &outputs, &shares))?;
     let platform = settle::platform_named(args.platform.as_deref(), &environment)?;
     let platform = platform.map_or_else(Platform::host, |(platform, _)| platform);
     let wanted = Wanted {
@@ -43,11 +45,18 @@ pub(crate) fn run(args: &BaseArgs, global: &Global, environment: Environment) ->
     let aborted = Arc::clone(&images);
     let _stopping = cancel.on_ask(move || aborted.abort());
     let with = With { session: &session, store: &store, images: &images, cancel: &cancel };
-    let delivered = room::once_more((&session, &store), || {
-        let image = debian_base::made(&wanted, &with)?;
-        deliver::deliver(&images, &[image], &shares, &cancel, &*session.sink())
+    let (image, origins, delivered) = room::once_more((&session, &store), || {
+        let (image, origins) = debian_base::made(&wanted, &with)?;
+        let image = [image];
+        let delivered = deliver::deliver(&images, &image, &shares, &cancel, &*session.sink())?;
+        Ok((image, origins, delivered))
     })?;
     session.screen.close();
+    if !bills.is_empty() {
+        let mut bill = sbom::of_system(&store, sbom::Made::new(&image[0], &shares), sbom::Files::Left)?;
+        bill.fetched(&origins);
+        sbom::write("--sbom", &bills, &bill)?;
+    }
     deliver::report(&args.out, &shares, &delivered, &[])?;
     pack::print_id(&args.out, &outputs, &delivered);
     Ok(())

@@ -61,7 +61,11 @@ pub(crate) fn find_for(store: &Store, name: &str, platform: Option<&Platform>) -
 }
 
 /// The same for who only looks: where this machine's is not there, the first.
-fn find_to_show(store: &Store, name: &str, platform: Option<&str>) -> Result<(Image, Image), Failure> {
+pub(crate) fn find_to_show(
+    store: &Store,
+    name: &str,
+    platform: Option<&str>,
+) -> Result<(Image, Image), Failure> {
     let whole = find(store, name)?;
     let asked = platform.map(crate::settle::named_platform).transpose()?;
     if asked.is_none() && store.member(&whole, &Platform::host())?.is_none() {

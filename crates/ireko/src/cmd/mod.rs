@@ -12,6 +12,7 @@ pub(crate) mod pack;
 pub(crate) mod prune;
 pub(crate) mod registry;
 pub(crate) mod run;
+pub(crate) mod sbom;
 pub(crate) mod show;
 pub(crate) mod transfer;
 pub(crate) mod usage;

@@ -13,6 +13,7 @@ use crate::environment::Environment;
 use crate::failure::Failure;
 use crate::registries;
 use crate::room;
+use crate::sbom;
 use crate::session::Session;
 use crate::settle;
 use crate::text::{self, bytes};
@@ -27,7 +28,7 @@ use ireko_report::{Diagnostic, Event, Sink};
 use ireko_slim::{Dir, Help, Machine};
 use ireko_store::Store;
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// How many of the largest files are told.
@@ -37,7 +38,8 @@ const LARGEST: usize = 5;
 pub(crate) fn run(args: &PackArgs, global: &Global, environment: Environment) -> Result<(), Failure> {
     let (tags, outputs) = wishes::goals(&args.out.streamed(), false)?;
     let shares = deliver::shares(&[], &tags, &outputs)?;
-    deliver::writable(&args.out, &outputs, &shares)?;
+    let bills = sbom::read("--sbom", &args.sbom.sbom)?;
+    sbom::writable(&bills, (&args.out, &outputs, &shares))?;
     let sources = args.paths.iter().map(|text| source(text)).collect::<Result<Vec<_>, _>>()?;
     sensible(args)?;
     let start = Start::read(args)?;
@@ -50,15 +52,26 @@ pub(crate) fn run(args: &PackArgs, global: &Global, environment: Environment) ->
     let aborted = Arc::clone(&images);
     let _stopping = cancel.on_ask(move || aborted.abort());
     let with = debian_base::With { session: &session, store: &store, images: &images, cancel: &cancel };
-    let delivered = room::once_more((&session, &store), || {
-        let mut start = start.clone();
-        let packed = packed(args, (&sources, &mut start, time), &with)?;
+    let (ground, packed, image, delivered) = room::once_more((&session, &store), || {
+        let ground = ground(args, time, &with)?;
+        let start = start.settled(&sources, ground.gathered());
+        let packed = packed(args, &ground, (&sources, &start, time))?;
         tell(&packed, &session);
         let config = config(args, &start, (&packed, &session))?;
-        let image = written(&store, &packed, &config, time, &cancel)?;
-        deliver::deliver(&images, &[image], &shares, &cancel, &*session.sink())
+        let image = [written(&store, &packed, &config, time, &cancel)?];
+        let delivered = deliver::deliver(&images, &image, &shares, &cancel, &*session.sink())?;
+        Ok((ground, packed, image, delivered))
     })?;
     session.screen.close();
+    if !bills.is_empty() {
+        let base = sbom::Base { root: ground.root(), dir: args.root_dir() };
+        let mut bill = sbom::of_packed(&store, sbom::Made::new(&image[0], &shares), (&packed, &base))?;
+        if let Some(gathered) = ground.gathered() {
+            bill.fetched(&gathered.origins);
+            bill.distribution = bill.distribution.or_else(|| gathered.distribution.clone());
+        }
+        sbom::write("--sbom", &bills, &bill)?;
+    }
     deliver::report(&args.out, &shares, &delivered, &[])?;
     print_id(&args.out, &outputs, &delivered);
     Ok(())
@@ -161,13 +174,19 @@ impl Start {
     }
 
     /// Without a word on it, the one program that the named packages bring is what starts.
-    fn settle(&mut self, sources: &[Source], gathered: &debs::Gathered) {
-        if self.entrypoint.is_none() && self.cmd.is_empty() && sources.is_empty() {
+    fn settled(&self, sources: &[Source], gathered: Option<&debs::Gathered>) -> Self {
+        let mut start = self.clone();
+        if let Some(gathered) = gathered
+            && self.entrypoint.is_none()
+            && self.cmd.is_empty()
+            && sources.is_empty()
+        {
             let programs = gathered.asked.iter().flat_map(|name| gathered.packages.programs(name));
             if let [one] = &programs.collect::<Vec<_>>()[..] {
-                self.cmd.push(one.clone());
+                start.cmd.push(one.clone());
             }
         }
+        start
     }
 
     fn has_arguments(&self, sources: &[Source]) -> bool {
@@ -222,36 +241,62 @@ pub(crate) fn images(
     Ok(Arc::new(images.with_engines(engines::engines(&session.environment))))
 }
 
+impl PackArgs {
+    /// The directory of this machine that everything else comes from; none where that is an image.
+    fn root_dir(&self) -> Option<&Path> {
+        let is_here = self.from.is_none() && self.deb.is_empty();
+        is_here.then(|| self.root.as_deref().unwrap_or(Path::new("/")))
+    }
+}
+
+/// Where everything comes from that is not named itself.
+enum Ground {
+    Root(Box<dyn Base>),
+    Packages(Box<debs::Gathered>),
+}
+
+impl Ground {
+    fn root(&self) -> &dyn Base {
+        match self {
+            Self::Root(root) => &**root,
+            Self::Packages(gathered) => &gathered.packages,
+        }
+    }
+
+    fn gathered(&self) -> Option<&debs::Gathered> {
+        match self {
+            Self::Root(_) => None,
+            Self::Packages(gathered) => Some(gathered),
+        }
+    }
+}
+
+fn ground(args: &PackArgs, time: Time, with: &debian_base::With<'_>) -> Result<Ground, Failure> {
+    if !args.deb.is_empty() {
+        return Ok(Ground::Packages(Box::new(debs::gather(args, time, with)?)));
+    }
+    let Some(name) = &args.from else {
+        return Ok(Ground::Root(Box::new(Dir::new(args.root_dir().unwrap_or(Path::new("/"))))));
+    };
+    let image = find(with.store, name)?;
+    crate::cmd::transfer::complete(with.session, with.store, &image)?;
+    Ok(Ground::Root(Box::new(ImageRoot::new(with.store, &image.diff_ids)?)))
+}
+
 /// What the image consists of.
 fn packed(
     args: &PackArgs,
-    (sources, start, time): (&[Source], &mut Start, Time),
-    with: &debian_base::With<'_>,
+    ground: &Ground,
+    (sources, start, time): (&[Source], &Start, Time),
 ) -> Result<Packed, Failure> {
-    let mut configured = None;
-    let base: Box<dyn Base> = match (&args.from, &args.root) {
-        _ if !args.deb.is_empty() => {
-            let gathered = debs::gather(args, time, with)?;
-            start.settle(sources, &gathered);
-            configured = gathered.configured;
-            Box::new(gathered.packages)
-        }
-        (Some(name), _) => {
-            let image = find(with.store, name)?;
-            crate::cmd::transfer::complete(with.session, with.store, &image)?;
-            Box::new(ImageRoot::new(with.store, &image)?)
-        }
-        (None, Some(dir)) => Box::new(Dir::new(dir)),
-        (None, None) => Box::new(Dir::new("/")),
-    };
     let program = start.program(sources).map(str::to_owned);
     if args.minimal && program.is_none() && sources.is_empty() && args.include.is_empty() {
         return Err(Failure::user("`--minimal` takes what a program needs, and it is not known which")
             .hint("say how the image starts: `--cmd /usr/bin/hello`, or name programs with `--include`"));
     }
-    let mut request = Request::new(&*base, sources.to_vec());
+    let mut request = Request::new(ground.root(), sources.to_vec());
     request.whole = !args.minimal;
-    request.configured = configured;
+    request.configured = ground.gathered().and_then(|gathered| gathered.configured.clone());
     for text in &args.with {
         request.with.insert(text.parse().map_err(|()| {
             let known: Vec<&str> = With::ALL.into_iter().map(With::name).collect();

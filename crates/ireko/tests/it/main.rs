@@ -47,6 +47,7 @@ mod repositories;
 mod retracted;
 mod revert;
 mod same;
+mod sbom;
 mod secrets;
 mod single_id;
 mod snapshotter;

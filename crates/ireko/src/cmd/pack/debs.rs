@@ -5,10 +5,12 @@ use crate::cli::{PackArgs, Scripts as When};
 use crate::debian::{self, Deb, Lists, Suite};
 use crate::debian_base::{self, With};
 use crate::failure::Failure;
+use crate::sbom;
 use ireko_deb::index::{Index, VersionId};
 use ireko_deb::package::Package;
 use ireko_deb::resolve::Request as Ask;
 use ireko_layer::Time;
+use ireko_pack::sbom::{Distribution, Origins};
 use ireko_pack::{Named, Packages, PathFilter, Piece, Scripts};
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -37,6 +39,10 @@ pub(super) struct Gathered {
     pub(super) configured: Option<Piece>,
     /// Those that were asked for by name.
     pub(super) asked: Vec<String>,
+    /// Where each came from.
+    pub(super) origins: Origins,
+    /// What they are packages of.
+    pub(super) distribution: Option<Distribution>,
 }
 
 /// Asks the archive, fetches, and runs what scripts have to run.
@@ -52,6 +58,7 @@ pub(super) fn gather(args: &PackArgs, time: Time, with: &With<'_>) -> Result<Gat
     chosen.extend(data_alone(args, (&index, &chosen))?);
     let debs = lists.fetch(with.session, &index, &chosen)?;
     let named = named(&debs)?;
+    let origins = sbom::origins(&debs);
     let left_out = left_out(&debs);
     let is_run = must_run(args, &named, with)?;
     let mut filter = if args.docs { PathFilter::default() } else { PathFilter::slim() };
@@ -74,7 +81,8 @@ pub(super) fn gather(args: &PackArgs, time: Time, with: &With<'_>) -> Result<Gat
         let names = left_out.join(", ");
         with.session.screen.note(&format!("left out, since scripts alone need it: {names}"));
     }
-    Ok(Gathered { packages, configured, asked: asked(args) })
+    let distribution = lists.distribution(&suite);
+    Ok(Gathered { packages, configured, asked: asked(args), origins, distribution: Some(distribution) })
 }
 
 /// The suite that was asked for, or this machine's.
