@@ -42,9 +42,9 @@ pub(crate) fn run(args: &BaseArgs, global: &Global, environment: Environment) ->
     let images = pack::images(&args.out, &session, &store, &outputs)?;
     let aborted = Arc::clone(&images);
     let _stopping = cancel.on_ask(move || aborted.abort());
-    let with = With { session: &session, store: &store, images: &images, cancel: &cancel };
+    let with = With { session: &session, store: &store, images: &images, cancel: &cancel, steps: 0 };
     let delivered = room::once_more((&session, &store), || {
-        let image = debian_base::made(&wanted, &with)?;
+        let (image, _) = debian_base::made(&wanted, &with, &|_| None)?;
         deliver::deliver(&images, &[image], &shares, &cancel, &*session.sink())
     })?;
     session.screen.close();
