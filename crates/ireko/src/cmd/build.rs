@@ -142,9 +142,7 @@ fn build(
     let (ast, diagnostics) = settle::parse(&source, &wishes.build_args, &*sink)?;
     let input = unless_stopped(plan_input(ast, args, wishes, &source, &elsewhere), cancel)?;
     let parsed = (&*diagnostics, &source);
-    let maker = Maker::new((session, &images, cancel), pull(args), &args.ca);
-    let places = Places { images: &images, bases: &maker };
-    let Settled { plan, bases, .. } = settled(&input, places, parsed, (session, warned), cancel)?;
+    let Settled { plan, bases, .. } = settled(&input, (args, &images), parsed, (session, warned), cancel)?;
     let confinement = confinement::of_steps(&plan, &input.ast.source, (session, scratch.path()))?;
     let devices = devices::of_steps((&args.devices, &wishes.devices), &plan, &input.ast.source, session)?;
     unless_stopped(permission.wait(), cancel)?;
@@ -237,12 +235,13 @@ fn wanted(plan: &Plan) -> Vec<NodeId> {
 /// The plan of what is to be built, once the rules have been asked.
 fn settled(
     input: &PlanInput,
-    places: Places<'_>,
+    (args, images): (&BuildArgs, &Arc<Images>),
     parsed: (&[Diagnostic], &Source),
     (session, warned): (&Session, &mut Warned),
     cancel: &Cancel,
 ) -> Result<Settled, Failure> {
-    let images = places.images;
+    let maker = Maker::new((session, images, cancel), pull(args), &args.ca);
+    let places = Places { images, bases: &maker };
     let room = Room { store: images.store(), session, cancel, images };
     let settled = room.for_deed(|| settle::settle(input, places, &*session.sink())).map_err(room::hinted);
     let settled = unless_stopped(settled, cancel)?;

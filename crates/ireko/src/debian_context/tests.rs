@@ -1,3 +1,5 @@
+//! Forms of bases in named contexts, and mistakes in them.
+
 use super::*;
 
 /// Prints what a context asks for, or why it is refused.
