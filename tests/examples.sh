@@ -2,7 +2,7 @@
 # Builds every example, starts its container and checks the answer.
 #
 #   bash tests/examples.sh [--cache DIR] [NAME...]      NAME: hello http-server go-service go-tools eight-stages
-#       redis redis-several django intermediate-base monorepo deb-base
+#       redis redis-several django intermediate-base toolchain-base monorepo deb-base quick-start
 #
 # IREKO=path names the binary (default: this checkout's release build); IREKO_HOME the store that gets the images.
 # Works as root and as an ordinary user. DIR keeps the root file systems of the bases (examples/bases/make.sh)
@@ -20,7 +20,7 @@ while [ $# -gt 0 ]; do
     esac
 done
 [ ${#names[@]} -gt 0 ] || names=(hello http-server go-service go-tools eight-stages
-    redis redis-several django intermediate-base monorepo deb-base)
+    redis redis-several django intermediate-base toolchain-base monorepo deb-base quick-start)
 find_ireko
 export IREKO
 
@@ -100,6 +100,13 @@ example_deb_base() {
         $IREKO run --rm made sh -c 'ls /usr/lib/*/libpq.so.5' &&
         printf 'FROM made\nRUN apt-get update -qq && apt-get install -qq hello && rm -rf /var/lib/apt/lists/*\nCMD ["hello"]\n' |
         $IREKO build -q -t on-made - && [ "$($IREKO run --rm on-made)" = "Hello, world!" ]
+}
+
+# The two commands of README.md, with a store that has nothing.
+example_quick_start() {
+    export IREKO_HOME=$work/store
+    $IREKO build --build-context debian:bookworm=deb:bookworm -t http-server "$root/examples/http-server" &&
+        serves http-server 8000 "served from an image built by ireko"
 }
 
 # The tarball as Debian's source package has it, served on this machine: `served` is its URL, `sha` its SHA-256.
@@ -209,6 +216,15 @@ example_intermediate_base() {
     after=$(sent house/service)
     echo "blobs sent for a changed file: $((after - before))"
     [ "$((after - before))" -le 3 ] && serves "$registry/house/service" 8080 changed
+}
+# Bases with packages, made without a Dockerfile; what stands on them is built where no mirror is reached.
+example_toolchain_base() {
+    local example=$root/examples/toolchain-base
+    start_registry && bash "$example/build.sh" bases "$registry" || return 1
+    # Another machine: its store is empty.
+    export IREKO_HOME=$work/store
+    bash "$example/build.sh" program "$registry" || return 1
+    $IREKO run --rm --network none our/program && [ "$($IREKO run --rm our/program sh -c 'command -v gcc')" = "" ]
 }
 
 # ids: the image of each service.

@@ -16,6 +16,8 @@ pub enum ImageName {
         /// Tag or digest in it; `None` is its only image.
         image: Option<String>,
     },
+    /// Made by the caller, of what these words say.
+    Made(String),
 }
 
 impl std::fmt::Display for ImageName {
@@ -24,6 +26,7 @@ impl std::fmt::Display for ImageName {
             Self::Reference(reference) => write!(f, "{reference}"),
             Self::Layout { dir, image: Some(image) } => write!(f, "oci-layout://{dir}:{image}"),
             Self::Layout { dir, image: None } => write!(f, "oci-layout://{dir}"),
+            Self::Made(what) => write!(f, "{what}"),
         }
     }
 }

@@ -88,6 +88,8 @@ pub enum ContextSpec {
         /// Tag or digest in the layout; `None` is its only image.
         image: Option<String>,
     },
+    /// An image that the caller makes, in words that it understands (`deb:bookworm`).
+    Made(String),
 }
 
 /// Which steps must run although their result is known.

@@ -261,6 +261,7 @@ impl<'a> Stages<'a> {
             ContextSpec::Layout { dir, image } => {
                 ImageName::Layout { dir: dir.clone(), image: image.clone() }
             }
+            ContextSpec::Made(what) => ImageName::Made(what.clone()),
         };
         Some(Source::Image(Box::new(Wanted {
             name: image,

@@ -69,6 +69,15 @@ impl Suite {
             VERSIONS.iter().find(|(version, _)| *version == name).map_or(name, |(_, codename)| codename);
         if is_name(name) { Ok(Self { of, name: name.to_owned() }) } else { Err(wrong()) }
     }
+
+    /// Whether its codename is one that is known here. Others may be suites as well.
+    pub(crate) fn is_known(&self) -> bool {
+        let of = |version: &str| match version.contains('.') {
+            true => Distribution::Ubuntu,
+            false => Distribution::Debian,
+        };
+        VERSIONS.iter().any(|(version, name)| *name == self.name && of(version) == self.of)
+    }
 }
 
 /// A package of the archive, in the cache.
@@ -133,8 +142,7 @@ impl Lists {
         (args, platform): (&ArchiveArgs, &Platform),
     ) -> Result<Self, Failure> {
         let native = architecture(platform)?.to_owned();
-        let host = Host::read(Path::new("/"), &native)
-            .map_err(|error| Failure::of(Blame::Environment, &error).hinted(error.hint()))?;
+        let host = host(&native)?;
         let sources = chosen(&host, suite, (args, &native));
         let keys = sources
             .iter()
@@ -287,6 +295,30 @@ pub(crate) fn solve(index: &Index<'_>, requests: &[Request], recommends: bool) -
             _ => failure,
         }
     })
+}
+
+/// Which sources would be asked for a suite, and whose signature counts for each; no archive is asked for that.
+pub(crate) fn trusted(
+    suite: &Suite,
+    (args, platform): (&ArchiveArgs, &Platform),
+) -> Result<Vec<String>, Failure> {
+    let native = architecture(platform)?;
+    let host = host(native)?;
+    let line = |source: &Source| {
+        let keys = keys_of(&host, source, (suite, args))?;
+        let mut signers = keys.keyring.fingerprints();
+        signers.sort_unstable();
+        let Source { uri, suite, components, trusted, .. } = source;
+        let (components, only, signers) = (components.join(","), keys.only.join(","), signers.join(","));
+        Ok(format!("{uri} {suite} {components} {trusted:?} {only} {signers}"))
+    };
+    chosen(&host, suite, (args, native)).iter().map(line).collect()
+}
+
+/// What this machine's apt is configured to.
+fn host(native: &str) -> Result<Host, Failure> {
+    Host::read(Path::new("/"), native)
+        .map_err(|error| Failure::of(Blame::Environment, &error).hinted(error.hint()))
 }
 
 /// The sources of a suite: of the flags, of this machine's apt, or the usual ones.

@@ -12,13 +12,14 @@ use ireko_deb::resolve::Request as Ask;
 use ireko_deb::sources::Distribution;
 use ireko_dockerfile::ignore::Patterns;
 use ireko_exec::{BuildError, Cancel, LocalContext, Request, SandboxSettings, Secrets, Surroundings};
-use ireko_graph::Policy;
+use ireko_graph::{NodeId, Policy};
 use ireko_image::{Assembled, Images};
 use ireko_layer::Time;
 use ireko_oci::{ContainerConfig, Digest, History, ImageConfig, Platform, Timestamp};
 use ireko_pack::PathFilter;
 use ireko_pack::base::{self, Install};
 use ireko_pack::sbom::Origins;
+use ireko_report::{Event, Sink};
 use ireko_store::Store;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -61,45 +62,88 @@ pub(crate) fn named(name: &str) -> Result<(Suite, Variant), Failure> {
     Ok((Suite::parse(name)?, variant))
 }
 
+/// The name of a base with its distribution and codename: `debian:bookworm-slim`.
+pub(crate) fn full_name(suite: &Suite, variant: Variant) -> String {
+    let slim = if variant == Variant::Slim { "-slim" } else { "" };
+    format!("{}:{}{slim}", suite.of.origin().to_ascii_lowercase(), suite.name)
+}
+
 /// What everything here works with.
 pub(crate) struct With<'a> {
     pub(crate) session: &'a Session,
     pub(crate) store: &'a Arc<Store>,
     pub(crate) images: &'a Arc<Images>,
     pub(crate) cancel: &'a Cancel,
+    /// The number of the first step: other steps of this process have others.
+    pub(crate) steps: u32,
 }
 
-/// Asks the archive and makes the base: its layer is in the store then, its image under no name.
-pub(crate) fn made(wanted: &Wanted, with: &With<'_>) -> Result<(Assembled, Origins), Failure> {
+/// A base that was made.
+pub(crate) struct Base {
+    /// Its layer is in the store, under no name.
+    pub(crate) image: Assembled,
+    /// The hash of what it is made of.
+    pub(crate) made_of: String,
+    /// Where its packages came from; nothing where it was known already.
+    pub(crate) origins: Origins,
+}
+
+/// Asks the archive and makes the base. `known` is given the hash of what it would be made of, and may have it already.
+pub(crate) fn made(
+    wanted: &Wanted,
+    with: &With<'_>,
+    known: &dyn Fn(&str) -> Option<Assembled>,
+) -> Result<Base, Failure> {
     let Wanted { suite, variant, platform, .. } = wanted;
     let lists = Lists::update((with.session, with.store), suite, (&wanted.archive, platform))?;
     let index = lists.index()?;
     let include = wanted.include.iter().cloned().map(Ask::Text);
     let requests = std::iter::once(Ask::Text("apt".to_owned())).chain(include).collect();
     let (essential, all) = chosen(&index, requests, wanted.recommends)?;
+    let made_of = hash_of(&index, &all, &files(suite, &lists));
+    if let Some(image) = known(&made_of) {
+        return Ok(Base { image, made_of, origins: Origins::default() });
+    }
     let debs = lists.fetch(with.session, &index, &all)?;
     let origins = sbom::origins(&debs);
     let time = Time::new(i64::try_from(lists.date()).unwrap_or(0), 0);
     let filter = if *variant == Variant::Slim { PathFilter::slim() } else { PathFilter::default() };
     let debs: Vec<(Deb, bool)> =
         debs.into_iter().zip(&all).map(|(deb, version)| (deb, essential.contains(version))).collect();
-    let layers = configured(&debs, (filter, platform, time), with)?;
+    let layers = configured(&debs, (filter, platform, time), (&wanted.name, with))?;
     let diff = base::squashed(with.store, &layers, (&files(suite, &lists), time))?;
     let config = config(wanted, &lists);
     let image = ireko_image::assemble(config, &[(diff, None)], Some(Timestamp::from_unix(time.secs, 0)));
-    Ok((image, origins))
+    Ok(Base { image, made_of, origins })
 }
 
-/// A root in which dpkg installed packages, those that it needs to run marked: its layers.
+/// A hash of these packages, by what the archive says of their bytes, and of further files.
+fn hash_of(index: &Index<'_>, packages: &[VersionId], files: &[(String, Vec<u8>)]) -> String {
+    let mut lines: Vec<String> = packages
+        .iter()
+        .map(|version| {
+            let sha256 = index.found(*version).iter().find_map(|found| found.stanza.sha256());
+            let (name, architecture) = (index.name(*version), index.architecture(*version));
+            format!("{name} {architecture} {} {}", index.version(*version), sha256.unwrap_or_default())
+        })
+        .collect();
+    lines.sort_unstable();
+    for (path, bytes) in files {
+        lines.push(format!("{path} {}", Digest::of(bytes)));
+    }
+    Digest::of(lines.join("\n").as_bytes()).to_string()
+}
+
+/// A root in which dpkg installed packages, those that it needs to run marked: its layers. `name` is who needs it.
 pub(crate) fn configured(
     debs: &[(Deb, bool)],
     (filter, platform, time): (PathFilter, &Platform, Time),
-    with: &With<'_>,
+    (name, with): (&str, &With<'_>),
 ) -> Result<Vec<Digest>, Failure> {
     let scratch = with.store.scratch_dir()?;
     let (install, packages) = laid_out(debs, (scratch.path(), filter, platform))?;
     let first = base::unpacked(with.store, &packages, &install.filter, time)?;
-    installed(first, &install, (scratch.path(), with))
+    installed(first, &install, (name, scratch.path(), with))
 }
 
 /// The packages of a root in which dpkg runs: those that dpkg needs to run, and all of them.
@@ -199,7 +243,7 @@ impl<'a> Groups<'a> {
 fn installed(
     first: Digest,
     install: &Install,
-    (dir, with): (&Path, &With<'_>),
+    (name, dir, with): (&str, &Path, &With<'_>),
 ) -> Result<Vec<Digest>, Failure> {
     let context = LocalContext::open(dir, Patterns::default(), with.store, with.cancel)
         .map_err(|error| Failure::of(error.blame(), &error))?;
@@ -222,7 +266,7 @@ fn installed(
             confinement: session.confinement()?,
         },
         snapshotter: session.snapshotter(with.store)?,
-        sink: session.sink(),
+        sink: Arc::new(Steps { inner: session.sink(), first: with.steps, name: name.to_owned() }),
         cancel: with.cancel.clone(),
         project: "base".to_owned(),
         packing: None,
@@ -230,13 +274,43 @@ fn installed(
     };
     let policy = Policy { jobs: 1, cutoff: true, class: session.level.class().to_owned() };
     let request = Request { graph, outputs: vec![last], policy, export: true };
-    let built = ireko_exec::build(&request, &surroundings).map_err(|error| failure(error, session))?;
+    let built = ireko_exec::build(&request, &surroundings).map_err(|error| failure(error, with))?;
     let tree = built.get(&last).ok_or_else(|| Failure::environment("the packages were not installed"))?;
     Ok(tree.tree.layers.to_vec())
 }
 
+/// Tells of the steps that make a base, under numbers and a name of their own.
+struct Steps {
+    inner: Arc<dyn Sink>,
+    first: u32,
+    name: String,
+}
+
+impl Sink for Steps {
+    fn emit(&self, mut event: Event) {
+        if let Event::StepQueued { display, .. } = &mut event {
+            let text = display.split_once("] ").map_or(display.as_str(), |(_, text)| text);
+            *display = format!("[{}] {text}", self.name);
+        }
+        match &mut event {
+            // It counts the steps of the Dockerfile.
+            Event::BuildStarted { .. } if self.first > 0 => return,
+            Event::StepQueued { node, .. }
+            | Event::StepStarted { node }
+            | Event::StepLog { node, .. }
+            | Event::StepLogFile { node, .. }
+            | Event::Progress { node: Some(node), .. }
+            | Event::StepFinished { node, .. }
+            | Event::MissExplained { node, .. } => *node += self.first,
+            _ => {}
+        }
+        self.inner.emit(event);
+    }
+}
+
 /// A maintainer script that failed, with the end of its log.
-fn failure(error: BuildError, session: &Session) -> Failure {
+fn failure(error: BuildError, with: &With<'_>) -> Failure {
+    let session = with.session;
     session.screen.close();
     let blame = error.blame();
     match error {
@@ -244,7 +318,7 @@ fn failure(error: BuildError, session: &Session) -> Failure {
             let mut failure =
                 Failure::environment("the packages could not be installed").cause(&step.message);
             failure.disk_full = step.disk_full;
-            build::with_log(failure, (step.node, step.log.as_deref()), session)
+            build::with_log(failure, (NodeId(step.node.0 + with.steps), step.log.as_deref()), session)
         }
         other => Failure::of(blame, &other),
     }
@@ -267,23 +341,33 @@ fn files(suite: &Suite, lists: &Lists) -> Vec<(String, Vec<u8>)> {
     vec![(format!("/etc/apt/sources.list.d/{name}.sources"), text.trim_end().to_owned().into_bytes())]
 }
 
+/// The label that says when the archive was what the base was made of.
+pub(crate) const DATE: &str = "ireko.base.date";
+/// The label that says where the packages came from.
+pub(crate) const MIRROR: &str = "ireko.base.mirror";
+
 fn config(wanted: &Wanted, lists: &Lists) -> ImageConfig {
     let suite = &wanted.suite;
-    let mut container = ContainerConfig { cmd: vec!["bash".to_owned()], ..ContainerConfig::default() };
-    container.env.push(format!("PATH={}", ireko_exec::DEFAULT_PATH));
+    let mut config = bare_config(wanted);
     let mirrors: BTreeSet<&str> = lists.sources().map(|source| source.uri.as_str()).collect();
     let mirrors: Vec<&str> = mirrors.into_iter().collect();
     let made = [
         ("ireko.base.suite", format!("{}:{}", suite.of.origin().to_ascii_lowercase(), suite.name)),
-        ("ireko.base.date", debian::shown_date(lists.date())),
-        ("ireko.base.mirror", mirrors.join(" ")),
+        (DATE, debian::shown_date(lists.date())),
+        (MIRROR, mirrors.join(" ")),
         ("ireko.base.made", "locally".to_owned()),
     ];
-    container.labels.extend(made.map(|(name, value)| (name.to_owned(), value)));
-    container.labels.extend(wanted.labels.iter().cloned());
-    let Platform { os, architecture, variant, .. } = wanted.platform.clone();
-    let mut config = ImageConfig { config: container, os, architecture, variant, ..ImageConfig::default() };
+    config.config.labels.extend(made.map(|(name, value)| (name.to_owned(), value)));
+    config.config.labels.extend(wanted.labels.iter().cloned());
     let created_by = format!("ireko base {}", wanted.name);
     config.history.push(History { created_by, ..History::default() });
     config
+}
+
+/// What is known of its config before the archive was asked.
+pub(crate) fn bare_config(wanted: &Wanted) -> ImageConfig {
+    let mut container = ContainerConfig { cmd: vec!["bash".to_owned()], ..ContainerConfig::default() };
+    container.env.push(format!("PATH={}", ireko_exec::DEFAULT_PATH));
+    let Platform { os, architecture, variant, .. } = wanted.platform.clone();
+    ImageConfig { config: container, os, architecture, variant, ..ImageConfig::default() }
 }

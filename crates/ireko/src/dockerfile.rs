@@ -1,6 +1,7 @@
 //! Where the Dockerfile, the ignore file and the context of a build come from.
 
 use crate::cli::SourceArgs;
+use crate::debian_context;
 use crate::failure::Failure;
 use crate::input::Patient;
 use crate::repositories::{self, Elsewhere, Repository};
@@ -402,7 +403,12 @@ fn named_contexts(flags: &[String]) -> Result<Named, Failure> {
             return Err(wrong());
         }
         // Docker normalises a context's name as an image's: `app` and `app:latest` override the same FROM.
+        let base = debian_context::parse(source).map_err(|mut failure| {
+            failure.message = format!("`--build-context {}`: {}", shown(flag), failure.message);
+            failure
+        })?;
         let spec = match source.split_once("://") {
+            _ if base.is_some() => ContextSpec::Made(source.to_owned()),
             _ if let Some(found) = repositories::reference(source)? => {
                 ContextSpec::Fetched(repositories::named(&found))
             }

@@ -61,7 +61,7 @@ impl Read for Patient<'_> {
 
 /// What failed, or the interruption that made it fail.
 pub(crate) fn unless_stopped<T>(result: Result<T, Failure>, cancel: &Cancel) -> Result<T, Failure> {
-    if cancel.is_asked() { Err(Failure::interrupted()) } else { result }
+    if cancel.is_wished() { Err(Failure::interrupted()) } else { result }
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ mod cmd;
 mod confinement;
 mod debian;
 mod debian_base;
+mod debian_context;
 mod deliver;
 mod devices;
 mod dockerfile;

@@ -1,5 +1,6 @@
 //! From a Dockerfile to a plan: plan, answer what it asks for, plan again.
 
+use crate::debian_context;
 use crate::dockerfile::Source;
 use crate::environment::Environment;
 use crate::failure::{Failure, in_source};
@@ -68,8 +69,21 @@ pub(crate) fn warn(sink: &dyn Sink, mut diagnostic: Diagnostic, source: &SourceT
     sink.emit(Event::Warning { diagnostic });
 }
 
+/// Makes base images, or knows those that were made.
+pub(crate) trait MakesBases {
+    /// The base that these words of a named context ask for.
+    fn base(&self, what: &str, platform: &Platform) -> Result<ireko_image::Resolved, Failure>;
+}
+
+/// Where the images of a Dockerfile come from.
+#[derive(Clone, Copy)]
+pub(crate) struct Places<'a> {
+    pub(crate) images: &'a Images,
+    pub(crate) bases: &'a dyn MakesBases,
+}
+
 /// Plans until nothing is missing.
-pub(crate) fn settle(input: &PlanInput, images: &Images, sink: &dyn Sink) -> Result<Settled, Failure> {
+pub(crate) fn settle(input: &PlanInput, places: Places<'_>, sink: &dyn Sink) -> Result<Settled, Failure> {
     let mut facts = Facts::default();
     let mut bases: BTreeSet<Base> = BTreeSet::new();
     let mut origins = BTreeMap::new();
@@ -80,7 +94,7 @@ pub(crate) fn settle(input: &PlanInput, images: &Images, sink: &dyn Sink) -> Res
             Planned::Broken(diagnostics) => return Err(in_source(&diagnostics, &input.ast.source)),
             Planned::Needs(needs) => {
                 for need in needs {
-                    let resolved = resolve(&need, images, input)?;
+                    let resolved = resolve(&need, places, input)?;
                     bases.insert(Base {
                         name: need.display.clone(),
                         platform: need.platform.clone(),
@@ -127,14 +141,14 @@ pub(crate) struct Known {
 
 /// Plans the targets, or every stage where none is asked for, each by itself: an image that cannot be had, or a mistake,
 /// leaves the others alone. What works somewhere but not here yet is no mistake.
-pub(crate) fn look(mut input: PlanInput, images: &Images) -> Known {
+pub(crate) fn look(mut input: PlanInput, places: Places<'_>) -> Known {
     let targets: Vec<String> = match std::mem::take(&mut input.targets) {
         // The last first: a plan that is whole answers for the stages below it too.
         none if none.is_empty() => (0..input.ast.stages.len()).rev().map(|index| index.to_string()).collect(),
         targets => targets,
     };
     let mut looker =
-        Looker { input, images, facts: Facts::default(), lost: BTreeSet::new(), known: Known::default() };
+        Looker { input, places, facts: Facts::default(), lost: BTreeSet::new(), known: Known::default() };
     let mut faults: Vec<Diagnostic> = Vec::new();
     let mut covered: BTreeSet<String> = BTreeSet::new();
     for target in targets {
@@ -166,7 +180,7 @@ pub(crate) fn look(mut input: PlanInput, images: &Images) -> Known {
 /// Plans stages without building them.
 struct Looker<'a> {
     input: PlanInput,
-    images: &'a Images,
+    places: Places<'a>,
     facts: Facts,
     /// Images that cannot be had.
     lost: BTreeSet<(ImageName, Platform)>,
@@ -196,7 +210,7 @@ impl Looker<'_> {
                 if self.lost.contains(&asked(need)) {
                     continue;
                 }
-                match resolve(need, self.images, &self.input) {
+                match resolve(need, self.places, &self.input) {
                     Ok(resolved) => {
                         self.known.configs.insert(key_of(need), resolved.config.clone());
                         self.facts.answer(need, fact_of(&resolved));
@@ -229,19 +243,39 @@ fn fact_of(resolved: &ireko_image::Resolved) -> ImageFact {
     }
 }
 
-fn resolve(need: &Need, images: &Images, input: &PlanInput) -> Result<ireko_image::Resolved, Failure> {
+fn resolve(need: &Need, places: Places<'_>, input: &PlanInput) -> Result<ireko_image::Resolved, Failure> {
     let place = match &need.image {
         ImageName::Reference(reference) => ImagePlace::Reference(reference.clone()),
         ImageName::Layout { dir, image } => {
             ImagePlace::Layout { dir: PathBuf::from(dir), image: image.clone() }
         }
+        ImageName::Made(what) => {
+            return places
+                .bases
+                .base(what, &need.platform)
+                .map_err(|failure| unmade(need, what, failure, input));
+        }
     };
-    images.resolve(&place, &need.platform).map_err(|error| unresolved(need, &error, input))
+    places.images.resolve(&place, &need.platform).map_err(|error| unresolved(need, &error, input))
+}
+
+/// A base that could not be made.
+fn unmade(need: &Need, what: &str, mut failure: Failure, input: &PlanInput) -> Failure {
+    failure.message = format!("`--build-context {}={what}`: {}", need.display, failure.message);
+    failure.details.splice(0..0, place_of(need, &failure.message, input));
+    failure
+}
+
+/// Where the Dockerfile asks for an image.
+fn place_of(need: &Need, message: &str, input: &PlanInput) -> Vec<String> {
+    let Some(span) = need.span else { return Vec::new() };
+    let diagnostic = Diagnostic::error("base-image", message).label(span, "asked for here");
+    crate::failure::frame(&diagnostic, &input.ast.source)
 }
 
 /// An image that could not be had. A bare name may have been meant for a stage or a context.
 fn unresolved(need: &Need, error: &ireko_image::Error, input: &PlanInput) -> Failure {
-    use ireko_image::Error::{NoImage, NotInStore, Registry};
+    use ireko_image::Error::{NoImage, NotInStore, Offline, Registry};
     let mut failure = Failure::of(error.blame(), error);
     failure.hint = error.hint().map(|hint| hint.to_string());
     let name = need.display.as_str();
@@ -272,11 +306,16 @@ fn unresolved(need: &Need, error: &ireko_image::Error, input: &PlanInput) -> Fai
             failure.hint = Some(format!("if a stage is meant, there is {stages}{hint}"));
         }
     }
-    if let Some(span) = need.span {
-        let diagnostic =
-            Diagnostic::error("base-image", failure.message.clone()).label(span, "asked for here");
-        failure.details = crate::failure::frame(&diagnostic, &input.ast.source);
+    if let (
+        ImageName::Reference(reference),
+        NoImage { .. } | NotInStore { .. } | Offline { .. } | Registry(_),
+    ) = (&need.image, error)
+        && let Some(instead) = debian_context::instead_of(reference)
+    {
+        let hint = failure.hint.map_or(String::new(), |hint| format!("{hint}; "));
+        failure.hint = Some(format!("{hint}{instead}"));
     }
+    failure.details = place_of(need, &failure.message, input);
     failure
 }
 

@@ -44,17 +44,17 @@ pub(crate) fn run(args: &BaseArgs, global: &Global, environment: Environment) ->
     let images = pack::images(&args.out, &session, &store, &outputs)?;
     let aborted = Arc::clone(&images);
     let _stopping = cancel.on_ask(move || aborted.abort());
-    let with = With { session: &session, store: &store, images: &images, cancel: &cancel };
-    let (image, origins, delivered) = room::once_more((&session, &store), || {
-        let (image, origins) = debian_base::made(&wanted, &with)?;
-        let image = [image];
+    let with = With { session: &session, store: &store, images: &images, cancel: &cancel, steps: 0 };
+    let (base, delivered) = room::once_more((&session, &store), || {
+        let base = debian_base::made(&wanted, &with, &|_| None)?;
+        let image = [base.image.clone()];
         let delivered = deliver::deliver(&images, &image, &shares, &cancel, &*session.sink())?;
-        Ok((image, origins, delivered))
+        Ok((base, delivered))
     })?;
     session.screen.close();
     if !bills.is_empty() {
-        let mut bill = sbom::of_system(&store, sbom::Made::new(&image[0], &shares), sbom::Files::Left)?;
-        bill.fetched(&origins);
+        let mut bill = sbom::of_system(&store, sbom::Made::new(&base.image, &shares), sbom::Files::Left)?;
+        bill.fetched(&base.origins);
         sbom::write("--sbom", &bills, &bill)?;
     }
     deliver::report(&args.out, &shares, &delivered, &[])?;

@@ -7,6 +7,7 @@ use crate::builds;
 use crate::cli::{BuildArgs, Global, OutputArgs, Progress, Pull};
 use crate::cmd::check::Warned;
 use crate::confinement;
+use crate::debian_context::Maker;
 use crate::deliver::{self, Share};
 use crate::devices;
 use crate::dockerfile::{self, Source};
@@ -21,7 +22,7 @@ use crate::registries;
 use crate::repositories::{self, Elsewhere};
 use crate::room::{self, Room};
 use crate::session::Session;
-use crate::settle::{self, Settled};
+use crate::settle::{self, Places, Settled};
 use crate::sizes;
 use crate::wishes::Wishes;
 use clap::ValueEnum;
@@ -141,7 +142,7 @@ fn build(
     let (ast, diagnostics) = settle::parse(&source, &wishes.build_args, &*sink)?;
     let input = unless_stopped(plan_input(ast, args, wishes, &source, &elsewhere), cancel)?;
     let parsed = (&*diagnostics, &source);
-    let Settled { plan, bases, .. } = settled(&input, &images, parsed, (session, warned), cancel)?;
+    let Settled { plan, bases, .. } = settled(&input, (args, &images), parsed, (session, warned), cancel)?;
     let confinement = confinement::of_steps(&plan, &input.ast.source, (session, scratch.path()))?;
     let devices = devices::of_steps((&args.devices, &wishes.devices), &plan, &input.ast.source, session)?;
     unless_stopped(permission.wait(), cancel)?;
@@ -234,13 +235,15 @@ fn wanted(plan: &Plan) -> Vec<NodeId> {
 /// The plan of what is to be built, once the rules have been asked.
 fn settled(
     input: &PlanInput,
-    images: &Images,
+    (args, images): (&BuildArgs, &Arc<Images>),
     parsed: (&[Diagnostic], &Source),
     (session, warned): (&Session, &mut Warned),
     cancel: &Cancel,
 ) -> Result<Settled, Failure> {
-    let settled =
-        room::once_more((session, images.store()), || settle::settle(input, images, &*session.sink()));
+    let maker = Maker::new((session, images, cancel), pull(args), &args.ca);
+    let places = Places { images, bases: &maker };
+    let room = Room { store: images.store(), session, cancel, images };
+    let settled = room.for_deed(|| settle::settle(input, places, &*session.sink())).map_err(room::hinted);
     let settled = unless_stopped(settled, cancel)?;
     warned.inspect(input, parsed, &settled.configs, session)?;
     Ok(settled)

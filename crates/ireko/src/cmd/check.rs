@@ -5,13 +5,14 @@ mod picture;
 
 use crate::cli::{BuildArgs, Global, Progress};
 use crate::cmd::build::{plan_input_of, pull};
+use crate::debian_context::Foretold;
 use crate::dockerfile::Source;
 use crate::environment::Environment;
 use crate::failure::{Failure, frame, in_source};
 use crate::look::look_at;
 use crate::print;
 use crate::session::Session;
-use crate::settle::{self, Configs};
+use crate::settle::{self, Configs, Places};
 use crate::wishes::secrets;
 use ireko_dockerfile::Ast;
 use ireko_dockerfile::ignore::Patterns;
@@ -191,7 +192,7 @@ impl<'a> Subject<'a> {
     /// Says what the rules find; whether that is anything.
     fn check(&self, plan: PlanInput, images: &Images, (json, colour): (bool, bool)) -> Result<bool, Failure> {
         let known = match self.readable() {
-            Ok(()) => settle::look(plan.clone(), images),
+            Ok(()) => settle::look(plan.clone(), Places { images, bases: &Foretold(images.store()) }),
             Err(failure) => settle::Known { failure: Some(failure), ..settle::Known::default() },
         };
         let found = match self.findings(&plan, &known.configs, &scope_of(&plan, Scope::Everything)) {

@@ -2,11 +2,12 @@
 
 use crate::cli::{ContextArgs, Format, Global, Progress};
 use crate::cmd::build::{contexts, plan_input_of};
+use crate::debian_context::Foretold;
 use crate::environment::Environment;
 use crate::failure::Failure;
 use crate::look::{Looked, look_at};
 use crate::session::Session;
-use crate::settle;
+use crate::settle::{self, Places};
 use crate::text::{bytes, table};
 use crate::{print, print_json};
 use ireko_exec::{Cancel, Listing, Secrets};
@@ -35,7 +36,7 @@ pub(crate) fn run(args: &ContextArgs, global: &Global, environment: Environment)
     let (ast, _) = settle::parse(&source, &build_args, &*sink)?;
     let platforms = settle::platforms(&args.source.platform, &session.environment)?;
     let input = plan_input_of(ast, &args.source, (platforms, build_args), &source, None)?;
-    let plan = settle::settle(&input, &images, &*sink)?.plan;
+    let plan = settle::settle(&input, Places { images: &images, bases: &Foretold(&store) }, &*sink)?.plan;
     let contexts = contexts(&source, &store, &Cancel::default())?;
 
     let mut readers = Vec::new();

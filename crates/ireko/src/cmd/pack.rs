@@ -51,7 +51,8 @@ pub(crate) fn run(args: &PackArgs, global: &Global, environment: Environment) ->
     let images = images(&args.out, &session, &store, &outputs)?;
     let aborted = Arc::clone(&images);
     let _stopping = cancel.on_ask(move || aborted.abort());
-    let with = debian_base::With { session: &session, store: &store, images: &images, cancel: &cancel };
+    let with =
+        debian_base::With { session: &session, store: &store, images: &images, cancel: &cancel, steps: 0 };
     let (ground, packed, image, delivered) = room::once_more((&session, &store), || {
         let ground = ground(args, time, &with)?;
         let start = start.settled(&sources, ground.gathered());

@@ -1,5 +1,6 @@
 //! What is known of each step so far, from the events alone.
 
+use crate::debian_context::STEPS;
 use crate::text::{bytes, columns_of, fit};
 use ireko_report::{Event, LayerSize, MissReason, StepEnd};
 use std::collections::{BTreeMap, VecDeque};
@@ -114,8 +115,9 @@ impl Steps {
         self.longest().is_some()
     }
 
+    /// How many of the Dockerfile's ended.
     pub(crate) fn done(&self) -> usize {
-        self.steps.values().filter(|step| step.end.is_some()).count()
+        self.steps.range(..STEPS).filter(|(_, step)| step.end.is_some()).count()
     }
 
     pub(crate) fn transfers(&self) -> impl Iterator<Item = (&str, &Transfer)> {

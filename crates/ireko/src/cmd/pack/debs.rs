@@ -74,7 +74,7 @@ pub(super) fn gather(args: &PackArgs, time: Time, with: &With<'_>) -> Result<Gat
         let strangers = strangers(&debs, &packages)?;
         let debs: Vec<(Deb, bool)> =
             debs.into_iter().zip(&all).map(|(deb, version)| (deb, essential.contains(version))).collect();
-        let layers = debian_base::configured(&debs, (slim, &platform, time), with)?;
+        let layers = debian_base::configured(&debs, (slim, &platform, time), ("pack", with))?;
         let strangers: Vec<&Package> = strangers.iter().collect();
         configured = ireko_pack::configured(with.store, &layers, (&packages, &strangers))?;
     } else if !left_out.is_empty() {
