@@ -16,7 +16,7 @@ use crate::debs::{DebTree, PathFilter, files_of_all};
 use crate::error::Error;
 use crate::made::made;
 use crate::pieces::Piece;
-use crate::records::Record;
+use crate::records::{Record, with_parents};
 use crate::root::Base;
 
 /// A package that is part of an image.
@@ -62,7 +62,7 @@ impl Packages {
             let record = Record::of(named, &changes);
             let more = made(named, &changes, time)?;
             made_paths.extend(more.iter().map(|change| change.path.clone()));
-            changes.extend(more);
+            changes.extend(with_parents(more, time));
             changes.extend(record.changes(time)?);
             for change in changes.iter_mut().filter(|change| matches!(change.kind, ChangeKind::Dir { .. })) {
                 change.meta.mtime = time;

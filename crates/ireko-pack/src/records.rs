@@ -40,13 +40,6 @@ impl Record {
     pub(crate) fn changes(self, time: Time) -> Result<Vec<Change>, Error> {
         let mut changes = Vec::new();
         let dir = TreePath::new(STATUS_DIR)?;
-        let mut parents: Vec<TreePath> = dir.ancestors().filter(|path| !path.is_root()).collect();
-        parents.push(dir.clone());
-        parents.sort();
-        parents.dedup();
-        for parent in parents {
-            changes.push(Change::new(parent, Meta::new(0o755, time), ChangeKind::Dir { opaque: false }));
-        }
         let mut file = |name: &str, bytes: Vec<u8>| -> Result<(), Error> {
             let kind = ChangeKind::File(Data::memory(bytes));
             changes.push(Change::new(dir.join(name)?, Meta::new(0o644, time), kind));
@@ -56,6 +49,16 @@ impl Record {
         if let Some(sums) = self.sums {
             file(&format!("{}.md5sums", self.name), sums)?;
         }
-        Ok(changes)
+        Ok(with_parents(changes, time))
     }
+}
+
+/// The same with the directories that they lie in before them, as root's.
+pub(crate) fn with_parents(changes: Vec<Change>, time: Time) -> Vec<Change> {
+    let parents: BTreeSet<TreePath> = changes
+        .iter()
+        .flat_map(|change| change.path.ancestors().filter(|path| !path.is_root() && *path != change.path))
+        .collect();
+    let dir = |path| Change::new(path, Meta::new(0o755, time), ChangeKind::Dir { opaque: false });
+    parents.into_iter().map(dir).chain(changes).collect()
 }

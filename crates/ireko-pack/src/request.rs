@@ -1,7 +1,7 @@
 //! What is asked for, and what it comes to.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use ireko_layer::Time;
 use ireko_slim::{Closure, Found, Help, Node, Options, Root, closure, follow};
@@ -77,6 +77,8 @@ pub struct Packed {
     pub pieces: Vec<Piece>,
     /// What the programs need, with who wants it.
     pub closure: Closure,
+    /// What was taken from files of the base: paths in the image, and where they lie.
+    pub taken: BTreeMap<String, PathBuf>,
     /// The programs that were named themselves, at their places.
     pub programs: Vec<String>,
     /// What they were seen to ask for and nobody gave, with the file that does.
@@ -131,10 +133,14 @@ pub fn pack(request: &Request<'_>) -> Result<Packed, Error> {
         _ => false,
     };
     let lacking = found.help.iter().filter(|(help, _)| !with::gives(&request.with, **help, &has));
+    let pieces = all_pieces(request, (&target, &found), helpers)?;
+    let own: BTreeSet<&Path> = target.own.values().map(|own| own.host.as_path()).collect();
+    let hosts = pieces.iter().flat_map(Piece::hosts).filter(|(_, host)| !own.contains(host));
     Ok(Packed {
+        taken: hosts.map(|(path, host)| (path, host.to_owned())).collect(),
         lacking: lacking.map(|(help, path)| (*help, path.clone())).collect(),
         programs: named.iter().map(|path| (*path).to_owned()).collect(),
-        pieces: pieces::no_more_than(all_pieces(request, (&target, &found), helpers)?, request.max_layers),
+        pieces: pieces::no_more_than(pieces, request.max_layers),
         closure: found,
         problems,
     })

@@ -135,33 +135,26 @@ pub(crate) fn architecture(platform: &Platform) -> Result<&'static str, Failure>
 }
 
 impl Lists {
+    /// Fetches these, whose hashes are known.
+    pub(crate) fn fetch_these(&self, session: &Session, wanted: &[Wanted]) -> Result<Vec<PathBuf>, Failure> {
+        let total: u64 = wanted.iter().map(|package| package.listed.size).sum();
+        session.screen.note(&format!("{} packages, {}", wanted.len(), bytes(total)));
+        self.archive(&|_, _| {}).fetch(wanted).map_err(failed)
+    }
+
     /// Asks the archive.
     pub(crate) fn update(
         (session, store): (&Session, &Arc<Store>),
         suite: &Suite,
         (args, platform): (&ArchiveArgs, &Platform),
     ) -> Result<Self, Failure> {
-        let native = architecture(platform)?.to_owned();
-        let host = host(&native)?;
-        let sources = chosen(&host, suite, (args, &native));
+        let mut lists = Self::open((session, store), (args, platform))?;
+        let host = host(&lists.native)?;
+        let sources = chosen(&host, suite, (args, &lists.native));
         let keys = sources
             .iter()
             .map(|source| keys_of(&host, source, (suite, args)))
             .collect::<Result<Vec<_>, _>>()?;
-        let client = client(session, &host, args)?;
-        let now = u64::try_from(environment::now().seconds()).unwrap_or(0);
-        let request = MountRequest {
-            id: "packages of Debian archives",
-            sharing: Sharing::Shared,
-            prepare: &|_| Ok(()),
-            give_up: &|| false,
-        };
-        let mount = store.cache_mount(&request, &|_| {})?;
-        let cache = Cache::open(mount.dir().join("archives"), now).map_err(failed)?;
-        let past = args.snapshot.is_some();
-        let (parts, texts) = (Vec::new(), Vec::new());
-        let logins = host.logins.clone();
-        let mut lists = Self { native, client, logins, cache: (mount, cache), parts, texts, past };
         let places: Vec<Place<'_>> =
             sources.iter().zip(&keys).map(|(source, keys)| Place { source, keys }).collect();
         let updated = lists.archive(&|_, _| {}).update_all(&places, &lists.native);
@@ -182,6 +175,29 @@ impl Lists {
             lists.parts.push((source.clone(), updated));
         }
         Ok(lists)
+    }
+
+    /// No list yet: what fetches packages whose hashes are known.
+    pub(crate) fn open(
+        (session, store): (&Session, &Arc<Store>),
+        (args, platform): (&ArchiveArgs, &Platform),
+    ) -> Result<Self, Failure> {
+        let native = architecture(platform)?.to_owned();
+        let host = host(&native)?;
+        let client = client(session, &host, args)?;
+        let now = u64::try_from(environment::now().seconds()).unwrap_or(0);
+        let request = MountRequest {
+            id: "packages of Debian archives",
+            sharing: Sharing::Shared,
+            prepare: &|_| Ok(()),
+            give_up: &|| false,
+        };
+        let mount = store.cache_mount(&request, &|_| {})?;
+        let cache = Cache::open(mount.dir().join("archives"), now).map_err(failed)?;
+        let past = args.snapshot.is_some();
+        let (parts, texts) = (Vec::new(), Vec::new());
+        let logins = host.logins.clone();
+        Ok(Self { native, client, logins, cache: (mount, cache), parts, texts, past })
     }
 
     fn archive<'a>(&'a self, watch: &'a (dyn Fn(u64, u64) + Sync + 'a)) -> Archive<'a> {
@@ -267,9 +283,7 @@ impl Lists {
                 || Failure::environment(format!("the archive's lists do not say where package `{name}` is"));
             wanted.push(package.ok_or_else(absent)?);
         }
-        let total: u64 = wanted.iter().map(|package| package.listed.size).sum();
-        session.screen.note(&format!("{} packages, {}", wanted.len(), bytes(total)));
-        let paths = self.archive(&|_, _| {}).fetch(&wanted).map_err(failed)?;
+        let paths = self.fetch_these(session, &wanted)?;
         let deb = |((version, wanted), path): ((&VersionId, Wanted), PathBuf)| Deb {
             name: index.name(*version).to_owned(),
             architecture: index.architecture(*version).to_owned(),

@@ -5,7 +5,7 @@ use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 
 /// What is packed, and how it starts.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(crate) struct PackArgs {
     /// Files and directories: `PATH`, which lies at `/NAME` in the image, or `PATH:/PLACE`. Programs bring what they need.
     #[arg(value_name = "PATH[:PLACE]")]
@@ -76,9 +76,18 @@ pub(crate) struct PackArgs {
     /// The signal that asks it to stop.
     #[arg(long, value_name = "SIGNAL")]
     pub(crate) stop_signal: Option<String>,
-    /// Layers at most.
-    #[arg(long, value_name = "N", default_value_t = ireko_pack::Request::MAX_LAYERS)]
-    pub(crate) max_layers: usize,
+    /// Layers at most (default: 100).
+    #[arg(long, value_name = "N")]
+    pub(crate) max_layers: Option<usize>,
+    /// Take flags from this file (`image.toml`), whose keys have their names.
+    #[arg(short = 'f', long, value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+    /// Write what the image is made of, with hashes and addresses (default: `image.lock` beside the file of -f, or here).
+    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, conflicts_with = "locked")]
+    pub(crate) lock: Option<Option<PathBuf>>,
+    /// Take what such a file names and nothing else; no list of the archive is asked.
+    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true)]
+    pub(crate) locked: Option<Option<PathBuf>>,
     #[command(flatten)]
     pub(crate) sbom: SbomArgs,
     #[command(flatten)]

@@ -1,6 +1,8 @@
 //! `ireko pack`: an image of files that are there already, without a Dockerfile.
 
 mod debs;
+mod declared;
+mod lock;
 
 use crate::arguments::{self, Output};
 use crate::cli::{Global, OutputArgs, PackArgs, Scripts};
@@ -11,6 +13,7 @@ use crate::deliver;
 use crate::engines;
 use crate::environment::Environment;
 use crate::failure::Failure;
+use crate::places;
 use crate::registries;
 use crate::room;
 use crate::sbom;
@@ -27,6 +30,7 @@ use ireko_registry::Registry;
 use ireko_report::{Diagnostic, Event, Sink};
 use ireko_slim::{Dir, Help, Machine};
 use ireko_store::Store;
+use lock::Lock;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -36,10 +40,14 @@ const LARGEST: usize = 5;
 
 /// Runs the command.
 pub(crate) fn run(args: &PackArgs, global: &Global, environment: Environment) -> Result<(), Failure> {
+    let args = &declared::joined(args)?;
     let (tags, outputs) = wishes::goals(&args.out.streamed(), false)?;
     let shares = deliver::shares(&[], &tags, &outputs)?;
     let bills = sbom::read("--sbom", &args.sbom.sbom)?;
     sbom::writable(&bills, (&args.out, &outputs, &shares))?;
+    if let Some(said) = &args.lock {
+        places::check("--lock", &lock::place(args, said.as_ref()), places::Written::Whole)?;
+    }
     let sources = args.paths.iter().map(|text| source(text)).collect::<Result<Vec<_>, _>>()?;
     sensible(args)?;
     let start = Start::read(args)?;
@@ -51,25 +59,37 @@ pub(crate) fn run(args: &PackArgs, global: &Global, environment: Environment) ->
     let images = images(&args.out, &session, &store, &outputs)?;
     let aborted = Arc::clone(&images);
     let _stopping = cancel.on_ask(move || aborted.abort());
+    let asked = lock::Asked::new(args, &platform_of(args, &session)?.to_string());
+    let locked = args.locked.as_ref().map(|said| Lock::read(&lock::place(args, said.as_ref()), &asked));
+    let locked = locked.transpose()?;
+    let from = locked.as_ref().map_or_else(|| debs::From::Archive(asked.clone()), debs::From::Lock);
     let with =
         debian_base::With { session: &session, store: &store, images: &images, cancel: &cancel, steps: 0 };
     let (ground, packed, image, delivered) = room::once_more((&session, &store), || {
-        let ground = ground(args, time, &with)?;
+        let ground = ground(args, (&from, time), &with)?;
         let start = start.settled(&sources, ground.gathered());
         let packed = packed(args, &ground, (&sources, &start, time))?;
+        locked.as_ref().map_or(Ok(()), |lock| lock.check_files(&packed))?;
         tell(&packed, &session);
         let config = config(args, &start, (&packed, &session))?;
         let image = [written(&store, &packed, &config, time, &cancel)?];
         let delivered = deliver::deliver(&images, &image, &shares, &cancel, &*session.sink())?;
         Ok((ground, packed, image, delivered))
     })?;
+    if let Some(said) = &args.lock {
+        let none = || Lock::new(asked.clone(), None, Vec::new());
+        let mut written = ground.gathered().map_or_else(none, |gathered| gathered.lock.clone());
+        written.take_files(&packed)?;
+        written.write(&lock::place(args, said.as_ref()))?;
+    }
     session.screen.close();
     if !bills.is_empty() {
         let base = sbom::Base { root: ground.root(), dir: args.root_dir() };
         let mut bill = sbom::of_packed(&store, sbom::Made::new(&image[0], &shares), (&packed, &base))?;
         if let Some(gathered) = ground.gathered() {
             bill.fetched(&gathered.origins);
-            bill.distribution = bill.distribution.or_else(|| gathered.distribution.clone());
+            bill.distribution =
+                bill.distribution.or_else(|| gathered.lock.suite.as_ref().map(lock::Suite::distribution));
         }
         sbom::write("--sbom", &bills, &bill)?;
     }
@@ -272,9 +292,13 @@ impl Ground {
     }
 }
 
-fn ground(args: &PackArgs, time: Time, with: &debian_base::With<'_>) -> Result<Ground, Failure> {
+fn ground(
+    args: &PackArgs,
+    (from, time): (&debs::From<'_>, Time),
+    with: &debian_base::With<'_>,
+) -> Result<Ground, Failure> {
     if !args.deb.is_empty() {
-        return Ok(Ground::Packages(Box::new(debs::gather(args, time, with)?)));
+        return Ok(Ground::Packages(Box::new(debs::gather(args, (from, time), with)?)));
     }
     let Some(name) = &args.from else {
         return Ok(Ground::Root(Box::new(Dir::new(args.root_dir().unwrap_or(Path::new("/"))))));
@@ -308,7 +332,7 @@ fn packed(
     request.includes.clone_from(&args.include);
     request.options.library_path.clone_from(&args.library_path);
     request.user = start.user;
-    request.max_layers = args.max_layers;
+    request.max_layers = args.max_layers.unwrap_or(request.max_layers);
     request.time = time;
     request.programs.extend(program);
     Ok(ireko_pack::pack(&request)?)

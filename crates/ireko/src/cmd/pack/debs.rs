@@ -1,18 +1,21 @@
 //! Packages of a Debian archive as the root that an image is packed of.
 
+use super::lock::{Asked, Lock, Package as Locked, Suite};
 use super::warn;
 use crate::cli::{PackArgs, Scripts as When};
-use crate::debian::{self, Deb, Lists, Suite};
+use crate::debian::{self, Deb, Lists};
 use crate::debian_base::{self, With};
 use crate::failure::Failure;
 use crate::sbom;
+use ireko_deb::archive::Package as Wanted;
 use ireko_deb::index::{Index, VersionId};
 use ireko_deb::package::Package;
 use ireko_deb::resolve::Request as Ask;
 use ireko_layer::Time;
-use ireko_pack::sbom::{Distribution, Origins};
+use ireko_oci::{Platform, Timestamp};
+use ireko_pack::sbom::Origins;
 use ireko_pack::{Named, Packages, PathFilter, Piece, Scripts};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// Packages that others need for their maintainer scripts alone, and what they provide. An image in which no script
@@ -41,54 +44,143 @@ pub(super) struct Gathered {
     pub(super) asked: Vec<String>,
     /// Where each came from.
     pub(super) origins: Origins,
-    /// What they are packages of.
-    pub(super) distribution: Option<Distribution>,
+    /// What can be written down of it.
+    pub(super) lock: Lock,
 }
 
-/// Asks the archive, fetches, and runs what scripts have to run.
-pub(super) fn gather(args: &PackArgs, time: Time, with: &With<'_>) -> Result<Gathered, Failure> {
+/// Where the packages come from.
+pub(super) enum From<'a> {
+    /// The archive, as it is now.
+    Archive(Asked),
+    /// What was written down.
+    Lock(&'a Lock),
+}
+
+/// Fetches, and runs what scripts have to run. What it came to can be written down.
+pub(super) fn gather(
+    args: &PackArgs,
+    (from, time): (&From<'_>, Time),
+    with: &With<'_>,
+) -> Result<Gathered, Failure> {
     let platform = super::platform_of(args, with.session)?;
-    let suite = suite(args)?;
-    let lists = Lists::update((with.session, with.store), &suite, (&args.archive, &platform))?;
-    let status = status(args);
-    let index = lists.index_beside(&status)?;
-    let requests: Vec<Ask> = args.deb.iter().cloned().map(Ask::Text).collect();
-    let solution = debian::solve(&index, &requests, args.recommends)?;
-    let mut chosen: Vec<VersionId> = solution.install.iter().map(|chosen| chosen.version).collect();
-    chosen.extend(data_alone(args, (&index, &chosen))?);
-    let debs = lists.fetch(with.session, &index, &chosen)?;
-    let named = named(&debs)?;
-    let origins = sbom::origins(&debs);
-    let left_out = left_out(&debs);
-    let is_run = must_run(args, &named, with)?;
+    let (chosen, lock) = match from {
+        From::Archive(asked) => Chosen::new(args, (asked, &platform), with)?,
+        From::Lock(lock) => (Chosen::locked(args, (lock, &platform), with)?, (*lock).clone()),
+    };
+    let origins = sbom::origins(&chosen.debs);
     let mut filter = if args.docs { PathFilter::default() } else { PathFilter::slim() };
     let slim = filter.clone();
     args.exclude.iter().for_each(|pattern| filter.exclude(pattern));
-    let packages = Packages::read(with.store, named, filter, time)?;
+    let packages = Packages::read(with.store, named(&chosen.debs)?, filter, time)?;
     let mut configured = None;
-    if is_run {
-        let index = lists.index()?;
-        let more = same(&debs);
-        let (essential, all) = debian_base::chosen(&index, more, args.recommends)?;
-        let debs = lists.fetch(with.session, &index, &all)?;
-        let strangers = strangers(&debs, &packages)?;
-        let debs: Vec<(Deb, bool)> =
-            debs.into_iter().zip(&all).map(|(deb, version)| (deb, essential.contains(version))).collect();
-        let layers = debian_base::configured(&debs, (slim, &platform, time), ("pack", with))?;
+    if let Some(installed) = &chosen.installed {
+        let strangers = strangers(installed, &packages)?;
+        let layers = debian_base::configured(installed, (slim, &platform, time), ("pack", with))?;
         let strangers: Vec<&Package> = strangers.iter().collect();
         configured = ireko_pack::configured(with.store, &layers, (&packages, &strangers))?;
-    } else if !left_out.is_empty() {
-        let names = left_out.join(", ");
-        with.session.screen.note(&format!("left out, since scripts alone need it: {names}"));
+    } else {
+        let left_out = left_out(&chosen.debs);
+        if !left_out.is_empty() {
+            let names = left_out.join(", ");
+            with.session.screen.note(&format!("left out, since scripts alone need it: {names}"));
+        }
     }
-    let distribution = lists.distribution(&suite);
-    Ok(Gathered { packages, configured, asked: asked(args), origins, distribution: Some(distribution) })
+    Ok(Gathered { packages, configured, asked: asked(args), origins, lock })
+}
+
+/// The packages of an image.
+struct Chosen {
+    debs: Vec<Deb>,
+    /// All that is installed where scripts run, and whether dpkg needs it to run.
+    installed: Option<Vec<(Deb, bool)>>,
+}
+
+impl Chosen {
+    /// As the archive has them now.
+    fn new(
+        args: &PackArgs,
+        (asked, platform): (&Asked, &Platform),
+        with: &With<'_>,
+    ) -> Result<(Self, Lock), Failure> {
+        let suite = suite(args)?;
+        let lists = Lists::update((with.session, with.store), &suite, (&args.archive, platform))?;
+        let status = status(args);
+        let index = lists.index_beside(&status)?;
+        let requests: Vec<Ask> = args.deb.iter().cloned().map(Ask::Text).collect();
+        let solution = debian::solve(&index, &requests, args.recommends)?;
+        let mut chosen: Vec<VersionId> = solution.install.iter().map(|chosen| chosen.version).collect();
+        chosen.extend(data_alone(args, (&index, &chosen))?);
+        let debs = lists.fetch(with.session, &index, &chosen)?;
+        let mut installed = None;
+        if must_run(args, &named(&debs)?, with)? {
+            let index = lists.index()?;
+            let (essential, all) = debian_base::chosen(&index, same(&debs), args.recommends)?;
+            let fetched = lists.fetch(with.session, &index, &all)?;
+            let marked = fetched.into_iter().zip(&all);
+            installed = Some(marked.map(|(deb, version)| (deb, essential.contains(version))).collect());
+        }
+        let date = Timestamp::from_unix(i64::try_from(lists.date()).unwrap_or(0), 0).to_string();
+        let suite = Suite::new(&lists.distribution(&suite), &date.replace(['-', ':'], ""));
+        let chosen = Self { debs, installed };
+        let lock = Lock::new(asked.clone(), Some(suite), chosen.written());
+        Ok((chosen, lock))
+    }
+
+    /// As they were written down: no list is asked.
+    fn locked(
+        args: &PackArgs,
+        (lock, platform): (&Lock, &Platform),
+        with: &With<'_>,
+    ) -> Result<Self, Failure> {
+        let lists = Lists::open((with.session, with.store), (&args.archive, platform))?;
+        let suite = lock.suite.clone().unwrap_or_default();
+        let mut wanted = Vec::new();
+        for package in &lock.packages {
+            let listed = package.listed().ok_or_else(|| Failure::user("a hash of the lock is none"))?;
+            wanted.push(Wanted { addresses: package.addresses(&suite), listed });
+        }
+        let paths = lists.fetch_these(with.session, &wanted)?;
+        let (mut debs, mut installed) = (Vec::new(), Vec::new());
+        for ((package, wanted), path) in lock.packages.iter().zip(wanted).zip(paths) {
+            let deb = Deb {
+                name: package.name.clone(),
+                architecture: package.architecture.clone(),
+                version: package.version.clone(),
+                stanza: open(&path)?.control().into_owned(),
+                path,
+                address: wanted.addresses.into_iter().next().unwrap_or_default(),
+                listed: wanted.listed,
+            };
+            if package.scripts {
+                installed.push((deb.clone(), package.essential));
+            }
+            if package.image {
+                debs.push(deb);
+            }
+        }
+        Ok(Self { debs, installed: Some(installed).filter(|installed| !installed.is_empty()) })
+    }
+
+    /// What a lock says of them.
+    fn written(&self) -> Vec<Locked> {
+        let mut packages: BTreeMap<(String, String), Locked> = BTreeMap::new();
+        let key = |deb: &Deb| (deb.name.clone(), deb.architecture.clone());
+        for deb in &self.debs {
+            packages.entry(key(deb)).or_insert_with(|| Locked::new(deb)).image = true;
+        }
+        for (deb, is_essential) in self.installed.iter().flatten() {
+            let package = packages.entry(key(deb)).or_insert_with(|| Locked::new(deb));
+            package.scripts = true;
+            package.essential = *is_essential;
+        }
+        packages.into_values().collect()
+    }
 }
 
 /// The suite that was asked for, or this machine's.
-fn suite(args: &PackArgs) -> Result<Suite, Failure> {
+fn suite(args: &PackArgs) -> Result<debian::Suite, Failure> {
     if let Some(text) = &args.suite {
-        return Suite::parse(text);
+        return debian::Suite::parse(text);
     }
     let release = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
     let field = |name: &str| {
@@ -96,7 +188,7 @@ fn suite(args: &PackArgs) -> Result<Suite, Failure> {
         value.map(|value| value.trim_matches(['"', '\'']).to_owned())
     };
     match (field("ID").as_deref(), field("VERSION_CODENAME")) {
-        (Some(id @ ("debian" | "ubuntu")), Some(name)) => Suite::parse(&format!("{id}:{name}")),
+        (Some(id @ ("debian" | "ubuntu")), Some(name)) => debian::Suite::parse(&format!("{id}:{name}")),
         _ => Err(Failure::user("it is not known of which suite packages are to be taken")
             .hint("this machine is neither Debian nor Ubuntu: say `--suite debian:bookworm`")),
     }
@@ -207,7 +299,8 @@ fn same(debs: &[Deb]) -> Vec<Ask> {
 }
 
 /// What is installed for scripts and is no part of the image.
-fn strangers(debs: &[Deb], packages: &Packages) -> Result<Vec<Package>, Failure> {
+fn strangers(installed: &[(Deb, bool)], packages: &Packages) -> Result<Vec<Package>, Failure> {
     let own: BTreeSet<&str> = packages.packages().iter().map(|named| named.name.as_str()).collect();
-    debs.iter().filter(|deb| !own.contains(deb.name.as_str())).map(|deb| open(&deb.path)).collect()
+    let others = installed.iter().filter(|(deb, _)| !own.contains(deb.name.as_str()));
+    others.map(|(deb, _)| open(&deb.path)).collect()
 }
