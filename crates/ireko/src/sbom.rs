@@ -113,9 +113,9 @@ impl Made {
         }
     }
 
-    fn bill(self) -> Bill {
+    fn bill(&self) -> Bill {
         Bill {
-            image: self.subject,
+            image: self.subject.clone(),
             distribution: None,
             is_system: false,
             packages: Vec::new(),
@@ -136,17 +136,17 @@ pub(crate) enum Files {
 }
 
 /// What an image consists of by its own list of packages.
-pub(crate) fn of_system(store: &Arc<Store>, made: Made, files: Files) -> Result<Bill, Failure> {
-    let layers = made.layers.clone();
+pub(crate) fn of_system(store: &Arc<Store>, made: &Made, files: Files) -> Result<Bill, Failure> {
+    let layers = &made.layers;
     let mut bill = made.bill();
-    let root = ImageRoot::new(store, &layers)?;
+    let root = ImageRoot::new(store, layers)?;
     let database = Database::read(&root)?;
     bill.packages.clone_from(&database.packages);
     licences(&root, &mut bill.packages)?;
     bill.distribution = distribution(&root)?;
     bill.is_system = true;
     if files == Files::Told || bill.packages.is_empty() {
-        bill.files = self::files(store, &layers)?;
+        bill.files = self::files(store, layers)?;
         let paths: BTreeSet<String> = bill.files.iter().map(|file| file.path.clone()).collect();
         let owners = database.owners(&root, &paths)?;
         for file in &mut bill.files {
@@ -166,12 +166,11 @@ pub(crate) struct Base<'a> {
 /// What a packed image consists of: its files, and the packages of its base that these are of.
 pub(crate) fn of_packed(
     store: &Arc<Store>,
-    made: Made,
+    made: &Made,
     (packed, base): (&Packed, &Base<'_>),
 ) -> Result<Bill, Failure> {
-    let layers = made.layers.clone();
     let mut bill = made.bill();
-    bill.files = files(store, &layers)?;
+    bill.files = files(store, &made.layers)?;
     let database = Database::read(base.root)?;
     bill.packages.clone_from(&database.packages);
     // Where each one was in the base: at its own place, or where it was named on this machine.

@@ -1,3 +1,5 @@
+//! Documents of bills, made up and of what dpkg knows.
+
 use super::*;
 use crate::error::Error;
 use ireko_slim::Dir;

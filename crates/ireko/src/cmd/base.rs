@@ -53,7 +53,9 @@ pub(crate) fn run(args: &BaseArgs, global: &Global, environment: Environment) ->
     })?;
     session.screen.close();
     if !bills.is_empty() {
-        let mut bill = sbom::of_system(&store, sbom::Made::new(&base.image, &shares), sbom::Files::Left)?;
+        let made = sbom::Made::new(&base.image, &shares);
+        let told = || sbom::of_system(&store, &made, sbom::Files::Left);
+        let mut bill = room::once_more((&session, &store), told)?;
         bill.fetched(&base.origins);
         sbom::write("--sbom", &bills, &bill)?;
     }

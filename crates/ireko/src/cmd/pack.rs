@@ -85,7 +85,7 @@ pub(crate) fn run(args: &PackArgs, global: &Global, environment: Environment) ->
     session.screen.close();
     if !bills.is_empty() {
         let base = sbom::Base { root: ground.root(), dir: args.root_dir() };
-        let mut bill = sbom::of_packed(&store, sbom::Made::new(&image[0], &shares), (&packed, &base))?;
+        let mut bill = sbom::of_packed(&store, &sbom::Made::new(&image[0], &shares), (&packed, &base))?;
         if let Some(gathered) = ground.gathered() {
             bill.fetched(&gathered.origins);
             bill.distribution =

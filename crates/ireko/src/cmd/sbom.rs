@@ -5,6 +5,7 @@ use crate::cmd::images::find_to_show;
 use crate::cmd::transfer;
 use crate::environment::Environment;
 use crate::failure::Failure;
+use crate::room;
 use crate::sbom::{self, Files, Made};
 use crate::session::Session;
 use ireko_oci::Reference;
@@ -32,6 +33,7 @@ pub(crate) fn run(args: &SbomCommandArgs, global: &Global, environment: Environm
         layers: image.diff_ids.clone(),
         time: config.created,
     };
-    let bill = sbom::of_system(&store, made, if args.files { Files::Told } else { Files::Left })?;
+    let files = if args.files { Files::Told } else { Files::Left };
+    let bill = room::once_more((&session, &store), || sbom::of_system(&store, &made, files))?;
     sbom::write("-o", &wishes, &bill)
 }

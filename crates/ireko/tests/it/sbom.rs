@@ -83,6 +83,7 @@ fn an_image_by_its_own_list_of_packages() {
     place.file("root/usr/bin/hello", "a program\n");
     place.file("root/etc/os-release", "ID=debian\nVERSION_ID=\"12\"\n");
     place.file("own", "something\n");
+    place.file("../own.c", "int x;\n");
     // The upper layer has another version.
     place.file("later", &status.replace("2.10", "2.12"));
     place.dockerfile("FROM scratch\nCOPY root /\nCOPY later /var/lib/dpkg/status\nCOPY own /own\n");
@@ -100,6 +101,20 @@ fn an_image_by_its_own_list_of_packages() {
     );
     assert_eq!(components["hello"]["components"][0]["name"], "/usr/bin/hello");
     assert!(components.contains_key("/own") && read(&place, "b.json")["files"].is_array());
+    // Files that are packed out of it, out of a directory, and of a directory at another place, are the package's.
+    for base in [
+        &["--from", "app", "--include", "/usr/bin/hello"][..],
+        &["--root", "context/root", "--include", "/usr/bin/hello"],
+        &["--root", "context/root", "context/root/usr/bin/hello:/x"],
+    ] {
+        place.ireko(&[&["pack", "-t", "packed", "--sbom", "c.json"], base].concat()).ok();
+        let names: Vec<String> =
+            rows(&read(&place, "c.json")["packages"], "name").into_keys().map(str::to_owned).collect();
+        assert_eq!(names, ["docker.io/library/packed:latest", "hello"], "{base:?}");
+    }
+    // A file of this machine is not what an image has under that path.
+    place.ireko(&["pack", "own.c:/usr/bin/hello", "--from", "app", "-t", "packed", "--sbom", "c.json"]).ok();
+    assert_eq!(rows(&read(&place, "c.json")["packages"], "name").len(), 1);
     place.ireko(&["sbom", "none"]).fails(2, &["there is no image `none` in the store"]);
     place.ireko(&["sbom", "app", "-o", "none/a"]).fails(2, &["cannot write `none/a` for `-o`"]);
     place.sound();
