@@ -23,6 +23,7 @@ pub mod archive;
 pub mod control;
 pub mod host;
 pub mod index;
+pub mod installed;
 pub mod logins;
 pub mod openpgp;
 pub mod package;
@@ -33,4 +34,4 @@ pub mod sources;
 pub mod version;
 
 #[cfg(test)]
-mod testing;
+use ireko_testkit::signing as testing;

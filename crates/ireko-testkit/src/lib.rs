@@ -16,14 +16,17 @@
 
 mod archive;
 mod crowd;
+mod debian;
 mod flat;
 mod git;
 mod image;
 mod registry;
 mod server;
+pub mod signing;
 
 pub use archive::TarStream;
 pub use crowd::{Crowd, Tally};
+pub use debian::{DebArchive, DebPackage};
 pub use flat::FlatImage;
 pub use git::{Daemon, GitRepo, SshServer, git_daemon, git_over_http, git_over_old_http, silent_port};
 pub use image::TestImage;

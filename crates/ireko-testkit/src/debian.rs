@@ -1,0 +1,181 @@
+//! Debian packages and an archive of them, signed, as files by their paths.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use ireko_oci::Digest;
+
+use crate::signing::{Says, TestKey};
+use crate::{Answer, Server};
+
+/// A package.
+#[derive(Clone, Debug)]
+pub struct DebPackage {
+    name: String,
+    version: String,
+    fields: String,
+    control: Vec<(String, String)>,
+    files: Vec<(String, Vec<u8>, u32)>,
+}
+
+impl DebPackage {
+    /// One without files, for all architectures.
+    pub fn new(name: &str, version: &str) -> Self {
+        let (name, version) = (name.to_owned(), version.to_owned());
+        Self { name, version, fields: String::new(), control: Vec::new(), files: Vec::new() }
+    }
+
+    /// The same with a field, such as `Depends`.
+    #[must_use]
+    pub fn field(mut self, name: &str, value: &str) -> Self {
+        self.fields += &format!("{name}: {value}\n");
+        self
+    }
+
+    /// The same with a member of the control part, such as `postinst`.
+    #[must_use]
+    pub fn control(mut self, name: &str, text: &str) -> Self {
+        self.control.push((name.to_owned(), text.to_owned()));
+        self
+    }
+
+    /// The same with a file.
+    #[must_use]
+    pub fn file(mut self, path: &str, content: impl Into<Vec<u8>>, mode: u32) -> Self {
+        self.files.push((path.to_owned(), content.into(), mode));
+        self
+    }
+
+    /// Its control file.
+    pub fn paragraph(&self) -> String {
+        let (name, version, fields) = (&self.name, &self.version, &self.fields);
+        format!("Package: {name}\nVersion: {version}\nArchitecture: all\n{fields}Description: {name}\n")
+    }
+
+    /// The package file.
+    pub fn bytes(&self) -> Vec<u8> {
+        let mut control = vec![("control".to_owned(), self.paragraph().into_bytes(), 0o644)];
+        control
+            .extend(self.control.iter().map(|(name, text)| (name.clone(), text.clone().into_bytes(), 0o755)));
+        let members = [
+            ("debian-binary", b"2.0\n".to_vec()),
+            ("control.tar", tar(&control)),
+            ("data.tar", tar(&self.files)),
+        ];
+        let mut out = b"!<arch>\n".to_vec();
+        for (name, bytes) in members {
+            writeln!(out, "{name:<16}{:<12}{:<6}{:<6}{:<8}{:<10}`", 0, 0, 0, 100_644, bytes.len()).unwrap();
+            out.extend(&bytes);
+            out.extend(vec![b'\n'; bytes.len() % 2]);
+        }
+        out
+    }
+}
+
+fn tar(files: &[(String, Vec<u8>, u32)]) -> Vec<u8> {
+    let mut builder = tar::Builder::new(Vec::new());
+    // As dpkg-deb does it, each directory comes before what it holds.
+    let parents = |path: &str| -> Vec<String> {
+        path.match_indices('/').map(|(at, _)| format!("./{}/", &path[..at])).collect()
+    };
+    for dir in files.iter().flat_map(|(path, ..)| parents(path)).collect::<BTreeSet<_>>() {
+        let mut header = tar::Header::new_gnu();
+        header.set_entry_type(tar::EntryType::Directory);
+        header.set_size(0);
+        header.set_mode(0o755);
+        builder.append_data(&mut header, dir, &[][..]).unwrap();
+    }
+    for (path, content, mode) in files {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(content.len() as u64);
+        header.set_mode(*mode);
+        builder.append_data(&mut header, format!("./{path}"), &content[..]).unwrap();
+    }
+    builder.into_inner().unwrap()
+}
+
+/// An archive of several suites with the component `main`.
+#[derive(Default)]
+pub struct DebArchive {
+    files: BTreeMap<String, Vec<u8>>,
+}
+
+impl DebArchive {
+    /// The key that signs it.
+    pub fn key() -> Vec<u8> {
+        TestKey::new(1).usual()
+    }
+
+    /// The same with a suite in the directory of that name. `fields` are those of its Release file: `Origin` and so on.
+    #[must_use]
+    pub fn suite(mut self, directory: &str, fields: &str, packages: &[DebPackage]) -> Self {
+        let architecture = match std::env::consts::ARCH {
+            "x86_64" => "amd64",
+            "aarch64" => "arm64",
+            other => other,
+        };
+        let mut list = String::new();
+        for package in packages {
+            let (bytes, name) = (package.bytes(), format!("pool/{}_{}.deb", package.name, package.version));
+            let (size, hash) = (bytes.len(), Digest::of(&bytes).hex());
+            list += &format!("{}Filename: {name}\nSize: {size}\nSHA256: {hash}\n\n", package.paragraph());
+            self.files.insert(name, bytes);
+        }
+        let place = format!("main/binary-{architecture}/Packages");
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+        let release = format!(
+            "{fields}Date: {}\nComponents: main\nArchitectures: {architecture}\nSHA256:\n {} {} {place}\n",
+            date(now - 60),
+            Digest::of(list.as_bytes()).hex(),
+            list.len()
+        );
+        let signed = TestKey::new(1).clear_sign(&release, &Says::new(1).at(now - 60));
+        self.files.insert(format!("dists/{directory}/{place}"), list.into_bytes());
+        self.files.insert(format!("dists/{directory}/InRelease"), signed.into_bytes());
+        self
+    }
+
+    /// Writes it below a directory.
+    pub fn write(&self, root: &Path) {
+        for (name, bytes) in &self.files {
+            let path = root.join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, bytes).unwrap();
+        }
+    }
+
+    /// Serves it; `slow` is done with each answer whose path it is given.
+    pub fn serve(self, slow: impl Fn(&str) + Send + Sync + 'static) -> Server {
+        Server::start(move |request| {
+            slow(&request.path);
+            let found = self.files.get(request.path.trim_start_matches('/'));
+            found.map_or_else(|| Answer::status(404), |bytes| Answer::ok(bytes.clone()))
+        })
+    }
+}
+
+/// A time as Release files have it; the day of the week does not count.
+fn date(seconds: u64) -> String {
+    const MONTHS: [&str; 12] =
+        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let (mut days, mut year) = (seconds / 86_400, 1970);
+    let is_leap =
+        |year: u64| year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
+    while days >= 365 + u64::from(is_leap(year)) {
+        days -= 365 + u64::from(is_leap(year));
+        year += 1;
+    }
+    let february = 28 + u64::from(is_leap(year));
+    let mut month = 0;
+    for length in [31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30] {
+        if days < length {
+            break;
+        }
+        days -= length;
+        month += 1;
+    }
+    let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
+    format!("Mon, {:02} {} {year} {hour:02}:{minute:02}:{second:02} UTC", days + 1, MONTHS[month])
+}
