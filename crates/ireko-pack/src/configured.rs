@@ -5,11 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use std::sync::Arc;
 
-use ireko_layer::{Change, ChangeKind, Data, Follow, TreePath, follow_links};
+use ireko_deb::package::Package;
+use ireko_layer::{Change, ChangeKind, Data, Follow, Meta, Time, TreePath, follow_links};
 use ireko_oci::Digest;
-use ireko_store::Store;
+use ireko_store::{Scratch, Store};
 
-use crate::base::LEFT_BEHIND;
+use crate::base::{LEFT_BEHIND, MERGED};
+use crate::debs::{DebTree, PathFilter, files_of_all};
 use crate::error::Error;
 use crate::packages::Packages;
 use crate::pieces::Piece;
@@ -36,11 +38,12 @@ const BOOKS: [&str; 9] = [
 pub fn configured(
     store: &Arc<Store>,
     layers: &[Digest],
-    (packages, others): (&Packages, &[&ireko_deb::package::Package]),
+    (packages, others): (&Packages, &[&Package]),
 ) -> Result<Option<Piece>, Error> {
     let root: BTreeMap<TreePath, Change> =
         ireko_image::merged(store, layers)?.into_iter().map(|change| (change.path.clone(), change)).collect();
-    let strangers = paths_of(store, others)?;
+    let scratch = store.scratch_dir()?;
+    let strangers = tree_of(&scratch, others)?;
     let mut changes: BTreeMap<TreePath, Change> = BTreeMap::new();
     let mut known: BTreeSet<TreePath> = BTreeSet::new();
     for (change, _) in packages.tree().owned() {
@@ -48,7 +51,8 @@ pub fn configured(
         let is_book = is_book(&change.path)?;
         match root.get(&change.path) {
             _ if is_book => {}
-            Some(now) if is_same(change, now, (packages, &root))? => {}
+            Some(now) if is_same((change, packages.bytes_of(&change.path)), (now, bytes_of(now, &root)))? => {
+            }
             Some(now) => drop(changes.insert(now.path.clone(), plain(now, &root))),
             // A script took it away; what was made here in its place is not dpkg's.
             None if packages.is_of_package(&change.path) => {
@@ -59,7 +63,12 @@ pub fn configured(
         }
     }
     for (path, change) in &root {
-        let is_new = !known.contains(path) && !strangers.contains(path) && packages.filter().takes(path);
+        // What others brought counts where a script changed it, as lists of users.
+        let is_strange = match strangers.get(path) {
+            Some(before) => is_same((before, strangers.bytes_of(path)), (change, bytes_of(change, &root)))?,
+            None => false,
+        };
+        let is_new = !known.contains(path) && !is_strange && packages.filter().takes(path);
         if is_new && !is_book(path)? {
             changes.insert(path.clone(), plain(change, &root));
         }
@@ -84,15 +93,13 @@ fn is_book(path: &TreePath) -> Result<bool, Error> {
     Ok(LEFT_BEHIND.contains(&text.as_ref()) || text.starts_with("var/log/") && text.ends_with(".log"))
 }
 
-/// The paths that packages bring, once links of merged `/usr` are followed.
-fn paths_of(store: &Store, packages: &[&ireko_deb::package::Package]) -> Result<BTreeSet<TreePath>, Error> {
-    let scratch = store.scratch_dir()?;
-    let read = crate::debs::files_of_all(packages, &Default::default(), scratch.path())?;
-    let mut tree = crate::debs::DebTree::merged_usr(&crate::base::MERGED, &Default::default())?;
-    for changes in read {
+/// What packages bring, once links of merged `/usr` are followed.
+fn tree_of(scratch: &Scratch, packages: &[&Package]) -> Result<DebTree, Error> {
+    let mut tree = DebTree::merged_usr(&MERGED, &Meta::new(0o755, Time::default()))?;
+    for changes in files_of_all(packages, &PathFilter::default(), scratch.path())? {
         tree.add(changes)?;
     }
-    Ok(tree.owned().map(|(change, _)| change.path.clone()).collect())
+    Ok(tree)
 }
 
 /// A change that stands by itself: a further name of a file is a file.
@@ -128,27 +135,22 @@ fn add_parents(
     }
 }
 
-/// Whether a path is what the package brought, whatever its time.
+/// Whether a path is what a package brought, whatever its time.
 fn is_same(
-    one: &Change,
-    other: &Change,
-    (packages, root): (&Packages, &BTreeMap<TreePath, Change>),
+    (one, before): (&Change, Option<&Data>),
+    (other, now): (&Change, Option<&Data>),
 ) -> Result<bool, Error> {
     let is_link = matches!(one.kind, ChangeKind::Symlink { .. });
-    let metas = (&one.meta, &other.meta);
-    let is_meta_same = metas.0.uid == metas.1.uid
-        && metas.0.gid == metas.1.gid
-        && metas.0.xattrs == metas.1.xattrs
-        && (is_link || metas.0.mode == metas.1.mode);
+    let (was, is) = (&one.meta, &other.meta);
+    let is_meta_same =
+        was.uid == is.uid && was.gid == is.gid && was.xattrs == is.xattrs && (is_link || was.mode == is.mode);
     if !is_meta_same {
         return Ok(false);
     }
     match (&one.kind, &other.kind) {
-        (ChangeKind::Dir { .. }, ChangeKind::Dir { .. }) => Ok(true),
         (ChangeKind::Symlink { target }, ChangeKind::Symlink { target: now }) => Ok(target == now),
         (ChangeKind::File(_) | ChangeKind::HardLink { .. }, _) => {
-            let bytes = packages.bytes_of(&one.path).zip(bytes_of(other, root));
-            let Some((before, now)) = bytes else { return Ok(false) };
+            let Some((before, now)) = before.zip(now) else { return Ok(false) };
             Ok(before.size() == now.size() && have_same_bytes((before, now), &one.path)?)
         }
         _ => Ok(std::mem::discriminant(&one.kind) == std::mem::discriminant(&other.kind)),

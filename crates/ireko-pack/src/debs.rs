@@ -5,7 +5,7 @@ use std::path::Path;
 
 use ireko_deb::package::Package;
 use ireko_layer::archive::Archive;
-use ireko_layer::{Change, ChangeKind, Follow, TreePath, follow_links};
+use ireko_layer::{Change, ChangeKind, Data, Follow, TreePath, follow_links};
 
 use crate::error::Error;
 
@@ -234,6 +234,19 @@ impl DebTree {
         self.changes.get(path)
     }
 
+    /// The bytes of a file, by any of its names.
+    pub(crate) fn bytes_of(&self, path: &TreePath) -> Option<&Data> {
+        let kind = |path: &TreePath| self.changes.get(path).map(|change| &change.kind);
+        let first = match kind(path)? {
+            ChangeKind::HardLink { target } => kind(target)?,
+            own => own,
+        };
+        match first {
+            ChangeKind::File(data) => Some(data),
+            _ => None,
+        }
+    }
+
     /// The package that brought a path.
     pub(crate) fn owner(&self, path: &TreePath) -> Option<usize> {
         self.owners.get(path).copied()
@@ -282,7 +295,7 @@ impl DebTree {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ireko_layer::{Data, Meta};
+    use ireko_layer::Meta;
 
     fn path(text: &str) -> TreePath {
         TreePath::new(text).expect("a path")

@@ -207,14 +207,7 @@ impl Packages {
     }
 
     pub(crate) fn bytes_of(&self, path: &TreePath) -> Option<&Data> {
-        match &self.tree.get(path)?.kind {
-            ChangeKind::File(data) => Some(data),
-            ChangeKind::HardLink { target } => match &self.tree.get(target)?.kind {
-                ChangeKind::File(data) => Some(data),
-                _ => None,
-            },
-            _ => None,
-        }
+        self.tree.bytes_of(path)
     }
 }
 

@@ -138,7 +138,11 @@ impl Lists {
     /// Fetches these, whose hashes are known.
     pub(crate) fn fetch_these(&self, session: &Session, wanted: &[Wanted]) -> Result<Vec<PathBuf>, Failure> {
         let total: u64 = wanted.iter().map(|package| package.listed.size).sum();
-        session.screen.note(&format!("{} packages, {}", wanted.len(), bytes(total)));
+        let count = match wanted.len() {
+            1 => "1 package".to_owned(),
+            count => format!("{count} packages"),
+        };
+        session.screen.note(&format!("{count}, {}", bytes(total)));
         self.archive(&|_, _| {}).fetch(wanted).map_err(failed)
     }
 

@@ -13,7 +13,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// Programs of this machine that the archive's dpkg consists of.
 const PROGRAMS: [&str; 6] = ["dash", "dpkg", "dpkg-deb", "dpkg-query", "dpkg-split", "tar"];
 /// What the static busybox is beside.
-const APPLETS: [&str; 9] = ["rm", "mkdir", "cat", "chmod", "diff", "printf", "echo", "ls", "env"];
+const APPLETS: [&str; 11] =
+    ["rm", "mkdir", "cat", "chmod", "chown", "ln", "diff", "printf", "echo", "ls", "env"];
 
 /// The archive.
 pub(crate) struct DebArchive {
@@ -56,6 +57,12 @@ impl DebArchive {
     /// What `--build-context` says behind `deb:SUITE?` to use it.
     pub(crate) fn options(&self) -> String {
         format!("mirror=file://{}&signed-by={}", self.root.display(), self.root.join("keys.gpg").display())
+    }
+
+    /// The flags of commands that take from it.
+    pub(crate) fn flags(&self) -> Vec<String> {
+        let keys = self.root.join("keys.gpg").display().to_string();
+        vec!["--mirror".to_owned(), format!("file://{}", self.root.display()), "--signed-by".to_owned(), keys]
     }
 
     /// Puts the archive out of reach, or back.

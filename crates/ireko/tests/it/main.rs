@@ -39,6 +39,7 @@ mod made_again;
 mod made_bases;
 mod others;
 mod pack;
+mod pack_debs;
 mod peers;
 mod platforms;
 mod probe;
