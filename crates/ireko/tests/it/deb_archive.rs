@@ -13,7 +13,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// Programs of this machine that the archive's dpkg consists of.
 const PROGRAMS: [&str; 6] = ["dash", "dpkg", "dpkg-deb", "dpkg-query", "dpkg-split", "tar"];
 /// What the static busybox is beside.
-const APPLETS: [&str; 9] = ["rm", "mkdir", "cat", "chmod", "diff", "printf", "echo", "ls", "env"];
+const APPLETS: [&str; 10] = ["dd", "rm", "mkdir", "cat", "chmod", "diff", "printf", "echo", "ls", "env"];
 
 /// The archive.
 pub(crate) struct DebArchive {
@@ -56,6 +56,12 @@ impl DebArchive {
     /// What `--build-context` says behind `deb:SUITE?` to use it.
     pub(crate) fn options(&self) -> String {
         format!("mirror=file://{}&signed-by={}", self.root.display(), self.root.join("keys.gpg").display())
+    }
+
+    /// The same as flags of `ireko base`.
+    pub(crate) fn flags(&self) -> String {
+        let (root, keys) = (self.root.display(), self.root.join("keys.gpg"));
+        format!("--mirror file://{root} --signed-by {}", keys.display())
     }
 
     /// Puts the archive out of reach, or back.
