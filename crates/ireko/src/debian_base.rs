@@ -308,17 +308,29 @@ impl Sink for Steps {
     }
 }
 
+/// So many lines at the end of dpkg's log are looked at for why it failed.
+const TAIL: usize = 20;
+
 /// A maintainer script that failed, with the end of its log.
 fn failure(error: BuildError, with: &With<'_>) -> Failure {
     let session = with.session;
     session.screen.close();
+    // It stopped all that went on; with more room on the disk it may be tried once more.
+    if with.cancel.take_back() {
+        with.images.resume();
+    }
     let blame = error.blame();
     match error {
         BuildError::Step(step) => {
             let mut failure =
                 Failure::environment("the packages could not be installed").cause(&step.message);
-            failure.disk_full = step.disk_full;
-            build::with_log(failure, (NodeId(step.node.0 + with.steps), step.log.as_deref()), session)
+            let node = NodeId(step.node.0 + with.steps);
+            // dpkg removes what it could not unpack, and the disk is not full any more.
+            let said = session.screen.step(node.0).is_some_and(|step| {
+                step.last_lines(TAIL).iter().any(|line| line.contains("No space left on device"))
+            });
+            failure.disk_full = step.disk_full || said;
+            build::with_log(failure, (node, step.log.as_deref()), session)
         }
         other => Failure::of(blame, &other),
     }

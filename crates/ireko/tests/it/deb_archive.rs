@@ -13,8 +13,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// Programs of this machine that the archive's dpkg consists of.
 const PROGRAMS: [&str; 6] = ["dash", "dpkg", "dpkg-deb", "dpkg-query", "dpkg-split", "tar"];
 /// What the static busybox is beside.
-const APPLETS: [&str; 11] =
-    ["rm", "mkdir", "cat", "chmod", "chown", "ln", "diff", "printf", "echo", "ls", "env"];
+const APPLETS: [&str; 12] =
+    ["dd", "rm", "mkdir", "cat", "chmod", "chown", "ln", "diff", "printf", "echo", "ls", "env"];
 
 /// The archive.
 pub(crate) struct DebArchive {

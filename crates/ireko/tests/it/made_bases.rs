@@ -1,5 +1,6 @@
 //! `--build-context NAME=deb:SUITE`: a build whose base is made of an archive's packages.
 
+use crate::bad_input::in_small_world;
 use crate::deb_archive::DebArchive;
 use crate::support::{Place, Said};
 
@@ -204,4 +205,40 @@ fn an_image_that_is_nowhere_could_be_made() {
         let said = place.build(&["--offline"]);
         assert!(said.code != 0 && !said.stderr.contains("deb:"), "{}", said.stderr);
     }
+}
+
+#[test]
+fn on_a_full_disk_a_base_is_tried_once_more() {
+    let Some(place) = Place::with_base() else { return };
+    let Some(mut archive) = DebArchive::new(&place) else { return };
+    place.ireko(&["save", "-o", "base.tar", "base"]).ok();
+    for name in ["one", "two"] {
+        archive.script(name, "#!/bin/sh\nset -e\ndd if=/dev/zero of=/big bs=4096 count=25000\nrm /big\n");
+    }
+    archive.publish(&[("one", "1"), ("two", "1")]);
+    place.file("Dockerfile.junk", "FROM base\nRUN head -c 45000000 /dev/urandom >/junk\n");
+    place.dockerfile("FROM debian:bookworm\nRUN ls /\n");
+    let junk =
+        "$IREKO build -q --no-cache -t junk -f context/Dockerfile.junk context && $IREKO rmi junk || exit 92";
+    let script = format!(
+        "$IREKO load -i base.tar || exit 91
+        {junk}
+        $IREKO base debian:bookworm --include one {} -t made; echo base: $?
+        $IREKO rmi made
+        {junk}
+        $IREKO build --build-context '{}' context; echo build: $?
+        $IREKO cache fsck || exit 93",
+        archive.flags().join(" "),
+        context(&archive, "include=two"),
+    );
+    let Some(said) = in_small_world(&place, "-t tmpfs -o size=165m,mode=755", &script) else { return };
+    let said = said.ok();
+    let full = said.stderr.matches("the disk is full: removed").count();
+    assert_eq!(full, 2, "{}", said.stderr);
+    assert!(
+        said.stdout.contains("base: 0\n") && said.stdout.contains("build: 0\n"),
+        "{}\n{}",
+        said.stdout,
+        said.stderr
+    );
 }
