@@ -5,6 +5,7 @@
 //! files ask for is done by those who know it. Only what dpkg needs to run (the essential packages and what they need)
 //! is unpacked before, without its help.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use ireko_deb::package::Package;
@@ -23,7 +24,7 @@ pub const DEBS: &str = "packages";
 /// Where the step sees them: no package has such a directory.
 const ARCHIVES: &str = "/.packages";
 /// The directories of `/` that are links into `/usr`.
-const MERGED: [&str; 4] = ["bin", "sbin", "lib", "lib64"];
+pub(crate) const MERGED: [&str; 4] = ["bin", "sbin", "lib", "lib64"];
 
 /// What is to be installed: the names of package files in the context [`DEBS`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -51,12 +52,23 @@ pub fn unpacked(
 ) -> Result<Digest, Error> {
     let scratch = store.scratch_dir()?;
     let mut tree = DebTree::merged_usr(&MERGED, &Meta::new(0o755, time))?;
+    for changes in files_of(packages, filter, scratch.path())? {
+        tree.add(changes)?;
+    }
+    layer(store, tree.into_changes())
+}
+
+/// The files of each package, read by all processors.
+pub(crate) fn files_of(
+    packages: &[Package],
+    filter: &PathFilter,
+    scratch: &Path,
+) -> Result<Vec<Vec<Change>>, Error> {
     let read = std::thread::scope(|scope| {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let parts: Vec<_> = packages
             .chunks(packages.len().div_ceil(threads).max(1))
             .map(|part| {
-                let scratch = scratch.path();
                 scope.spawn(move || {
                     part.iter().map(|package| files(package, filter, scratch)).collect::<Vec<_>>()
                 })
@@ -67,14 +79,11 @@ pub fn unpacked(
             .flat_map(|part| part.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
             .collect::<Vec<_>>()
     });
-    for changes in read {
-        tree.add(changes?)?;
-    }
-    layer(store, tree.into_changes())
+    read.into_iter().collect()
 }
 
 /// Makes changes a layer of the store; directories that hold something and are missing are root's.
-fn layer(store: &Store, changes: Vec<Change>) -> Result<Digest, Error> {
+pub(crate) fn layer(store: &Store, changes: Vec<Change>) -> Result<Digest, Error> {
     let mut tar = store.tar_draft()?;
     let mut writer = LayerWriter::new().sink(&mut tar);
     writer.push_all(changes)?;
@@ -156,6 +165,9 @@ fn script(install: &Install) -> String {
     for group in &install.others {
         script += &format!("{dpkg} --install {}\n", group.join(" "));
     }
+    // As apt makes them when it runs for the first time.
+    script += "for dir in /var/cache/apt/archives/partial /var/lib/apt/lists/partial; do\n";
+    script += "[ ! -d $dir ] || { chmod 700 $dir; ! id _apt >/dev/null 2>&1 || chown _apt $dir; }\ndone\n";
     script += "rm -f $policy\n";
     script
 }

@@ -17,6 +17,7 @@
 
 pub mod base;
 mod debs;
+pub mod distroless;
 mod error;
 mod image;
 mod ldcache;

@@ -2,7 +2,7 @@
 
 use crate::arguments;
 use crate::cli::{BaseArgs, Global};
-use crate::cmd::{build, pack};
+use crate::cmd::{build, distroless, outdated, pack};
 use crate::debian::{self, Deb, Lists, Suite};
 use crate::deliver;
 use crate::environment::Environment;
@@ -13,7 +13,7 @@ use crate::settle;
 use crate::wishes;
 use ireko_deb::index::{Index, Priority, VersionId};
 use ireko_deb::package::Package;
-use ireko_deb::resolve::Request as Ask;
+use ireko_deb::resolve::{Chosen, Reason, Request as Ask};
 use ireko_deb::sources::Distribution;
 use ireko_dockerfile::ignore::Patterns;
 use ireko_exec::{BuildError, Cancel, LocalContext, Request, SandboxSettings, Secrets, Surroundings};
@@ -31,6 +31,9 @@ use std::sync::Arc;
 
 /// Runs the command.
 pub(crate) fn run(args: &BaseArgs, global: &Global, environment: Environment) -> Result<(), Failure> {
+    if args.outdated {
+        return outdated::run(args, global, environment);
+    }
     let (mut tags, outputs) = wishes::goals(&args.out.streamed(), false)?;
     let (suite, variant) = named(&args.name)?;
     if tags.is_empty() {
@@ -65,21 +68,23 @@ enum Variant {
     Minimal,
     /// The same without documentation and translations.
     Slim,
+    /// A program's surroundings without shell, dpkg and apt.
+    Distroless,
 }
 
 /// What a name of an image asks for.
 fn named(name: &str) -> Result<(Suite, Variant), Failure> {
-    let (name, variant) = match name.strip_suffix("-slim") {
-        Some(name) => (name, Variant::Slim),
-        None => (name.strip_suffix("-minbase").unwrap_or(name), Variant::Minimal),
-    };
+    let variants =
+        [("-slim", Variant::Slim), ("-distroless", Variant::Distroless), ("-minbase", Variant::Minimal)];
+    let found = variants.iter().find_map(|(suffix, variant)| Some((name.strip_suffix(suffix)?, *variant)));
+    let (name, variant) = found.unwrap_or((name, Variant::Minimal));
     Ok((Suite::parse(name)?, variant))
 }
 
 /// What everything here works with.
-struct With<'a> {
-    session: &'a Session,
-    store: &'a Arc<Store>,
+pub(super) struct With<'a> {
+    pub(super) session: &'a Session,
+    pub(super) store: &'a Arc<Store>,
     images: &'a Arc<Images>,
     cancel: &'a Cancel,
 }
@@ -89,9 +94,14 @@ fn made(
     (suite, variant, platform): (&Suite, Variant, &Platform),
     with: &With<'_>,
 ) -> Result<Assembled, Failure> {
-    let lists = Lists::update((with.session, with.store), suite, (&args.archive, platform))?;
+    let lists = Lists::update((with.session, with.store, with.cancel), suite, (&args.archive, platform))?;
+    let suite = lists.suite();
+    if variant == Variant::Distroless {
+        return distroless::made(args, (&lists, platform), with);
+    }
     let index = lists.index()?;
-    let (essential, all) = chosen(&index, args)?;
+    let Choice { essential, all, along } = chosen(&index, args)?;
+    let states = extended_states(&index, &along, lists.architecture());
     let debs = lists.fetch(with.session, &index, &all)?;
     let time = Time::new(i64::try_from(lists.date()).unwrap_or(0), 0);
     let filter = if variant == Variant::Slim { PathFilter::slim() } else { PathFilter::default() };
@@ -101,13 +111,21 @@ fn made(
     let (install, packages) = laid_out(&debs, (scratch.path(), filter, platform))?;
     let first = base::unpacked(with.store, &packages, &install.filter, time)?;
     let layers = installed(first, &install, (scratch.path(), with))?;
-    let diff = base::squashed(with.store, &layers, (&files(suite, &lists), time))?;
+    let diff = base::squashed(with.store, &layers, (&files(suite, &lists, states), time))?;
     let config = config(args, (suite, &lists, platform));
     Ok(ireko_image::assemble(config, &[(diff, None)], Some(Timestamp::from_unix(time.secs, 0))))
 }
 
-/// The packages of the base: those that dpkg needs to run, and all of them.
-fn chosen(index: &Index<'_>, args: &BaseArgs) -> Result<(BTreeSet<VersionId>, Vec<VersionId>), Failure> {
+/// The packages of a base.
+struct Choice {
+    /// Those that dpkg needs to run.
+    essential: BTreeSet<VersionId>,
+    all: Vec<VersionId>,
+    /// Those that are there for the sake of others alone.
+    along: Vec<VersionId>,
+}
+
+fn chosen(index: &Index<'_>, args: &BaseArgs) -> Result<Choice, Failure> {
     let core = index.candidates(|is_essential, _| is_essential);
     let ask = |versions: &[VersionId]| versions.iter().copied().map(Ask::Version).collect::<Vec<_>>();
     let essential = debian::solve(index, &ask(&core), false)?;
@@ -117,7 +135,24 @@ fn chosen(index: &Index<'_>, args: &BaseArgs) -> Result<(BTreeSet<VersionId>, Ve
     requests.push(Ask::Text("apt".to_owned()));
     requests.extend(args.include.iter().cloned().map(Ask::Text));
     let solution = debian::solve(index, &requests, args.recommends)?;
-    Ok((essential, solution.install.iter().map(|chosen| chosen.version).collect()))
+    // apt takes itself for essential, and to be there first is no request.
+    let core: Vec<VersionId> = core.into_iter().filter(|version| index.name(*version) != "apt").collect();
+    let first = debian::solve(index, &ask(&core), false)?;
+    let first: BTreeSet<VersionId> = first.install.iter().map(|chosen| chosen.version).collect();
+    let is_along =
+        |chosen: &&Chosen| !matches!(chosen.reason, Reason::Requested(_)) && !first.contains(&chosen.version);
+    let along = solution.install.iter().filter(is_along).map(|chosen| chosen.version).collect();
+    let all = solution.install.iter().map(|chosen| chosen.version).collect();
+    Ok(Choice { essential, all, along })
+}
+
+/// What apt notes of packages that nobody asked for: `apt autoremove` takes them where nothing needs them any more.
+fn extended_states(index: &Index<'_>, along: &[VersionId], architecture: &str) -> String {
+    let names = index.in_order_of_apt(along).into_iter().map(|version| index.name(version));
+    // Also packages for all architectures are noted by the machine's.
+    names
+        .map(|name| format!("Package: {name}\nArchitecture: {architecture}\nAuto-Installed: 1\n\n"))
+        .collect()
 }
 
 /// Puts the package files into a directory under their own names, and says what is to be done with them.
@@ -252,7 +287,7 @@ fn failure(error: BuildError, session: &Session) -> Failure {
 }
 
 /// Files that no package brings: where the image's apt looks.
-fn files(suite: &Suite, lists: &Lists) -> Vec<(String, Vec<u8>)> {
+fn files(suite: &Suite, lists: &Lists, states: String) -> Vec<(String, Vec<u8>)> {
     let keyring = match suite.of {
         Distribution::Debian => "/usr/share/keyrings/debian-archive-keyring.gpg",
         Distribution::Ubuntu => "/usr/share/keyrings/ubuntu-archive-keyring.gpg",
@@ -265,10 +300,15 @@ fn files(suite: &Suite, lists: &Lists) -> Vec<(String, Vec<u8>)> {
         );
     }
     let name = suite.of.origin().to_ascii_lowercase();
-    vec![(format!("/etc/apt/sources.list.d/{name}.sources"), text.trim_end().to_owned().into_bytes())]
+    vec![
+        (format!("/etc/apt/sources.list.d/{name}.sources"), format!("{}\n", text.trim_end()).into_bytes()),
+        ("/var/lib/apt/extended_states".to_owned(), states.into_bytes()),
+        // Both tools that make roots write it, though dpkg knows its own architecture.
+        ("/var/lib/dpkg/arch".to_owned(), format!("{}\n", lists.architecture()).into_bytes()),
+    ]
 }
 
-fn config(args: &BaseArgs, (suite, lists, platform): (&Suite, &Lists, &Platform)) -> ImageConfig {
+pub(super) fn config(args: &BaseArgs, (suite, lists, platform): (&Suite, &Lists, &Platform)) -> ImageConfig {
     let mut container = ContainerConfig { cmd: vec!["bash".to_owned()], ..ContainerConfig::default() };
     container.env.push(format!("PATH={}", ireko_exec::DEFAULT_PATH));
     let mirrors: BTreeSet<&str> = lists.sources().map(|source| source.uri.as_str()).collect();
