@@ -96,6 +96,12 @@ example_deb_base() {
         [ "$(grep -c '"referenceType": "purl"' "$work/plain.spdx.json")" = "$(grep -c '"algorithm": "SHA256"' "$work/plain.spdx.json")" ] || return 1
     diff <(tar -xOf "$reference" ./var/lib/dpkg/status | awk "$packages" | sort) \
         <($IREKO run --rm plain cat /var/lib/dpkg/status | awk "$packages" | sort) || return 1
+    # All other files are equal; docs/user/bases.md says why these are not.
+    $IREKO base debian:bookworm -q -o type=tar,dest="$work/plain.tar" >/dev/null &&
+        python3 "$here/same-roots.py" "$reference" "$work/plain.tar" . 'dev/*' etc/fstab etc/hostname etc/resolv.conf \
+            etc/apt/sources.list etc/apt/sources.list.d/debian.sources sorted:etc/shells names:usr/bin/uncompress etc/.pwd.lock etc/group- etc/passwd- \
+            var/lib/dpkg/status-old 'var/cache/debconf/*-old' var/cache/apt/archives/lock var/lib/apt/lists/lock || return 1
+    distroless || return 1
     [ -z "$($IREKO run --rm made dpkg --audit)" ] && [ -z "$($IREKO run --rm made sh -c 'ls /usr/share/man 2>/dev/null')" ] &&
         $IREKO run --rm made sh -c 'ls /usr/lib/*/libpq.so.5' &&
         printf 'FROM made\nRUN apt-get update -qq && apt-get install -qq hello && rm -rf /var/lib/apt/lists/*\nCMD ["hello"]\n' |
@@ -107,6 +113,29 @@ example_quick_start() {
     export IREKO_HOME=$work/store
     $IREKO build --build-context debian:bookworm=deb:bookworm -t http-server "$root/examples/http-server" &&
         serves http-server 8000 "served from an image built by ireko"
+}
+
+# No shell, no dpkg: programs run on it, also those of nobody in particular, and packages are told of.
+distroless() {
+    local tar=$work/distroless.tar
+    $IREKO base debian:bookworm-distroless --include libpq5 -t bare && $IREKO base debian:bookworm-distroless -q --include libpq5 -o type=tar,dest="$tar" >/dev/null || return 1
+    tar -xOf "$tar" etc/ssl/certs/ca-certificates.crt | grep -c 'BEGIN CERTIFICATE' &&
+        ! tar -tf "$tar" | grep -E '(^|/)(sh|bash|dash|dpkg|apt|perl)$' &&
+        tar -xOf "$tar" var/lib/dpkg/status.d/libpq5 | grep '^Version:' && tar -xOf "$tar" var/lib/dpkg/status.d/libpq5.md5sums | grep libpq.so || return 1
+    bases busybox && mkdir -p "$work/bare" && cat >"$work/bare/Dockerfile" <<'END' || return 1
+FROM plain AS dynamic
+FROM busybox AS static
+FROM bare
+COPY --from=dynamic /usr/bin/date /usr/bin/getent /
+COPY --from=static /bin/busybox /id
+USER 65532
+ENV TZ=Europe/Berlin
+CMD ["/date", "-d", "@0", "+%H"]
+END
+    $IREKO build -q -t on-bare "$work/bare" >/dev/null && [ "$($IREKO run --rm on-bare)" = 01 ] &&
+        [ "$($IREKO run --rm on-bare /getent passwd 65532 | cut -d: -f1)" = nonroot ] &&
+        [ "$($IREKO run --rm on-bare /id -un)" = nonroot ] || return 1
+    ! $IREKO base debian:bookworm-distroless --include python3 -t no 2>"$work/refused" && grep -q 'needs its `p[a-z]*` to be run' "$work/refused"
 }
 
 # The tarball as Debian's source package has it, served on this machine: `served` is its URL, `sha` its SHA-256.

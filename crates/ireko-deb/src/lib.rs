@@ -23,6 +23,7 @@ pub mod archive;
 pub mod control;
 pub mod host;
 pub mod index;
+pub mod installed;
 pub mod logins;
 pub mod openpgp;
 pub mod package;

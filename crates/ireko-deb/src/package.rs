@@ -1,11 +1,15 @@
 //! A package file: an `ar` archive of `debian-binary`, `control.tar` and `data.tar` (deb(5)).
 
+mod scripts;
+
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+pub use scripts::{Deed, deeds};
 
 /// What the control part may hold: a package of 20,000 files has 2 MB of it.
 const CONTROL_MAX: u64 = 64 << 20;

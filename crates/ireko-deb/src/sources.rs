@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use crate::control;
 
-pub use choose::{Distribution, defaults, serving};
+pub use choose::{Distribution, defaults, mirror, serving};
 
 /// One suite of one archive.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -389,6 +389,16 @@ fn load_small(change: Change) -> (Change, Option<Result<Loaded, Error>>) {
     (change, loaded)
 }
 
+impl Data {
+    /// All its bytes, for what is small; `path` is what errors name.
+    ///
+    /// # Errors
+    /// It cannot be read, or is another length than announced.
+    pub fn read(&self, path: &TreePath) -> Result<Vec<u8>, Error> {
+        load(path, self).map(|loaded| loaded.bytes)
+    }
+}
+
 fn load(path: &TreePath, data: &Data) -> Result<Loaded, Error> {
     let mut source = source::open(path, data)?;
     let size = data.size as usize;

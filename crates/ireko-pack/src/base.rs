@@ -59,7 +59,7 @@ pub fn unpacked(
 }
 
 /// Makes changes a layer of the store; directories that hold something and are missing are root's.
-fn layer(store: &Store, changes: Vec<Change>) -> Result<Digest, Error> {
+pub(crate) fn layer(store: &Store, changes: Vec<Change>) -> Result<Digest, Error> {
     let mut tar = store.tar_draft()?;
     let mut writer = LayerWriter::new().sink(&mut tar);
     writer.push_all(changes)?;
@@ -141,6 +141,9 @@ fn script(install: &Install) -> String {
     for group in &install.others {
         script += &format!("{dpkg} --install {}\n", group.join(" "));
     }
+    // As apt makes them when it runs for the first time.
+    script += "for dir in /var/cache/apt/archives/partial /var/lib/apt/lists/partial; do\n";
+    script += "[ ! -d $dir ] || { chmod 700 $dir; ! id _apt >/dev/null 2>&1 || chown _apt $dir; }\ndone\n";
     script += "rm -f $policy\n";
     script
 }

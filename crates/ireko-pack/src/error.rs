@@ -74,6 +74,16 @@ pub enum Error {
         #[source]
         cause: ireko_deb::control::Malformed,
     },
+    /// A package is not the same without its scripts.
+    #[error("package `{package}` needs its `{script}` to be run, which does {needs}")]
+    Script {
+        /// Which one.
+        package: String,
+        /// `preinst` or `postinst`.
+        script: &'static str,
+        /// What of it has an effect.
+        needs: String,
+    },
     /// The store failed.
     #[error(transparent)]
     Store(#[from] ireko_store::Error),
@@ -85,9 +95,11 @@ impl Error {
         match self {
             Self::Read { cause, .. } if cause.kind() == io::ErrorKind::NotFound => Blame::User,
             Self::Read { .. } => Blame::Environment,
-            Self::Kind { .. } | Self::Twice { .. } | Self::Place { .. } | Self::NoHelper { .. } => {
-                Blame::User
-            }
+            Self::Kind { .. }
+            | Self::Twice { .. }
+            | Self::Place { .. }
+            | Self::NoHelper { .. }
+            | Self::Script { .. } => Blame::User,
             Self::Needs(error) => error.blame(),
             Self::Layer(error) => error.blame(),
             Self::Store(error) => error.blame(),
@@ -99,6 +111,9 @@ impl Error {
     /// What to do next.
     pub fn hint(&self) -> Option<String> {
         match self {
+            Self::Script { package, .. } => Some(format!(
+                "scripts run in the other variants: `ireko base debian:SUITE-slim --include {package}`"
+            )),
             Self::Twice { .. } => Some("give one of them another place: PATH:/PLACE".to_owned()),
             Self::NoHelper { package, .. } => Some(format!("install the package `{package}`, or pack it")),
             Self::Needs(error) => error.hint(),

@@ -18,6 +18,7 @@
 pub mod base;
 mod configured;
 mod debs;
+pub mod distroless;
 mod error;
 mod image;
 mod ldcache;
@@ -41,5 +42,5 @@ pub use pieces::{Piece, write};
 pub use records::STATUS_DIR;
 pub use request::{Packed, Request, Source, pack};
 pub use root::Base;
-pub use scripts::{Scripts, scripts};
-pub use with::With;
+pub use scripts::{FOR_SCRIPTS, Scripts, is_for_scripts, scripts};
+pub use with::{BUNDLE, With};

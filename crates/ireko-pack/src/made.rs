@@ -1,7 +1,5 @@
 //! What is made here in place of maintainer scripts that are left out ([`crate::scripts()`]).
 
-use std::io::Read;
-
 use ireko_layer::{Change, ChangeKind, Data, Meta, Time, TreePath};
 
 use crate::error::Error;
@@ -65,8 +63,7 @@ fn bundle(changes: &[Change]) -> Result<Vec<u8>, Error> {
     found.sort_by(|one, other| one.path.as_bytes().cmp(other.path.as_bytes()));
     for change in found {
         let ChangeKind::File(data) = &change.kind else { continue };
-        let reading = |cause| Error::Read { path: change.path.as_path().to_owned(), cause };
-        data.reader(&change.path)?.read_to_end(&mut bundle).map_err(reading)?;
+        bundle.extend(data.read(&change.path)?);
         if bundle.last().is_some_and(|byte| *byte != b'\n') {
             bundle.push(b'\n');
         }

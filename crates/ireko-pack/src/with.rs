@@ -75,8 +75,12 @@ pub(crate) fn gives(with: &BTreeSet<With>, help: Help, has: &dyn Fn(&str) -> boo
 const BUNDLES: [&str; 3] =
     ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
 /// Where programs look for it.
-const BUNDLE: &str = "/etc/ssl/certs/ca-certificates.crt";
+pub const BUNDLE: &str = "/etc/ssl/certs/ca-certificates.crt";
 const ZONES: &str = "/usr/share/zoneinfo";
+
+/// How names are looked up where nothing but libc does it.
+pub(crate) const NAMES: &str =
+    "passwd: files\ngroup: files\nshadow: files\nhosts: files dns\nservices: files\nprotocols: files\n";
 
 /// The files that were asked for.
 pub(crate) fn items(request: &Request<'_>, found: &Closure) -> Result<Vec<Item>, Error> {
@@ -150,9 +154,7 @@ fn names(request: &Request<'_>, items: &mut Vec<Item>) {
             groups += &format!("app:x:{gid}:\n");
         }
     }
-    let hosts =
-        "passwd: files\ngroup: files\nshadow: files\nhosts: files dns\nservices: files\nprotocols: files\n"
-            .to_owned();
+    let hosts = NAMES.to_owned();
     for (path, text) in [("/etc/passwd", users), ("/etc/group", groups), ("/etc/nsswitch.conf", hosts)] {
         items.push(Item::new(path, Content::Bytes { bytes: text.into_bytes(), mode: 0o644 }));
     }

@@ -3,11 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use ireko_oci::Digest;
 
-use crate::signing::{Says, TestKey};
+use crate::signing::{NOW, Says, TestKey};
 use crate::{Answer, Server};
 
 /// A package.
@@ -124,14 +123,12 @@ impl DebArchive {
             self.files.insert(name, bytes);
         }
         let place = format!("main/binary-{architecture}/Packages");
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
         let release = format!(
-            "{fields}Date: {}\nComponents: main\nArchitectures: {architecture}\nSHA256:\n {} {} {place}\n",
-            date(now - 60),
+            "{fields}Date: Wed, 01 Jan 2025 00:00:00 UTC\nComponents: main\nArchitectures: {architecture}\nSHA256:\n {} {} {place}\n",
             Digest::of(list.as_bytes()).hex(),
             list.len()
         );
-        let signed = TestKey::new(1).clear_sign(&release, &Says::new(1).at(now - 60));
+        let signed = TestKey::new(1).clear_sign(&release, &Says::new(1).at(NOW));
         self.files.insert(format!("dists/{directory}/{place}"), list.into_bytes());
         self.files.insert(format!("dists/{directory}/InRelease"), signed.into_bytes());
         self
@@ -154,28 +151,4 @@ impl DebArchive {
             found.map_or_else(|| Answer::status(404), |bytes| Answer::ok(bytes.clone()))
         })
     }
-}
-
-/// A time as Release files have it; the day of the week does not count.
-fn date(seconds: u64) -> String {
-    const MONTHS: [&str; 12] =
-        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-    let (mut days, mut year) = (seconds / 86_400, 1970);
-    let is_leap =
-        |year: u64| year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
-    while days >= 365 + u64::from(is_leap(year)) {
-        days -= 365 + u64::from(is_leap(year));
-        year += 1;
-    }
-    let february = 28 + u64::from(is_leap(year));
-    let mut month = 0;
-    for length in [31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30] {
-        if days < length {
-            break;
-        }
-        days -= length;
-        month += 1;
-    }
-    let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
-    format!("Mon, {:02} {} {year} {hour:02}:{minute:02}:{second:02} UTC", days + 1, MONTHS[month])
 }

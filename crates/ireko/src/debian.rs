@@ -1,5 +1,9 @@
 //! Debian's archive as the command line asks it: which suite, from which mirror, believed by which keys, and packages.
 
+mod suite;
+
+pub(crate) use suite::Suite;
+
 use crate::cli::ArchiveArgs;
 use crate::environment;
 use crate::failure::Failure;
@@ -10,75 +14,21 @@ use ireko_deb::archive::{
     Archive, ArchiveError, CONNECTIONS, Cache, Keys, List, Package as Wanted, Place, Updated,
 };
 use ireko_deb::control;
-use ireko_deb::host::Host;
+use ireko_deb::host::{Host, HostError};
 use ireko_deb::index::{self, Index, Input, VersionId};
 use ireko_deb::logins::Logins;
-use ireko_deb::openpgp::Keyring;
-use ireko_deb::release::{Listed, parse_hash, show_date};
+use ireko_deb::openpgp::{Keyring, Refused};
+use ireko_deb::release::{Listed, Release, parse_hash, show_date};
 use ireko_deb::resolve::{self, Options, Request, Solution};
 use ireko_deb::sources::{self, Distribution, Source};
+use ireko_exec::{Cancel, Registered};
 use ireko_http::Client;
 use ireko_oci::Platform;
-use ireko_report::Blame;
+use ireko_report::{Blame, Event, Sink};
 use ireko_store::{CacheMount, MountRequest, Sharing, Store};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-
-/// A suite of a distribution, by any of its names.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Suite {
-    pub(crate) of: Distribution,
-    /// The codename: `bookworm`.
-    pub(crate) name: String,
-}
-
-/// Versions that people say in place of codenames.
-const VERSIONS: [(&str, &str); 9] = [
-    ("11", "bullseye"),
-    ("12", "bookworm"),
-    ("13", "trixie"),
-    ("14", "forky"),
-    ("20.04", "focal"),
-    ("22.04", "jammy"),
-    ("24.04", "noble"),
-    ("25.10", "questing"),
-    ("26.04", "resolute"),
-];
-
-impl Suite {
-    /// `debian:bookworm`, `ubuntu:24.04`, or a suite of Debian alone.
-    pub(crate) fn parse(text: &str) -> Result<Self, Failure> {
-        let (of, name) = match text.split_once(':') {
-            Some(("debian", name)) => (Distribution::Debian, name),
-            Some(("ubuntu", name)) => (Distribution::Ubuntu, name),
-            Some((other, _)) => {
-                return Err(Failure::user(format!(
-                    "`{text}`: `{other}` is no distribution that is known here"
-                ))
-                .hint("there are debian and ubuntu: `debian:bookworm-slim`"));
-            }
-            None => (Distribution::Debian, text),
-        };
-        let wrong =
-            || Failure::user(format!("`{text}` names no suite")).hint("`debian:bookworm`, `ubuntu:24.04`");
-        let is_name = |name: &str| {
-            !name.is_empty()
-                && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte))
-        };
-        let name =
-            VERSIONS.iter().find(|(version, _)| *version == name).map_or(name, |(_, codename)| codename);
-        if is_name(name) { Ok(Self { of, name: name.to_owned() }) } else { Err(wrong()) }
-    }
-
-    /// Whether its codename is one that is known here. Others may be suites as well.
-    pub(crate) fn is_known(&self) -> bool {
-        let of = |version: &str| match version.contains('.') {
-            true => Distribution::Ubuntu,
-            false => Distribution::Debian,
-        };
-        VERSIONS.iter().any(|(version, name)| *name == self.name && of(version) == self.of)
-    }
-}
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 /// A package of the archive, in the cache.
 #[derive(Clone, Debug)]
@@ -108,6 +58,7 @@ impl Deb {
 
 /// The lists of a suite as they are now, and what fetches packages.
 pub(crate) struct Lists {
+    suite: Suite,
     native: String,
     client: Client,
     logins: Logins,
@@ -116,6 +67,19 @@ pub(crate) struct Lists {
     parts: Vec<(Source, Updated)>,
     texts: Vec<(usize, List, String)>,
     past: bool,
+    /// Ends the transfers when somebody wishes to stop.
+    _stopping: Registered,
+}
+
+/// Who says that sources are of a distribution.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Whose {
+    /// They stand in the configuration of this machine, where others' stand too: `Origin` of the Release file says it.
+    Machine,
+    /// The distribution's own.
+    Distribution,
+    /// Who runs the command.
+    Person,
 }
 
 /// The name of an architecture in Debian.
@@ -143,52 +107,118 @@ impl Lists {
             count => format!("{count} packages"),
         };
         session.screen.note(&format!("{count}, {}", bytes(total)));
-        self.archive(&|_, _| {}).fetch(wanted).map_err(failed)
+        let transfer = Transfer::new(session, "fetching packages".to_owned());
+        let watch = |done, total| transfer.goes_on(done, total);
+        let paths = self.archive(&watch).fetch(wanted).map_err(|error| failed(error, self.suite.of))?;
+        transfer.done();
+        Ok(paths)
     }
 
     /// Asks the archive.
     pub(crate) fn update(
-        (session, store): (&Session, &Arc<Store>),
+        (session, store, cancel): (&Session, &Arc<Store>, &Cancel),
         suite: &Suite,
         (args, platform): (&ArchiveArgs, &Platform),
     ) -> Result<Self, Failure> {
-        let mut lists = Self::open((session, store), (args, platform))?;
+        let mut lists = Self::open((session, store, cancel), suite, (args, platform))?;
         let host = host(&lists.native)?;
-        let sources = chosen(&host, suite, (args, &lists.native));
-        let keys = sources
-            .iter()
-            .map(|source| keys_of(&host, source, (suite, args)))
-            .collect::<Result<Vec<_>, _>>()?;
-        let places: Vec<Place<'_>> =
-            sources.iter().zip(&keys).map(|(source, keys)| Place { source, keys }).collect();
-        let updated = lists.archive(&|_, _| {}).update_all(&places, &lists.native);
-        for (source, updated) in sources.iter().zip(updated) {
-            let updated = match updated {
-                Ok(updated) => updated,
-                // A suite may have no updates or security yet; without itself nothing can be made.
-                Err(error) if matches!(error, ArchiveError::Missing { .. }) && source.suite != suite.name => {
-                    session.screen.note(&format!("{}: {error}", source.suite));
-                    continue;
-                }
-                Err(error) => return Err(failed(error)),
-            };
-            let part = lists.parts.len();
-            for list in &updated.lists {
-                lists.texts.push((part, list.clone(), list.read().map_err(failed)?));
-            }
-            lists.parts.push((source.clone(), updated));
+        lists.settle_role(&host, args)?;
+        let (sources, whose) = chosen(&host, &lists.suite, (args, &lists.native));
+        lists.take(session, (&host, args), (&sources, whose))?;
+        if whose == Whose::Machine && !lists.parts.iter().any(|(source, _)| lists.is_itself(source)) {
+            // None of this machine's sources was the distribution's after all.
+            let usual = sources::defaults(lists.suite.of, &lists.suite.name, &lists.native);
+            lists.take(session, (&host, args), (&usual, Whose::Distribution))?;
         }
         Ok(lists)
     }
 
+    /// Asks the archive which suite has a role such as `stable`.
+    fn settle_role(&mut self, host: &Host, args: &ArchiveArgs) -> Result<(), Failure> {
+        if !self.suite.is_role() {
+            return Ok(());
+        }
+        let (sources, _) = chosen(host, &self.suite, (args, &self.native));
+        let source = sources.into_iter().find(|source| source.suite == self.suite.name);
+        let source = source.ok_or_else(|| Failure::environment("the suite has no source"))?;
+        let keys = keys_of(host, &source, (&self.suite, args))?;
+        let place = Place { source: &source, keys: &keys };
+        let release =
+            self.archive(&|_, _| {}).release_of(place).map_err(|error| failed(error, self.suite.of))?;
+        self.suite = self.suite.of_role(&release).ok_or_else(|| {
+            let (role, directory) = (&self.suite.name, source.directory());
+            Failure::environment(format!(
+                "the Release file of `{directory}` does not say which suite is `{role}`"
+            ))
+            .hint("name the suite by its codename: `debian:bookworm`")
+        })?;
+        Ok(())
+    }
+
+    /// Whether a source is of the suite itself, and not of its updates or security.
+    fn is_itself(&self, source: &Source) -> bool {
+        let unstable = ["sid", "unstable"];
+        source.suite == self.suite.name
+            || [&source.suite, &self.suite.name].iter().all(|name| unstable.contains(&name.as_str()))
+    }
+
+    /// Fetches what sources have now.
+    fn take(
+        &mut self,
+        session: &Session,
+        (host, args): (&Host, &ArchiveArgs),
+        (sources, whose): (&[Source], Whose),
+    ) -> Result<(), Failure> {
+        let of = self.suite.of;
+        let keys = sources
+            .iter()
+            .map(|source| keys_of(host, source, (&self.suite, args)))
+            .collect::<Result<Vec<_>, _>>()?;
+        let places: Vec<Place<'_>> =
+            sources.iter().zip(&keys).map(|(source, keys)| Place { source, keys }).collect();
+        let transfer = Transfer::new(session, format!("fetching lists of {}", self.suite.name));
+        let watch = |done, total| transfer.goes_on(done, total);
+        let updated = self.archive(&watch).update_all(&places, &self.native);
+        transfer.done();
+        for (source, updated) in sources.iter().zip(updated) {
+            let updated = match updated {
+                Ok(updated) => updated,
+                // A suite may have no updates or security yet; without itself nothing can be made.
+                Err(error) if matches!(error, ArchiveError::Missing { .. }) && !self.is_itself(source) => {
+                    session.screen.note(&format!("{}: {error}", source.suite));
+                    continue;
+                }
+                Err(error) => return Err(failed(error, of)),
+            };
+            if let Some(why) = foreign(source, &updated.release, (whose, of)) {
+                session.screen.note(&why);
+                continue;
+            }
+            let part = self.parts.len();
+            for list in &updated.lists {
+                self.texts.push((part, list.clone(), list.read().map_err(|error| failed(error, of))?));
+            }
+            self.parts.push((source.clone(), updated));
+        }
+        Ok(())
+    }
+
+    /// The suite by its codename.
+    pub(crate) fn suite(&self) -> &Suite {
+        &self.suite
+    }
+
     /// No list yet: what fetches packages whose hashes are known.
     pub(crate) fn open(
-        (session, store): (&Session, &Arc<Store>),
+        (session, store, cancel): (&Session, &Arc<Store>, &Cancel),
+        suite: &Suite,
         (args, platform): (&ArchiveArgs, &Platform),
     ) -> Result<Self, Failure> {
         let native = architecture(platform)?.to_owned();
         let host = host(&native)?;
         let client = client(session, &host, args)?;
+        let aborted = client.clone();
+        let stopping = cancel.on_ask(move || aborted.abort());
         let now = u64::try_from(environment::now().seconds()).unwrap_or(0);
         let request = MountRequest {
             id: "packages of Debian archives",
@@ -197,11 +227,13 @@ impl Lists {
             give_up: &|| false,
         };
         let mount = store.cache_mount(&request, &|_| {})?;
-        let cache = Cache::open(mount.dir().join("archives"), now).map_err(failed)?;
+        let cache =
+            Cache::open(mount.dir().join("archives"), now).map_err(|error| failed(error, suite.of))?;
         let past = args.snapshot.is_some();
         let (parts, texts) = (Vec::new(), Vec::new());
         let logins = host.logins.clone();
-        Ok(Self { native, client, logins, cache: (mount, cache), parts, texts, past })
+        let (suite, cache) = (suite.clone(), (mount, cache));
+        Ok(Self { suite, native, client, logins, cache, parts, texts, past, _stopping: stopping })
     }
 
     fn archive<'a>(&'a self, watch: &'a (dyn Fn(u64, u64) + Sync + 'a)) -> Archive<'a> {
@@ -210,9 +242,22 @@ impl Lists {
         Archive { client, cache: &self.cache.1, logins, now, past, connections: CONNECTIONS, watch }
     }
 
+    /// The architecture of the packages, as Debian calls it.
+    pub(crate) fn architecture(&self) -> &str {
+        &self.native
+    }
+
     /// The sources that were asked.
     pub(crate) fn sources(&self) -> impl Iterator<Item = &Source> {
         self.parts.iter().map(|(source, _)| source)
+    }
+
+    /// The suite of a list of the index, and whether it is one of security.
+    pub(crate) fn suite_of_list(&self, list: usize) -> (String, bool) {
+        let source =
+            self.texts.get(list).and_then(|(part, ..)| self.parts.get(*part)).map(|(source, _)| source);
+        let name = source.map_or("", |source| source.suite.as_str());
+        (name.to_owned(), name.ends_with("-security") || name.ends_with("/updates"))
     }
 
     /// The time of the newest of them, in seconds since 1970.
@@ -221,7 +266,8 @@ impl Lists {
     }
 
     /// What they are lists of.
-    pub(crate) fn distribution(&self, suite: &Suite) -> ireko_pack::sbom::Distribution {
+    pub(crate) fn distribution(&self) -> ireko_pack::sbom::Distribution {
+        let suite = &self.suite;
         let of = suite.of.origin();
         let release = self.parts.iter().map(|(_, updated)| &updated.release);
         let version = release.filter_map(|release| release.version.as_deref()).next().unwrap_or_default();
@@ -276,7 +322,8 @@ impl Lists {
                 let stanza = found.stanza;
                 let listed = stanza.sha256().and_then(parse_hash).zip(stanza.size());
                 let (Some(filename), Some((sha256, size))) = (stanza.filename(), listed) else { continue };
-                let address = self.texts[found.list].1.address(filename).map_err(failed)?;
+                let address = self.texts[found.list].1.address(filename);
+                let address = address.map_err(|error| failed(error, self.suite.of))?;
                 let listed = Listed { size, sha256 };
                 let package = package.get_or_insert(Wanted { addresses: Vec::new(), listed });
                 if package.listed == listed {
@@ -330,7 +377,7 @@ pub(crate) fn trusted(
         let (components, only, signers) = (components.join(","), keys.only.join(","), signers.join(","));
         Ok(format!("{uri} {suite} {components} {trusted:?} {only} {signers}"))
     };
-    chosen(&host, suite, (args, native)).iter().map(line).collect()
+    chosen(&host, suite, (args, native)).0.iter().map(line).collect()
 }
 
 /// What this machine's apt is configured to.
@@ -339,11 +386,25 @@ fn host(native: &str) -> Result<Host, Failure> {
         .map_err(|error| Failure::of(Blame::Environment, &error).hinted(error.hint()))
 }
 
-/// The sources of a suite: of the flags, of this machine's apt, or the usual ones.
-fn chosen(host: &Host, suite: &Suite, (args, native): (&ArchiveArgs, &str)) -> Vec<Source> {
+/// Why a source of this machine is not the distribution's.
+fn foreign(source: &Source, release: &Release, (whose, of): (Whose, Distribution)) -> Option<String> {
+    let origin = release.origin.as_deref().unwrap_or_default();
+    (whose == Whose::Machine && origin != of.origin()).then(|| {
+        let (uri, suite, of) = (&source.uri, &source.suite, of.origin());
+        format!("`{uri} {suite}` is left out: its Release file names `{origin}` as its origin, not `{of}`")
+    })
+}
+
+/// The sources of a suite: of the flags, of this machine's apt, or the usual ones; and who says that they are.
+fn chosen(host: &Host, suite: &Suite, (args, native): (&ArchiveArgs, &str)) -> (Vec<Source>, Whose) {
     let own = match args.mirror {
         Some(_) => Vec::new(),
-        None => sources::serving(&host.sources, suite.of, &suite.name, native),
+        None => own(host, suite, native),
+    };
+    let whose = match (&args.mirror, own.is_empty()) {
+        (Some(_), _) => Whose::Person,
+        (None, true) => Whose::Distribution,
+        (None, false) => Whose::Machine,
     };
     let mut chosen = if own.is_empty() { sources::defaults(suite.of, &suite.name, native) } else { own };
     for source in &mut chosen {
@@ -369,14 +430,32 @@ fn chosen(host: &Host, suite: &Suite, (args, native): (&ArchiveArgs, &str)) -> V
         // A mirror of one's own has the suite; its security and updates lie there only where it says so.
         chosen.retain(|source| !source.suite.ends_with("-security") && !source.suite.ends_with("/updates"));
     }
-    chosen
+    (chosen, whose)
+}
+
+/// The sources of this machine's apt.
+fn own(host: &Host, suite: &Suite, native: &str) -> Vec<Source> {
+    let own = sources::serving(&host.sources, suite.of, &suite.name, native);
+    match own.is_empty() && suite.is_role() {
+        // Whatever suite a mirror is used for here, it knows who has the role.
+        true => sources::mirror(&host.sources, suite.of, native)
+            .map(|source| Source { suite: suite.name.clone(), ..source })
+            .into_iter()
+            .collect(),
+        false => own,
+    }
 }
 
 fn keys_of(host: &Host, source: &Source, (suite, args): (&Suite, &ArchiveArgs)) -> Result<Keys, Failure> {
     if args.signed_by.is_empty() {
-        return host
-            .keys(source, Some(suite.of))
-            .map_err(|error| Failure::of(Blame::Environment, &error).hinted(error.hint()));
+        return host.keys(source, Some(suite.of)).map_err(|error| {
+            let failure = Failure::of(Blame::Environment, &error).hinted(error.hint());
+            if matches!(error, HostError::NoKeys { .. }) {
+                failure.hint(keys_hint(suite.of))
+            } else {
+                failure
+            }
+        });
     }
     let mut keyring = Keyring::default();
     for path in &args.signed_by {
@@ -397,11 +476,92 @@ fn client(session: &Session, host: &Host, args: &ArchiveArgs) -> Result<Client, 
     Ok(Client::new(options))
 }
 
-fn failed(error: ArchiveError) -> Failure {
-    Failure::of(error.blame(), &error).hinted(error.hint())
+fn failed(error: ArchiveError, of: Distribution) -> Failure {
+    let failure = Failure::of(error.blame(), &error).hinted(error.hint());
+    match &error {
+        ArchiveError::Signature { cause: Refused::Doubts(_), .. } => failure.hint(keys_hint(of)),
+        _ => failure,
+    }
+}
+
+/// What to do where the keys of a distribution are not there.
+fn keys_hint(of: Distribution) -> String {
+    format!(
+        "install or update {}'s keys (`apt-get install {}`), or name a file of them with `--signed-by`",
+        of.origin(),
+        of.keyring_package()
+    )
+}
+
+/// Tells of a transfer, not more often than it can be read. That it is done is told once: what is known of its size
+/// grows as it goes on.
+struct Transfer {
+    sink: Arc<dyn Sink>,
+    what: String,
+    state: Mutex<(u64, Option<Instant>)>,
+}
+
+impl Transfer {
+    fn new(session: &Session, what: String) -> Self {
+        Self { sink: session.sink(), what, state: Mutex::default() }
+    }
+
+    fn goes_on(&self, done: u64, total: u64) {
+        const PAUSE: Duration = Duration::from_millis(100);
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        state.0 = done;
+        if done < total && state.1.is_none_or(|last| now.duration_since(last) >= PAUSE) {
+            state.1 = Some(now);
+            self.emit(done, total);
+        }
+    }
+
+    fn done(&self) {
+        let (done, _) = *self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if done > 0 {
+            self.emit(done, done);
+        }
+    }
+
+    fn emit(&self, done: u64, total: u64) {
+        self.sink.emit(Event::Progress { node: None, what: self.what.clone(), done, total: Some(total) });
+    }
 }
 
 /// A date as the labels of an image have it.
 pub(crate) fn shown_date(seconds: u64) -> String {
     show_date(seconds)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sources_that_are_of_others() {
+        let line = "deb [signed-by=/k.gpg] http://packages.example/debian/12 bookworm main\n\
+                    deb http://deb.debian.org/debian-security bookworm-security main\n\
+                    deb http://mirror.example/debian bookworm main\n";
+        let sources = sources::from_list("s", line, "amd64").expect("well formed");
+        let release = |origin: &str| Release { origin: Some(origin.to_owned()), ..Release::default() };
+        let of = Distribution::Debian;
+        let told = foreign(&sources[0], &release("example"), (Whose::Machine, of));
+        assert_eq!(
+            told.as_deref(),
+            Some(
+                "`http://packages.example/debian/12 bookworm` is left out: its Release file names `example` as its origin, not `Debian`"
+            )
+        );
+        for (origin, whose) in [("Debian", Whose::Machine), ("example", Whose::Person)] {
+            assert_eq!(foreign(&sources[0], &release(origin), (whose, of)), None);
+        }
+        // Who has a role is asked of the mirror of another suite.
+        let mut host = Host::default();
+        host.sources = sources;
+        let suite = Suite::parse("debian:stable").expect("a suite");
+        let (chosen, whose) = chosen(&host, &suite, (&ArchiveArgs::default(), "amd64"));
+        assert_eq!((chosen.len(), whose), (1, Whose::Machine));
+        assert_eq!(chosen[0].directory(), "http://mirror.example/debian/dists/stable/");
+    }
 }

@@ -1,5 +1,7 @@
 //! A base image out of Debian's archive: which packages it has, what dpkg makes of them, and its config.
 
+mod distroless;
+
 use crate::cli::ArchiveArgs;
 use crate::cmd::build;
 use crate::debian::{self, Deb, Lists, Suite};
@@ -8,7 +10,7 @@ use crate::sbom;
 use crate::session::Session;
 use ireko_deb::index::{Index, Priority, VersionId};
 use ireko_deb::package::Package;
-use ireko_deb::resolve::Request as Ask;
+use ireko_deb::resolve::{Chosen, Reason, Request as Ask};
 use ireko_deb::sources::Distribution;
 use ireko_dockerfile::ignore::Patterns;
 use ireko_exec::{BuildError, Cancel, LocalContext, Request, SandboxSettings, Secrets, Surroundings};
@@ -51,14 +53,16 @@ pub(crate) enum Variant {
     Minimal,
     /// The same without documentation and translations.
     Slim,
+    /// A program's surroundings without shell, dpkg and apt.
+    Distroless,
 }
 
 /// What a name of an image asks for.
 pub(crate) fn named(name: &str) -> Result<(Suite, Variant), Failure> {
-    let (name, variant) = match name.strip_suffix("-slim") {
-        Some(name) => (name, Variant::Slim),
-        None => (name.strip_suffix("-minbase").unwrap_or(name), Variant::Minimal),
-    };
+    let variants =
+        [("-slim", Variant::Slim), ("-distroless", Variant::Distroless), ("-minbase", Variant::Minimal)];
+    let found = variants.iter().find_map(|(suffix, variant)| Some((name.strip_suffix(suffix)?, *variant)));
+    let (name, variant) = found.unwrap_or((name, Variant::Minimal));
     Ok((Suite::parse(name)?, variant))
 }
 
@@ -95,12 +99,16 @@ pub(crate) fn made(
     known: &dyn Fn(&str) -> Option<Assembled>,
 ) -> Result<Base, Failure> {
     let Wanted { suite, variant, platform, .. } = wanted;
-    let lists = Lists::update((with.session, with.store), suite, (&wanted.archive, platform))?;
+    let lists = Lists::update((with.session, with.store, with.cancel), suite, (&wanted.archive, platform))?;
     let index = lists.index()?;
+    if *variant == Variant::Distroless {
+        return distroless::made(wanted, (&lists, &index), (with, known));
+    }
     let include = wanted.include.iter().cloned().map(Ask::Text);
     let requests = std::iter::once(Ask::Text("apt".to_owned())).chain(include).collect();
-    let (essential, all) = chosen(&index, requests, wanted.recommends)?;
-    let made_of = hash_of(&index, &all, &files(suite, &lists));
+    let Choice { essential, all, along } = chosen(&index, requests, wanted.recommends)?;
+    let files = files(&lists, extended_states(&index, &along, lists.architecture()));
+    let made_of = hash_of(&index, &all, &files);
     if let Some(image) = known(&made_of) {
         return Ok(Base { image, made_of, origins: Origins::default() });
     }
@@ -111,7 +119,7 @@ pub(crate) fn made(
     let debs: Vec<(Deb, bool)> =
         debs.into_iter().zip(&all).map(|(deb, version)| (deb, essential.contains(version))).collect();
     let layers = configured(&debs, (filter, platform, time), (&wanted.name, with))?;
-    let diff = base::squashed(with.store, &layers, (&files(suite, &lists), time))?;
+    let diff = base::squashed(with.store, &layers, (&files, time))?;
     let config = config(wanted, &lists);
     let image = ireko_image::assemble(config, &[(diff, None)], Some(Timestamp::from_unix(time.secs, 0)));
     Ok(Base { image, made_of, origins })
@@ -146,12 +154,17 @@ pub(crate) fn configured(
     installed(first, &install, (name, scratch.path(), with))
 }
 
-/// The packages of a root in which dpkg runs: those that dpkg needs to run, and all of them.
-pub(crate) fn chosen(
-    index: &Index<'_>,
-    more: Vec<Ask>,
-    recommends: bool,
-) -> Result<(BTreeSet<VersionId>, Vec<VersionId>), Failure> {
+/// The packages of a root in which dpkg runs.
+pub(crate) struct Choice {
+    /// Those that dpkg needs to run.
+    pub(crate) essential: BTreeSet<VersionId>,
+    pub(crate) all: Vec<VersionId>,
+    /// Those that are there for the sake of others alone.
+    along: Vec<VersionId>,
+}
+
+/// Essential and required packages, and more that is asked for.
+pub(crate) fn chosen(index: &Index<'_>, more: Vec<Ask>, recommends: bool) -> Result<Choice, Failure> {
     let core = index.candidates(|is_essential, _| is_essential);
     let ask = |versions: &[VersionId]| versions.iter().copied().map(Ask::Version).collect::<Vec<_>>();
     let essential = debian::solve(index, &ask(&core), false)?;
@@ -160,7 +173,24 @@ pub(crate) fn chosen(
     let mut requests = ask(&required);
     requests.extend(more);
     let solution = debian::solve(index, &requests, recommends)?;
-    Ok((essential, solution.install.iter().map(|chosen| chosen.version).collect()))
+    // apt takes itself for essential, and to be there first is no request.
+    let core: Vec<VersionId> = core.into_iter().filter(|version| index.name(*version) != "apt").collect();
+    let first = debian::solve(index, &ask(&core), false)?;
+    let first: BTreeSet<VersionId> = first.install.iter().map(|chosen| chosen.version).collect();
+    let is_along =
+        |chosen: &&Chosen| !matches!(chosen.reason, Reason::Requested(_)) && !first.contains(&chosen.version);
+    let along = solution.install.iter().filter(is_along).map(|chosen| chosen.version).collect();
+    let all = solution.install.iter().map(|chosen| chosen.version).collect();
+    Ok(Choice { essential, all, along })
+}
+
+/// What apt notes of packages that nobody asked for: `apt autoremove` takes them where nothing needs them any more.
+fn extended_states(index: &Index<'_>, along: &[VersionId], architecture: &str) -> String {
+    let names = index.in_order_of_apt(along).into_iter().map(|version| index.name(version));
+    // Also packages for all architectures are noted by the machine's.
+    names
+        .map(|name| format!("Package: {name}\nArchitecture: {architecture}\nAuto-Installed: 1\n\n"))
+        .collect()
 }
 
 /// Puts the package files into a directory under their own names, and says what is to be done with them.
@@ -337,7 +367,8 @@ fn failure(error: BuildError, with: &With<'_>) -> Failure {
 }
 
 /// Files that no package brings: where the image's apt looks.
-fn files(suite: &Suite, lists: &Lists) -> Vec<(String, Vec<u8>)> {
+fn files(lists: &Lists, states: String) -> Vec<(String, Vec<u8>)> {
+    let suite = lists.suite();
     let keyring = match suite.of {
         Distribution::Debian => "/usr/share/keyrings/debian-archive-keyring.gpg",
         Distribution::Ubuntu => "/usr/share/keyrings/ubuntu-archive-keyring.gpg",
@@ -350,7 +381,12 @@ fn files(suite: &Suite, lists: &Lists) -> Vec<(String, Vec<u8>)> {
         );
     }
     let name = suite.of.origin().to_ascii_lowercase();
-    vec![(format!("/etc/apt/sources.list.d/{name}.sources"), text.trim_end().to_owned().into_bytes())]
+    vec![
+        (format!("/etc/apt/sources.list.d/{name}.sources"), format!("{}\n", text.trim_end()).into_bytes()),
+        ("/var/lib/apt/extended_states".to_owned(), states.into_bytes()),
+        // Both tools that make roots write it, though dpkg knows its own architecture.
+        ("/var/lib/dpkg/arch".to_owned(), format!("{}\n", lists.architecture()).into_bytes()),
+    ]
 }
 
 /// The label that says when the archive was what the base was made of.
@@ -359,7 +395,7 @@ pub(crate) const DATE: &str = "ireko.base.date";
 pub(crate) const MIRROR: &str = "ireko.base.mirror";
 
 fn config(wanted: &Wanted, lists: &Lists) -> ImageConfig {
-    let suite = &wanted.suite;
+    let suite = lists.suite();
     let mut config = bare_config(wanted);
     let mirrors: BTreeSet<&str> = lists.sources().map(|source| source.uri.as_str()).collect();
     let mirrors: Vec<&str> = mirrors.into_iter().collect();
@@ -378,7 +414,12 @@ fn config(wanted: &Wanted, lists: &Lists) -> ImageConfig {
 
 /// What is known of its config before the archive was asked.
 pub(crate) fn bare_config(wanted: &Wanted) -> ImageConfig {
-    let mut container = ContainerConfig { cmd: vec!["bash".to_owned()], ..ContainerConfig::default() };
+    let mut container = ContainerConfig::default();
+    if wanted.variant == Variant::Distroless {
+        container.env.push(format!("SSL_CERT_FILE={}", ireko_pack::BUNDLE));
+    } else {
+        container.cmd.push("bash".to_owned());
+    }
     container.env.push(format!("PATH={}", ireko_exec::DEFAULT_PATH));
     let Platform { os, architecture, variant, .. } = wanted.platform.clone();
     ImageConfig { config: container, os, architecture, variant, ..ImageConfig::default() }

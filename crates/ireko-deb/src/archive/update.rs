@@ -116,7 +116,15 @@ impl Archive<'_> {
         self.updated(place, architecture, &Meter::new(self.watch))
     }
 
-    /// The same for several sources at once, each with its own end.
+    /// What a source says of itself, without its lists.
+    ///
+    /// # Errors
+    /// It is not there, or not believed.
+    pub fn release_of(&self, place: Place<'_>) -> Result<Release, ArchiveError> {
+        self.release(place, Asked::Usual).map(|(release, _)| release)
+    }
+
+    /// The same as [`Archive::update`] for several sources at once, each with its own end.
     pub fn update_all(&self, places: &[Place<'_>], architecture: &str) -> Vec<Result<Updated, ArchiveError>> {
         let meter = Meter::new(self.watch);
         let one = |place: &Place<'_>| self.updated(*place, architecture, &meter);

@@ -417,6 +417,20 @@ impl<'a> Index<'a> {
         }
     }
 
+    /// All versions of a package of the native architecture, the latest first.
+    pub fn versions_named(&self, name: &str) -> Vec<VersionId> {
+        let package = self.find_group(name).and_then(|group| self.find_package(group, 0));
+        package.map_or_else(Vec::new, |package| self.versions_of(package).map(VersionId).collect())
+    }
+
+    /// Versions in the order in which apt walks over their packages, which its files of state have.
+    pub fn in_order_of_apt(&self, versions: &[VersionId]) -> Vec<VersionId> {
+        let mut by_package: std::collections::BTreeMap<u32, VersionId> =
+            versions.iter().map(|version| (self.versions[version.0 as usize].package, *version)).collect();
+        let packages = self.in_order_of_hash_if(|package| by_package.contains_key(&package));
+        packages.into_iter().filter_map(|package| by_package.remove(&package)).collect()
+    }
+
     /// All packages in the order in which apt walks over them.
     pub(crate) fn in_order_of_hash(&self) -> Vec<u32> {
         self.in_order_of_hash_if(|_| true)

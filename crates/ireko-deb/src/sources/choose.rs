@@ -43,6 +43,14 @@ impl Distribution {
         }
     }
 
+    /// The package that brings them.
+    pub fn keyring_package(self) -> &'static str {
+        match self {
+            Self::Debian => "debian-archive-keyring",
+            Self::Ubuntu => "ubuntu-keyring",
+        }
+    }
+
     /// Whether a directory of this name is how mirrors call it.
     fn is_called(self, directory: &str) -> bool {
         match self {
@@ -125,6 +133,21 @@ pub fn serving(sources: &[Source], of: Distribution, suite: &str, architecture: 
         return chosen;
     }
     Vec::new()
+}
+
+/// A mirror of the distribution, by any suite that it is used for; not one that has security alone.
+pub fn mirror(sources: &[Source], of: Distribution, architecture: &str) -> Option<Source> {
+    let is_security = |source: &Source| {
+        let suite = &source.suite;
+        suite.ends_with("-security") || suite.ends_with("/updates") || source.uri.contains("-security")
+    };
+    let is_one = |source: &&Source| {
+        let suites = std::slice::from_ref(&source.suite);
+        source.has_architecture(architecture)
+            && !is_security(source)
+            && likeness(source, of, suites) == Likeness::Yes
+    };
+    sources.iter().find(is_one).cloned()
 }
 
 /// The usual sources of a suite.

@@ -1,6 +1,6 @@
 //! Flags of `base`, and those by which Debian's archive is asked.
 
-use super::{OutputArgs, SbomArgs};
+use super::{Format, OutputArgs, SbomArgs};
 use clap::Args;
 use std::path::PathBuf;
 
@@ -27,9 +27,15 @@ pub(crate) struct ArchiveArgs {
 /// What the base consists of.
 #[derive(Debug, Args)]
 pub(crate) struct BaseArgs {
-    /// The base: `debian:bookworm-slim`, `debian:bookworm`, `ubuntu:24.04`; it has that name where -t gives no other.
+    /// The base: `debian:bookworm-slim`, `debian:stable`, `debian:bookworm-distroless`, `ubuntu:24.04`; it has that name where -t gives no other. With --outdated, an image of the store.
     #[arg(value_name = "NAME")]
     pub(crate) name: String,
+    /// Make nothing: list what the archive has newer than this image of Debian or Ubuntu; the exit code is 1 if there is anything.
+    #[arg(long, conflicts_with_all = ["include", "recommends", "tag", "output", "push", "load", "label"])]
+    pub(crate) outdated: bool,
+    /// How the list of --outdated is printed.
+    #[arg(long, value_enum, default_value = "table", requires = "outdated", value_name = "FORMAT")]
+    pub(crate) format: Format,
     /// Packages beside: `name`, `name=version`, `name/suite`.
     #[arg(long, value_name = "PACKAGE", value_delimiter = ',')]
     pub(crate) include: Vec<String>,

@@ -2,7 +2,7 @@
 
 use crate::arguments;
 use crate::cli::{BaseArgs, Global};
-use crate::cmd::{build, pack};
+use crate::cmd::{build, outdated, pack};
 use crate::debian_base::{self, Wanted, With};
 use crate::deliver;
 use crate::environment::Environment;
@@ -17,6 +17,9 @@ use std::sync::Arc;
 
 /// Runs the command.
 pub(crate) fn run(args: &BaseArgs, global: &Global, environment: Environment) -> Result<(), Failure> {
+    if args.outdated {
+        return outdated::run(args, global, environment);
+    }
     let (mut tags, outputs) = wishes::goals(&args.out.streamed(), false)?;
     let (suite, variant) = debian_base::named(&args.name)?;
     if tags.is_empty() {

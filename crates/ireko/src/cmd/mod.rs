@@ -8,6 +8,7 @@ pub(crate) mod check;
 pub(crate) mod context;
 pub(crate) mod doctor;
 pub(crate) mod images;
+mod outdated;
 pub(crate) mod pack;
 pub(crate) mod prune;
 pub(crate) mod registry;

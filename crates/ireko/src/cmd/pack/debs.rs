@@ -4,7 +4,7 @@ use super::lock::{Asked, Lock, Package as Locked, Suite};
 use super::warn;
 use crate::cli::{PackArgs, Scripts as When};
 use crate::debian::{self, Deb, Lists};
-use crate::debian_base::{self, With};
+use crate::debian_base::{self, Choice, With};
 use crate::failure::Failure;
 use crate::sbom;
 use ireko_deb::archive::Package as Wanted;
@@ -14,26 +14,9 @@ use ireko_deb::resolve::Request as Ask;
 use ireko_layer::Time;
 use ireko_oci::{Platform, Timestamp};
 use ireko_pack::sbom::Origins;
-use ireko_pack::{Named, Packages, PathFilter, Piece, Scripts};
+use ireko_pack::{FOR_SCRIPTS, Named, Packages, PathFilter, Piece, Scripts};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-
-/// Packages that others need for their maintainer scripts alone, and what they provide. An image in which no script
-/// runs has no use for them, unless they are asked for.
-const FOR_SCRIPTS: [(&str, &str); 12] = [
-    ("adduser", ""),
-    ("debconf", "debconf-2.0"),
-    ("dpkg", ""),
-    ("init-system-helpers", ""),
-    ("install-info", ""),
-    ("lsb-base", ""),
-    ("systemd-standalone-sysusers", "systemd-sysusers"),
-    ("systemd-standalone-tmpfiles", "systemd-tmpfiles"),
-    ("sysvinit-utils", ""),
-    ("ucf", ""),
-    ("update-inetd", ""),
-    ("usr-is-merged", ""),
-];
 
 /// What was gathered.
 pub(super) struct Gathered {
@@ -103,7 +86,8 @@ impl Chosen {
         with: &With<'_>,
     ) -> Result<(Self, Lock), Failure> {
         let suite = suite(args)?;
-        let lists = Lists::update((with.session, with.store), &suite, (&args.archive, platform))?;
+        let lists =
+            Lists::update((with.session, with.store, with.cancel), &suite, (&args.archive, platform))?;
         let status = status(args);
         let index = lists.index_beside(&status)?;
         let requests: Vec<Ask> = args.deb.iter().cloned().map(Ask::Text).collect();
@@ -114,13 +98,13 @@ impl Chosen {
         let mut installed = None;
         if must_run(args, &named(&debs)?, with)? {
             let index = lists.index()?;
-            let (essential, all) = debian_base::chosen(&index, same(&debs), args.recommends)?;
+            let Choice { essential, all, .. } = debian_base::chosen(&index, same(&debs), args.recommends)?;
             let fetched = lists.fetch(with.session, &index, &all)?;
             let marked = fetched.into_iter().zip(&all);
             installed = Some(marked.map(|(deb, version)| (deb, essential.contains(version))).collect());
         }
         let date = Timestamp::from_unix(i64::try_from(lists.date()).unwrap_or(0), 0).to_string();
-        let suite = Suite::new(&lists.distribution(&suite), &date.replace(['-', ':'], ""));
+        let suite = Suite::new(&lists.distribution(), &date.replace(['-', ':'], ""));
         let chosen = Self { debs, installed };
         let lock = Lock::new(asked.clone(), Some(suite), chosen.written());
         Ok((chosen, lock))
@@ -132,7 +116,11 @@ impl Chosen {
         (lock, platform): (&Lock, &Platform),
         with: &With<'_>,
     ) -> Result<Self, Failure> {
-        let lists = Lists::open((with.session, with.store), (&args.archive, platform))?;
+        let lists = Lists::open(
+            (with.session, with.store, with.cancel),
+            &suite(args).or_else(|_| debian::Suite::parse("debian:stable"))?,
+            (&args.archive, platform),
+        )?;
         let suite = lock.suite.clone().unwrap_or_default();
         let mut wanted = Vec::new();
         for package in &lock.packages {
@@ -268,7 +256,7 @@ fn must_run(args: &PackArgs, named: &[Named], with: &With<'_>) -> Result<bool, F
         match ireko_pack::scripts(&one.name, &one.package) {
             Scripts::Idle => {}
             Scripts::LeftOut(what) => drop(lost.insert(what)),
-            Scripts::Needed { script, line } => needed.push((&one.name, script, line)),
+            Scripts::Needed { script, needs } => needed.push((&one.name, script, needs)),
         }
     }
     let session = with.session;
@@ -280,16 +268,16 @@ fn must_run(args: &PackArgs, named: &[Named], with: &With<'_>) -> Result<bool, F
         let lost: Vec<&str> = lost.into_iter().collect();
         session.screen.note(&format!("scripts are left out that care for {}", lost.join(", ")));
     }
-    let Some((name, script, line)) = needed.first() else { return Ok(false) };
+    let Some((name, script, needs)) = needed.first() else { return Ok(false) };
     let more = match needed.len() - 1 {
         0 => String::new(),
         more => format!(", and {more} more"),
     };
     if when == When::Never {
-        warn(session, format!("the {script} of `{name}` is not run{more}: `{line}`"));
+        warn(session, format!("the {script} of `{name}` is not run{more}: {needs}"));
         return Ok(false);
     }
-    session.screen.note(&format!("scripts run in a step of their own: {name} ({script}: {line}){more}"));
+    session.screen.note(&format!("scripts run in a step of their own: {name} ({script}: {needs}){more}"));
     Ok(true)
 }
 
