@@ -127,19 +127,6 @@ END
         [ "$($IREKO run --rm on-bare /id -un)" = nonroot ] || return 1
     ! $IREKO base debian:bookworm-distroless --include python3 -t no 2>"$work/refused" && grep -q 'needs its `p[a-z]*` to be run' "$work/refused"
 }
-END
-FROM golang:1-bookworm AS compiler
-COPY main.c .
-RUN sed -i '1i #include <stdlib.h>' main.c && gcc -o /dynamic main.c && gcc -static -o /static main.c
-FROM bare
-COPY --from=compiler /dynamic /static /
-USER 65532
-CMD ["/dynamic"]
-END2
-    $IREKO build -q -t on-bare "$work/bare" >/dev/null && [ "$($IREKO run --rm on-bare)" = "nonroot zones" ] &&
-        [ "$($IREKO run --rm on-bare /static)" = "nonroot zones" ] &&
-        ! $IREKO base debian:bookworm-distroless --include python3 -t no 2>"$work/refused" && grep -q 'needs its `postinst` to be run' "$work/refused"
-}
 
 # The tarball as Debian's source package has it, served on this machine: `served` is its URL, `sha` its SHA-256.
 redis_source() {
