@@ -2,7 +2,7 @@
 # Builds every example, starts its container and checks the answer.
 #
 #   bash tests/examples.sh [--cache DIR] [NAME...]      NAME: hello http-server go-service go-tools eight-stages
-#       redis redis-several django intermediate-base toolchain-base monorepo deb-base quick-start
+#       redis redis-several django intermediate-base toolchain-base monorepo deb-base pack-debs quick-start
 #
 # IREKO=path names the binary (default: this checkout's release build); IREKO_HOME the store that gets the images.
 # Works as root and as an ordinary user. DIR keeps the root file systems of the bases (examples/bases/make.sh)
@@ -20,7 +20,7 @@ while [ $# -gt 0 ]; do
     esac
 done
 [ ${#names[@]} -gt 0 ] || names=(hello http-server go-service go-tools eight-stages
-    redis redis-several django intermediate-base toolchain-base monorepo deb-base quick-start)
+    redis redis-several django intermediate-base toolchain-base monorepo deb-base pack-debs quick-start)
 find_ireko
 export IREKO
 
@@ -106,6 +106,53 @@ example_deb_base() {
         $IREKO run --rm made sh -c 'ls /usr/lib/*/libpq.so.5' &&
         printf 'FROM made\nRUN apt-get update -qq && apt-get install -qq hello && rm -rf /var/lib/apt/lists/*\nCMD ["hello"]\n' |
         $IREKO build -q -t on-made - && [ "$($IREKO run --rm on-made)" = "Hello, world!" ]
+}
+
+# weighs NAME PLAIN PACKED: an image has at most so many bytes, and with gzip so many.
+weighs() {
+    local name=$1 plain packed
+    plain=$($IREKO inspect --format '{{.Size}}' "$name")
+    packed=$($IREKO save "$name" | gzip | wc -c)
+    echo "$name: $plain bytes, $packed with gzip"
+    [ "$plain" -le "$2" ] && [ "$packed" -le "$3" ]
+}
+
+# Images of packages, without a base and without a Dockerfile: they start, they are small, and they are made again.
+example_pack_debs() {
+    local pack=("$IREKO" pack --suite debian:bookworm) port id left
+    left='/usr/lib/python3*/test/*,/usr/lib/python3*/idlelib/*,/usr/lib/python3*/tkinter/*,/usr/lib/python3*/lib2to3/*,/usr/lib/python3*/ensurepip/*'
+    "${pack[@]}" --deb hello -t hello-whole && "${pack[@]}" --deb hello --minimal -t hello-least || return 1
+    [ "$($IREKO run --rm --network none hello-whole)" = "Hello, world!" ] && [ "$($IREKO run --rm --network none hello-least)" = "Hello, world!" ] &&
+        weighs hello-whole 14000000 5500000 && weighs hello-least 2300000 1050000 || return 1
+    # Scripts make the user and its directories; the lock gives the same image to another store.
+    (cd "$work" && "${pack[@]}" --deb redis-server --cmd 'redis-server --save "" --protected-mode no' --user redis --lock -t redis-debs) || return 1
+    port=$(free_port)
+    $IREKO run --rm -p "$port:6379" redis-debs >/dev/null &
+    running+=($!)
+    [ "$(printf 'PING\r\nSET a b\r\nQUIT\r\n' | talk "$port" | tr -d '\r' | paste -sd,)" = "+PONG,+OK,+OK" ] || return 1
+    end "${running[-1]}"
+    id=$($IREKO inspect --format '{{.Id}}' redis-debs)
+    [ "$(cd "$work" && "${pack[@]}" --deb redis-server --cmd 'redis-server --save "" --protected-mode no' --user redis --locked -q)" = "$id" ] || return 1
+    "${pack[@]}" --deb redis-server --minimal --include /usr/bin/redis-cli --cmd redis-server -t redis-least &&
+        $IREKO run --rm redis-least redis-server --version | grep 'Redis server' || return 1
+    "${pack[@]}" --deb python3 --minimal --include /usr/lib/python3.11,/usr/lib/python3 --exclude "$left" --cmd 'python3 -m http.server 8000' -t python-debs &&
+        weighs python-debs 46000000 17000000 && serves python-debs 8000 'Directory listing'
+}
+
+# talk PORT: sends what it reads to a server of this machine once there is one, and prints what it answers.
+talk() {
+    local words try
+    words=$(cat; echo x)
+    for try in $(seq 150); do
+        if { exec 9<>"/dev/tcp/127.0.0.1/$1"; } 2>/dev/null; then
+            printf %s "${words%x}" >&9
+            cat <&9
+            exec 9>&-
+            return
+        fi
+        sleep 0.2
+    done
+    return 1
 }
 
 # The two commands of README.md, with a store that has nothing.

@@ -82,6 +82,9 @@ pub(crate) struct With<'a> {
     pub(crate) steps: u32,
 }
 
+/// A base that is known already, by the hash of what it would be made of.
+pub(crate) type Known<'a> = &'a dyn Fn(&str) -> Option<Assembled>;
+
 /// A base that was made.
 pub(crate) struct Base {
     /// Its layer is in the store, under no name.
@@ -96,7 +99,7 @@ pub(crate) struct Base {
 pub(crate) fn made(
     wanted: &Wanted,
     with: &With<'_>,
-    known: &dyn Fn(&str) -> Option<Assembled>,
+    known: Known<'_>,
 ) -> Result<Base, Failure> {
     let Wanted { suite, variant, platform, .. } = wanted;
     let lists = Lists::update((with.session, with.store, with.cancel), suite, (&wanted.archive, platform))?;

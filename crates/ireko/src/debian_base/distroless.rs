@@ -1,6 +1,6 @@
 //! `ireko base NAME-distroless`: which packages, and the image of them.
 
-use super::{Base, Wanted, With};
+use super::{Base, Known, Wanted, With};
 use crate::debian::{self, Deb, Lists};
 use crate::failure::Failure;
 use crate::sbom;
@@ -19,7 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(super) fn made(
     wanted: &Wanted,
     (lists, index): (&Lists, &Index<'_>),
-    (with, known): (&With<'_>, &dyn Fn(&str) -> Option<Assembled>),
+    (with, known): (&With<'_>, Known<'_>),
 ) -> Result<Base, Failure> {
     let versions = chosen(index, wanted)?;
     let made_of = super::hash_of(index, &versions, &[]);
