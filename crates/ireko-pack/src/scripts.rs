@@ -26,8 +26,8 @@ pub enum Scripts {
 /// runs has no use for them, unless they are asked for.
 pub const FOR_SCRIPTS: [(&str, &str); 13] = [
     ("adduser", ""),
-    ("cdebconf", "debconf-2.0"),
     ("debconf", "debconf-2.0"),
+    ("cdebconf", "debconf-2.0"),
     ("dpkg", ""),
     ("init-system-helpers", ""),
     ("install-info", ""),

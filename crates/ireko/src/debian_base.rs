@@ -96,11 +96,7 @@ pub(crate) struct Base {
 }
 
 /// Asks the archive and makes the base. `known` is given the hash of what it would be made of, and may have it already.
-pub(crate) fn made(
-    wanted: &Wanted,
-    with: &With<'_>,
-    known: Known<'_>,
-) -> Result<Base, Failure> {
+pub(crate) fn made(wanted: &Wanted, with: &With<'_>, known: Known<'_>) -> Result<Base, Failure> {
     let Wanted { suite, variant, platform, .. } = wanted;
     let lists = Lists::update((with.session, with.store, with.cancel), suite, (&wanted.archive, platform))?;
     let index = lists.index()?;
@@ -418,12 +414,12 @@ fn config(wanted: &Wanted, lists: &Lists) -> ImageConfig {
 /// What is known of its config before the archive was asked.
 pub(crate) fn bare_config(wanted: &Wanted) -> ImageConfig {
     let mut container = ContainerConfig::default();
+    container.env.push(format!("PATH={}", ireko_exec::DEFAULT_PATH));
     if wanted.variant == Variant::Distroless {
         container.env.push(format!("SSL_CERT_FILE={}", ireko_pack::BUNDLE));
     } else {
         container.cmd.push("bash".to_owned());
     }
-    container.env.push(format!("PATH={}", ireko_exec::DEFAULT_PATH));
     let Platform { os, architecture, variant, .. } = wanted.platform.clone();
     ImageConfig { config: container, os, architecture, variant, ..ImageConfig::default() }
 }

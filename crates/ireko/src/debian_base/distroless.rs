@@ -8,7 +8,6 @@ use ireko_deb::index::{Index, VersionId};
 use ireko_deb::package::Package;
 use ireko_deb::relation;
 use ireko_deb::resolve::{Reason, Request};
-use ireko_image::Assembled;
 use ireko_layer::Time;
 use ireko_oci::Timestamp;
 use ireko_pack::sbom::Origins;

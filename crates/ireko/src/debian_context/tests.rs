@@ -43,7 +43,7 @@ fn forms_of_a_base() {
 
 #[test]
 fn mistakes_of_a_base() {
-    check("deb:", "`` names no suite (`debian:bookworm`, `ubuntu:24.04`)");
+    check("deb:", "`` names no suite (`debian:bookworm`, `debian:stable`, `ubuntu:24.04`)");
     check(
         "deb:bookworm?componets=main",
         "`componets` is no option of a base (did you mean `components`? `deb:SUITE?include=A,B&mirror=URL`)",

@@ -158,7 +158,7 @@ fn scripts_run_where_they_are_missed() {
     let flags: Vec<String> = [vec!["--suite".to_owned(), "debian:bookworm".to_owned()], flags].concat();
     let said = place.ireko(&pack(&flags, &["--deb", "app", "-t", "app"])).ok();
     assert!(
-        said.stderr.contains("scripts run in a step of their own: app (postinst: echo"),
+        said.stderr.contains("scripts run in a step of their own: app (postinst: `echo"),
         "{}",
         said.stderr
     );

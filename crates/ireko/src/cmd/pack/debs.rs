@@ -64,7 +64,7 @@ pub(super) fn gather(
     } else {
         let left_out = left_out(&chosen.debs);
         if !left_out.is_empty() {
-            let names = left_out.join(", ");
+            let names = left_out.into_iter().collect::<Vec<_>>().join(", ");
             with.session.screen.note(&format!("left out, since scripts alone need it: {names}"));
         }
     }
@@ -208,15 +208,13 @@ fn status(args: &PackArgs) -> String {
 }
 
 /// Which of those are missed by nobody but scripts, and were left out.
-fn left_out(debs: &[Deb]) -> Vec<&'static str> {
-    let needs: BTreeSet<String> =
-        debs.iter().flat_map(|deb| deb.needs(&["Depends", "Pre-Depends"])).collect();
-    let is_there = |name: &str| debs.iter().any(|deb| deb.name == name);
-    FOR_SCRIPTS
-        .iter()
-        .filter(|(name, provided)| !is_there(name) && (needs.contains(*name) || needs.contains(*provided)))
-        .map(|(name, _)| *name)
-        .collect()
+fn left_out(debs: &[Deb]) -> BTreeSet<&'static str> {
+    let needs = debs.iter().flat_map(|deb| deb.needs(&["Depends", "Pre-Depends"]));
+    let named = needs.filter_map(|need| {
+        let known = FOR_SCRIPTS.iter().find(|(name, provided)| [*name, *provided].contains(&need.as_str()));
+        known.map(|(name, _)| *name)
+    });
+    named.filter(|name| debs.iter().all(|deb| deb.name != *name)).collect()
 }
 
 /// Packages of data that `--with` takes from: by themselves, without what their scripts need.
