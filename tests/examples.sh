@@ -129,7 +129,7 @@ example_pack_debs() {
     port=$(free_port)
     $IREKO run --rm -p "$port:6379" redis-debs >/dev/null &
     running+=($!)
-    [ "$(printf 'PING\r\nSET a b\r\nQUIT\r\n' | talk "$port" | tr -d '\r' | paste -sd,)" = "+PONG,+OK,+OK" ] || return 1
+    [ "$(talk "$port" $'PING\r\nSET a b\r\nQUIT\r\n' | tr -d '\r' | paste -sd,)" = "+PONG,+OK,+OK" ] || return 1
     end "${running[-1]}"
     id=$($IREKO inspect --format '{{.Id}}' redis-debs)
     [ "$(cd "$work" && "${pack[@]}" --deb redis-server --cmd 'redis-server --save "" --protected-mode no' --user redis --locked -q)" = "$id" ] || return 1
@@ -137,22 +137,6 @@ example_pack_debs() {
         $IREKO run --rm redis-least redis-server --version | grep 'Redis server' || return 1
     "${pack[@]}" --deb python3 --minimal --include /usr/lib/python3.11,/usr/lib/python3 --exclude "$left" --cmd 'python3 -m http.server 8000' -t python-debs &&
         weighs python-debs 46000000 17000000 && serves python-debs 8000 'Directory listing'
-}
-
-# talk PORT: sends what it reads to a server of this machine once there is one, and prints what it answers.
-talk() {
-    local words try
-    words=$(cat; echo x)
-    for try in $(seq 150); do
-        if { exec 9<>"/dev/tcp/127.0.0.1/$1"; } 2>/dev/null; then
-            printf %s "${words%x}" >&9
-            cat <&9
-            exec 9>&-
-            return
-        fi
-        sleep 0.2
-    done
-    return 1
 }
 
 # The two commands of README.md, with a store that has nothing.
