@@ -4,6 +4,7 @@ use std::fmt;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use percent_encoding::percent_decode_str;
 
 /// Who one is at which archive. What it holds is never shown.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -53,6 +54,22 @@ impl Logins {
         }
     }
 
+    /// Adds the login that an address carries, if it does: `http://me:secret@mirror.corp/debian`, percent-encoded.
+    pub fn add_of(&mut self, url: &str) {
+        let Some((scheme, rest)) = url.split_once("://") else { return };
+        let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
+        let Some((login, host)) = host.rsplit_once('@') else { return };
+        let (login, password) = login.split_once(':').unwrap_or((login, ""));
+        let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
+        self.entries.push(Entry {
+            scheme: scheme.to_owned(),
+            host: host.to_ascii_lowercase(),
+            path: path.trim_end_matches('/').to_owned(),
+            login: decoded(login),
+            password: decoded(password),
+        });
+    }
+
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
@@ -74,6 +91,17 @@ impl Logins {
         let entry = self.entries.iter().find(is_meant)?;
         Some(format!("Basic {}", STANDARD.encode(format!("{}:{}", entry.login, entry.password))))
     }
+}
+
+/// An address without the login that it may carry, which is nobody else's business.
+pub fn without_login(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let (host, path) = match rest.find('/') {
+        Some(at) => rest.split_at(at),
+        None => (rest, ""),
+    };
+    let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
+    format!("{scheme}://{host}{path}")
 }
 
 #[cfg(test)]
@@ -105,12 +133,33 @@ mod tests {
         assert!(!format!("{logins:?}").contains('2'));
     }
 
+    #[test]
+    fn an_address_gives_its_login_away_to_nobody_else() {
+        let url = "http://me:s%40cret@Mirror.corp:8080/debian/";
+        assert_eq!(without_login(url), "http://Mirror.corp:8080/debian/");
+        for plain in ["http://mirror.corp/a@b", "file:///a@b/c", "mirror", "https://mirror.corp"] {
+            assert_eq!(without_login(plain), plain);
+        }
+        let mut logins = Logins::default();
+        logins.add_of(url);
+        logins.add_of("http://mirror.corp/debian");
+        let wanted = Some(format!("Basic {}", STANDARD.encode("me:s@cret")));
+        assert_eq!(logins.header("http://mirror.corp:8080/debian/dists/x"), wanted);
+        for other in
+            ["http://mirror.corp/debian/x", "https://mirror.corp:8080/debian/x", "http://mirror.corp:8080/x"]
+        {
+            assert_eq!(logins.header(other), None, "{other}");
+        }
+    }
+
     proptest! {
         #[test]
         fn any_text_ends(text in "(machine |login |password |a|/|:|\n){0,20}", url in "[a:/@.]{0,20}") {
             let mut logins = Logins::default();
             logins.add(&text);
+            logins.add_of(&url);
             let _ = logins.header(&url);
+            assert!(!without_login(&url).split('/').nth(2).is_some_and(|host| host.contains('@')) || !url.contains("://"));
         }
     }
 }

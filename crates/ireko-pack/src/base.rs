@@ -135,6 +135,10 @@ fn script(install: &Install) -> String {
         script += &config;
         script += "END\n";
     }
+    // Scripts of packages make links in there (openjdk's alternatives), and fail where there is no such directory.
+    let manuals =
+        "/usr/share/man/man1 /usr/share/man/man3 /usr/share/man/man5 /usr/share/man/man7 /usr/share/man/man8";
+    script += &format!("mkdir -p {manuals}\n");
     // What is essential needs each other in circles, and nothing of it has run yet.
     let dpkg = "dpkg --force-unsafe-io --log=/dev/null";
     script += &format!("{dpkg} --force-depends --install {}\n", install.essential.join(" "));
@@ -144,7 +148,7 @@ fn script(install: &Install) -> String {
     // As apt makes them when it runs for the first time.
     script += "for dir in /var/cache/apt/archives/partial /var/lib/apt/lists/partial; do\n";
     script += "[ ! -d $dir ] || { chmod 700 $dir; ! id _apt >/dev/null 2>&1 || chown _apt $dir; }\ndone\n";
-    script += "rm -f $policy\n";
+    script += &format!("rm -f $policy\nrmdir {manuals} /usr/share/man 2>/dev/null || :\n");
     script
 }
 

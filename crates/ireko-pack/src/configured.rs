@@ -17,14 +17,22 @@ use crate::packages::Packages;
 use crate::pieces::Piece;
 
 /// Where dpkg and its helpers keep what they know: no part of an image that has none of them.
-const BOOKS: [&str; 9] = [
+const BOOKS: [&str; 17] = [
     "etc/dpkg",
     "etc/ld.so.cache",
     "etc/apt",
+    "run",
     "var/cache/apt",
     "var/cache/debconf",
     "var/lib/apt",
     "var/lib/dpkg",
+    "var/lib/pam",
+    "var/lib/shells.state",
+    "var/log/btmp",
+    "var/log/faillog",
+    "var/log/lastlog",
+    "var/log/wtmp",
+    "var/mail",
     "var/lib/systemd/deb-systemd-helper-enabled",
     "var/lib/systemd/deb-systemd-user-helper-enabled",
 ];

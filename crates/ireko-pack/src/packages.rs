@@ -196,6 +196,16 @@ impl Packages {
         own.map(|(change, _)| format!("/{}", change.path)).collect()
     }
 
+    /// The text of a small file.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn text(&self, path: &str) -> Result<Option<String>, Error> {
+        let path = TreePath::new(path.trim_start_matches('/'))?;
+        let Some(data) = self.bytes_of(&path) else { return Ok(None) };
+        Ok(Some(String::from_utf8_lossy(&data.read(&path)?).into_owned()))
+    }
+
     /// Whether a path is of a package.
     pub(crate) fn holds(&self, path: &str) -> bool {
         path_of(path).is_ok_and(|path| self.tree.get(&path).is_some())

@@ -64,6 +64,20 @@ impl Piece {
         })
     }
 
+    /// The text of a small file of it.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn text(&self, path: &str) -> Result<Option<String>, Error> {
+        let path = TreePath::new(path.trim_start_matches('/'))?;
+        match self.changes.iter().find(|change| change.path == path).map(|change| &change.kind) {
+            Some(ChangeKind::File(data)) => {
+                Ok(Some(String::from_utf8_lossy(&data.read(&path)?).into_owned()))
+            }
+            _ => Ok(None),
+        }
+    }
+
     /// Bytes of its files.
     pub fn bytes(&self) -> u64 {
         self.files().map(|(_, size)| size).sum()

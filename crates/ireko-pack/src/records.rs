@@ -28,9 +28,10 @@ impl Record {
         let paths: BTreeSet<&[u8]> = files.iter().map(|change| change.path.as_bytes()).collect();
         let sums = package.control_file("md5sums").map(|file| {
             let lines = file.bytes.split_inclusive(|byte| *byte == b'\n');
-            // A sum has 32 digits, and two spaces stand before the path.
             let is_there = |line: &&[u8]| {
-                line.get(34..).is_some_and(|path| paths.contains(path.strip_suffix(b"\n").unwrap_or(path)))
+                let line = line.strip_suffix(b"\n").unwrap_or(line);
+                let gap = line.windows(2).position(|two| two == b"  ");
+                gap.is_some_and(|at| paths.contains(&line[at + 2..]))
             };
             lines.filter(is_there).collect::<Vec<_>>().concat()
         });

@@ -16,7 +16,7 @@ use ireko_deb::archive::{
 use ireko_deb::control;
 use ireko_deb::host::{Host, HostError};
 use ireko_deb::index::{self, Index, Input, VersionId};
-use ireko_deb::logins::Logins;
+use ireko_deb::logins::{Logins, without_login};
 use ireko_deb::openpgp::{Keyring, Refused};
 use ireko_deb::release::{Listed, Release, parse_hash, show_date};
 use ireko_deb::resolve::{self, Options, Request, Solution};
@@ -46,6 +46,16 @@ pub(crate) struct Deb {
 }
 
 impl Deb {
+    /// Whether its name, version and architecture are made of what Debian's policy allows (5.6.1, 5.6.8, 5.6.12): they
+    /// become names of files and words of a script.
+    pub(crate) fn is_well_named(&self) -> bool {
+        let is_of = |text: &str, more: &[u8]| {
+            text.starts_with(|first: char| first.is_ascii_alphanumeric())
+                && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || more.contains(&byte))
+        };
+        is_of(&self.name, b"+-.") && is_of(&self.version, b".+~:-") && is_of(&self.architecture, b"-")
+    }
+
     /// The names in these fields of relations, of all alternatives.
     pub(crate) fn needs(&self, fields: &[&str]) -> Vec<String> {
         let paragraph = control::paragraphs(&self.stanza).next().and_then(Result::ok).unwrap_or_default();
@@ -101,7 +111,7 @@ pub(crate) fn architecture(platform: &Platform) -> Result<&'static str, Failure>
 impl Lists {
     /// Fetches these, whose hashes are known.
     pub(crate) fn fetch_these(&self, session: &Session, wanted: &[Wanted]) -> Result<Vec<PathBuf>, Failure> {
-        let total: u64 = wanted.iter().map(|package| package.listed.size).sum();
+        let total = wanted.iter().fold(0_u64, |all, package| all.saturating_add(package.listed.size));
         let count = match wanted.len() {
             1 => "1 package".to_owned(),
             count => format!("{count} packages"),
@@ -231,7 +241,9 @@ impl Lists {
             Cache::open(mount.dir().join("archives"), now).map_err(|error| failed(error, suite.of))?;
         let past = args.snapshot.is_some();
         let (parts, texts) = (Vec::new(), Vec::new());
-        let logins = host.logins.clone();
+        let mut logins = host.logins.clone();
+        let carried = args.mirror.iter().chain(host.sources.iter().map(|source| &source.uri));
+        carried.for_each(|url| logins.add_of(url));
         let (suite, cache) = (suite.clone(), (mount, cache));
         Ok(Self { suite, native, client, logins, cache, parts, texts, past, _stopping: stopping })
     }
@@ -422,6 +434,8 @@ fn chosen(host: &Host, suite: &Suite, (args, native): (&ArchiveArgs, &str)) -> (
                 format!("{base}/{name}/{date}")
             };
         }
+        // It goes into labels, locks and files of the image: who one is there is no part of it.
+        source.uri = without_login(&source.uri);
         if !args.components.is_empty() {
             source.components.clone_from(&args.components);
         }

@@ -200,9 +200,13 @@ fn laid_out(
     let mut install = Install { filter, platform: platform.to_string(), ..Install::default() };
     let mut packages = Vec::new();
     for (deb, is_essential) in debs {
-        let name = file_name(deb);
+        let name = file_name(deb)?;
         let place = dir.join(&name);
-        let laid = fs::hard_link(&deb.path, &place).or_else(|_| fs::copy(&deb.path, &place).map(|_| ()));
+        let laid = fs::hard_link(&deb.path, &place).or_else(|error| match error.kind() {
+            std::io::ErrorKind::AlreadyExists => Err(error),
+            // Another file system, or one without further names.
+            _ => fs::copy(&deb.path, &place).map(drop),
+        });
         laid.map_err(|error| {
             Failure::environment(format!("cannot write `{}`", place.display())).cause(error)
         })?;
@@ -211,18 +215,24 @@ fn laid_out(
             install.essential.push(name);
         }
     }
-    install.others = groups(debs);
+    install.others = groups(debs)?;
     Ok((install, packages))
 }
 
 /// As what dpkg knows a package's file.
-fn file_name(deb: &Deb) -> String {
-    format!("{}_{}_{}.deb", deb.name, deb.version.replace(':', "%3a"), deb.architecture)
+fn file_name(deb: &Deb) -> Result<String, Failure> {
+    if !deb.is_well_named() {
+        return Err(Failure::user(format!(
+            "`{}` {} ({}) is no name, version and architecture of a package",
+            deb.name, deb.version, deb.architecture
+        )));
+    }
+    Ok(format!("{}_{}_{}.deb", deb.name, deb.version.replace(':', "%3a"), deb.architecture))
 }
 
 /// The packages that are not essential, in groups: what some need before they are unpacked, with all that it needs, is
 /// in an earlier one.
-fn groups(debs: &[(Deb, bool)]) -> Vec<Vec<String>> {
+fn groups(debs: &[(Deb, bool)]) -> Result<Vec<Vec<String>>, Failure> {
     let others: BTreeMap<&str, &Deb> = debs
         .iter()
         .filter(|(_, is_essential)| !is_essential)
@@ -230,13 +240,14 @@ fn groups(debs: &[(Deb, bool)]) -> Vec<Vec<String>> {
         .collect();
     let mut groups = Groups { others: &others, done: BTreeSet::new(), groups: Vec::new() };
     groups.install(others.keys().copied().collect());
-    groups.groups
+    let files = |group: Vec<&str>| group.into_iter().map(|name| file_name(others[name])).collect();
+    groups.groups.into_iter().map(files).collect()
 }
 
 struct Groups<'a> {
     others: &'a BTreeMap<&'a str, &'a Deb>,
     done: BTreeSet<&'a str>,
-    groups: Vec<Vec<String>>,
+    groups: Vec<Vec<&'a str>>,
 }
 
 impl<'a> Groups<'a> {
@@ -250,7 +261,7 @@ impl<'a> Groups<'a> {
         }
         let left: Vec<&str> = names.into_iter().filter(|name| self.done.insert(name)).collect();
         if !left.is_empty() {
-            self.groups.push(left.into_iter().map(|name| file_name(self.others[name])).collect());
+            self.groups.push(left);
         }
     }
 

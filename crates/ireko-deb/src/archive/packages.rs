@@ -100,17 +100,18 @@ impl Archive<'_> {
 
     /// One package: from each place in turn, and from one that sent another file once more, past proxies.
     fn package(&self, package: &Package, meter: &Meter<'_>) -> Taken {
-        let mut last = None;
+        // Of several places the first is the one that was meant to have it.
+        let mut first = None;
         for url in &package.addresses {
             for asked in [Asked::Usual, Asked::Anew] {
                 let target = Target { url, form: Form::Plain, wanted: package.listed, plain_max: None };
                 match self.take_in(target, asked, meter) {
                     Ok((draft, found)) => return self.cache.keep(draft, &found.sha256),
                     Err(error @ (ArchiveError::Mismatch { .. } | ArchiveError::Damaged { .. })) => {
-                        last = Some(error)
+                        first = first.or(Some(error));
                     }
                     Err(error @ (ArchiveError::Missing { .. } | ArchiveError::Fetch { .. })) => {
-                        last = Some(error);
+                        first = first.or(Some(error));
                         break;
                     }
                     Err(error) => return Err(error),
@@ -118,7 +119,7 @@ impl Archive<'_> {
             }
         }
         let problem = "a package without an address cannot be fetched";
-        Err(last.unwrap_or_else(|| ArchiveError::Address { address: String::new(), problem }))
+        Err(first.unwrap_or_else(|| ArchiveError::Address { address: String::new(), problem }))
     }
 }
 

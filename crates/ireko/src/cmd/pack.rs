@@ -70,6 +70,7 @@ pub(crate) fn run(args: &PackArgs, global: &Global, environment: Environment) ->
         let start = start.settled(&sources, ground.gathered());
         let packed = packed(args, &ground, (&sources, &start, time))?;
         locked.as_ref().map_or(Ok(()), |lock| lock.check_files(&packed))?;
+        named_user(args, ground.gathered())?;
         tell(&packed, &session);
         let config = config(args, &start, (&packed, &session))?;
         let image = [written(&store, &packed, &config, time, &cancel)?];
@@ -109,6 +110,11 @@ fn sensible(args: &PackArgs) -> Result<(), Failure> {
             ("--scripts", args.scripts.is_some()),
             ("--exclude", !args.exclude.is_empty()),
             ("--platform", args.platform.is_some()),
+            ("--mirror", args.archive.mirror.is_some()),
+            ("--snapshot", args.archive.snapshot.is_some()),
+            ("--components", !args.archive.components.is_empty()),
+            ("--signed-by", !args.archive.signed_by.is_empty()),
+            ("--ca", !args.archive.ca.is_empty()),
         ];
         if let Some((flag, _)) = of_packages.iter().find(|(_, is_given)| *is_given) {
             return Err(Failure::user(format!("`{flag}` says how packages are packed, and none is named"))
@@ -118,6 +124,13 @@ fn sensible(args: &PackArgs) -> Result<(), Failure> {
             return Err(Failure::user("nothing is named that could be packed")
                 .hint("give files or directories, or packages: `ireko pack ./server -t server`, `ireko pack --deb hello -t hello`"));
         }
+    }
+    let bases =
+        [("--deb", !args.deb.is_empty()), ("--from", args.from.is_some()), ("--root", args.root.is_some())];
+    let bases: Vec<&str> = bases.iter().filter(|(_, is_given)| *is_given).map(|(flag, _)| *flag).collect();
+    if let [one, other, ..] = bases[..] {
+        return Err(Failure::user(format!("`{one}` and `{other}` both say what the image is made of"))
+            .hint("leave out one of the two, also in the file of -f"));
     }
     if args.minimal && args.scripts == Some(Scripts::Always) {
         return Err(Failure::user(
@@ -238,6 +251,24 @@ fn user(text: &str, may_be_named: bool) -> Result<Option<(u32, u32)>, Failure> {
         _ => Err(Failure::user(format!("`--user {text}` is no number"))
             .hint("an image without a list of users knows numbers only: `--user 65532`")),
     }
+}
+
+/// Refuses a user by a name that nobody in the image has.
+fn named_user(args: &PackArgs, gathered: Option<&debs::Gathered>) -> Result<(), Failure> {
+    let (Some(text), Some(gathered)) = (&args.user, gathered) else { return Ok(()) };
+    for (name, list, what) in text
+        .split(':')
+        .zip([("/etc/passwd", "user"), ("/etc/group", "group")])
+        .map(|(name, (list, what))| (name, list, what))
+    {
+        let is_known = name.parse::<u32>().is_ok() || gathered.lists(list, name, args.minimal)?;
+        if !is_known {
+            return Err(Failure::user(format!("`--user {text}`: the image has no {what} `{name}`")).hint(
+                "a package's scripts may make it: `--scripts always`; or say it by number: `--user 65532`",
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// The time of all files: that of `SOURCE_DATE_EPOCH`, or the first second there is.

@@ -207,3 +207,63 @@ fn what_cannot_be_packed_of_packages_is_told() {
     place.ireko(&["pack", "--deb", "tool", "--suite", "fedora:40"]).fails(2, &["is no distribution"]);
     assert_eq!(place.ireko(&["images", "-q"]).ok().stdout, "");
 }
+
+#[test]
+fn a_lock_is_not_believed_beyond_what_it_says() {
+    let Some(place) = Place::new() else { return };
+    let Some(flags) = archive(&place, "1") else { return };
+    let suite = &flags[..2];
+    place.ireko(&pack(&flags, &["--deb", "tool", "--lock"])).ok();
+    let lock = fs::read_to_string(place.path("image.lock")).expect("a lock");
+    let refused = |text: String, code: i32, says: &[&str]| {
+        place.file("../image.lock", &text);
+        place.ireko(&pack(suite, &["--deb", "tool", "--locked", "-t", "bad"])).fails(code, says);
+    };
+    // A name is a name, wherever it comes from: nothing is written outside of the store.
+    let evil = lock
+        .replace("name = \"tool\"", "name = \"../../evil\"")
+        .replace("image = true", "image = true\nscripts = true");
+    refused(evil, 2, &["the lock does not have it"]);
+    let other = lock.replace("version = \"1\"\narchitecture", "version = \"../9\"\narchitecture");
+    refused(other, 2, &["the file of that hash is another package"]);
+    refused(lock.replace("image = true", "image = false"), 2, &["the lock does not have it"]);
+    refused(lock.replace("size = ", "size = 9"), 3, &["pool/"]);
+    refused(format!("{lock}junk"), 2, &["cannot use the lock `image.lock`"]);
+    place.file("../image.lock", &lock);
+    for (args, says) in [
+        (&["--suite", "debian:trixie"][..], "--suite: the lock has debian:bookworm, and debian:trixie"),
+        (&["--suite", "debian:bookworm", "--scripts", "always"], "--scripts: the lock has none, and always"),
+    ] {
+        place.ireko(&[&["pack", "--deb", "tool", "--locked"], args].concat()).fails(2, &[says]);
+    }
+    place.file("../image.toml", "deb = [\"tool\"]\nfrom = \"other\"\n");
+    place.ireko(&["pack", "-f", "image.toml"]).fails(2, &["`--deb` and `--from` both say"]);
+    place
+        .ireko(&pack(&flags, &["--deb", "tool", "--user", "nobodyx"]))
+        .fails(2, &["the image has no user `nobodyx`", "--scripts always"]);
+    place.ireko(&["inspect", "bad"]).fails(2, &["bad"]);
+    place.sound();
+}
+
+#[test]
+fn a_login_of_a_mirror_stays_with_who_has_it() {
+    let Some(place) = Place::new() else { return };
+    let Some(program) = program(&place, "tool") else { return };
+    let tool = DebPackage::new("tool", "1").file("usr/bin/tool", program, 0o755);
+    let server = DebArchive::default().suite("bookworm", RELEASE, &[tool]).serve(|_| {});
+    fs::write(place.path("keys.gpg"), DebArchive::key()).expect("written");
+    let mirror = format!("http://me:s3cr3t@{}", server.url("/").trim_start_matches("http://"));
+    let keys = place.path("keys.gpg").display().to_string();
+    let flags = ["--suite", "debian:bookworm", "--mirror", &mirror, "--signed-by", &keys];
+    let said = place
+        .ireko(&[&["pack", "--deb", "tool", "-t", "app", "--lock", "--sbom", "a.json"], &flags[..]].concat())
+        .ok();
+    let sent = server.received().iter().filter(|one| one.header("authorization").is_some()).count();
+    assert!(sent > 0, "the archive was asked with it");
+    let mut texts = vec![said.stdout, said.stderr, place.inspect().to_string()];
+    texts.extend(["image.lock", "a.json"].map(|name| fs::read_to_string(place.path(name)).expect(name)));
+    for text in texts {
+        assert!(!text.contains("s3cr3t") && !text.contains("me:"), "{text}");
+    }
+    place.ireko(&[&["pack", "--deb", "tool", "--locked"], &flags[..]].concat()).ok();
+}

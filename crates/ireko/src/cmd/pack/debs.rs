@@ -8,7 +8,7 @@ use crate::debian_base::{self, Choice, With};
 use crate::failure::Failure;
 use crate::sbom;
 use ireko_deb::archive::Package as Wanted;
-use ireko_deb::index::{Index, VersionId};
+use ireko_deb::index::{Index, Stanza, VersionId};
 use ireko_deb::package::Package;
 use ireko_deb::resolve::Request as Ask;
 use ireko_layer::Time;
@@ -29,6 +29,21 @@ pub(super) struct Gathered {
     pub(super) origins: Origins,
     /// What can be written down of it.
     pub(super) lock: Lock,
+}
+
+impl Gathered {
+    /// Whether a list of users or groups of the image has a name.
+    pub(super) fn lists(&self, path: &str, name: &str, minimal: bool) -> Result<bool, Failure> {
+        if minimal {
+            return Ok(false);
+        }
+        let has = |text: String| text.lines().any(|line| line.split(':').next() == Some(name));
+        let made = self.configured.as_ref().and_then(|piece| piece.text(path).transpose()).transpose()?;
+        Ok(match made {
+            Some(text) => has(text),
+            None => self.packages.text(path)?.is_some_and(has),
+        })
+    }
 }
 
 /// Where the packages come from.
@@ -139,6 +154,15 @@ impl Chosen {
                 address: wanted.addresses.into_iter().next().unwrap_or_default(),
                 listed: wanted.listed,
             };
+            let control = Stanza::new(&deb.stanza);
+            let is = (control.get("Package"), control.get("Version"), control.get("Architecture"));
+            if is != (Some(&*deb.name), Some(&*deb.version), Some(&*deb.architecture)) {
+                return Err(Failure::user(format!(
+                    "the lock names `{}` {} ({}), and the file of that hash is another package",
+                    deb.name, deb.version, deb.architecture
+                ))
+                .hint("`--lock` in place of `--locked` writes it anew"));
+            }
             if package.scripts {
                 installed.push((deb.clone(), package.essential));
             }
@@ -182,10 +206,14 @@ fn suite(args: &PackArgs) -> Result<debian::Suite, Failure> {
     }
 }
 
+/// The name in `name`, `name:arch`, `name=version` and `name/suite`.
+pub(super) fn name_of(asked: &str) -> &str {
+    asked.split(['=', '/', ':']).next().unwrap_or_default()
+}
+
 /// The names that were asked for, without versions.
 fn asked(args: &PackArgs) -> Vec<String> {
-    let name = |text: &String| text.split(['=', '/', ':']).next().unwrap_or_default().to_owned();
-    args.deb.iter().map(name).collect()
+    args.deb.iter().map(|text| name_of(text).to_owned()).collect()
 }
 
 /// A system that has what scripts alone need, so that nothing brings it along.

@@ -1,13 +1,15 @@
 //! `image.lock`: what an image was made of, so that it can be made again and be the same.
 
+use super::debs::name_of;
 use crate::cli::PackArgs;
 use crate::debian::Deb;
 use crate::failure::Failure;
 use crate::places;
+use clap::ValueEnum;
 use ireko_deb::release::{Listed, parse_hash, show_hash};
 use ireko_pack::Packed;
 use serde::Deserialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -41,6 +43,8 @@ pub(super) struct Asked {
     with: Vec<String>,
     #[serde(default)]
     recommends: bool,
+    scripts: Option<String>,
+    suite: Option<String>,
     platform: String,
 }
 
@@ -103,7 +107,15 @@ impl Asked {
             list
         };
         let (deb, with) = (sorted(&args.deb), sorted(&args.with));
-        Self { deb, with, recommends: args.recommends, platform: platform.to_owned() }
+        let scripts = args.scripts.and_then(|when| when.to_possible_value());
+        Self {
+            deb,
+            with,
+            recommends: args.recommends,
+            scripts: scripts.map(|value| value.get_name().to_owned()),
+            suite: args.suite.clone(),
+            platform: platform.to_owned(),
+        }
     }
 }
 
@@ -165,9 +177,9 @@ impl Lock {
         let text = fs::read_to_string(path)
             .map_err(|error| cannot(&error).hint("`--lock` in place of `--locked` writes it"))?;
         let lock = Self::parse(&text).map_err(|problem| cannot(&problem))?;
-        if lock.asked != *asked {
+        if let Some(difference) = difference(&lock.asked, asked) {
             return Err(Failure::user(format!("the lock `{}` is for another image", path.display()))
-                .cause(difference(&lock.asked, asked))
+                .cause(difference)
                 .hint("`--lock` in place of `--locked` writes it anew"));
         }
         Ok(lock)
@@ -181,10 +193,31 @@ impl Lock {
         if lock.version != VERSION {
             return Err(format!("it has version {}, and {VERSION} is read here", lock.version));
         }
-        if let Some(package) = lock.packages.iter().find(|package| package.listed().is_none()) {
-            return Err(format!("the hash of package `{}` is none", package.name));
+        lock.check().map(|()| lock)
+    }
+
+    /// Whether it can have been written by this program.
+    fn check(&self) -> Result<(), String> {
+        /// More than any package has, and less than sums of them can hold.
+        const SIZE_MAX: u64 = 1 << 40;
+        let mut seen = BTreeSet::new();
+        for package in &self.packages {
+            let name = &package.name;
+            if package.listed().is_none() {
+                return Err(format!("the hash of package `{name}` is none"));
+            }
+            if package.size > SIZE_MAX {
+                return Err(format!("package `{name}` is to have {} bytes", package.size));
+            }
+            if !seen.insert((name, &package.architecture)) {
+                return Err(format!("package `{name}` stands in it twice"));
+            }
         }
-        Ok(lock)
+        let is_there = |name: &str| self.packages.iter().any(|package| package.image && package.name == name);
+        match self.asked.deb.iter().map(|text| name_of(text)).find(|name| !is_there(name)) {
+            Some(name) => Err(format!("package `{name}` is asked for, and the lock does not have it")),
+            None => Ok(()),
+        }
     }
 
     /// Notes the files that were taken from the base.
@@ -239,15 +272,16 @@ impl Lock {
             "# Written by `ireko pack --lock`; `ireko pack --locked` takes this and nothing else.\n"
                 .to_owned();
         let list = |list: &[String]| list.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(", ");
-        let Asked { deb, with, recommends, platform } = &self.asked;
+        let Asked { deb, with, recommends, scripts, suite, platform } = &self.asked;
         // Writing to a text does not fail.
         let _ = writeln!(text, "version = {}\n\n[asked]\ndeb = [{}]", self.version, list(deb));
-        let _ = writeln!(
-            text,
-            "with = [{}]\nrecommends = {recommends}\nplatform = {}",
-            list(with),
-            quoted(platform)
-        );
+        let _ = writeln!(text, "with = [{}]\nrecommends = {recommends}", list(with));
+        for (name, value) in [("scripts", scripts), ("suite", suite)] {
+            if let Some(value) = value {
+                let _ = writeln!(text, "{name} = {}", quoted(value));
+            }
+        }
+        let _ = writeln!(text, "platform = {}", quoted(platform));
         if let Some(Suite { id, version, codename, title, date }) = &self.suite {
             let _ = writeln!(text, "\n[suite]\nid = {}\nversion = {}", quoted(id), quoted(version));
             let _ = writeln!(
@@ -288,21 +322,24 @@ impl Lock {
     }
 }
 
-/// What is asked for otherwise.
-fn difference(then: &Asked, now: &Asked) -> String {
+/// What is asked for otherwise. Where no suite and nothing of scripts is said, those of the lock are meant.
+fn difference(then: &Asked, now: &Asked) -> Option<String> {
     let list = |list: &[String]| if list.is_empty() { "none".to_owned() } else { list.join(", ") };
-    let said = |name: &str, then: String, now: String| {
-        format!("{name}: the lock has {then}, and {now} is asked for")
-    };
-    if then.deb != now.deb {
-        said("packages", list(&then.deb), list(&now.deb))
-    } else if then.with != now.with {
-        said("--with", list(&then.with), list(&now.with))
-    } else if then.platform != now.platform {
-        said("platform", then.platform.clone(), now.platform.clone())
-    } else {
-        said("recommended packages", then.recommends.to_string(), now.recommends.to_string())
-    }
+    let said = |said: &Option<String>| said.clone().unwrap_or_else(|| "none".to_owned());
+    let fields = [
+        ("packages", list(&then.deb), list(&now.deb)),
+        ("--with", list(&then.with), list(&now.with)),
+        ("--suite", said(&then.suite), said(now.suite.as_ref().map_or(&then.suite, |_| &now.suite))),
+        (
+            "--scripts",
+            said(&then.scripts),
+            said(now.scripts.as_ref().map_or(&then.scripts, |_| &now.scripts)),
+        ),
+        ("--platform", then.platform.clone(), now.platform.clone()),
+        ("--recommends", then.recommends.to_string(), now.recommends.to_string()),
+    ];
+    let (name, then, now) = fields.into_iter().find(|(_, then, now)| then != now)?;
+    Some(format!("{name}: the lock has {then}, and {now} is asked for"))
 }
 
 /// The files that were taken from the base, with their hashes.
@@ -364,7 +401,8 @@ mod tests {
         };
         let suite =
             Suite { id: "debian".to_owned(), date: "20260102T030405Z".to_owned(), ..Suite::default() };
-        let asked = Asked { deb: vec![name.to_owned()], ..Asked::default() };
+        let asked =
+            Asked { deb: vec![name.to_owned()], scripts: Some("auto".to_owned()), ..Asked::default() };
         let mut lock = Lock::new(asked, Some(suite), vec![package]);
         lock.files.push(File { path: format!("/{name}"), size: 1, sha256: "11".repeat(32) });
         lock
@@ -372,7 +410,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_read(name in ".{0,20}") {
+        fn what_is_written_is_read(name in "[^=/:]{0,20}") {
             let lock = lock(&name);
             prop_assert_eq!(Lock::parse(&lock.text()), Ok(lock));
         }
@@ -399,6 +437,13 @@ mod tests {
         let says = |text: String| Lock::parse(&text).expect_err("refused");
         assert!(says(text.replace("version = 1\n", "version = 2\n")).contains("version 2"));
         assert!(says(text.replace(&"00".repeat(32), "zz")).contains("package `x`"));
+        assert!(
+            says(text.replace("size = 7", "size = 9223372036854775807"))
+                .contains("9223372036854775807 bytes")
+        );
+        assert!(says(text.replace("image = true\n", "")).contains("the lock does not have it"));
+        let package = &text[text.find("[[package]]").expect("one")..text.find("[[file]]").expect("one")];
+        assert!(says(text.replace("[[file]]", &format!("{package}[[file]]"))).contains("stands in it twice"));
         assert!(says(text.replace("size = 7", "size = \"a\"")).starts_with("line "));
     }
 }
