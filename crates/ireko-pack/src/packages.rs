@@ -36,6 +36,8 @@ pub struct Packages {
     /// What no package brought and its scripts would have made.
     made: BTreeSet<TreePath>,
     children: BTreeMap<TreePath, Vec<String>>,
+    /// What scripts made of them, above them.
+    configured: Option<Piece>,
     filter: PathFilter,
     time: Time,
     scratch: Scratch,
@@ -78,7 +80,42 @@ impl Packages {
             }
         }
         children.values_mut().for_each(|names| names.sort());
-        Ok(Self { packages, tree, made: made_paths, children, filter, time, scratch })
+        Ok(Self { packages, tree, made: made_paths, children, configured: None, filter, time, scratch })
+    }
+
+    /// Puts above the packages what scripts made of them ([`crate::configured()`]).
+    pub fn configure(&mut self, configured: Option<Piece>) {
+        for change in configured.iter().flat_map(|piece| &piece.changes) {
+            let name = change.path.as_path().file_name().and_then(|name| name.to_str());
+            let Some((parent, name)) = change.path.parent().zip(name) else { continue };
+            let names = self.children.entry(parent).or_default();
+            match names.binary_search_by(|known| known.as_str().cmp(name)) {
+                Ok(at) if matches!(change.kind, ChangeKind::Whiteout) => drop(names.remove(at)),
+                Err(at) if !matches!(change.kind, ChangeKind::Whiteout) => names.insert(at, name.to_owned()),
+                _ => {}
+            }
+        }
+        self.configured = configured;
+    }
+
+    /// What scripts made of them.
+    pub(crate) fn configured(&self) -> Option<&Piece> {
+        self.configured.as_ref()
+    }
+
+    /// What lies at a path in the end.
+    fn seen(&self, path: &TreePath) -> Option<&Change> {
+        let above = self.configured.as_ref().and_then(|piece| piece.change(path));
+        above.or_else(|| self.tree.get(path)).filter(|change| !matches!(change.kind, ChangeKind::Whiteout))
+    }
+
+    /// The bytes of a file in the end.
+    fn seen_bytes(&self, path: &TreePath) -> Option<&Data> {
+        match &self.seen(path)?.kind {
+            ChangeKind::File(data) => Some(data),
+            ChangeKind::HardLink { .. } => self.tree.bytes_of(path),
+            _ => None,
+        }
     }
 
     /// The packages, by their names.
@@ -202,13 +239,13 @@ impl Packages {
     /// It cannot be read.
     pub fn text(&self, path: &str) -> Result<Option<String>, Error> {
         let path = TreePath::new(path.trim_start_matches('/'))?;
-        let Some(data) = self.bytes_of(&path) else { return Ok(None) };
+        let Some(data) = self.seen_bytes(&path) else { return Ok(None) };
         Ok(Some(String::from_utf8_lossy(&data.read(&path)?).into_owned()))
     }
 
     /// Whether a path is of a package.
     pub(crate) fn holds(&self, path: &str) -> bool {
-        path_of(path).is_ok_and(|path| self.tree.get(&path).is_some())
+        path_of(path).is_ok_and(|path| self.seen(&path).is_some())
     }
 
     /// Whether a path is a package's own, not made here.
@@ -240,11 +277,11 @@ impl Root for Packages {
         if path.is_root() {
             return Ok(Some(Node::Dir));
         }
-        let Some(change) = self.tree.get(&path) else { return Ok(None) };
+        let Some(change) = self.seen(&path) else { return Ok(None) };
         let mode = change.meta.mode;
         Ok(Some(match &change.kind {
             ChangeKind::File(data) => Node::File { size: data.size(), mode },
-            ChangeKind::HardLink { .. } => match self.bytes_of(&path) {
+            ChangeKind::HardLink { .. } => match self.seen_bytes(&path) {
                 Some(data) => Node::File { size: data.size(), mode },
                 None => Node::Other,
             },
@@ -266,14 +303,14 @@ impl Root for Packages {
 
     fn open(&self, path: &str) -> io::Result<File> {
         let path = path_of(path)?;
-        let data = self.bytes_of(&path).ok_or(io::ErrorKind::NotFound)?;
+        let data = self.seen_bytes(&path).ok_or(io::ErrorKind::NotFound)?;
         data.file(&path, self.scratch.path()).map_err(io::Error::other)
     }
 }
 
 impl Base for Packages {
     fn data(&self, path: &str, size: u64) -> Data {
-        let data = path_of(path).ok().and_then(|path| self.bytes_of(&path).cloned());
+        let data = path_of(path).ok().and_then(|path| self.seen_bytes(&path).cloned());
         data.unwrap_or_else(|| Data::host(self.real(path), size))
     }
 

@@ -64,18 +64,10 @@ impl Piece {
         })
     }
 
-    /// The text of a small file of it.
-    ///
-    /// # Errors
-    /// It cannot be read.
-    pub fn text(&self, path: &str) -> Result<Option<String>, Error> {
-        let path = TreePath::new(path.trim_start_matches('/'))?;
-        match self.changes.iter().find(|change| change.path == path).map(|change| &change.kind) {
-            Some(ChangeKind::File(data)) => {
-                Ok(Some(String::from_utf8_lossy(&data.read(&path)?).into_owned()))
-            }
-            _ => Ok(None),
-        }
+    /// What it puts at a path.
+    pub(crate) fn change(&self, path: &TreePath) -> Option<&Change> {
+        let at = self.changes.binary_search_by(|change| change.path.cmp(path)).ok()?;
+        self.changes.get(at)
     }
 
     /// Bytes of its files.

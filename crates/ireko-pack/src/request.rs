@@ -9,6 +9,7 @@ use ireko_slim::{Closure, Found, Help, Node, Options, Root, closure, follow};
 use crate::error::Error;
 use crate::ldcache;
 use crate::own::{Target, is_program, normal};
+use crate::packages::Packages;
 use crate::pieces::{self, Content, Item, Piece};
 use crate::root::Base;
 use crate::with::{self, With};
@@ -32,8 +33,6 @@ pub struct Request<'a> {
     pub base: &'a dyn Base,
     /// All of the base comes along, where it consists of packages.
     pub whole: bool,
-    /// What lies above its packages ([`crate::configured()`]).
-    pub configured: Option<Piece>,
     /// Files and directories of the base that come along, programs among them with what they need.
     pub includes: Vec<String>,
     /// What comes along beside what is found.
@@ -59,7 +58,6 @@ impl<'a> Request<'a> {
             programs: Vec::new(),
             base,
             whole: false,
-            configured: None,
             includes: Vec::new(),
             with: BTreeSet::new(),
             options: Options::default(),
@@ -121,15 +119,12 @@ pub fn pack(request: &Request<'_>) -> Result<Packed, Error> {
     {
         helpers.push(Item::new("/etc/ld.so.cache", Content::Bytes { bytes, mode: 0o644 }));
     }
-    if let Some(configured) = &request.configured {
+    if let Some(configured) = request.base.packages().and_then(Packages::configured) {
         // Users whom scripts made are not replaced by a list without them.
         helpers.retain(|helper| !configured.files().any(|(path, _)| helper.is_at(&path)));
     }
     let has = |path: &str| match request.base.packages() {
-        Some(packages) if request.whole => {
-            let made = request.configured.iter().flat_map(Piece::files);
-            packages.holds(path) || made.into_iter().any(|(one, _)| one == path)
-        }
+        Some(packages) if request.whole => packages.holds(path),
         _ => false,
     };
     let lacking = found.help.iter().filter(|(help, _)| !with::gives(&request.with, **help, &has));
@@ -159,7 +154,7 @@ fn all_pieces(
     let mut rest = found.clone();
     if request.whole {
         pieces.extend(packages.pieces());
-        pieces.extend(request.configured.clone());
+        pieces.extend(packages.configured().cloned());
         rest.files.retain(|path, _| !packages.holds(path));
         rest.links.retain(|path, _| !packages.holds(path));
     } else {

@@ -79,7 +79,7 @@ pub(crate) struct PackArgs {
     /// Layers at most (default: 100).
     #[arg(long, value_name = "N")]
     pub(crate) max_layers: Option<usize>,
-    /// Take flags from this file (`image.toml`), whose keys have their names.
+    /// Take flags from this file (`image.toml`), whose keys have their names: `deb = ["hello"]`.
     #[arg(short = 'f', long, value_name = "FILE")]
     pub(crate) file: Option<PathBuf>,
     /// Write what the image is made of, with hashes and addresses (default: `image.lock` beside the file of -f, or here).

@@ -22,7 +22,14 @@ pub(crate) fn run(args: &BaseArgs, global: &Global, environment: Environment) ->
     }
     let (mut tags, outputs) = wishes::goals(&args.out.streamed(), false)?;
     let (suite, variant) = debian_base::named(&args.name)?;
-    if tags.is_empty() {
+    if tags.is_empty() && outputs.is_empty() && !args.include.is_empty() {
+        return Err(Failure::user(format!(
+            "`{}` with more packages would take the name of the base without",
+            args.name
+        ))
+        .hint("name it: `-t NAME`"));
+    }
+    if tags.is_empty() && args.include.is_empty() {
         tags.push(arguments::Tag { target: None, name: arguments::tag(&args.name)? });
     }
     let shares = deliver::shares(&[], &tags, &outputs)?;

@@ -71,7 +71,9 @@ pub(crate) fn run(args: &PackArgs, global: &Global, environment: Environment) ->
         let packed = packed(args, &ground, (&sources, &start, time))?;
         locked.as_ref().map_or(Ok(()), |lock| lock.check_files(&packed))?;
         named_user(args, ground.gathered())?;
-        tell(&packed, &session);
+        // What was included by hand may be just that.
+        let is_whole = !args.include.is_empty() || !args.deb.is_empty() && !args.minimal;
+        tell(&packed, is_whole, &session);
         let config = config(args, &start, (&packed, &session))?;
         let image = [written(&store, &packed, &config, time, &cancel)?];
         let delivered = deliver::deliver(&images, &image, &shares, &cancel, &*session.sink())?;
@@ -352,7 +354,6 @@ fn packed(
     }
     let mut request = Request::new(ground.root(), sources.to_vec());
     request.whole = !args.minimal;
-    request.configured = ground.gathered().and_then(|gathered| gathered.configured.clone());
     for text in &args.with {
         request.with.insert(text.parse().map_err(|()| {
             let known: Vec<&str> = With::ALL.into_iter().map(With::name).collect();
@@ -370,7 +371,7 @@ fn packed(
 }
 
 /// Says what is largest and who wants it, and what may be missing.
-fn tell(packed: &Packed, session: &Session) {
+fn tell(packed: &Packed, is_whole: bool, session: &Session) {
     let files = packed.pieces.iter().flat_map(|piece| piece.files());
     let mut files: Vec<_> = files.filter(|(_, size)| *size > 0).collect();
     files.sort_by(|one, other| other.1.cmp(&one.1).then_with(|| one.0.cmp(&other.0)));
@@ -387,6 +388,16 @@ fn tell(packed: &Packed, session: &Session) {
     for problem in &packed.problems {
         warn(session, format!("a program of a directory would not start: {problem}"));
     }
+    for (path, _) in packed.closure.files.iter().filter(|_| !is_whole) {
+        if let Some(modules) = modules(path) {
+            warn(
+                session,
+                format!(
+                    "`{path}` reads modules that are not seen here: `--include` their directory ({modules}), or pack its package whole"
+                ),
+            );
+        }
+    }
     for (help, path) in &packed.lacking {
         let what = match (help, With::for_help(*help)) {
             (_, Some(with)) => format!("`--with {}` brings what it reads for that", with.name()),
@@ -396,6 +407,21 @@ fn tell(packed: &Packed, session: &Session) {
             (_, None) => "what they are is not seen here: name them with `--include`".to_owned(),
         };
         warn(session, format!("`{path}` {}: {what}", help.deed()));
+    }
+}
+
+/// Where an interpreter has the modules that its programs cannot do without.
+fn modules(path: &str) -> Option<&'static str> {
+    let name = path.rsplit('/').next().unwrap_or_default();
+    let version = |begin: &str| {
+        let rest = name.strip_prefix(begin)?;
+        rest.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.').then_some(())
+    };
+    match name {
+        _ if version("python").is_some() => Some("/usr/lib/python3.…"),
+        _ if version("perl").is_some() => Some("/usr/share/perl and its like"),
+        _ if version("ruby").is_some() => Some("/usr/lib/ruby"),
+        _ => None,
     }
 }
 

@@ -126,7 +126,9 @@ fn a_base_without_a_shell() {
         "tzdata",
     ];
     assert_eq!(told, wanted);
-    base(&["debian:trixie-distroless", "--include", "daemon"]).fails(
+    base(&["debian:trixie-distroless", "--include", "tool"])
+        .fails(2, &["would take the name of the base without", "-t NAME"]);
+    base(&["debian:trixie-distroless", "--include", "daemon", "-t", "no"]).fails(
         2,
         &[
             "package `daemon` needs its `preinst` to be run, which does `adduser --system daemon`",

@@ -14,15 +14,13 @@ use ireko_deb::resolve::Request as Ask;
 use ireko_layer::Time;
 use ireko_oci::{Platform, Timestamp};
 use ireko_pack::sbom::Origins;
-use ireko_pack::{FOR_SCRIPTS, Named, Packages, PathFilter, Piece, Scripts};
+use ireko_pack::{FOR_SCRIPTS, Named, Packages, PathFilter, Scripts};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// What was gathered.
 pub(super) struct Gathered {
     pub(super) packages: Packages,
-    /// What scripts made of them.
-    pub(super) configured: Option<Piece>,
     /// Those that were asked for by name.
     pub(super) asked: Vec<String>,
     /// Where each came from.
@@ -38,11 +36,7 @@ impl Gathered {
             return Ok(false);
         }
         let has = |text: String| text.lines().any(|line| line.split(':').next() == Some(name));
-        let made = self.configured.as_ref().and_then(|piece| piece.text(path).transpose()).transpose()?;
-        Ok(match made {
-            Some(text) => has(text),
-            None => self.packages.text(path)?.is_some_and(has),
-        })
+        Ok(self.packages.text(path)?.is_some_and(has))
     }
 }
 
@@ -69,13 +63,13 @@ pub(super) fn gather(
     let mut filter = if args.docs { PathFilter::default() } else { PathFilter::slim() };
     let slim = filter.clone();
     args.exclude.iter().for_each(|pattern| filter.exclude(pattern));
-    let packages = Packages::read(with.store, named(&chosen.debs)?, filter, time)?;
-    let mut configured = None;
+    let mut packages = Packages::read(with.store, named(&chosen.debs)?, filter, time)?;
     if let Some(installed) = &chosen.installed {
         let strangers = strangers(installed, &packages)?;
         let layers = debian_base::configured(installed, (slim, &platform, time), ("pack", with))?;
         let strangers: Vec<&Package> = strangers.iter().collect();
-        configured = ireko_pack::configured(with.store, &layers, (&packages, &strangers))?;
+        let configured = ireko_pack::configured(with.store, &layers, (&packages, &strangers))?;
+        packages.configure(configured);
     } else {
         let left_out = left_out(&chosen.debs);
         if !left_out.is_empty() {
@@ -83,7 +77,7 @@ pub(super) fn gather(
             with.session.screen.note(&format!("left out, since scripts alone need it: {names}"));
         }
     }
-    Ok(Gathered { packages, configured, asked: asked(args), origins, lock })
+    Ok(Gathered { packages, asked: asked(args), origins, lock })
 }
 
 /// The packages of an image.

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 struct Declared {
     paths: Vec<String>,
+    #[serde(alias = "tag")]
     tags: Vec<String>,
     deb: Vec<String>,
     suite: Option<String>,
@@ -37,7 +38,9 @@ struct Declared {
     user: Option<String>,
     workdir: Option<String>,
     expose: Vec<String>,
+    #[serde(alias = "volume")]
     volumes: Vec<String>,
+    #[serde(alias = "label")]
     labels: BTreeMap<String, String>,
     stop_signal: Option<String>,
     max_layers: Option<usize>,
