@@ -11,16 +11,19 @@ use crate::support::Place;
 const RELEASE: &str = "Origin: Debian\nSuite: stable\nCodename: bookworm\nVersion: 12.9\n";
 
 /// A static program that says a word.
-fn program(place: &Place, word: &str) -> Option<Vec<u8>> {
+fn program(place: &Place, word: &str) -> Vec<u8> {
     let (source, out) = (place.path("source.c"), place.path("program"));
-    fs::write(&source, format!("#include <stdio.h>\nint main(void){{puts(\"{word}\");return 0;}}")).ok()?;
-    let said = Command::new("cc").args(["-static", "-o"]).arg(&out).arg(&source).output().ok()?;
-    said.status.success().then(|| fs::read(out).ok()).flatten()
+    let text = format!("#include <stdio.h>\nint main(void){{puts(\"{word}\");return 0;}}");
+    fs::write(&source, text).expect("written");
+    let said =
+        Command::new("cc").args(["-static", "-o"]).arg(&out).arg(&source).output().expect("a compiler");
+    assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+    fs::read(out).expect("a program")
 }
 
 /// An archive with a tool, its library of data and what only scripts need; the flags that name it.
-fn archive(place: &Place, version: &str) -> Option<Vec<String>> {
-    let program = program(place, &format!("tool {version}"))?;
+fn archive(place: &Place, version: &str) -> Vec<String> {
+    let program = program(place, &format!("tool {version}"));
     let service = "#!/bin/sh\nset -e\n# Automatically added by dh_installsystemd/13\nsystemctl start tool\n# End automatically added section\n";
     let tool = DebPackage::new("tool", version)
         .field("Depends", "tool-data (>= 1), adduser, debconf | debconf-2.0")
@@ -40,11 +43,11 @@ fn archive(place: &Place, version: &str) -> Option<Vec<String>> {
     DebArchive::default()
         .suite("bookworm", RELEASE, &[tool, data, other, adduser, debconf, perl])
         .write(&root);
-    fs::write(place.path("keys.gpg"), DebArchive::key()).ok()?;
+    fs::write(place.path("keys.gpg"), DebArchive::key()).expect("written");
     let keys = place.path("keys.gpg").display().to_string();
     let mirror = format!("file://{}", root.display());
     let flags = ["--suite", "debian:bookworm", "--mirror", &mirror, "--signed-by", &keys];
-    Some(flags.map(str::to_owned).to_vec())
+    flags.map(str::to_owned).to_vec()
 }
 
 fn pack<'a>(flags: &'a [String], more: &[&'a str]) -> Vec<&'a str> {
@@ -66,7 +69,7 @@ fn files(place: &Place, flags: &[String], more: &[&str]) -> Vec<String> {
 #[test]
 fn packages_without_what_only_scripts_need() {
     let Some(place) = Place::new() else { return };
-    let Some(flags) = archive(&place, "1") else { return };
+    let flags = archive(&place, "1");
     let said = place.ireko(&pack(&flags, &["--deb", "tool", "-t", "app"])).ok();
     for says in ["scripts are left out that care for services", "scripts alone need it: adduser, debconf"] {
         assert!(said.stderr.contains(says), "{}", said.stderr);
@@ -104,7 +107,7 @@ fn packages_without_what_only_scripts_need() {
 #[test]
 fn an_image_is_declared_and_locked() {
     let Some(place) = Place::new() else { return };
-    let Some(flags) = archive(&place, "1") else { return };
+    let flags = archive(&place, "1");
     place.file(
         "../image.toml",
         "tags = [\"app\"]\ndeb = [\"tool\"]\npaths = [\"own:/own\"]\nuser = \"7\"\n[labels]\na = \"b\"\n",
@@ -119,7 +122,7 @@ fn an_image_is_declared_and_locked() {
     assert_eq!(place.config("app")["config"]["User"], "7");
 
     // A newer state of the archive is taken, but not where the lock is kept to.
-    let newer = archive(&place, "2").expect("an archive");
+    let newer = archive(&place, "2");
     place.ireko(&pack(&newer, &["-f", "image.toml", "-t", "newer"])).ok();
     assert_ne!(place.id("newer"), first);
     place.ireko(&["pack", "-f", "image.toml", "--locked", "-t", "again"]).ok();
@@ -194,7 +197,7 @@ fn scripts_run_where_they_are_missed() {
 #[test]
 fn what_cannot_be_packed_of_packages_is_told() {
     let Some(place) = Place::new() else { return };
-    let Some(flags) = archive(&place, "1") else { return };
+    let flags = archive(&place, "1");
     let fails = |args: &[&str], says: &[&str]| drop(place.ireko(&pack(&flags, args)).fails(2, says));
     fails(&["--deb", "tol"], &["no package is called `tol`", "tool"]);
     fails(&["--deb", "tool=9"], &["has no version `9`", "1"]);
@@ -211,7 +214,7 @@ fn what_cannot_be_packed_of_packages_is_told() {
 #[test]
 fn a_lock_is_not_believed_beyond_what_it_says() {
     let Some(place) = Place::new() else { return };
-    let Some(flags) = archive(&place, "1") else { return };
+    let flags = archive(&place, "1");
     let suite = &flags[..2];
     place.ireko(&pack(&flags, &["--deb", "tool", "--lock"])).ok();
     let lock = fs::read_to_string(place.path("image.lock")).expect("a lock");
@@ -248,7 +251,7 @@ fn a_lock_is_not_believed_beyond_what_it_says() {
 #[test]
 fn a_login_of_a_mirror_stays_with_who_has_it() {
     let Some(place) = Place::new() else { return };
-    let Some(program) = program(&place, "tool") else { return };
+    let program = program(&place, "tool");
     let tool = DebPackage::new("tool", "1").file("usr/bin/tool", program, 0o755);
     let server = DebArchive::default().suite("bookworm", RELEASE, &[tool]).serve(|_| {});
     fs::write(place.path("keys.gpg"), DebArchive::key()).expect("written");
