@@ -135,10 +135,12 @@ fn script(install: &Install) -> String {
         script += &config;
         script += "END\n";
     }
-    // Scripts of packages make links in there (openjdk's alternatives), and fail where there is no such directory.
-    let manuals =
-        "/usr/share/man/man1 /usr/share/man/man3 /usr/share/man/man5 /usr/share/man/man7 /usr/share/man/man8";
-    script += &format!("mkdir -p {manuals}\n");
+    // Scripts of packages make links in there (openjdk's alternatives), and fail where there is no such directory. All
+    // that lies there in the end was made by them.
+    let has_manuals = TreePath::new("usr/share/man/man1/x").is_ok_and(|path| install.filter.takes(&path));
+    if !has_manuals {
+        script += "for section in 1 3 5 7 8; do mkdir -p /usr/share/man/man$section; done\n";
+    }
     // What is essential needs each other in circles, and nothing of it has run yet.
     let dpkg = "dpkg --force-unsafe-io --log=/dev/null";
     script += &format!("{dpkg} --force-depends --install {}\n", install.essential.join(" "));
@@ -148,7 +150,10 @@ fn script(install: &Install) -> String {
     // As apt makes them when it runs for the first time.
     script += "for dir in /var/cache/apt/archives/partial /var/lib/apt/lists/partial; do\n";
     script += "[ ! -d $dir ] || { chmod 700 $dir; ! id _apt >/dev/null 2>&1 || chown _apt $dir; }\ndone\n";
-    script += &format!("rm -f $policy\nrmdir {manuals} /usr/share/man 2>/dev/null || :\n");
+    script += "rm -f $policy\n";
+    if !has_manuals {
+        script += "rm -rf /usr/share/man/*\n";
+    }
     script
 }
 
