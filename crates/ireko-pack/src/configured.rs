@@ -11,7 +11,7 @@ use ireko_oci::Digest;
 use ireko_store::{Scratch, Store};
 
 use crate::base::{LEFT_BEHIND, MERGED};
-use crate::debs::{DebTree, PathFilter, files_of_all};
+use crate::debs::{DebTree, PathFilter, bytes_in, files_of_all};
 use crate::error::Error;
 use crate::packages::Packages;
 use crate::pieces::Piece;
@@ -59,7 +59,8 @@ pub fn configured(
         let is_book = is_book(&change.path)?;
         match root.get(&change.path) {
             _ if is_book => {}
-            Some(now) if is_same((change, packages.bytes_of(&change.path)), (now, bytes_of(now, &root)))? => {
+            Some(now)
+                if is_same((change, packages.bytes_of(&change.path)), (now, bytes_in(&root, &now.path)))? => {
             }
             Some(now) => drop(changes.insert(now.path.clone(), plain(now, &root))),
             // A script took it away; what was made here in its place is not dpkg's.
@@ -73,7 +74,7 @@ pub fn configured(
     for (path, change) in &root {
         // What others brought counts where a script changed it, as lists of users.
         let is_strange = match strangers.get(path) {
-            Some(before) => is_same((before, strangers.bytes_of(path)), (change, bytes_of(change, &root)))?,
+            Some(before) => is_same((before, strangers.bytes_of(path)), (change, bytes_in(&root, path)))?,
             None => false,
         };
         let is_new = !known.contains(path) && !is_strange && packages.filter().takes(path);
@@ -112,20 +113,9 @@ fn tree_of(scratch: &Scratch, packages: &[&Package]) -> Result<DebTree, Error> {
 
 /// A change that stands by itself: a further name of a file is a file.
 fn plain(change: &Change, root: &BTreeMap<TreePath, Change>) -> Change {
-    match bytes_of(change, root) {
+    match bytes_in(root, &change.path) {
         Some(data) => Change { kind: ChangeKind::File(data.clone()), ..change.clone() },
         None => change.clone(),
-    }
-}
-
-fn bytes_of<'a>(change: &'a Change, root: &'a BTreeMap<TreePath, Change>) -> Option<&'a Data> {
-    match &change.kind {
-        ChangeKind::File(data) => Some(data),
-        ChangeKind::HardLink { target } => match root.get(target).map(|change| &change.kind) {
-            Some(ChangeKind::File(data)) => Some(data),
-            _ => None,
-        },
-        _ => None,
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use ireko_deb::package::Package;
+use ireko_deb::relation;
 use ireko_layer::archive::Archive;
 use ireko_layer::{Change, ChangeKind, Data, Follow, TreePath, follow_links};
 
@@ -138,6 +139,24 @@ pub(crate) fn files_of_all(
     read.into_values().collect()
 }
 
+/// The bytes of a file of a tree, by any of its names.
+pub(crate) fn bytes_in<'a>(tree: &'a BTreeMap<TreePath, Change>, path: &TreePath) -> Option<&'a Data> {
+    let kind = |path: &TreePath| tree.get(path).map(|change| &change.kind);
+    let first = match kind(path)? {
+        ChangeKind::HardLink { target } => kind(target)?,
+        own => own,
+    };
+    match first {
+        ChangeKind::File(data) => Some(data),
+        _ => None,
+    }
+}
+
+/// The names in a field of relations, of all alternatives; what cannot be read ends it.
+pub(crate) fn names_in(field: &str) -> impl Iterator<Item = &str> {
+    relation::relations(field).map_while(Result::ok).map(|relation| relation.name)
+}
+
 /// The files of several packages in one tree.
 #[derive(Clone, Debug, Default)]
 pub struct DebTree {
@@ -236,15 +255,7 @@ impl DebTree {
 
     /// The bytes of a file, by any of its names.
     pub(crate) fn bytes_of(&self, path: &TreePath) -> Option<&Data> {
-        let kind = |path: &TreePath| self.changes.get(path).map(|change| &change.kind);
-        let first = match kind(path)? {
-            ChangeKind::HardLink { target } => kind(target)?,
-            own => own,
-        };
-        match first {
-            ChangeKind::File(data) => Some(data),
-            _ => None,
-        }
+        bytes_in(&self.changes, path)
     }
 
     /// The package that brought a path.

@@ -39,7 +39,6 @@ pub use error::Error;
 pub use image::ImageRoot;
 pub use packages::{Named, Packages};
 pub use pieces::{Piece, write};
-pub use records::STATUS_DIR;
 pub use request::{Packed, Request, Source, pack};
 pub use root::Base;
 pub use scripts::{FOR_SCRIPTS, Scripts, is_for_scripts, scripts};

@@ -12,11 +12,11 @@ use ireko_slim::{Node, Root};
 use ireko_store::{Scratch, Store};
 
 use crate::base::MERGED;
-use crate::debs::{DebTree, PathFilter, files_of_all};
+use crate::debs::{DebTree, PathFilter, files_of_all, names_in};
 use crate::error::Error;
 use crate::made::made;
-use crate::pieces::Piece;
-use crate::records::{Record, with_parents};
+use crate::pieces::{Piece, with_parents};
+use crate::records::Record;
 use crate::root::Base;
 
 /// A package that is part of an image.
@@ -170,8 +170,7 @@ impl Packages {
     fn popularity(&self) -> Vec<usize> {
         let mut providers: BTreeMap<String, Vec<usize>> = BTreeMap::new();
         for (at, named) in self.packages.iter().enumerate() {
-            let provided = relations(&named.package, &["Provides"]);
-            for name in std::iter::once(named.name.clone()).chain(provided) {
+            for name in std::iter::once(named.name.clone()).chain(relations(&named.package, &["Provides"])) {
                 providers.entry(name).or_default().push(at);
             }
         }
@@ -259,12 +258,10 @@ impl Packages {
 }
 
 /// The names in these fields of relations, of all alternatives.
-pub(crate) fn relations(package: &Package, fields: &[&str]) -> Vec<String> {
+fn relations(package: &Package, fields: &[&str]) -> Vec<String> {
     let text = package.control();
     let paragraph = control::paragraphs(&text).next().and_then(Result::ok).unwrap_or_default();
-    let texts = fields.iter().filter_map(|field| paragraph.get(field));
-    let name = |relation: &str| relation.trim().split([' ', '(', ':']).next().unwrap_or_default().to_owned();
-    texts.flat_map(|text| text.split([',', '|'])).map(name).filter(|name| !name.is_empty()).collect()
+    fields.iter().filter_map(|field| paragraph.get(field)).flat_map(names_in).map(str::to_owned).collect()
 }
 
 pub(crate) fn path_of(path: &str) -> io::Result<TreePath> {

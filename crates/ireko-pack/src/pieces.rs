@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use ireko_layer::{Change, ChangeKind, Data, LayerWriter, Meta, Time, TreePath};
+use ireko_layer::{Change, ChangeKind, Data, Meta, Time, TreePath};
 use ireko_oci::Digest;
 use ireko_slim::{Closure, Node, Root};
-use ireko_store::{NewForms, Store};
+use ireko_store::Store;
 
+use crate::base;
 use crate::error::Error;
 use crate::own::Target;
 
@@ -207,10 +208,7 @@ impl Piece {
     /// Adds what would lie above it.
     fn join(&mut self, above: Self) {
         self.title = format!("{}, {}", self.title, above.title);
-        let changes = std::mem::take(&mut self.changes).into_iter().chain(above.changes);
-        let by_path: BTreeMap<TreePath, Change> =
-            changes.map(|change| (change.path.clone(), change)).collect();
-        self.changes = by_path.into_values().collect();
+        self.changes = by_path(std::mem::take(&mut self.changes).into_iter().chain(above.changes));
     }
 }
 
@@ -219,35 +217,40 @@ impl Piece {
 /// # Errors
 /// A file cannot be read, or changed since it was looked at; the store cannot take it.
 pub fn write(store: &Store, piece: &Piece) -> Result<Digest, Error> {
-    let mut tar = store.tar_draft()?;
-    let mut writer = LayerWriter::new().sink(&mut tar);
-    writer.push_all(piece.changes.clone())?;
-    let written = writer.finish()?;
-    store.put_layer(&written, NewForms { tar: Some(tar), ..NewForms::default() })?;
-    Ok(written.diff_id)
+    base::layer(store, piece.changes.clone())
 }
 
 /// Files as changes, and the directories that they need.
 pub(crate) fn changes_of(items: &[Item], time: Time) -> Result<Vec<Change>, Error> {
-    let mut changes: BTreeMap<TreePath, Change> = BTreeMap::new();
+    let mut changes = Vec::new();
     for item in items {
         let path = TreePath::new(item.path.trim_start_matches('/'))?;
-        let mut parent = path.parent();
-        while let Some(dir) = parent.filter(|dir| !dir.is_root()) {
-            parent = dir.parent();
-            let meta = Meta::new(0o755, time);
-            let change = || Change::new(dir.clone(), meta, ChangeKind::Dir { opaque: false });
-            changes.entry(dir.clone()).or_insert_with(change);
-        }
         let (mode, kind) = match &item.content {
             Content::File { data, mode } => (*mode, ChangeKind::File(data.clone())),
             Content::Bytes { bytes, mode } => (*mode, ChangeKind::File(Data::memory(bytes.clone()))),
             Content::Link(target) => (0o777, ChangeKind::Symlink { target: target.clone().into_bytes() }),
             Content::Dir { mode } => (*mode, ChangeKind::Dir { opaque: false }),
         };
-        changes.insert(path.clone(), Change::new(path, Meta::new(mode, time), kind));
+        changes.push(Change::new(path, Meta::new(mode, time), kind));
     }
-    Ok(changes.into_values().collect())
+    Ok(by_path(with_parents(changes, time)))
+}
+
+/// In order of their paths; of two at one path the later counts.
+fn by_path(changes: impl IntoIterator<Item = Change>) -> Vec<Change> {
+    let by_path: BTreeMap<TreePath, Change> =
+        changes.into_iter().map(|change| (change.path.clone(), change)).collect();
+    by_path.into_values().collect()
+}
+
+/// The same with the directories that they lie in before them, as root's.
+pub(crate) fn with_parents(changes: Vec<Change>, time: Time) -> Vec<Change> {
+    let parents: BTreeSet<TreePath> = changes
+        .iter()
+        .flat_map(|change| change.path.ancestors().filter(|path| !path.is_root() && *path != change.path))
+        .collect();
+    let dir = |path| Change::new(path, Meta::new(0o755, time), ChangeKind::Dir { opaque: false });
+    parents.into_iter().map(dir).chain(changes).collect()
 }
 
 #[cfg(test)]

@@ -9,9 +9,10 @@ use ireko_layer::{Change, ChangeKind, Data, Meta, Time, TreePath};
 
 use crate::error::Error;
 use crate::packages::Named;
+use crate::pieces::with_parents;
 
 /// Where records lie.
-pub const STATUS_DIR: &str = "var/lib/dpkg/status.d";
+const STATUS_DIR: &str = "var/lib/dpkg/status.d";
 
 /// What is kept of a package.
 pub(crate) struct Record {
@@ -52,14 +53,4 @@ impl Record {
         }
         Ok(with_parents(changes, time))
     }
-}
-
-/// The same with the directories that they lie in before them, as root's.
-pub(crate) fn with_parents(changes: Vec<Change>, time: Time) -> Vec<Change> {
-    let parents: BTreeSet<TreePath> = changes
-        .iter()
-        .flat_map(|change| change.path.ancestors().filter(|path| !path.is_root() && *path != change.path))
-        .collect();
-    let dir = |path| Change::new(path, Meta::new(0o755, time), ChangeKind::Dir { opaque: false });
-    parents.into_iter().map(dir).chain(changes).collect()
 }

@@ -13,7 +13,7 @@ mod spdx;
 #[cfg(test)]
 mod tests;
 
-pub use dpkg::{Database, distribution, licences};
+pub use dpkg::{Database, distribution, licences, os_release};
 pub use files::files;
 
 use ireko_oci::{Digest, Timestamp};

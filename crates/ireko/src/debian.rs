@@ -130,8 +130,7 @@ impl Lists {
         suite: &Suite,
         (args, platform): (&ArchiveArgs, &Platform),
     ) -> Result<Self, Failure> {
-        let mut lists = Self::open((session, store, cancel), suite, (args, platform))?;
-        let host = host(&lists.native)?;
+        let (mut lists, host) = Self::opened((session, store, cancel), suite, (args, platform))?;
         lists.settle_role(&host, args)?;
         let (sources, whose) = chosen(&host, &lists.suite, (args, &lists.native));
         lists.take(session, (&host, args), (&sources, whose))?;
@@ -220,10 +219,19 @@ impl Lists {
 
     /// No list yet: what fetches packages whose hashes are known.
     pub(crate) fn open(
-        (session, store, cancel): (&Session, &Arc<Store>, &Cancel),
+        with: (&Session, &Arc<Store>, &Cancel),
         suite: &Suite,
         (args, platform): (&ArchiveArgs, &Platform),
     ) -> Result<Self, Failure> {
+        Self::opened(with, suite, (args, platform)).map(|(lists, _)| lists)
+    }
+
+    /// The same, and what this machine's apt is configured to.
+    fn opened(
+        (session, store, cancel): (&Session, &Arc<Store>, &Cancel),
+        suite: &Suite,
+        (args, platform): (&ArchiveArgs, &Platform),
+    ) -> Result<(Self, Host), Failure> {
         let native = architecture(platform)?.to_owned();
         let host = host(&native)?;
         let client = client(session, &host, args)?;
@@ -245,7 +253,8 @@ impl Lists {
         let carried = args.mirror.iter().chain(host.sources.iter().map(|source| &source.uri));
         carried.for_each(|url| logins.add_of(url));
         let (suite, cache) = (suite.clone(), (mount, cache));
-        Ok(Self { suite, native, client, logins, cache, parts, texts, past, _stopping: stopping })
+        let lists = Self { suite, native, client, logins, cache, parts, texts, past, _stopping: stopping };
+        Ok((lists, host))
     }
 
     fn archive<'a>(&'a self, watch: &'a (dyn Fn(u64, u64) + Sync + 'a)) -> Archive<'a> {

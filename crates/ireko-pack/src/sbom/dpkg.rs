@@ -1,8 +1,9 @@
 //! What dpkg knows of a root file system: its packages, and whose a file is.
 
 use super::{Distribution, Package, licence};
+use crate::debs::names_in;
 use crate::error::Error;
-use ireko_deb::{control, relation};
+use ireko_deb::control;
 use ireko_slim::{Node, Root, follow};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
@@ -85,14 +86,14 @@ impl Database {
         let mut providers: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
         for (at, (package, relations)) in self.packages.iter().zip(relations).enumerate() {
             providers.entry(&package.name).or_default().push(at);
-            for provided in named(&relations.provides) {
+            for provided in names_in(&relations.provides) {
                 providers.entry(provided).or_default().push(at);
             }
         }
         let needs: Vec<Vec<usize>> = relations
             .iter()
             .map(|one| {
-                let names = one.needs.iter().flat_map(|field| named(field));
+                let names = one.needs.iter().flat_map(|field| names_in(field));
                 names.filter_map(|name| providers.get(name)).flatten().copied().collect()
             })
             .collect();
@@ -139,11 +140,6 @@ impl Database {
 struct Relations {
     needs: [String; 2],
     provides: String,
-}
-
-/// The names in a field of relations, of all alternatives; what cannot be read ends it.
-fn named(field: &str) -> impl Iterator<Item = &str> {
-    relation::relations(field).map_while(Result::ok).map(|relation| relation.name)
 }
 
 /// `NAME` or `NAME (VERSION)`; what is not said is the package's own.
@@ -207,13 +203,18 @@ pub fn distribution(root: &dyn Root) -> Result<Option<Distribution>, Error> {
             None => return Ok(None),
         },
     };
+    Ok(os_release(&text))
+}
+
+/// What an os-release(5) says; nothing where it names no system.
+pub fn os_release(text: &str) -> Option<Distribution> {
     let field = |name: &str| {
         let mut values = text.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix('='));
         values.next_back().unwrap_or_default().trim().trim_matches(['"', '\'']).to_owned()
     };
     let (id, version) = (field("ID"), field("VERSION_ID"));
     let (codename, title) = (field("VERSION_CODENAME"), field("NAME"));
-    Ok((!id.is_empty()).then_some(Distribution { id, version, codename, title }))
+    (!id.is_empty()).then_some(Distribution { id, version, codename, title })
 }
 
 /// The text of a file, wherever links lead to it; nothing where there is none.

@@ -14,6 +14,7 @@ use ireko_deb::installed::{Installed, installed};
 use ireko_deb::version;
 use ireko_layer::{Change, ChangeKind};
 use ireko_oci::ImageConfig;
+use ireko_pack::sbom::{Distribution, os_release};
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -127,21 +128,18 @@ fn suite_of(config: &ImageConfig, files: &Files, image: &str) -> Result<Suite, F
     if let Some(label) = config.config.labels.get("ireko.base.suite") {
         return Suite::parse(label);
     }
-    let release = files.os_release.as_deref().unwrap_or_default();
-    let field = |name: &str| {
-        let value = release.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
-        value.map(|value| value.trim().trim_matches(['"', '\''])).filter(|value| !value.is_empty())
-    };
     let unknown = |why: String| {
         Failure::user(format!("it is not known of which suite image `{image}` is: {why}")).hint(
             "images of Debian and Ubuntu say it in /etc/os-release, or in the label `ireko.base.suite` (`debian:bookworm`)",
         )
     };
-    let id = field("ID").ok_or_else(|| unknown("its os-release has no ID".to_owned()))?;
-    if !["debian", "ubuntu"].contains(&id) {
+    let release = os_release(files.os_release.as_deref().unwrap_or_default());
+    let Distribution { id, codename, version, .. } =
+        release.ok_or_else(|| unknown("its os-release has no ID".to_owned()))?;
+    if !["debian", "ubuntu"].contains(&&*id) {
         return Err(unknown(format!("it is of `{id}`")));
     }
-    let name = field("VERSION_CODENAME").or_else(|| field("VERSION_ID"));
+    let name = [codename, version].into_iter().find(|name| !name.is_empty());
     let name =
         name.ok_or_else(|| unknown("its os-release names neither a codename nor a version".to_owned()))?;
     Suite::parse(&format!("{id}:{name}"))

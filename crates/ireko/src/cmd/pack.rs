@@ -258,11 +258,7 @@ fn user(text: &str, may_be_named: bool) -> Result<Option<(u32, u32)>, Failure> {
 /// Refuses a user by a name that nobody in the image has.
 fn named_user(args: &PackArgs, gathered: Option<&debs::Gathered>) -> Result<(), Failure> {
     let (Some(text), Some(gathered)) = (&args.user, gathered) else { return Ok(()) };
-    for (name, list, what) in text
-        .split(':')
-        .zip([("/etc/passwd", "user"), ("/etc/group", "group")])
-        .map(|(name, (list, what))| (name, list, what))
-    {
+    for (name, (list, what)) in text.split(':').zip([("/etc/passwd", "user"), ("/etc/group", "group")]) {
         let is_known = name.parse::<u32>().is_ok() || gathered.lists(list, name, args.minimal)?;
         if !is_known {
             return Err(Failure::user(format!("`--user {text}`: the image has no {what} `{name}`")).hint(

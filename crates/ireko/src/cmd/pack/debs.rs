@@ -13,7 +13,7 @@ use ireko_deb::package::Package;
 use ireko_deb::resolve::Request as Ask;
 use ireko_layer::Time;
 use ireko_oci::{Platform, Timestamp};
-use ireko_pack::sbom::Origins;
+use ireko_pack::sbom::{Distribution, Origins, os_release};
 use ireko_pack::{FOR_SCRIPTS, Named, Packages, PathFilter, Scripts};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -63,7 +63,7 @@ pub(super) fn gather(
     let mut filter = if args.docs { PathFilter::default() } else { PathFilter::slim() };
     let slim = filter.clone();
     args.exclude.iter().for_each(|pattern| filter.exclude(pattern));
-    let mut packages = Packages::read(with.store, named(&chosen.debs)?, filter, time)?;
+    let mut packages = Packages::read(with.store, chosen.opened, filter, time)?;
     if let Some(installed) = &chosen.installed {
         let strangers = strangers(installed, &packages)?;
         let layers = debian_base::configured(installed, (slim, &platform, time), ("pack", with))?;
@@ -83,6 +83,8 @@ pub(super) fn gather(
 /// The packages of an image.
 struct Chosen {
     debs: Vec<Deb>,
+    /// The same, open.
+    opened: Vec<Named>,
     /// All that is installed where scripts run, and whether dpkg needs it to run.
     installed: Option<Vec<(Deb, bool)>>,
 }
@@ -104,8 +106,9 @@ impl Chosen {
         let mut chosen: Vec<VersionId> = solution.install.iter().map(|chosen| chosen.version).collect();
         chosen.extend(data_alone(args, (&index, &chosen))?);
         let debs = lists.fetch(with.session, &index, &chosen)?;
+        let opened = named(&debs)?;
         let mut installed = None;
-        if must_run(args, &named(&debs)?, with)? {
+        if must_run(args, &opened, with)? {
             let index = lists.index()?;
             let Choice { essential, all, .. } = debian_base::chosen(&index, same(&debs), args.recommends)?;
             let fetched = lists.fetch(with.session, &index, &all)?;
@@ -114,7 +117,7 @@ impl Chosen {
         }
         let date = Timestamp::from_unix(i64::try_from(lists.date()).unwrap_or(0), 0).to_string();
         let suite = Suite::new(&lists.distribution(), &date.replace(['-', ':'], ""));
-        let chosen = Self { debs, installed };
+        let chosen = Self { debs, opened, installed };
         let lock = Lock::new(asked.clone(), Some(suite), chosen.written());
         Ok((chosen, lock))
     }
@@ -137,13 +140,14 @@ impl Chosen {
             wanted.push(Wanted { addresses: package.addresses(&suite), listed });
         }
         let paths = lists.fetch_these(with.session, &wanted)?;
-        let (mut debs, mut installed) = (Vec::new(), Vec::new());
+        let (mut debs, mut opened, mut installed) = (Vec::new(), Vec::new(), Vec::new());
         for ((package, wanted), path) in lock.packages.iter().zip(wanted).zip(paths) {
+            let file = open(&path)?;
             let deb = Deb {
                 name: package.name.clone(),
                 architecture: package.architecture.clone(),
                 version: package.version.clone(),
-                stanza: open(&path)?.control().into_owned(),
+                stanza: file.control().into_owned(),
                 path,
                 address: wanted.addresses.into_iter().next().unwrap_or_default(),
                 listed: wanted.listed,
@@ -161,10 +165,11 @@ impl Chosen {
                 installed.push((deb.clone(), package.essential));
             }
             if package.image {
+                opened.push(Named { name: deb.name.clone(), package: file });
                 debs.push(deb);
             }
         }
-        Ok(Self { debs, installed: Some(installed).filter(|installed| !installed.is_empty()) })
+        Ok(Self { debs, opened, installed: Some(installed).filter(|installed| !installed.is_empty()) })
     }
 
     /// What a lock says of them.
@@ -189,12 +194,12 @@ fn suite(args: &PackArgs) -> Result<debian::Suite, Failure> {
         return debian::Suite::parse(text);
     }
     let release = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
-    let field = |name: &str| {
-        let value = release.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
-        value.map(|value| value.trim_matches(['"', '\'']).to_owned())
-    };
-    match (field("ID").as_deref(), field("VERSION_CODENAME")) {
-        (Some(id @ ("debian" | "ubuntu")), Some(name)) => debian::Suite::parse(&format!("{id}:{name}")),
+    match os_release(&release) {
+        Some(Distribution { id, codename, .. })
+            if ["debian", "ubuntu"].contains(&&*id) && !codename.is_empty() =>
+        {
+            debian::Suite::parse(&format!("{id}:{codename}"))
+        }
         _ => Err(Failure::user("it is not known of which suite packages are to be taken")
             .hint("this machine is neither Debian nor Ubuntu: say `--suite debian:bookworm`")),
     }
@@ -270,6 +275,10 @@ fn must_run(args: &PackArgs, named: &[Named], with: &With<'_>) -> Result<bool, F
     if when == When::Always {
         return Ok(true);
     }
+    if args.minimal {
+        // Of a package there are single files, whatever its scripts would do to the others.
+        return Ok(false);
+    }
     let mut needed = Vec::new();
     let mut lost: BTreeSet<&str> = BTreeSet::new();
     for one in named {
@@ -280,10 +289,6 @@ fn must_run(args: &PackArgs, named: &[Named], with: &With<'_>) -> Result<bool, F
         }
     }
     let session = with.session;
-    if args.minimal {
-        // Of a package there are single files, whatever its scripts would do to the others.
-        return Ok(false);
-    }
     if !lost.is_empty() {
         let lost: Vec<&str> = lost.into_iter().collect();
         session.screen.note(&format!("scripts are left out that care for {}", lost.join(", ")));
