@@ -434,3 +434,32 @@ pub(crate) fn bare_config(wanted: &Wanted) -> ImageConfig {
     let Platform { os, architecture, variant, .. } = wanted.platform.clone();
     ImageConfig { config: container, os, architecture, variant, ..ImageConfig::default() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_package_file_is_named_by_a_name() {
+        let deb = |name: &str, version: &str, architecture: &str| Deb {
+            name: name.to_owned(),
+            version: version.to_owned(),
+            architecture: architecture.to_owned(),
+            path: "x".into(),
+            stanza: String::new(),
+            address: String::new(),
+            listed: ireko_deb::release::Listed { size: 0, sha256: [0; 32] },
+        };
+        let name = file_name(&deb("libc++1-16t64", "1:2.0~rc+1-3", "amd64")).expect("well named");
+        assert_eq!(name, "libc++1-16t64_1%3a2.0~rc+1-3_amd64.deb");
+        for (name, version, architecture) in [
+            ("../a", "1", "all"),
+            ("a", "1/../../b", "all"),
+            ("a", "1", "all; rm"),
+            ("", "1", "all"),
+            ("a b", "1", "all"),
+        ] {
+            assert!(file_name(&deb(name, version, architecture)).is_err(), "{name} {version} {architecture}");
+        }
+    }
+}
