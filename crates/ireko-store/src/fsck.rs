@@ -349,17 +349,16 @@ impl Check<'_> {
 
     /// Records, inputs, trees, slots, memos and file hashes: all can be found again.
     fn small_files(&mut self) -> Result<()> {
-        let kinds = [("records", RECORD), ("inputs", INPUTS), ("trees", TREE), ("memo", MEMO)];
-        for (dir, kind) in kinds {
+        let fanned =
+            [("records", RECORD), ("inputs", INPUTS), ("trees", TREE), ("memo", MEMO), ("slots", SLOT)];
+        for (dir, kind) in fanned {
             for (name, path) in disk::fanned_names(&self.store.layout.dir(dir))? {
                 self.small_file(kind, &name, &path)?;
             }
         }
-        for (dir, kind) in [("slots", SLOT), ("stat", STAT)] {
-            let place = self.store.layout.dir(dir);
-            for name in disk::names(&place)? {
-                self.small_file(kind, &name, &place.join(&name))?;
-            }
+        let place = self.store.layout.dir("stat");
+        for name in disk::names(&place)? {
+            self.small_file(STAT, &name, &place.join(&name))?;
         }
         Ok(())
     }

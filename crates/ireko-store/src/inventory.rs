@@ -69,6 +69,8 @@ pub(crate) struct RecordItem {
     pub(crate) took_ms: u64,
     pub(crate) used: i64,
     pub(crate) bytes: u64,
+    /// Whether its inputs are a file of their own.
+    pub(crate) has_inputs: bool,
 }
 
 /// A cache mount.
@@ -112,6 +114,10 @@ impl SmallItem {
         Self { name, used, bytes, is_empty }
     }
 }
+
+/// Of the directories of small files, those that are two levels deep: one of many files is read and emptied on all cores
+/// then.
+const FANNED: [&str; 3] = ["memo", "trees", "slots"];
 
 impl Store {
     pub(crate) fn layer_items(&self) -> Result<Vec<LayerItem>> {
@@ -176,7 +182,8 @@ impl Store {
             let Seen { used, bytes, .. } = seen;
             Some(match record {
                 Some(Record { diff, took_ms, name, origin, .. }) => {
-                    RecordItem { key, diff: Some(diff), name, origin, took_ms, used, bytes }
+                    let (diff, has_inputs) = (Some(diff), false);
+                    RecordItem { key, diff, name, origin, took_ms, used, bytes, has_inputs }
                 }
                 None => RecordItem::unknown(key, used, bytes),
             })
@@ -188,6 +195,7 @@ impl Store {
         for (_, (key, seen)) in inputs {
             let item = items.entry(key).or_insert_with(|| RecordItem::unknown(key, seen.used, 0));
             item.bytes += seen.bytes;
+            item.has_inputs = true;
         }
         Ok(items.into_values().collect())
     }
@@ -225,13 +233,17 @@ impl Store {
     /// Files of a directory, one or two levels deep, that nothing refers to by name.
     pub(crate) fn small_items(&self, dir: &str) -> Result<Vec<SmallItem>> {
         let place = self.layout.dir(dir);
-        let found = match dir {
-            "memo" | "trees" => scan::fanned(&place, Dir::look)?
+        let mut found = match FANNED.contains(&dir) {
+            true => scan::fanned(&place, Dir::look)?
                 .into_iter()
                 .map(|(name, seen)| (format!("{}/{name}", name.get(..2).unwrap_or_default()), seen))
                 .collect(),
-            _ => scan::flat(&place)?,
+            false => scan::flat(&place)?,
         };
+        if dir == "slots" {
+            // Those of earlier versions, beside the directories: nothing finds them any more.
+            found.extend(scan::flat(&place)?.into_iter().filter(|(name, _)| name.len() > 2));
+        }
         Ok(found.into_iter().map(|(name, seen)| SmallItem::of(name, seen)).collect())
     }
 }
@@ -240,7 +252,7 @@ impl RecordItem {
     /// One that does not read back.
     fn unknown(key: Key, used: i64, bytes: u64) -> Self {
         let origin = Origin::default();
-        Self { key, diff: None, name: key.hex(), origin, took_ms: 0, used, bytes }
+        Self { key, diff: None, name: key.hex(), origin, took_ms: 0, used, bytes, has_inputs: false }
     }
 }
 

@@ -83,7 +83,7 @@ impl Layout {
     }
 
     pub(crate) fn slot(&self, slot: &[u8]) -> PathBuf {
-        self.home.join(format!("slots/{}", hash_name("ireko slot/1", slot)))
+        self.fanned("slots", &hash_name("ireko slot/1", slot))
     }
 
     pub(crate) fn stat(&self, identity: &[u8]) -> PathBuf {

@@ -3,6 +3,10 @@
 //! None of it is synced. All of it can be found again by doing the work again, and a file that a crash has torn fails
 //! its checksum and reads as absent.
 
+use std::borrow::Cow;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD_NO_PAD as BASE64;
 use ireko_layer::Time;
 use ireko_oci::{ContentId, Digest, Key};
 use serde::{Deserialize, Serialize};
@@ -15,6 +19,9 @@ use crate::store::Store;
 
 /// How long after its last use the time of use is written again: looking must not cost a write.
 const USE_EVERY: i64 = 3600;
+/// Inputs of no more bytes than this lie in their record: with them it still is one block on disk, and a file fewer is
+/// written and removed.
+const INSIDE: usize = 2048;
 
 /// The result of one operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,7 +50,7 @@ pub struct Origin {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Written {
+struct Written<'a> {
     content: ContentId,
     diff: Digest,
     at: i64,
@@ -55,6 +62,9 @@ struct Written {
     project: String,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     stage: String,
+    /// The inputs, base64. Absent where they lie beside the record, as with earlier versions.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    inputs: Option<Cow<'a, str>>,
 }
 
 /// The declared inputs that made a key.
@@ -107,7 +117,7 @@ impl Inputs {
 }
 
 pub(crate) fn decode_record(body: &[u8]) -> std::result::Result<Record, serde_json::Error> {
-    let Written { content, diff, at, at_nanos, took_ms, name, project, stage } =
+    let Written { content, diff, at, at_nanos, took_ms, name, project, stage, inputs: _ } =
         serde_json::from_slice(body)?;
     let at = Time { secs: at, nanos: at_nanos };
     Ok(Record { content, diff, at, took_ms, name, origin: Origin { project, stage } })
@@ -137,8 +147,12 @@ impl Store {
         self.grows();
         let Record { content, diff, at, took_ms, name, origin: Origin { project, stage } } = record.clone();
         let (at, at_nanos) = (at.secs, at.nanos);
-        let written = Written { content, diff, at, at_nanos, took_ms, name, project, stage };
-        self.write_sealed(INPUTS, &self.layout.inputs(key), &inputs.encode())?;
+        let encoded = inputs.encode();
+        let inside = (encoded.len() <= INSIDE).then(|| BASE64.encode(&encoded).into());
+        if inside.is_none() {
+            self.write_sealed(INPUTS, &self.layout.inputs(key), &encoded)?;
+        }
+        let written = Written { content, diff, at, at_nanos, took_ms, name, project, stage, inputs: inside };
         self.write_json(RECORD, &self.layout.record(key), &written)?;
         self.remember(slot, key)
     }
@@ -158,9 +172,13 @@ impl Store {
 
     /// The inputs that made a key; read only to explain a miss.
     pub fn inputs(&self, key: Key) -> Option<Inputs> {
+        let record = self.read_sealed(RECORD, &self.layout.record(key)).unwrap_or_default();
+        let written = serde_json::from_slice::<Written<'_>>(&record).ok();
+        if let Some(inside) = written.and_then(|written| written.inputs) {
+            return Inputs::decode(&BASE64.decode(inside.as_ref()).ok()?);
+        }
         let path = self.layout.inputs(key);
-        let body = self.read_sealed(INPUTS, &path)?;
-        let inputs = Inputs::decode(&body);
+        let inputs = Inputs::decode(&self.read_sealed(INPUTS, &path)?);
         if inputs.is_none() {
             self.warn(&path, "its content is malformed");
         }

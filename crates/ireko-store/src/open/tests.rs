@@ -53,8 +53,7 @@ fn records_are_kept_and_garbled_ones_are_misses_with_a_warning() {
     let home = testing::home();
     let store = testing::store(home.path());
     let key = Key([7; 32]);
-    let files = vec![crate::InputFile { path: b"a\xff".to_vec(), print: [1; 32] }];
-    let inputs = crate::Inputs { fields: vec![("op".into(), b"run/1".to_vec())], files };
+    let inputs = inputs(1);
     store.put_record(key, &record(1), &inputs, b"Dockerfile:3").unwrap();
     assert_eq!(store.record(key), Some(record(1)));
     assert_eq!(store.inputs(key), Some(inputs));
@@ -73,6 +72,44 @@ fn records_are_kept_and_garbled_ones_are_misses_with_a_warning() {
     assert_eq!(store.inputs(key), None);
     store.put_memo(&[1; 32], b"memo").unwrap();
     assert_eq!(store.memo(&[1; 32]).as_deref(), Some(&b"memo"[..]));
+}
+
+fn inputs(files: usize) -> crate::Inputs {
+    let file = crate::InputFile { path: b"a\xff".to_vec(), print: [1; 32] };
+    crate::Inputs { fields: vec![("op".into(), b"run/1".to_vec())], files: vec![file; files] }
+}
+
+#[test]
+fn few_inputs_lie_in_the_record_and_many_beside_it() {
+    let home = testing::home();
+    let store = testing::store(home.path());
+    let (few, many) = (Key([7; 32]), Key([8; 32]));
+    store.put_record(few, &record(1), &inputs(1), b"few").unwrap();
+    store.put_record(many, &record(1), &inputs(1000), b"many").unwrap();
+    assert!(!store.layout.inputs(few).exists() && store.layout.inputs(many).exists());
+    assert_eq!(store.inputs(few), Some(inputs(1)));
+    assert_eq!(store.inputs(many), Some(inputs(1000)));
+    // As earlier versions left them.
+    let earlier = crate::seal::seal(crate::seal::INPUTS, &inputs(2).encode());
+    fs::create_dir_all(store.layout.inputs(few).parent().unwrap()).unwrap();
+    fs::write(store.layout.inputs(few), earlier).unwrap();
+    assert_eq!(store.inputs(few), Some(inputs(1)), "the record's own count");
+
+    let bytes = |key| {
+        let items = store.record_items().unwrap();
+        items.iter().find(|item| item.key == key).map(|item| (item.bytes, item.has_inputs))
+    };
+    let (Some((first, true)), Some((second, true))) = (bytes(few), bytes(many)) else {
+        panic!("both have inputs beside them")
+    };
+    let plan = crate::PrunePlan {
+        conditions: vec![crate::Condition::Kind(vec![crate::UsageKind::Record])],
+        ..crate::PrunePlan::default()
+    };
+    let slots: u64 = store.small_items("slots").unwrap().iter().map(|item| item.bytes).sum();
+    assert_eq!(store.prune(&plan).unwrap().freed, first + second + slots);
+    assert!(!store.layout.inputs(few).exists() && !store.layout.inputs(many).exists());
+    assert_eq!((store.record(few), store.inputs(many)), (None, None));
 }
 
 #[test]

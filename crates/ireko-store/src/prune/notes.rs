@@ -131,9 +131,16 @@ impl Notes {
     /// Removes those that were chosen since the last time.
     pub(super) fn remove(&mut self, store: &Store, plan: &PrunePlan, pruned: &mut Pruned) -> Result<()> {
         let mut records: (Vec<String>, Vec<u64>) = Default::default();
+        let mut inputs: (Vec<String>, Vec<u64>) = Default::default();
         let mut small: [(Vec<String>, Vec<u64>); SMALL.len()] = Default::default();
         for (note, size) in std::mem::take(&mut self.victims) {
             let ((names, sizes), name) = match note {
+                Note::Record(at) if self.records[at].has_inputs => {
+                    // Counted once, with the inputs.
+                    records.0.push(fanned(self.records[at].key));
+                    records.1.push(0);
+                    (&mut inputs, fanned(self.records[at].key))
+                }
                 Note::Record(at) => (&mut records, fanned(self.records[at].key)),
                 Note::Small(dir, at) => (&mut small[dir], self.small[dir][at].name.clone()),
             };
@@ -144,9 +151,9 @@ impl Notes {
             return Ok(());
         }
         // The record first: inputs without one explain nothing, and count as one that is garbled.
-        scan::unlink(&store.layout.dir("records"), &records.0)?;
-        let inputs = ("inputs", &records);
-        for (dir, (names, sizes)) in SMALL.iter().map(|(dir, _)| *dir).zip(&small).chain([inputs]) {
+        let records = [("records", &records), ("inputs", &inputs)];
+        let small = SMALL.iter().map(|(dir, _)| *dir).zip(&small);
+        for (dir, (names, sizes)) in records.into_iter().chain(small) {
             let gone = scan::unlink(&store.layout.dir(dir), names)?;
             pruned.freed += gone.iter().map(|at| sizes[*at]).sum::<u64>();
         }
