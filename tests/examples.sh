@@ -102,6 +102,8 @@ example_deb_base() {
             etc/apt/sources.list etc/apt/sources.list.d/debian.sources sorted:etc/shells names:usr/bin/uncompress etc/.pwd.lock etc/group- etc/passwd- \
             var/lib/dpkg/status-old 'var/cache/debconf/*-old' var/cache/apt/archives/lock var/lib/apt/lists/lock || return 1
     distroless || return 1
+    # No perl for what need not be done.
+    $IREKO run --rm made dpkg-query -W usr-is-merged && ! $IREKO run --rm made dpkg-query -W perl-modules-5.36 2>/dev/null || return 1
     [ -z "$($IREKO run --rm made dpkg --audit)" ] && [ -z "$($IREKO run --rm made sh -c 'ls /usr/share/man 2>/dev/null')" ] &&
         $IREKO run --rm made sh -c 'ls /usr/lib/*/libpq.so.5' &&
         printf 'FROM made\nRUN apt-get update -qq && apt-get install -qq hello && rm -rf /var/lib/apt/lists/*\nCMD ["hello"]\n' |
@@ -133,8 +135,17 @@ example_pack_debs() {
     end "${running[-1]}"
     id=$($IREKO inspect --format '{{.Id}}' redis-debs)
     [ "$(cd "$work" && "${pack[@]}" --deb redis-server --cmd 'redis-server --save "" --protected-mode no' --user redis --locked -q)" = "$id" ] || return 1
-    "${pack[@]}" --deb redis-server --minimal --include /usr/bin/redis-cli --cmd redis-server -t redis-least &&
-        $IREKO run --rm redis-least redis-server --version | grep 'Redis server' || return 1
+    "${pack[@]}" --deb redis-server --minimal --include /usr/bin/redis-cli --cmd 'redis-server --save "" --protected-mode no' -t redis-least || return 1
+    port=$(free_port)
+    $IREKO run --rm -p "$port:6379" redis-least >/dev/null &
+    running+=($!)
+    [ "$(talk "$port" $'PING\r\nQUIT\r\n' | tr -d '\r' | paste -sd,)" = "+PONG,+OK" ] || return 1
+    # Its client too, and what the server forks and writes.
+    for line in PING 'SET a b' 'GET a' BGSAVE; do
+        # shellcheck disable=SC2086
+        $IREKO run --rm --network host redis-least redis-cli -p "$port" $line || return 1
+    done | paste -sd, | grep -x 'PONG,OK,b,Background saving started' || return 1
+    end "${running[-1]}"
     "${pack[@]}" --deb python3 --minimal --include /usr/lib/python3.11,/usr/lib/python3 --exclude "$left" --cmd 'python3 -m http.server 8000' -t python-debs &&
         weighs python-debs 46000000 17000000 && serves python-debs 8000 'Directory listing'
 }

@@ -105,7 +105,8 @@ pub(crate) fn made(wanted: &Wanted, with: &With<'_>, known: Known<'_>) -> Result
     }
     let include = wanted.include.iter().cloned().map(Ask::Text);
     let requests = std::iter::once(Ask::Text("apt".to_owned())).chain(include).collect();
-    let Choice { essential, all, along } = chosen(&index, requests, wanted.recommends)?;
+    let core = if *variant == Variant::Slim { Core::Small } else { Core::AsWritten };
+    let Choice { essential, all, along } = chosen(&index, (core, requests), wanted.recommends)?;
     let files = files(&lists, extended_states(&index, &along, lists.architecture()));
     let made_of = hash_of(&index, &all, &files);
     if let Some(image) = known(&made_of) {
@@ -162,10 +163,40 @@ pub(crate) struct Choice {
     along: Vec<VersionId>,
 }
 
+/// How essential packages are chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Core {
+    /// By the first of each alternative, as mmdebstrap does.
+    AsWritten,
+    /// Without [`MERGES`] and the perl that it needs, where a package says that there is nothing to do for it.
+    Small,
+}
+
+/// Moves the directories of an old system below `/usr`. Here they are links from the start.
+const MERGES: &str = "usrmerge";
+/// Stands for it where that is so.
+const MERGED: &str = "usr-is-merged";
+
 /// Essential and required packages, and more that is asked for.
-pub(crate) fn chosen(index: &Index<'_>, more: Vec<Ask>, recommends: bool) -> Result<Choice, Failure> {
+pub(crate) fn chosen(
+    index: &Index<'_>,
+    (core, more): (Core, Vec<Ask>),
+    recommends: bool,
+) -> Result<Choice, Failure> {
+    let choice = solved(index, (&[], more.clone()), recommends)?;
+    let merges = choice.all.iter().any(|version| index.name(*version) == MERGES);
+    if core == Core::AsWritten || !merges || index.versions_named(MERGED).is_empty() {
+        return Ok(choice);
+    }
+    // Also where this does not help: who asked for the other one has both.
+    solved(index, (&[Ask::Text(MERGED.to_owned())], more), recommends)
+}
+
+fn solved(index: &Index<'_>, (first, more): (&[Ask], Vec<Ask>), recommends: bool) -> Result<Choice, Failure> {
     let core = index.candidates(|is_essential, _| is_essential);
-    let ask = |versions: &[VersionId]| versions.iter().copied().map(Ask::Version).collect::<Vec<_>>();
+    let ask = |versions: &[VersionId]| {
+        first.iter().cloned().chain(versions.iter().copied().map(Ask::Version)).collect::<Vec<_>>()
+    };
     let essential = debian::solve(index, &ask(&core), false)?;
     let essential: BTreeSet<VersionId> = essential.install.iter().map(|chosen| chosen.version).collect();
     let required = index.candidates(|is_essential, priority| is_essential || priority == Priority::Required);
@@ -174,10 +205,10 @@ pub(crate) fn chosen(index: &Index<'_>, more: Vec<Ask>, recommends: bool) -> Res
     let solution = debian::solve(index, &requests, recommends)?;
     // apt takes itself for essential, and to be there first is no request.
     let core: Vec<VersionId> = core.into_iter().filter(|version| index.name(*version) != "apt").collect();
-    let first = debian::solve(index, &ask(&core), false)?;
-    let first: BTreeSet<VersionId> = first.install.iter().map(|chosen| chosen.version).collect();
+    let core = debian::solve(index, &ask(&core), false)?;
+    let core: BTreeSet<VersionId> = core.install.iter().map(|chosen| chosen.version).collect();
     let is_along =
-        |chosen: &&Chosen| !matches!(chosen.reason, Reason::Requested(_)) && !first.contains(&chosen.version);
+        |chosen: &&Chosen| !matches!(chosen.reason, Reason::Requested(_)) && !core.contains(&chosen.version);
     let along = solution.install.iter().filter(is_along).map(|chosen| chosen.version).collect();
     let all = solution.install.iter().map(|chosen| chosen.version).collect();
     Ok(Choice { essential, all, along })
@@ -308,7 +339,8 @@ fn installed(
         snapshotter: session.snapshotter(with.store)?,
         sink: Arc::new(Steps { inner: session.sink(), first: with.steps, name: name.to_owned() }),
         cancel: with.cancel.clone(),
-        project: "base".to_owned(),
+        // Each base has earlier selves of its own.
+        project: name.to_owned(),
         packing: None,
         on_failure: None,
     };

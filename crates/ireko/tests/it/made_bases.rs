@@ -145,6 +145,39 @@ fn a_base_that_cannot_be_made_names_flag_and_line() {
 }
 
 #[test]
+fn a_small_base_has_no_package_for_what_was_done_from_the_start() {
+    let Some((place, mut archive)) = place() else { return };
+    archive.publish(&[
+        ("init", "1\nEssential: yes\nDepends: usrmerge | usr-is-merged\n"),
+        ("usrmerge", "1\nProvides: usr-is-merged\nDepends: perl\n"),
+        ("usr-is-merged", "1"),
+        ("perl", "1"),
+    ]);
+    place.dockerfile("FROM debian:bookworm\nRUN ls /usr/share >/list\n");
+    let has = |base: &str, options: &str| {
+        let flag = format!("debian:bookworm=deb:{base}?{options}{}", archive.options());
+        place.build(&["--build-context", &flag]).ok();
+        let list = place.inside("cat /list");
+        let names = ["init", "perl", "usr-is-merged", "usrmerge"];
+        names.iter().filter(|name| list.lines().any(|line| line == **name)).copied().collect::<Vec<_>>()
+    };
+    assert_eq!(has("bookworm", ""), ["init", "perl", "usrmerge"], "as mmdebstrap chooses");
+    assert_eq!(has("bookworm-slim", ""), ["init", "usr-is-merged"]);
+    assert_eq!(has("bookworm-slim", "include=perl&"), ["init", "perl", "usr-is-merged"]);
+    let both = has("bookworm-slim", "include=usrmerge&");
+    assert!(both.contains(&"usrmerge") && both.contains(&"perl"), "{both:?}");
+    // Where nothing stands for it, it stays.
+    archive.publish(&[
+        ("init", "1\nEssential: yes\nDepends: usrmerge | usr-is-merged\n"),
+        ("usrmerge", "1\nProvides: usr-is-merged\nDepends: perl\n"),
+        ("perl", "1"),
+    ]);
+    let flag = format!("debian:bookworm=deb:bookworm-slim?{}", archive.options());
+    place.build(&["--build-context", &flag, "--pull"]).ok();
+    assert!(place.inside("cat /list").lines().any(|line| line == "usrmerge"));
+}
+
+#[test]
 fn a_script_that_fails_shows_its_log() {
     let Some((place, mut archive)) = place() else { return };
     archive.script("tool", "#!/bin/sh\necho out of order\nexit 7\n");

@@ -4,7 +4,7 @@ use super::lock::{Asked, Lock, Package as Locked, Suite};
 use super::warn;
 use crate::cli::{PackArgs, Scripts as When};
 use crate::debian::{self, Deb, Lists};
-use crate::debian_base::{self, Choice, With};
+use crate::debian_base::{self, Choice, Core, With};
 use crate::failure::Failure;
 use crate::sbom;
 use ireko_deb::archive::Package as Wanted;
@@ -110,7 +110,8 @@ impl Chosen {
         let mut installed = None;
         if must_run(args, &opened, with)? {
             let index = lists.index()?;
-            let Choice { essential, all, .. } = debian_base::chosen(&index, same(&debs), args.recommends)?;
+            let Choice { essential, all, .. } =
+                debian_base::chosen(&index, (Core::Small, same(&debs)), args.recommends)?;
             let fetched = lists.fetch(with.session, &index, &all)?;
             let marked = fetched.into_iter().zip(&all);
             installed = Some(marked.map(|(deb, version)| (deb, essential.contains(version))).collect());
