@@ -99,7 +99,7 @@ example_deb_base() {
     # All other files are equal; docs/user/bases.md says why these are not.
     $IREKO base debian:bookworm -q -o type=tar,dest="$work/plain.tar" >/dev/null &&
         python3 "$here/same-roots.py" "$reference" "$work/plain.tar" . 'dev/*' etc/fstab etc/hostname etc/resolv.conf \
-            etc/apt/sources.list etc/apt/sources.list.d/debian.sources sorted:etc/shells names:usr/bin/uncompress etc/.pwd.lock etc/group- etc/passwd- \
+            etc/apt/sources.list etc/apt/sources.list.d/debian.sources sorted:etc/shells days:etc/shadow names:usr/bin/uncompress etc/.pwd.lock etc/group- etc/passwd- \
             var/lib/dpkg/status-old 'var/cache/debconf/*-old' var/cache/apt/archives/lock var/lib/apt/lists/lock || return 1
     distroless || return 1
     # No perl for what need not be done.

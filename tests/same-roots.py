@@ -4,7 +4,9 @@
     python3 tests/same-roots.py ONE.tar OTHER.tar [PATTERN...]
 
 What fits a PATTERN (of a whole path without its first slash) may differ; `sorted:PATTERN` is for a text whose lines
-may be in another order, `names:PATTERN` for a file whose other names may be files of their own. Times are not compared. What differs is printed; the exit code is 1 then.
+may be in another order, `names:PATTERN` for a file whose other names may be files of their own, `days:PATTERN` for a
+list of passwords, whose days of the last change may differ. Times are not compared. What differs is printed; the exit
+code is 1 then.
 """
 import fnmatch
 import hashlib
@@ -12,7 +14,12 @@ import sys
 import tarfile
 
 
-def read(path, is_sorted, is_apart):
+def without_day(line):
+    fields = line.split(b":")
+    return b":".join(fields[:2] + fields[3:])
+
+
+def read(path, is_sorted, is_apart, has_days):
     files, links = {}, []
     with tarfile.open(path) as tar:
         for member in tar:
@@ -21,6 +28,7 @@ def read(path, is_sorted, is_apart):
             if member.isreg():
                 data = tar.extractfile(member).read()
                 lines = sorted(data.splitlines()) if is_sorted(name) else [data]
+                lines = [without_day(line) for line in data.splitlines()] if has_days(name) else lines
                 content = hashlib.sha256(b"\n".join(lines)).hexdigest()
             elif member.issym():
                 content = member.linkname
@@ -47,11 +55,13 @@ def main():
     one, other, *patterns = sys.argv[1:]
     by_line = [pattern.removeprefix("sorted:") for pattern in patterns if pattern.startswith("sorted:")]
     apart = [pattern.removeprefix("names:") for pattern in patterns if pattern.startswith("names:")]
-    may_differ = [pattern for pattern in patterns if not pattern.startswith(("sorted:", "names:"))]
+    by_day = [pattern.removeprefix("days:") for pattern in patterns if pattern.startswith("days:")]
+    may_differ = [pattern for pattern in patterns if not pattern.startswith(("sorted:", "names:", "days:"))]
     fits = lambda name, patterns: any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
     is_sorted = lambda name: fits(name, by_line)
     is_apart = lambda name: fits(name, apart)
-    (left, left_links), (right, right_links) = (read(path, is_sorted, is_apart) for path in (one, other))
+    has_days = lambda name: fits(name, by_day)
+    (left, left_links), (right, right_links) = (read(path, is_sorted, is_apart, has_days) for path in (one, other))
     differs = 0
     for name in sorted(left.keys() | right.keys()):
         a, b = left.get(name), right.get(name)

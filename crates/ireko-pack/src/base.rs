@@ -10,7 +10,7 @@ use std::sync::Arc;
 use ireko_deb::package::Package;
 use ireko_graph::op::{FilesFrom, ImageSource, Mount, MountKind, Network, Run, Security};
 use ireko_graph::{About, Graph, Node, NodeId, Op, Reuse};
-use ireko_layer::{Change, ChangeKind, LayerWriter, Meta, Time, TreePath};
+use ireko_layer::{Change, ChangeKind, Data, LayerWriter, Meta, Time, TreePath};
 use ireko_oci::{Digest, GuestPath};
 use ireko_store::{NewForms, Store};
 
@@ -20,18 +20,27 @@ use crate::pieces::{self, Content, Item};
 
 /// The context that holds the package files of a step.
 pub const DEBS: &str = "packages";
-/// Where the step sees them: no package has such a directory.
+/// Where in it those of the first step are.
+pub const CORE: &str = "core";
+/// Where in it those of the second are.
+pub const OTHERS: &str = "others";
+/// Where a step sees its own: no package has such a directory.
 const ARCHIVES: &str = "/.packages";
 /// The directories of `/` that are links into `/usr`.
 pub(crate) const MERGED: [&str; 4] = ["bin", "sbin", "lib", "lib64"];
 
-/// What is to be installed: the names of package files in the context [`DEBS`].
+/// What is to be installed: the names of package files in the directories of the context [`DEBS`].
+///
+/// All that every base of a suite has is installed by a step of its own, which is remembered for the next base, and for
+/// the next image whose scripts have to run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Install {
     /// Essential packages and what they need, in any order.
     pub essential: Vec<String>,
-    /// The others: each group is installed whole before the next, since some of that need some of it before they are
-    /// unpacked (`Pre-Depends`).
+    /// What else each base has: each group is installed whole before the next, since some of that need some of it
+    /// before they are unpacked (`Pre-Depends`).
+    pub core: Vec<Vec<String>>,
+    /// The others, in the same way.
     pub others: Vec<Vec<String>>,
     /// What is left out of them.
     pub filter: PathFilter,
@@ -39,20 +48,18 @@ pub struct Install {
     pub platform: String,
 }
 
-/// Unpacks packages into a layer of the store: what dpkg needs to run.
+/// Unpacks packages into a layer of the store: what dpkg needs to run. What no package brings is as old as the newest file
+/// of them, so that the same packages are the same layer whoever asks.
 ///
 /// # Errors
 /// A package cannot be read; the store cannot take the layer.
-pub fn unpacked(
-    store: &Store,
-    packages: &[Package],
-    filter: &PathFilter,
-    time: Time,
-) -> Result<Digest, Error> {
+pub fn unpacked(store: &Store, packages: &[Package], filter: &PathFilter) -> Result<Digest, Error> {
     let scratch = store.scratch_dir()?;
-    let mut tree = DebTree::merged_usr(&MERGED, &Meta::new(0o755, time))?;
     let packages: Vec<&Package> = packages.iter().collect();
-    for changes in files_of_all(&packages, filter, scratch.path())? {
+    let files = files_of_all(&packages, filter, scratch.path())?;
+    let newest = files.iter().flatten().map(|change| change.meta.mtime).max().unwrap_or_default();
+    let mut tree = DebTree::merged_usr(&MERGED, &Meta::new(0o755, newest))?;
+    for changes in files {
         tree.add(changes)?;
     }
     layer(store, tree.into_changes())
@@ -68,10 +75,30 @@ pub(crate) fn layer(store: &Store, changes: Vec<Change>) -> Result<Digest, Error
     Ok(written.diff_id)
 }
 
-/// The graph in which dpkg installs them on top of what was unpacked; its last node is the result.
+/// What one step installs.
+struct Part<'a> {
+    /// The directory of the context.
+    dir: &'a str,
+    essential: &'a [String],
+    groups: &'a [Vec<String>],
+}
+
+impl Install {
+    fn parts(&self) -> Vec<Part<'_>> {
+        let mut parts = vec![Part { dir: CORE, essential: &self.essential, groups: &self.core }];
+        if !self.others.is_empty() {
+            parts.push(Part { dir: OTHERS, essential: &[], groups: &self.others });
+        }
+        parts
+    }
+}
+
+/// The graph in which dpkg installs them on top of what was unpacked, in one step or two; its last node is the result.
 pub fn graph(first: Digest, config: Digest, install: &Install) -> (Arc<Graph>, NodeId) {
     let mut graph = Graph::default();
-    let about = |text: &str, step| About { text: text.to_owned(), step, steps: 1, ..About::default() };
+    let parts = install.parts();
+    let steps = u32::try_from(parts.len()).unwrap_or(u32::MAX);
+    let about = |text: &str, step| About { text: text.to_owned(), step, steps, ..About::default() };
     let node = |op, base, about| Node {
         op,
         base,
@@ -81,17 +108,16 @@ pub fn graph(first: Digest, config: Digest, install: &Install) -> (Arc<Graph>, N
         reuse: Reuse::Always,
     };
     let source = ImageSource { display: "unpacked packages".to_owned(), config, diff_ids: vec![first] };
-    let base = graph.add(node(Op::Image(source), None, about("unpacked packages", 0)));
-    let count = install.essential.len() + install.others.iter().map(Vec::len).sum::<usize>();
-    let run = graph.add(node(
-        Op::Run(Box::new(run(install))),
-        Some(base),
-        about(&format!("dpkg --install {count} packages"), 1),
-    ));
-    (Arc::new(graph), run)
+    let mut last = graph.add(node(Op::Image(source), None, about("unpacked packages", 0)));
+    for (part, step) in parts.iter().zip(1..) {
+        let count = part.essential.len() + part.groups.iter().map(Vec::len).sum::<usize>();
+        let about = about(&format!("dpkg --install {count} packages"), step);
+        last = graph.add(node(Op::Run(Box::new(run(install, part))), Some(last), about));
+    }
+    (Arc::new(graph), last)
 }
 
-fn run(install: &Install) -> Run {
+fn run(install: &Install, part: &Part<'_>) -> Run {
     let env = [
         ("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
         ("DEBIAN_FRONTEND", "noninteractive"),
@@ -101,11 +127,11 @@ fn run(install: &Install) -> Run {
     ];
     let bind = MountKind::Bind {
         from: FilesFrom::Context(DEBS.to_owned()),
-        source: GuestPath::root(),
+        source: GuestPath::new(&format!("/{}", part.dir)).unwrap_or_else(|_| GuestPath::root()),
         writable: false,
     };
     Run {
-        argv: vec!["/bin/sh".to_owned(), "-ec".to_owned(), script(install)],
+        argv: vec!["/bin/sh".to_owned(), "-ec".to_owned(), script(install, part)],
         env: env.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec(),
         hidden_env: Vec::new(),
         cwd: GuestPath::root(),
@@ -125,12 +151,12 @@ fn run(install: &Install) -> Run {
     }
 }
 
-/// The script of the step. Services are not started while packages are installed (policy-rc.d(8)).
-fn script(install: &Install) -> String {
+/// The script of a step. Services are not started while packages are installed (policy-rc.d(8)).
+fn script(install: &Install, part: &Part<'_>) -> String {
     let mut script = format!("cd {ARCHIVES}\n");
     script += "policy=/usr/sbin/policy-rc.d; printf '#!/bin/sh\\nexit 101\\n' >$policy; chmod 755 $policy\n";
     let config = install.filter.config();
-    if !config.is_empty() {
+    if !config.is_empty() && part.dir == CORE {
         script += "mkdir -p /etc/dpkg/dpkg.cfg.d; cat >/etc/dpkg/dpkg.cfg.d/slim <<'END'\n";
         script += &config;
         script += "END\n";
@@ -141,10 +167,12 @@ fn script(install: &Install) -> String {
     if !has_manuals {
         script += "for section in 1 3 5 7 8; do mkdir -p /usr/share/man/man$section; done\n";
     }
-    // What is essential needs each other in circles, and nothing of it has run yet.
     let dpkg = "dpkg --force-unsafe-io --log=/dev/null";
-    script += &format!("{dpkg} --force-depends --install {}\n", install.essential.join(" "));
-    for group in &install.others {
+    if !part.essential.is_empty() {
+        // What is essential needs each other in circles, and nothing of it has run yet.
+        script += &format!("{dpkg} --force-depends --install {}\n", part.essential.join(" "));
+    }
+    for group in part.groups {
         script += &format!("{dpkg} --install {}\n", group.join(" "));
     }
     // As apt makes them when it runs for the first time.
@@ -197,8 +225,57 @@ pub fn squashed(
             }
         }
     }
-    for change in changes.values_mut().filter(|change| change.meta.mtime > time) {
-        change.meta.mtime = time;
-    }
+    no_later_than(&mut changes, time)?;
     layer(store, changes.into_values().collect())
+}
+
+/// Takes the day of the making out of what scripts left: times of files, and the days on which `/etc/shadow` says that
+/// passwords were changed.
+pub(crate) fn no_later_than(
+    changes: &mut std::collections::BTreeMap<TreePath, Change>,
+    time: Time,
+) -> Result<(), Error> {
+    for change in changes.values_mut() {
+        change.meta.mtime = change.meta.mtime.min(time);
+    }
+    let path = TreePath::new("etc/shadow")?;
+    if let Some(Change { kind: ChangeKind::File(data), .. }) = changes.get_mut(&path) {
+        let text = changed_no_later_than(&data.read(&path)?, time.secs / (24 * 3600));
+        *data = Data::memory(text);
+    }
+    Ok(())
+}
+
+/// A list of passwords (shadow(5)) with no change after a day since 1970. Of none the day is left out, since 0 would ask
+/// for a new password.
+fn changed_no_later_than(shadow: &[u8], day: i64) -> Vec<u8> {
+    let line = |line: &[u8]| {
+        let mut fields: Vec<&[u8]> = line.split(|byte| *byte == b':').collect();
+        let latest = if day > 0 { day.to_string() } else { String::new() };
+        let changed = fields.get(2).and_then(|field| std::str::from_utf8(field).ok()?.parse::<i64>().ok());
+        if changed.is_some_and(|changed| changed > day) {
+            fields[2] = latest.as_bytes();
+        }
+        fields.join(&b':')
+    };
+    shadow.split(|byte| *byte == b'\n').map(line).collect::<Vec<_>>().join(&b'\n')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_password_was_changed_after_the_packages() {
+        let check = |day: i64, before: &str, after: &str| {
+            assert_eq!(String::from_utf8_lossy(&changed_no_later_than(before.as_bytes(), day)), after);
+        };
+        let two = "root:*:20786:0:99999:7:::\nredis:!:19000::::::\n";
+        check(20_000, two, "root:*:20000:0:99999:7:::\nredis:!:19000::::::\n");
+        check(20_786, two, two);
+        check(0, two, "root:*::0:99999:7:::\nredis:!:::::::\n");
+        for kept in ["", "\n", "root", "root:*", "root:*:soon:0", "root:*:0:0:99999:7:::\n", "a:b:\n::\n"] {
+            check(0, kept, kept);
+        }
+    }
 }

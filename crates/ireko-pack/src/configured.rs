@@ -10,7 +10,7 @@ use ireko_layer::{Change, ChangeKind, Data, Follow, Meta, Time, TreePath, follow
 use ireko_oci::Digest;
 use ireko_store::{Scratch, Store};
 
-use crate::base::{LEFT_BEHIND, MERGED};
+use crate::base::{LEFT_BEHIND, MERGED, no_later_than};
 use crate::debs::{DebTree, PathFilter, bytes_in, files_of_all};
 use crate::error::Error;
 use crate::packages::Packages;
@@ -84,9 +84,7 @@ pub fn configured(
     }
     drop_dangling(&mut changes, packages)?;
     add_parents(&mut changes, (packages, &root));
-    for change in changes.values_mut().filter(|change| change.meta.mtime > packages.time()) {
-        change.meta.mtime = packages.time();
-    }
+    no_later_than(&mut changes, packages.time())?;
     let piece =
         Piece { title: "what maintainer scripts made".to_owned(), changes: changes.into_values().collect() };
     Ok(Some(piece).filter(|piece| !piece.changes.is_empty()))

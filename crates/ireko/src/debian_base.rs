@@ -103,22 +103,22 @@ pub(crate) fn made(wanted: &Wanted, with: &With<'_>, known: Known<'_>) -> Result
     if *variant == Variant::Distroless {
         return distroless::made(wanted, (&lists, &index), (with, known));
     }
-    let include = wanted.include.iter().cloned().map(Ask::Text);
-    let requests = std::iter::once(Ask::Text("apt".to_owned())).chain(include).collect();
+    let requests = wanted.include.iter().cloned().map(Ask::Text).collect();
     let core = if *variant == Variant::Slim { Core::Small } else { Core::AsWritten };
-    let Choice { essential, all, along } = chosen(&index, (core, requests), wanted.recommends)?;
-    let files = files(&lists, extended_states(&index, &along, lists.architecture()));
-    let made_of = hash_of(&index, &all, &files);
+    let choice = chosen(&index, (core, requests), wanted.recommends)?;
+    let all = &choice.all;
+    let files = files(&lists, extended_states(&index, &choice.along, lists.architecture()));
+    let made_of = hash_of(&index, all, &files);
     if let Some(image) = known(&made_of) {
         return Ok(Base { image, made_of, origins: Origins::default() });
     }
-    let debs = lists.fetch(with.session, &index, &all)?;
+    let debs = lists.fetch(with.session, &index, all)?;
     let origins = sbom::origins(&debs);
     let time = Time::new(i64::try_from(lists.date()).unwrap_or(0), 0);
     let filter = if *variant == Variant::Slim { PathFilter::slim() } else { PathFilter::default() };
-    let debs: Vec<(Deb, bool)> =
-        debs.into_iter().zip(&all).map(|(deb, version)| (deb, essential.contains(version))).collect();
-    let layers = configured(&debs, (filter, platform, time), (&wanted.name, with))?;
+    let debs: Vec<(Deb, Part)> =
+        debs.into_iter().zip(all).map(|(deb, version)| (deb, choice.part(*version))).collect();
+    let layers = configured(&debs, (filter, platform), (&wanted.name, with))?;
     let diff = base::squashed(with.store, &layers, (&files, time))?;
     let config = config(wanted, &lists);
     let image = ireko_image::assemble(config, &[(diff, None)], Some(Timestamp::from_unix(time.secs, 0)));
@@ -142,25 +142,49 @@ fn hash_of(index: &Index<'_>, packages: &[VersionId], files: &[(String, Vec<u8>)
     Digest::of(lines.join("\n").as_bytes()).to_string()
 }
 
-/// A root in which dpkg installed packages, those that it needs to run marked: its layers. `name` is who needs it.
+/// When a package is installed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// First of all: dpkg needs it to run.
+    Essential,
+    /// With these, as in every base of the suite.
+    Core,
+    /// In a step of its own on top of that, which is remembered then.
+    Other,
+}
+
+/// A root in which dpkg installed packages: its layers. `name` is who needs it.
 pub(crate) fn configured(
-    debs: &[(Deb, bool)],
-    (filter, platform, time): (PathFilter, &Platform, Time),
+    debs: &[(Deb, Part)],
+    (filter, platform): (PathFilter, &Platform),
     (name, with): (&str, &With<'_>),
 ) -> Result<Vec<Digest>, Failure> {
     let scratch = with.store.scratch_dir()?;
     let (install, packages) = laid_out(debs, (scratch.path(), filter, platform))?;
-    let first = base::unpacked(with.store, &packages, &install.filter, time)?;
+    let first = base::unpacked(with.store, &packages, &install.filter)?;
     installed(first, &install, (name, scratch.path(), with))
 }
 
 /// The packages of a root in which dpkg runs.
 pub(crate) struct Choice {
     /// Those that dpkg needs to run.
-    pub(crate) essential: BTreeSet<VersionId>,
+    essential: BTreeSet<VersionId>,
+    /// Those of a base that has nothing else; empty where one of them is here in another version.
+    core: BTreeSet<VersionId>,
     pub(crate) all: Vec<VersionId>,
     /// Those that are there for the sake of others alone.
     along: Vec<VersionId>,
+}
+
+impl Choice {
+    /// When a package of it is installed.
+    pub(crate) fn part(&self, version: VersionId) -> Part {
+        match (self.essential.contains(&version), self.core.contains(&version) || self.core.is_empty()) {
+            (true, _) => Part::Essential,
+            (false, true) => Part::Core,
+            (false, false) => Part::Other,
+        }
+    }
 }
 
 /// How essential packages are chosen.
@@ -177,7 +201,7 @@ const MERGES: &str = "usrmerge";
 /// Stands for it where that is so.
 const MERGED: &str = "usr-is-merged";
 
-/// Essential and required packages, and more that is asked for.
+/// Essential and required packages and apt, and more that is asked for.
 pub(crate) fn chosen(
     index: &Index<'_>,
     (core, more): (Core, Vec<Ask>),
@@ -201,6 +225,9 @@ fn solved(index: &Index<'_>, (first, more): (&[Ask], Vec<Ask>), recommends: bool
     let essential: BTreeSet<VersionId> = essential.install.iter().map(|chosen| chosen.version).collect();
     let required = index.candidates(|is_essential, priority| is_essential || priority == Priority::Required);
     let mut requests = ask(&required);
+    requests.push(Ask::Text("apt".to_owned()));
+    let basis = debian::solve(index, &requests, false)?;
+    let basis: BTreeSet<VersionId> = basis.install.iter().map(|chosen| chosen.version).collect();
     requests.extend(more);
     let solution = debian::solve(index, &requests, recommends)?;
     // apt takes itself for essential, and to be there first is no request.
@@ -210,8 +237,9 @@ fn solved(index: &Index<'_>, (first, more): (&[Ask], Vec<Ask>), recommends: bool
     let is_along =
         |chosen: &&Chosen| !matches!(chosen.reason, Reason::Requested(_)) && !core.contains(&chosen.version);
     let along = solution.install.iter().filter(is_along).map(|chosen| chosen.version).collect();
-    let all = solution.install.iter().map(|chosen| chosen.version).collect();
-    Ok(Choice { essential, all, along })
+    let all: Vec<VersionId> = solution.install.iter().map(|chosen| chosen.version).collect();
+    let is_whole = basis.iter().all(|version| all.contains(version));
+    Ok(Choice { essential, core: if is_whole { basis } else { BTreeSet::new() }, all, along })
 }
 
 /// What apt notes of packages that nobody asked for: `apt autoremove` takes them where nothing needs them any more.
@@ -225,14 +253,19 @@ fn extended_states(index: &Index<'_>, along: &[VersionId], architecture: &str) -
 
 /// Puts the package files into a directory under their own names, and says what is to be done with them.
 fn laid_out(
-    debs: &[(Deb, bool)],
+    debs: &[(Deb, Part)],
     (dir, filter, platform): (&Path, PathFilter, &Platform),
 ) -> Result<(Install, Vec<Package>), Failure> {
     let mut install = Install { filter, platform: platform.to_string(), ..Install::default() };
     let mut packages = Vec::new();
-    for (deb, is_essential) in debs {
+    for part in [base::CORE, base::OTHERS] {
+        let place = dir.join(part);
+        let failed = |error| Failure::environment(format!("cannot make `{}`", place.display())).cause(error);
+        fs::create_dir(&place).map_err(failed)?;
+    }
+    for (deb, part) in debs {
         let name = file_name(deb)?;
-        let place = dir.join(&name);
+        let place = dir.join(if *part == Part::Other { base::OTHERS } else { base::CORE }).join(&name);
         let laid = fs::hard_link(&deb.path, &place).or_else(|error| match error.kind() {
             std::io::ErrorKind::AlreadyExists => Err(error),
             // Another file system, or one without further names.
@@ -241,12 +274,15 @@ fn laid_out(
         laid.map_err(|error| {
             Failure::environment(format!("cannot write `{}`", place.display())).cause(error)
         })?;
-        if *is_essential {
+        if *part == Part::Essential {
             packages.push(Package::open(&place).map_err(ireko_pack::Error::from)?);
             install.essential.push(name);
         }
     }
-    install.others = groups(debs)?;
+    // Whatever else was asked for, the step is the same.
+    install.essential.sort_unstable();
+    install.core = groups(debs, Part::Core)?;
+    install.others = groups(debs, Part::Other)?;
     Ok((install, packages))
 }
 
@@ -261,14 +297,11 @@ fn file_name(deb: &Deb) -> Result<String, Failure> {
     Ok(format!("{}_{}_{}.deb", deb.name, deb.version.replace(':', "%3a"), deb.architecture))
 }
 
-/// The packages that are not essential, in groups: what some need before they are unpacked, with all that it needs, is
-/// in an earlier one.
-fn groups(debs: &[(Deb, bool)]) -> Result<Vec<Vec<String>>, Failure> {
-    let others: BTreeMap<&str, &Deb> = debs
-        .iter()
-        .filter(|(_, is_essential)| !is_essential)
-        .map(|(deb, _)| (deb.name.as_str(), deb))
-        .collect();
+/// The packages of one part, in groups: what some need before they are unpacked, with all that it needs, is in an earlier
+/// one.
+fn groups(debs: &[(Deb, Part)], part: Part) -> Result<Vec<Vec<String>>, Failure> {
+    let others: BTreeMap<&str, &Deb> =
+        debs.iter().filter(|(_, its)| *its == part).map(|(deb, _)| (deb.name.as_str(), deb)).collect();
     let mut groups = Groups { others: &others, done: BTreeSet::new(), groups: Vec::new() };
     groups.install(others.keys().copied().collect());
     let files = |group: Vec<&str>| group.into_iter().map(|name| file_name(others[name])).collect();

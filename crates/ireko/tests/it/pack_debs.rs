@@ -154,7 +154,7 @@ fn an_image_is_declared_and_locked() {
 fn scripts_run_where_they_are_missed() {
     let Some(place) = Place::new() else { return };
     let Some(mut archive) = deb_archive::DebArchive::new(&place) else { return };
-    let script = "#!/bin/sh\nset -e\necho \"app:x:77:77::/:/bin/sh\" >>/etc/passwd\nmkdir -p /var/lib/app\nchown 77 /var/lib/app\nprintf made >/etc/app.conf\nln -s /usr/bin/none /usr/bin/dangling\n";
+    let script = "#!/bin/sh\nset -e\necho \"app:x:77:77::/:/bin/sh\" >>/etc/passwd\nmkdir -p /var/lib/app\nchown 77 /var/lib/app\nprintf made >/etc/app.conf\necho 'app:!:99999::::::' >/etc/shadow\nln -s /usr/bin/none /usr/bin/dangling\n";
     archive.script("app", script);
     archive.publish(&[("app", "1"), ("left", "1")]);
     let flags = archive.flags();
@@ -170,6 +170,7 @@ fn scripts_run_where_they_are_missed() {
     let out = |path: &str| fs::read_to_string(place.path("out").join(path)).expect(path);
     assert_eq!((out("etc/app.conf"), out("usr/share/app")), ("made".to_owned(), "1\n".to_owned()));
     assert!(out("etc/passwd").contains("app:x:77"), "the list with the user it made");
+    assert_eq!(out("etc/shadow"), "app:!:::::::\n", "the day of the making is in no image");
     assert!(
         !with
             .iter()

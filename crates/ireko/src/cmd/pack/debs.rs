@@ -4,7 +4,7 @@ use super::lock::{Asked, Lock, Package as Locked, Suite};
 use super::warn;
 use crate::cli::{PackArgs, Scripts as When};
 use crate::debian::{self, Deb, Lists};
-use crate::debian_base::{self, Choice, Core, With};
+use crate::debian_base::{self, Core, Part, With};
 use crate::failure::Failure;
 use crate::sbom;
 use ireko_deb::archive::Package as Wanted;
@@ -66,7 +66,7 @@ pub(super) fn gather(
     let mut packages = Packages::read(with.store, chosen.opened, filter, time)?;
     if let Some(installed) = &chosen.installed {
         let strangers = strangers(installed, &packages)?;
-        let layers = debian_base::configured(installed, (slim, &platform, time), ("pack", with))?;
+        let layers = debian_base::configured(installed, (slim, &platform), ("pack", with))?;
         let strangers: Vec<&Package> = strangers.iter().collect();
         let configured = ireko_pack::configured(with.store, &layers, (&packages, &strangers))?;
         packages.configure(configured);
@@ -85,8 +85,8 @@ struct Chosen {
     debs: Vec<Deb>,
     /// The same, open.
     opened: Vec<Named>,
-    /// All that is installed where scripts run, and whether dpkg needs it to run.
-    installed: Option<Vec<(Deb, bool)>>,
+    /// All that is installed where scripts run.
+    installed: Option<Vec<(Deb, Part)>>,
 }
 
 impl Chosen {
@@ -110,11 +110,10 @@ impl Chosen {
         let mut installed = None;
         if must_run(args, &opened, with)? {
             let index = lists.index()?;
-            let Choice { essential, all, .. } =
-                debian_base::chosen(&index, (Core::Small, same(&debs)), args.recommends)?;
-            let fetched = lists.fetch(with.session, &index, &all)?;
-            let marked = fetched.into_iter().zip(&all);
-            installed = Some(marked.map(|(deb, version)| (deb, essential.contains(version))).collect());
+            let choice = debian_base::chosen(&index, (Core::Small, same(&debs)), args.recommends)?;
+            let fetched = lists.fetch(with.session, &index, &choice.all)?;
+            let marked = fetched.into_iter().zip(&choice.all);
+            installed = Some(marked.map(|(deb, version)| (deb, choice.part(*version))).collect());
         }
         let date = Timestamp::from_unix(i64::try_from(lists.date()).unwrap_or(0), 0).to_string();
         let suite = Suite::new(&lists.distribution(), &date.replace(['-', ':'], ""));
@@ -135,6 +134,8 @@ impl Chosen {
             (&args.archive, platform),
         )?;
         let suite = lock.suite.clone().unwrap_or_default();
+        // Earlier versions installed all in one step, and a lock means what it meant when it was written.
+        let has_parts = lock.packages.iter().any(|package| package.core);
         let mut wanted = Vec::new();
         for package in &lock.packages {
             let listed = package.listed().ok_or_else(|| Failure::user("a hash of the lock is none"))?;
@@ -163,7 +164,12 @@ impl Chosen {
                 .hint("`--lock` in place of `--locked` writes it anew"));
             }
             if package.scripts {
-                installed.push((deb.clone(), package.essential));
+                let part = match (package.essential, package.core || !has_parts) {
+                    (true, _) => Part::Essential,
+                    (false, true) => Part::Core,
+                    (false, false) => Part::Other,
+                };
+                installed.push((deb.clone(), part));
             }
             if package.image {
                 opened.push(Named { name: deb.name.clone(), package: file });
@@ -180,10 +186,11 @@ impl Chosen {
         for deb in &self.debs {
             packages.entry(key(deb)).or_insert_with(|| Locked::new(deb)).image = true;
         }
-        for (deb, is_essential) in self.installed.iter().flatten() {
+        for (deb, part) in self.installed.iter().flatten() {
             let package = packages.entry(key(deb)).or_insert_with(|| Locked::new(deb));
             package.scripts = true;
-            package.essential = *is_essential;
+            package.essential = *part == Part::Essential;
+            package.core = *part == Part::Core;
         }
         packages.into_values().collect()
     }
@@ -313,7 +320,7 @@ fn same(debs: &[Deb]) -> Vec<Ask> {
 }
 
 /// What is installed for scripts and is no part of the image.
-fn strangers(installed: &[(Deb, bool)], packages: &Packages) -> Result<Vec<Package>, Failure> {
+fn strangers(installed: &[(Deb, Part)], packages: &Packages) -> Result<Vec<Package>, Failure> {
     let own: BTreeSet<&str> = packages.packages().iter().map(|named| named.name.as_str()).collect();
     let others = installed.iter().filter(|(deb, _)| !own.contains(deb.name.as_str()));
     others.map(|(deb, _)| open(&deb.path)).collect()

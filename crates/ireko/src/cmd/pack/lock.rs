@@ -79,6 +79,9 @@ pub(super) struct Package {
     /// dpkg needs it to run.
     #[serde(default)]
     pub(super) essential: bool,
+    /// It is installed with those, before the others.
+    #[serde(default)]
+    pub(super) core: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -131,6 +134,7 @@ impl Package {
             image: false,
             scripts: false,
             essential: false,
+            core: false,
         }
     }
 
@@ -302,9 +306,12 @@ impl Lock {
                 quoted(&package.url)
             );
             let _ = writeln!(text, "size = {}\nsha256 = {}", package.size, quoted(&package.sha256));
-            for (name, is_set) in
-                [("image", package.image), ("scripts", package.scripts), ("essential", package.essential)]
-            {
+            for (name, is_set) in [
+                ("image", package.image),
+                ("scripts", package.scripts),
+                ("essential", package.essential),
+                ("core", package.core),
+            ] {
                 if is_set {
                     let _ = writeln!(text, "{name} = true");
                 }
@@ -398,6 +405,7 @@ mod tests {
             image: true,
             scripts: false,
             essential: false,
+            core: false,
         };
         let suite =
             Suite { id: "debian".to_owned(), date: "20260102T030405Z".to_owned(), ..Suite::default() };
