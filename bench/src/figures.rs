@@ -8,6 +8,7 @@ use anyhow::{Context, Result, ensure};
 use crate::baseline;
 use crate::fixtures;
 use crate::levels;
+use crate::packages;
 use crate::sample::{self, Sample, median};
 use crate::table::{Goal, Row, Rows};
 use crate::tools::{self, Tool};
@@ -24,13 +25,15 @@ pub(crate) struct Bench {
 type Figure = fn(&Bench) -> Result<Vec<Row>>;
 
 /// All figures by name. Those that empty the stores come last.
-pub(crate) const ALL: [(&str, Figure); 12] = [
+pub(crate) const ALL: [(&str, Figure); 14] = [
     ("startup", startup),
     ("steps", steps),
     ("unchanged", unchanged),
     ("go-edit", go_edit),
     ("stages", stages),
     ("levels", levels::levels),
+    ("base", packages::bases),
+    ("pack", packages::packs),
     ("small-files", small_files),
     ("copy", copy),
     ("archive", archive),

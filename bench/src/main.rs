@@ -10,6 +10,7 @@ mod baseline;
 mod figures;
 mod fixtures;
 mod levels;
+mod packages;
 mod sample;
 mod table;
 mod tools;
@@ -46,7 +47,7 @@ struct Arguments {
     /// Write the rows as JSON too.
     #[arg(long)]
     json: Option<PathBuf>,
-    /// Figures to run (default: all): startup, steps, unchanged, go-edit, stages, levels, small-files, copy, archive, push, pull, load.
+    /// Figures to run (default: all): startup, steps, unchanged, go-edit, stages, levels, base, pack, small-files, copy, archive, push, pull, load.
     figures: Vec<String>,
 }
 

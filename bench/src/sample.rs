@@ -45,6 +45,11 @@ pub(crate) fn median(samples: &[Sample]) -> Sample {
 
 /// Runs `command` to its end and measures it; `daemon` is the process whose tree works for it, if one does.
 pub(crate) fn run(command: &mut Command, daemon: Option<u32>) -> Result<Sample> {
+    heard(command, daemon).map(|(sample, _)| sample)
+}
+
+/// The same, with all that the command said.
+pub(crate) fn heard(command: &mut Command, daemon: Option<u32>) -> Result<(Sample, String)> {
     let shown = format!("{command:?}");
     let before = cpu_so_far(daemon);
     let begin = Instant::now();
@@ -64,9 +69,11 @@ pub(crate) fn run(command: &mut Command, daemon: Option<u32>) -> Result<Sample> 
         (output, wall, watch.join().unwrap_or_default())
     });
     let output = output.with_context(|| format!("cannot wait for {shown}"))?;
-    ensure!(output.status.success(), "{shown} failed: {}", tail(&output.stdout, &output.stderr));
+    let said =
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    ensure!(output.status.success(), "{shown} failed: {}", tail(&said));
     let cpu = cpu_so_far(daemon).saturating_sub(before);
-    Ok(Sample { wall_ms: milliseconds(wall), cpu_ms: milliseconds(cpu), peak_mb: peak })
+    Ok((Sample { wall_ms: milliseconds(wall), cpu_ms: milliseconds(cpu), peak_mb: peak }, said))
 }
 
 /// Measures `work`, done by this process itself.
@@ -86,8 +93,7 @@ fn milliseconds(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1000.0
 }
 
-fn tail(stdout: &[u8], stderr: &[u8]) -> String {
-    let text = format!("{}{}", String::from_utf8_lossy(stdout), String::from_utf8_lossy(stderr));
+fn tail(text: &str) -> String {
     let lines: Vec<&str> = text.lines().collect();
     lines[lines.len().saturating_sub(15)..].join("\n")
 }
@@ -173,6 +179,8 @@ mod tests {
     fn a_command_is_measured_and_its_failure_told() {
         let sample = run(Command::new("sleep").arg("0.05"), None).unwrap();
         assert!(sample.wall_ms >= 50.0, "{sample:?}");
+        let (_, said) = heard(Command::new("sh").args(["-c", "echo out; echo err >&2"]), None).unwrap();
+        assert_eq!(said, "out\nerr\n");
         let error = run(Command::new("sh").args(["-c", "echo why; exit 3"]), None).unwrap_err();
         assert!(error.to_string().contains("why"), "{error}");
     }
