@@ -5,14 +5,12 @@
 
 use std::collections::BTreeSet;
 
+use ireko_deb::installed::STATUS_DIR;
 use ireko_layer::{Change, ChangeKind, Data, Meta, Time, TreePath};
 
 use crate::error::Error;
 use crate::packages::Named;
 use crate::pieces::with_parents;
-
-/// Where records lie.
-const STATUS_DIR: &str = "var/lib/dpkg/status.d";
 
 /// What is kept of a package.
 pub(crate) struct Record {

@@ -3,14 +3,12 @@
 use super::{Distribution, Package, licence};
 use crate::debs::names_in;
 use crate::error::Error;
-use ireko_deb::control;
+use ireko_deb::installed::{STATUS, STATUS_DIR, is_list, there};
 use ireko_slim::{Node, Root, follow};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 
 const DIR: &str = "/var/lib/dpkg";
-/// States of a package whose files are there (dpkg-query(1)).
-const THERE: [&str; 5] = ["installed", "unpacked", "half-configured", "triggers-awaited", "triggers-pending"];
 
 /// The packages of a root.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -29,14 +27,15 @@ impl Database {
     pub fn read(root: &dyn Root) -> Result<Self, Error> {
         let mut all = Self::default();
         let mut relations = Vec::new();
-        let status = format!("{DIR}/status");
+        let status = format!("/{STATUS}");
         if let Some(text) = text(root, &status)? {
             all.add(&status, &text, &mut relations)?;
         }
-        // Images without dpkg have a file for each package, as Google's distroless began it.
-        let dir = format!("{DIR}/status.d");
-        for name in names(root, &dir)?.iter().filter(|name| !name.ends_with(".md5sums")) {
-            let path = format!("{dir}/{name}");
+        for name in names(root, &format!("/{STATUS_DIR}"))? {
+            let path = format!("/{STATUS_DIR}/{name}");
+            if !is_list(&path[1..]) {
+                continue;
+            }
             if let Some(text) = text(root, &path)? {
                 all.add(&path, &text, &mut relations)?;
             }
@@ -46,17 +45,11 @@ impl Database {
     }
 
     fn add(&mut self, path: &str, text: &str, relations: &mut Vec<Relations>) -> Result<(), Error> {
-        for paragraph in control::paragraphs(text) {
-            let paragraph = paragraph.map_err(|cause| Error::Database { path: path.to_owned(), cause })?;
+        let packages = there(text).map_err(|cause| Error::Database { path: path.to_owned(), cause })?;
+        for paragraph in packages {
             let field = |name: &str| paragraph.get(name).unwrap_or_default().to_owned();
-            let state = paragraph.get("Status").map(|status| status.split_ascii_whitespace().last());
-            if field("Package").is_empty()
-                || state.is_some_and(|state| !THERE.contains(&state.unwrap_or_default()))
-            {
-                continue;
-            }
             let (name, version) = (field("Package"), field("Version"));
-            self.lists.push(match path.contains("/status.d/") {
+            self.lists.push(match path[1..].starts_with(STATUS_DIR) {
                 true => vec![format!("{path}.md5sums")],
                 false => vec![
                     format!("{DIR}/info/{name}:{}.list", field("Architecture")),

@@ -10,7 +10,7 @@ use crate::settle;
 use crate::text::table;
 use crate::{print, print_json};
 use ireko_deb::index::{Index, VersionId};
-use ireko_deb::installed::{Installed, installed};
+use ireko_deb::installed::{Installed, installed, is_list};
 use ireko_deb::version;
 use ireko_layer::{Change, ChangeKind};
 use ireko_oci::ImageConfig;
@@ -88,10 +88,7 @@ impl Files {
         let mut files = Self::default();
         for change in changes {
             let path = change.path.to_string();
-            let is_status = path == "var/lib/dpkg/status"
-                || path
-                    .strip_prefix("var/lib/dpkg/status.d/")
-                    .is_some_and(|name| !name.ends_with(".md5sums"));
+            let is_status = is_list(&path);
             let is_release = ["etc/os-release", "usr/lib/os-release"].contains(&path.as_str());
             let ChangeKind::File(data) = &change.kind else { continue };
             if !(is_status || is_release) {
