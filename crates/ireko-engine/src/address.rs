@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use ireko_oci::Digest;
 use serde::Deserialize;
 
+use crate::ssh::{Far, Ssh};
+
 /// Where an engine listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Address {
@@ -19,6 +21,8 @@ pub enum Address {
         /// A directory with `ca.pem`, `cert.pem` and `key.pem`, where it speaks TLS.
         certificates: Option<PathBuf>,
     },
+    /// A machine that `ssh` reaches.
+    Ssh(Ssh),
 }
 
 /// An address that cannot be used.
@@ -61,6 +65,8 @@ pub struct Surroundings {
     pub docker_tls: bool,
     /// `CONTAINER_HOST`.
     pub container_host: Option<String>,
+    /// `CONTAINER_SSHKEY`.
+    pub container_sshkey: Option<String>,
     /// `XDG_RUNTIME_DIR`.
     pub runtime_dir: Option<PathBuf>,
 }
@@ -98,7 +104,8 @@ impl Address {
     /// # Errors
     /// It is of a kind that is not known.
     pub fn parse(text: &str, from: &str, around: &Surroundings) -> Result<Self, AddressError> {
-        let wrong = |problem| AddressError::Text { text: text.to_owned(), from: from.to_owned(), problem };
+        let wrong =
+            |problem| AddressError::Text { text: without_password(text), from: from.to_owned(), problem };
         let (scheme, rest) = text.split_once("://").ok_or_else(|| wrong("it has no `://`"))?;
         match scheme {
             "unix" if rest.starts_with('/') => Ok(Self::Socket(PathBuf::from(rest))),
@@ -115,12 +122,30 @@ impl Address {
                 let dir = around.docker_cert_path.clone().or_else(|| around.docker_config.clone());
                 Ok(Self::Tcp { host, certificates: dir.filter(|_| is_tls) })
             }
-            "ssh" => Err(wrong(
-                "engines behind ssh are not supported; forward the socket: `ssh -L /tmp/engine.sock:/var/run/docker.sock HOST`, and name that",
-            )),
-            _ => Err(wrong("only unix:// and tcp:// are known")),
+            "ssh" => {
+                let is_podman = from == CONTAINER_HOST;
+                let far = if is_podman { Far::Podman } else { Far::Docker };
+                let key = around.container_sshkey.clone().filter(|_| is_podman);
+                Ssh::parse(rest, far, key).map(Self::Ssh).map_err(wrong)
+            }
+            _ => Err(wrong("only unix://, tcp:// and ssh:// are known")),
         }
     }
+}
+
+/// What names Podman's engine to its own client.
+const CONTAINER_HOST: &str = "CONTAINER_HOST";
+
+/// An address that can be shown.
+fn without_password(text: &str) -> String {
+    let hidden = || {
+        let (scheme, rest) = text.split_once("://")?;
+        let place = &rest[..rest.find('/').unwrap_or(rest.len())];
+        let (login, _) = place.rsplit_once('@')?;
+        let (user, _) = login.split_once(':')?;
+        Some(format!("{scheme}://{user}:xxxxx{}", &rest[login.len()..]))
+    };
+    hidden().unwrap_or_else(|| text.to_owned())
 }
 
 /// The address that a Docker context names, where one is in use: by `DOCKER_CONTEXT`, or by `docker context use`.
@@ -182,7 +207,7 @@ pub fn named(around: &Surroundings) -> Result<Option<Address>, AddressError> {
         return Ok(Some(address));
     }
     let text = around.container_host.as_deref();
-    text.map(|text| Address::parse(text, "CONTAINER_HOST", around)).transpose()
+    text.map(|text| Address::parse(text, CONTAINER_HOST, around)).transpose()
 }
 
 /// Where an engine usually is, the most likely first: sockets that are there.

@@ -12,10 +12,12 @@
 
 mod address;
 mod error;
+mod ssh;
 mod transfers;
 
 use std::io::Read;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ireko_http::{self as http, Body, Client, Request, Response};
@@ -23,8 +25,11 @@ use ireko_oci::Digest;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 
+use ssh::Tunnel;
+
 pub use address::{Address, AddressError, Surroundings, context_of, named, usual};
-pub use error::EngineError;
+pub use error::{EngineError, SshTrouble};
+pub use ssh::{Far, Life, Program, Programs, Ssh};
 pub use transfers::Transfers;
 
 /// No answer but an archive is longer.
@@ -65,6 +70,8 @@ impl Kind {
 pub struct Engine {
     client: Client,
     base: String,
+    /// What carries the connections, where `ssh` does.
+    tunnel: Option<(Arc<Tunnel>, Far)>,
     /// Which it is; what is not known yet is called an engine.
     pub kind: Kind,
     /// Where it is, for people.
@@ -136,12 +143,17 @@ struct Complaint {
 }
 
 impl Engine {
-    /// Connects to an engine. Its transfers are among `transfers` from the first on.
+    /// Connects to an engine. Its transfers are among `transfers` from the first on; `programs` start `ssh`.
     ///
     /// # Errors
     /// Nobody answers there within a few seconds, or who answers is no engine.
-    pub fn connect(address: &Address, transfers: &Transfers) -> Result<Self, EngineError> {
+    pub fn connect(
+        address: &Address,
+        transfers: &Transfers,
+        programs: Option<&Arc<dyn Programs>>,
+    ) -> Result<Self, EngineError> {
         let mut options = http::Options::default();
+        let (mut greeting, mut tunnel) = (GREETING, None);
         let (base, place) = match address {
             Address::Socket(path) => {
                 options.socket = Some(path.clone());
@@ -154,19 +166,21 @@ impl Engine {
                 }
                 (format!("{scheme}://{host}"), host.clone())
             }
+            Address::Ssh(ssh) => {
+                greeting = ssh::GREETING;
+                let carries = Arc::new(Tunnel::new(ssh.clone(), programs.cloned()));
+                options.dial = Some(Arc::clone(&carries) as Arc<dyn http::Dial>);
+                tunnel = Some((carries, ssh.far));
+                ("http://engine".to_owned(), ssh.to_string())
+            }
         };
         // One that is gone refuses at once.
         options.patience.attempts = 1;
-        let client = |answer| {
-            let mut options = options.clone();
-            options.patience.connect = GREETING;
-            options.patience.answer = answer;
-            let client = Client::new(options);
-            transfers.add(&client);
-            client
-        };
-        let (client_now, kind) = (client(GREETING), Kind::Unknown);
-        let mut engine = Self { client: client_now, base, kind, place, before_content: false };
+        options.patience.connect = greeting;
+        let client = Client::new(options);
+        transfers.add(&client);
+        let (client_now, kind) = (client.with_answer_within(greeting), Kind::Unknown);
+        let mut engine = Self { client: client_now, base, tunnel, kind, place, before_content: false };
         let response = engine.ask("reach the engine", engine.request(Request::get, "/_ping")?)?;
         if !response.is_success() {
             return Err(engine.refused("reach the engine", response));
@@ -178,7 +192,7 @@ impl Engine {
         let version = version.and_then(|(one, two)| Some((one.parse().ok()?, two.parse().ok()?)));
         engine.before_content = version.is_some_and(|version: (u32, u32)| version < CONTENT_SINCE);
         engine.kind = if is_podman { Kind::Podman } else { Kind::Docker };
-        engine.client = client(WORK);
+        engine.client = client.with_answer_within(WORK);
         Ok(engine)
     }
 
@@ -312,6 +326,17 @@ impl Engine {
     }
 
     fn http(&self, deed: &'static str, mut cause: http::HttpError) -> EngineError {
+        if let Some((tunnel, far)) = &self.tunnel
+            && let Some(end) = tunnel.end(&cause)
+        {
+            let trouble = SshTrouble::of(&end, *far);
+            let said = match (trouble, end.code) {
+                (SshTrouble::Missing, _) => "`ssh` is not installed".to_owned(),
+                (_, Some(code)) if end.said.is_empty() => format!("`ssh` ended with exit code {code}"),
+                _ => format!("`ssh` says: {}", end.said),
+            };
+            return EngineError::Ssh { deed, place: self.name(), said, trouble };
+        }
         // Behind a socket a host's name says nothing.
         if let http::HttpError::Connect { host, .. }
         | http::HttpError::Timeout { host, .. }

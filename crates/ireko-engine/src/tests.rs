@@ -11,7 +11,7 @@ use ireko_testkit::{Answer, Received, Server};
 use super::{Address, Engine, Kind, Surroundings, Transfers, named, usual};
 
 fn connect(server: &Server) -> Engine {
-    Engine::connect(&Address::Tcp { host: server.address(), certificates: None }, &Transfers::default())
+    Engine::connect(&Address::Tcp { host: server.address(), certificates: None }, &Transfers::default(), None)
         .unwrap()
 }
 
@@ -92,7 +92,7 @@ fn an_engine_that_fails_half_way_is_believed() {
 
 /// What `connect` says of a socket that somebody made, with the causes.
 fn connect_to_socket(path: &Path, transfers: &Transfers) -> String {
-    let error = Engine::connect(&Address::Socket(path.to_owned()), transfers).unwrap_err();
+    let error = Engine::connect(&Address::Socket(path.to_owned()), transfers, None).unwrap_err();
     let cause = std::error::Error::source(&error).unwrap().to_string();
     format!("{error}: {cause}").replace(&path.display().to_string(), "SOCKET")
 }
@@ -160,7 +160,7 @@ fn what_is_said_wins() {
     check(
         &host("npipe://x"),
         expect![
-            "`npipe://x`, from DOCKER_HOST, is no address of an engine: only unix:// and tcp:// are known"
+            "`npipe://x`, from DOCKER_HOST, is no address of an engine: only unix://, tcp:// and ssh:// are known"
         ],
     );
     check(&host("here"), expect!["`here`, from DOCKER_HOST, is no address of an engine: it has no `://`"]);

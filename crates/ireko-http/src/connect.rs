@@ -27,7 +27,7 @@ use tower_service::Service;
 
 use super::trust::Trust;
 use super::upload::Content;
-use super::{HttpError, Options, Proxies};
+use super::{Dial, Dialed, HttpError, Options, Proxies};
 use crate::dns::{LookupError, Resolver};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -58,7 +58,8 @@ impl Transport {
         tcp.set_keepalive(Some(Duration::from_secs(60)));
         let proxies = Arc::new(matcher(&options.proxies));
         let socket = options.socket.clone().map(Arc::from);
-        let connector = Connector { tcp, proxies: Arc::clone(&proxies), socket };
+        let dial = options.dial.clone();
+        let connector = Connector { tcp, proxies: Arc::clone(&proxies), socket, dial };
         let trust = Arc::new(Trust::load(options)?);
         let pool = pool(trust.everywhere()?, connector.clone());
         Ok(Self { pool, others: Arc::default(), connector, trust, proxies })
@@ -183,6 +184,7 @@ struct Connector {
     tcp: HttpConnector<Names>,
     proxies: Arc<Matcher>,
     socket: Option<Arc<Path>>,
+    dial: Option<Arc<dyn Dial>>,
 }
 
 impl Service<Uri> for Connector {
@@ -200,6 +202,14 @@ impl Service<Uri> for Connector {
             return Box::pin(async move {
                 let stream = UnixStream::connect(&socket).await?;
                 Ok(Stream { inner: Pipe::Unix(TokioIo::new(stream)), is_proxy: false })
+            });
+        }
+        if let Some(dial) = self.dial.clone() {
+            return Box::pin(async move {
+                let Dialed { stream, kept } = dial.dial()?;
+                stream.set_nonblocking(true)?;
+                let stream = TokioIo::new(UnixStream::from_std(stream)?);
+                Ok(Stream { inner: Pipe::Dialed(stream, kept), is_proxy: false })
             });
         }
         let Some(proxy) = proxy_for(&self.proxies, &target) else {
@@ -242,13 +252,14 @@ struct Stream {
 enum Pipe {
     Tcp(TokioIo<TcpStream>),
     Unix(TokioIo<UnixStream>),
+    Dialed(TokioIo<UnixStream>, #[expect(dead_code, reason = "dropped with the stream")] Box<dyn Send>),
 }
 
 impl Connection for Stream {
     fn connected(&self) -> Connected {
         match &self.inner {
             Pipe::Tcp(stream) => stream.connected().proxy(self.is_proxy),
-            Pipe::Unix(_) => Connected::new(),
+            Pipe::Unix(_) | Pipe::Dialed(..) => Connected::new(),
         }
     }
 }
@@ -261,7 +272,7 @@ impl Read for Stream {
     ) -> Poll<io::Result<()>> {
         match &mut self.inner {
             Pipe::Tcp(stream) => Pin::new(stream).poll_read(cx, room),
-            Pipe::Unix(stream) => Pin::new(stream).poll_read(cx, room),
+            Pipe::Unix(stream) | Pipe::Dialed(stream, _) => Pin::new(stream).poll_read(cx, room),
         }
     }
 }
@@ -270,21 +281,21 @@ impl Write for Stream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match &mut self.inner {
             Pipe::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
-            Pipe::Unix(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Pipe::Unix(stream) | Pipe::Dialed(stream, _) => Pin::new(stream).poll_write(cx, bytes),
         }
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.inner {
             Pipe::Tcp(stream) => Pin::new(stream).poll_flush(cx),
-            Pipe::Unix(stream) => Pin::new(stream).poll_flush(cx),
+            Pipe::Unix(stream) | Pipe::Dialed(stream, _) => Pin::new(stream).poll_flush(cx),
         }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.inner {
             Pipe::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
-            Pipe::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+            Pipe::Unix(stream) | Pipe::Dialed(stream, _) => Pin::new(stream).poll_shutdown(cx),
         }
     }
 }

@@ -25,7 +25,9 @@ mod trust;
 mod upload;
 
 use std::future::{Future, pending, poll_fn};
+use std::io;
 use std::net::IpAddr;
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -117,6 +119,22 @@ pub struct Options {
     pub names: crate::dns::Source,
     /// A Unix socket that every connection goes to, whatever host is named.
     pub socket: Option<PathBuf>,
+    /// What makes every connection, whatever host is named.
+    pub dial: Option<Arc<dyn Dial>>,
+}
+
+/// Makes connections in a way of its own.
+pub trait Dial: std::fmt::Debug + Send + Sync {
+    /// One more connection; it must not take long. Its stream is made non-blocking.
+    fn dial(&self) -> io::Result<Dialed>;
+}
+
+/// A connection that [`Dial`] made.
+pub struct Dialed {
+    /// What carries the bytes.
+    pub stream: UnixStream,
+    /// Dropped with the connection.
+    pub kept: Box<dyn Send>,
 }
 
 /// An answer, whatever its status.
@@ -195,6 +213,8 @@ fn host_of(url: &Uri) -> String {
 #[derive(Clone)]
 pub struct Client {
     shared: Arc<Shared>,
+    /// How long to wait for the head of an answer.
+    answer: Duration,
 }
 
 struct Shared {
@@ -232,7 +252,14 @@ impl Client {
     /// A client; nothing is opened before the first request.
     pub fn new(options: Options) -> Self {
         let aborted = watch::Sender::new(false);
-        Self { shared: Arc::new(Shared { options, aborted, engine: Mutex::new(None) }) }
+        let answer = options.patience.answer;
+        Self { shared: Arc::new(Shared { options, aborted, engine: Mutex::new(None) }), answer }
+    }
+
+    /// The same client, with the same connections, that waits so long for the head of an answer.
+    #[must_use]
+    pub fn with_answer_within(&self, answer: Duration) -> Self {
+        Self { shared: Arc::clone(&self.shared), answer }
     }
 
     /// Ends every transfer, now and later, with [`HttpError::Aborted`].
@@ -344,16 +371,15 @@ impl Client {
             outgoing.headers_mut().insert(IF_NONE_MATCH, etag);
         }
         let (host, url) = (request.host(), request.url.clone());
-        let patience = self.shared.options.patience.clone();
+        let (patience, idle) = (self.answer, self.shared.options.patience.idle);
         let (sender, receiver) = oneshot::channel();
         runtime.spawn({
             let (host, aborted) = (host.clone(), self.shared.aborted.subscribe());
             async move {
-                let answer =
-                    unless_aborted(aborted.clone(), transport.send(outgoing, &host, patience.answer));
+                let answer = unless_aborted(aborted.clone(), transport.send(outgoing, &host, patience));
                 let answer = answer.await.unwrap_or(Err(HttpError::Aborted));
                 // Nobody listens any more if the caller's thread is gone; then the answer is not needed.
-                let _ = sender.send(answer.map(|answer| open(answer, &host, patience.idle, aborted)));
+                let _ = sender.send(answer.map(|answer| open(answer, &host, idle, aborted)));
             }
         });
         Ok(Waiting { receiver, runtime, host, url })

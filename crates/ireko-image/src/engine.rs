@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use ireko_engine::{Address, AddressError, Engine, EngineError, EngineImage, Kind, Transfers};
+use ireko_engine::{Address, AddressError, Engine, EngineError, EngineImage, Kind, Programs, Transfers};
 use ireko_oci::{Digest, Platform, Reference};
 use ireko_report::Blame;
 use ireko_store::Image;
@@ -38,6 +38,8 @@ pub struct Engines {
     silent: Mutex<Vec<EngineError>>,
     /// Has a lock of its own: whoever ends transfers cannot wait for one that is reached just now.
     transfers: Transfers,
+    /// What starts `ssh`.
+    programs: Option<Arc<dyn Programs>>,
 }
 
 impl Engines {
@@ -56,6 +58,12 @@ impl Engines {
         Self { wrong: Some(error), ..Self::default() }
     }
 
+    /// With what starts `ssh` for engines behind it.
+    #[must_use]
+    pub fn with_programs(self, programs: Option<Arc<dyn Programs>>) -> Self {
+        Self { programs, ..self }
+    }
+
     /// Those that answer.
     ///
     /// # Errors
@@ -67,7 +75,7 @@ impl Engines {
         }
         let mut running = Vec::new();
         for address in &self.addresses {
-            match Engine::connect(address, &self.transfers) {
+            match Engine::connect(address, &self.transfers, self.programs.as_ref()) {
                 Ok(engine) => running.push(Arc::new(engine)),
                 Err(error) if error.blame() == Blame::Interrupted => return Err(error.into()),
                 Err(error) => lock(&self.silent).push(error),

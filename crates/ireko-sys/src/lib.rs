@@ -37,6 +37,7 @@ pub mod memory;
 pub mod mount;
 pub mod net;
 mod notify;
+mod outside;
 pub mod owner;
 mod raw;
 pub mod sandbox;
@@ -46,3 +47,4 @@ pub mod userns;
 
 pub use error::{Error, Result};
 pub use leash::Leash;
+pub use outside::{Line, Outside, Started};

@@ -1,17 +1,52 @@
 //! The engines of this machine, as the environment tells of them.
 
 use crate::environment::Environment;
-use ireko_engine::{Surroundings, named, usual};
+use crate::session::Session;
+use ireko_engine::{Address, Life, Program, Programs, Surroundings, named, usual};
 use ireko_image::Engines;
+use ireko_sys::{Line, Outside};
+use std::ffi::{OsStr, OsString};
+use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
 
 /// Engines that images may come from and go to. What is said of them wrongly is told when one is needed.
-pub(crate) fn engines(environment: &Environment) -> Engines {
-    let around = surroundings(environment);
-    match named(&around) {
+pub(crate) fn engines(session: &Session) -> Engines {
+    let around = surroundings(&session.environment);
+    let engines = match named(&around) {
         Ok(Some(address)) => Engines::named(address),
         Ok(None) => Engines::new(usual(&around)),
         Err(error) => Engines::unusable(error),
+    };
+    let programs = |outside: &Arc<Outside>| Arc::new(OutsidePrograms(Arc::clone(outside))) as _;
+    engines.with_programs(session.outside.as_ref().map(programs))
+}
+
+/// What starts `ssh` outside of the sandbox level, where somebody named an engine behind it.
+pub(crate) fn outside(environment: &Environment) -> Result<Option<Arc<Outside>>, ireko_sys::Error> {
+    match named(&surroundings(environment)) {
+        Ok(Some(Address::Ssh(_))) => Outside::start().map(Arc::new).map(Some),
+        _ => Ok(None),
+    }
+}
+
+#[derive(Debug)]
+struct OutsidePrograms(Arc<Outside>);
+
+impl Programs for OutsidePrograms {
+    fn start(&self, program: &str, arguments: &[OsString]) -> io::Result<Program> {
+        let started = self.0.run(OsStr::new(program), arguments)?;
+        let (said, life) = (Box::new(started.said), Box::new(OutsideLife(started.line)));
+        Ok(Program { stream: started.stream, said, life })
+    }
+}
+
+struct OutsideLife(Line);
+
+impl Life for OutsideLife {
+    fn code(&self, patience: Duration) -> io::Result<u8> {
+        self.0.code(patience)
     }
 }
 
@@ -29,6 +64,7 @@ fn surroundings(environment: &Environment) -> Surroundings {
         docker_cert_path: path("DOCKER_CERT_PATH"),
         docker_tls: environment.get("DOCKER_TLS_VERIFY").or_else(|| environment.get("DOCKER_TLS")).is_some(),
         container_host: text("CONTAINER_HOST"),
+        container_sshkey: text("CONTAINER_SSHKEY"),
         runtime_dir: run,
     }
 }

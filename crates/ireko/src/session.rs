@@ -8,8 +8,8 @@ use ireko_exec::{Confinement, Snapshotter};
 use ireko_layer::{OverlayAttrs, Time};
 use ireko_report::{Diagnostic, Event, Sink};
 use ireko_store::{OpenOptions, Store, WrittenAs};
-use ireko_sys::cap;
 use ireko_sys::userns::{self, Entered, IdMap, Level};
+use ireko_sys::{Outside, cap};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -26,6 +26,8 @@ pub(crate) struct Session {
     pub(crate) passed: Vec<ireko_sys::Error>,
     /// What commands may be confined by where nothing is better.
     chroot: Option<Confinement>,
+    /// Starts programs where this process was before it entered the level; only where one is needed.
+    pub(crate) outside: Option<Arc<Outside>>,
     /// Details are wanted.
     pub(crate) verbose: bool,
     home: PathBuf,
@@ -49,6 +51,7 @@ impl Session {
         let is_root = rustix::process::geteuid().is_root();
         let snapshotter = snapshotter(environment.snapshotter(global.snapshotter.as_deref()))?;
         let home = environment.store(global.home.as_deref(), is_root)?;
+        let outside = crate::engines::outside(&environment).map_err(|error| enter_failure(&error))?;
         let entered = match asked {
             Some(level) => userns::enter(level).map(|map| Entered { level, map, passed: Vec::new() }),
             None => userns::enter_best(),
@@ -64,8 +67,19 @@ impl Session {
         let screen = Screen::new(wishes);
         let growth = Mutex::default();
         let verbose = global.verbose;
-        let session =
-            Self { environment, screen, level, passed, chroot, verbose, home, map, snapshotter, growth };
+        let session = Self {
+            environment,
+            screen,
+            level,
+            passed,
+            chroot,
+            outside,
+            verbose,
+            home,
+            map,
+            snapshotter,
+            growth,
+        };
         if session.verbose {
             for why in &session.passed {
                 session.screen.note(&why.to_string());

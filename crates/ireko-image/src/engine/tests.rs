@@ -43,7 +43,7 @@ fn address(server: &Server) -> Address {
 }
 
 fn connect(server: &Server) -> Engine {
-    Engine::connect(&address(server), &Transfers::default()).unwrap()
+    Engine::connect(&address(server), &Transfers::default(), None).unwrap()
 }
 
 fn digest(text: &str) -> Digest {

@@ -213,7 +213,7 @@ fn images(
     options.http.ca_files.extend(args.ca.iter().cloned());
     let registry = Arc::new(Registry::new(options));
     let images = Images::new(Arc::clone(store), registry, session.sink(), pull(args));
-    Ok(Arc::new(images.with_engines(engines::engines(&session.environment))))
+    Ok(Arc::new(images.with_engines(engines::engines(session))))
 }
 
 /// What of the build is pushed: names, and in which form.

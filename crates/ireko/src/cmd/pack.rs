@@ -288,7 +288,7 @@ pub(crate) fn images(
     let options = registries::options(&session.environment, &args.registry, &named)?;
     let registry = Arc::new(Registry::new(options));
     let images = Images::new(Arc::clone(store), registry, session.sink(), PullPolicy::IfMissing);
-    Ok(Arc::new(images.with_engines(engines::engines(&session.environment))))
+    Ok(Arc::new(images.with_engines(engines::engines(session))))
 }
 
 impl PackArgs {

@@ -6,12 +6,16 @@ use crate::support::{Place, Said};
 use ireko_testkit::{Answer, Received, Server};
 use serde_json::Value;
 use std::fs;
+use std::process::Command;
 
-/// Builds the context and loads it into the engine at this address; how many bytes that took.
+/// Tells a command where the engine is.
+type To<'a> = &'a dyn Fn(&mut Command) -> &mut Command;
+
+/// Builds the context and loads it into this engine; how many bytes that took.
 #[track_caller]
-fn load(place: &Place, host: &str, tag: &str) -> u64 {
+fn load(place: &Place, to: To<'_>, tag: &str) -> u64 {
     let flags = ["build", "--progress=json", "--load", "-t", tag, "context"];
-    let said = Said::of(place.command(&flags).env("DOCKER_HOST", host).output().expect("it runs")).ok();
+    let said = Said::of(to(&mut place.command(&flags)).output().expect("it runs")).ok();
     // An image that was refused without the layers that are there is sent once more.
     assert!(!said.stderr.contains("all were sent"), "{}", said.stderr);
     // A push could follow: where the name is now is said.
@@ -25,18 +29,18 @@ fn load(place: &Place, host: &str, tag: &str) -> u64 {
 }
 
 /// What any engine must do; `say` asks its program.
-fn check(place: &Place, host: &str, say: &dyn Fn(&[&str]) -> Said) {
+pub(crate) fn check(place: &Place, to: To<'_>, say: &dyn Fn(&[&str]) -> Said) {
     place.file("f", "one");
     place.dockerfile("FROM base\nRUN head -c 2000000 /dev/urandom >/big\nCOPY f /f\nCMD [\"cat\", \"/f\"]\n");
-    let whole = load(place, host, "app:1");
+    let whole = load(place, to, "app:1");
     assert!(whole > 2_000_000, "{whole}");
     let id = say(&["image", "inspect", "--format", "{{.Id}}", "app:1"]).ok().stdout;
     assert!(id.contains(place.id("app:1").trim_start_matches("sha256:")), "{id}");
     // Of a file that changed, only its layer is sent.
     place.file("f", "two");
-    let again = load(place, host, "app:1");
+    let again = load(place, to, "app:1");
     assert!(again < 20_000, "{again} bytes for one small layer");
-    let nothing = load(place, host, "other:2");
+    let nothing = load(place, to, "other:2");
     assert!(nothing < 20_000, "{nothing} bytes for a second name");
     let id = say(&["image", "inspect", "--format", "{{.Id}}", "other:2"]).ok().stdout;
     assert!(id.contains(place.id("app:1").trim_start_matches("sha256:")), "{id}");
@@ -45,7 +49,7 @@ fn check(place: &Place, host: &str, say: &dyn Fn(&[&str]) -> Said) {
     let head = "FROM base\nRUN head -c 1000000 /dev/urandom >/big\n";
     for copies in [1, 3] {
         place.dockerfile(&format!("{head}{}", "COPY f /f\n".repeat(copies)));
-        load(place, host, "copies:1");
+        load(place, to, "copies:1");
         let id = say(&["image", "inspect", "--format", "{{.Id}}", "copies:1"]).ok().stdout;
         assert!(id.contains(place.id("copies:1").trim_start_matches("sha256:")), "{id}");
     }
@@ -57,7 +61,7 @@ fn check(place: &Place, host: &str, say: &dyn Fn(&[&str]) -> Said) {
     other.dockerfile("FROM only-there:1\nRUN cat /f /f >/g\nCMD [\"cat\", \"/g\"]\n");
     let build = |flags: &[&str]| {
         let all = [&["build", "--progress=plain", "-t", "app"][..], flags, &["context"]].concat();
-        Said::of(other.command(&all).env("DOCKER_HOST", host).output().expect("it runs"))
+        Said::of(to(&mut other.command(&all)).output().expect("it runs"))
     };
     let said = build(&["--offline"]).ok();
     assert!(said.stderr.contains(" at "), "where the base came from is said:\n{}", said.stderr);
@@ -65,7 +69,7 @@ fn check(place: &Place, host: &str, say: &dyn Fn(&[&str]) -> Said) {
     assert_eq!(build(&[]).ok().ran(), Vec::<String>::new());
     // The name is the engine's: it is asked again, and a new image counts.
     place.file("f", "three");
-    load(place, host, "only-there:1");
+    load(place, to, "only-there:1");
     build(&[]).ok();
     assert_eq!(other.ireko(&["run", "app"]).ok().stdout, "threethree");
     assert!(!other.ireko(&["images"]).ok().stdout.contains("only-there"));
@@ -78,7 +82,7 @@ fn check(place: &Place, host: &str, say: &dyn Fn(&[&str]) -> Said) {
 #[test]
 fn docker_takes_and_gives() {
     let (Some(place), Some(engine)) = (Place::with_base(), Engine::start()) else { return };
-    check(&place, &engine.host(), &|args| engine.docker(args));
+    check(&place, &|command| command.env("DOCKER_HOST", engine.host()), &|args| engine.docker(args));
     // It runs what it was given.
     let said = engine.docker(&["run", "--rm", "--network=none", "app:1"]).ok();
     assert_eq!(said.stdout, "two");
@@ -96,7 +100,7 @@ fn docker_takes_and_gives() {
 #[test]
 fn podman_takes_and_gives() {
     let (Some(place), Some(podman)) = (Place::with_base(), Podman::start()) else { return };
-    check(&place, &podman.host(), &|args| podman.podman(args));
+    check(&place, &|command| command.env("DOCKER_HOST", podman.host()), &|args| podman.podman(args));
     // A bare name that means two images is what it is to Podman itself.
     for (from, to) in [("app:1", "docker.io/library/both:1"), ("copies:1", "localhost/both:1")] {
         podman.podman(&["tag", from, to]).ok();

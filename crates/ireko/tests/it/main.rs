@@ -54,6 +54,7 @@ mod sbom;
 mod secrets;
 mod single_id;
 mod snapshotter;
+mod ssh_engines;
 mod support;
 mod terminal;
 mod uploads;

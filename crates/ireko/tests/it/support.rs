@@ -251,6 +251,7 @@ impl Place {
             "DOCKER_AUTH_CONFIG",
             "REGISTRY_AUTH_FILE",
             "CONTAINER_HOST",
+            "CONTAINER_SSHKEY",
             "CONTAINERS_REGISTRIES_CONF",
             "XDG_CONFIG_HOME",
             "IREKO_CACHE_MAX_SIZE",
