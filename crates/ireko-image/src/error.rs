@@ -1,12 +1,15 @@
 //! What can fail with images, each a deed and its subject.
 
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use ireko_engine::EngineError;
+use ireko_layer::OverlayAttrs;
 use ireko_oci::{Digest, OciError};
 use ireko_registry::RegistryError;
 use ireko_report::Blame;
+use ireko_store::Elsewhere;
 
 /// A deed with images that failed. What the store held before is sound afterwards.
 #[derive(Debug, thiserror::Error)]
@@ -124,12 +127,68 @@ pub enum Error {
         /// The platforms there are.
         available: Vec<String>,
     },
+    /// A layer is in the store, in a form that only another sandbox level or user can read.
+    #[error(
+        "layer `{diff}` of `{image}` is in the store, but only unpacked by {by}, whose files cannot be read here"
+    )]
+    Elsewhere {
+        /// Its diff ID.
+        diff: Digest,
+        /// The image.
+        image: String,
+        /// Who unpacked it.
+        by: Unpacker,
+    },
     /// A layer is neither in the store nor is it known where to get it.
     #[error("layer `{diff}` is not in the store, and where it came from is not known")]
     NoOrigin {
         /// Its diff ID.
         diff: Digest,
     },
+}
+
+/// Who unpacked a layer: a sandbox level, and a user where that is another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unpacker {
+    level: &'static str,
+    other_user: Option<u32>,
+}
+
+impl Unpacker {
+    /// Each level writes in its own way.
+    pub(crate) fn of(who: &Elsewhere) -> Self {
+        let level = match (who.by.attrs, who.by.is_identity()) {
+            (OverlayAttrs::Trusted, _) => "root",
+            (OverlayAttrs::User | OverlayAttrs::Noted, true) => "none",
+            (OverlayAttrs::User, false) => "rootless",
+            (OverlayAttrs::Noted, false) => "single-id",
+        };
+        Self { level, other_user: who.other_user }
+    }
+
+    fn hint(&self) -> &'static str {
+        match (self.other_user, self.level) {
+            (Some(_), _) | (None, "root") => {
+                "make the image here as well; or have that user write it with `ireko save IMAGE -o FILE`, and `ireko load -i FILE` here"
+            }
+            (None, "rootless") => {
+                "`ireko --level rootless save --type oci IMAGE -o FILE` once leaves the layer in the store for all levels; or use `--level rootless` here, or make the image at this level as well"
+            }
+            (None, _) => {
+                "`ireko --level LEVEL save --type oci IMAGE -o FILE` with that level, once, leaves the layer in the store for all; or use that level here, or make the image at this one as well"
+            }
+        }
+    }
+}
+
+impl fmt::Display for Unpacker {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.other_user, self.level) {
+            (Some(user), level) => write!(out, "user {user} at sandbox level `{level}`"),
+            (None, "root") => out.write_str("root"),
+            (None, level) => write!(out, "sandbox level `{level}`"),
+        }
+    }
 }
 
 fn near_names(near: &[String]) -> String {
@@ -151,6 +210,7 @@ impl Error {
             | Self::NoEngine
             | Self::WrongDigest { .. }
             | Self::NoOrigin { .. }
+            | Self::Elsewhere { .. }
             | Self::Compressor(_) => Blame::Environment,
         }
     }
@@ -173,6 +233,7 @@ impl Error {
             Self::Platform { .. } => Some(
                 "choose one of these with `--platform`, for one stage in its `FROM --platform=…`, or take another image",
             ),
+            Self::Elsewhere { by, .. } => Some(by.hint()),
             Self::NoOrigin { .. } => Some("pull, load or build the image again"),
             Self::Io { cause, .. } if cause.kind() == io::ErrorKind::AlreadyExists => {
                 Some("leave `platform-split=false` out: each platform then has a directory of its own")

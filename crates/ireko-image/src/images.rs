@@ -11,7 +11,7 @@ use ireko_store::{BlobForm, Image, NewImage, Object, Store};
 
 use crate::describe::{Described, Reader};
 use crate::engine::Engines;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, Unpacker};
 use crate::files::{Files, Piece};
 use crate::near::near_images;
 use crate::origin::{self, Origin};
@@ -316,14 +316,28 @@ impl Images {
         if self.read_unread(config, diff)? {
             return Ok(());
         }
-        let origin = self.origin(config, diff).ok_or(Error::NoOrigin { diff: *diff })?;
+        let Some(origin) = self.origin(config, diff) else { return Err(self.absent(config, diff)?) };
         if let Some((piece, blob, place)) = origin.piece()? {
             return self.take(diff, &piece, blob, &place);
         }
         match &origin {
             Origin::Registry { reference, blob } => self.fetch(reference, blob, diff),
-            Origin::Layout { .. } | Origin::Archive { .. } => Err(Error::NoOrigin { diff: *diff }),
+            Origin::Layout { .. } | Origin::Archive { .. } => Err(self.absent(config, diff)?),
         }
+    }
+
+    /// Why a layer of an image cannot be had.
+    fn absent(&self, config: &Digest, diff: &Digest) -> Result<Error> {
+        let Some(who) = self.store.unpacked_elsewhere(diff)? else {
+            return Ok(Error::NoOrigin { diff: *diff });
+        };
+        let names = self.store.images()?.into_iter().find(|row| row.image.id == *config);
+        let name = names.and_then(|row| row.names.into_iter().next());
+        let image = match name {
+            Some(name) => name.parse::<Reference>().map_or(name, |name| name.familiar()),
+            None => config.short(),
+        };
+        Ok(Error::Elsewhere { diff: *diff, image, by: Unpacker::of(&who) })
     }
 
     /// Where a layer of an image can be had.

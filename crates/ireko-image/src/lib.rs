@@ -36,7 +36,7 @@ mod unread;
 pub use assemble::{Assembled, assemble, keep};
 pub use digests::{repo_digest, repo_digests};
 pub use engine::{Engines, HandedOver};
-pub use error::{Error, Result};
+pub use error::{Error, Result, Unpacker};
 pub use export::{Destination, Exported, Form, To, export, goes_as_it_came, prepare, save};
 pub use flat::merged;
 pub use images::{Images, PullPolicy, Resolved, Source};

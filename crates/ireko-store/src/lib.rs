@@ -50,7 +50,7 @@ pub use open::{OpenOptions, WrittenAs};
 pub use prune::{Condition, PrunePlan, Pruned, PrunedItem};
 pub use record::{InputFile, Inputs, Origin, Record};
 pub use scratch::Scratch;
-pub use snapshot::SnapshotDraft;
+pub use snapshot::{Elsewhere, SnapshotDraft};
 pub use stat::{FileStat, StatCache};
 pub use store::Store;
 pub use usage::{Usage, UsageKind};

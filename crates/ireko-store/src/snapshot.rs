@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::inventory::unpacked_bytes;
 use crate::layer::{BlobForm, LayerFile, LayerInfo, NewForms, TarFile, check_diff, check_rest};
 use crate::lease::{Lease, Object};
-use crate::open::unique_name;
+use crate::open::{WrittenAs, unique_name};
 use crate::seal::FORM;
 use crate::store::{KnownForm, Store, Unsynced};
 use crate::verify;
@@ -40,6 +40,22 @@ impl SnapshotDraft {
 impl Drop for SnapshotDraft {
     fn drop(&mut self) {
         disk::remove(&self.dir);
+    }
+}
+
+/// Who unpacked a layer that cannot be read here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Elsewhere {
+    /// How it was written.
+    pub by: WrittenAs,
+    /// The user of the machine, where that is another than this process's.
+    pub other_user: Option<u32>,
+}
+
+impl WrittenAs {
+    /// Whether ids are the machine's own.
+    pub fn is_identity(&self) -> bool {
+        self.id_map == IDENTITY
     }
 }
 
@@ -214,27 +230,47 @@ impl Store {
 
     /// An unpacked directory that another kind of user wrote, where all of it can be read here; owners, modes and marks are the index's to tell, so the tar can be written from it.
     pub(crate) fn foreign_snapshot(&self, diff: &Digest) -> Result<Option<PathBuf>> {
-        let Some(layer) = self.layer_file(diff) else { return Ok(None) };
+        let found = self.snapshots_of(diff)?.into_iter().find(|(record, _)| self.can_read(record));
+        Ok(found.map(|(_, dir)| dir.join("fs")))
+    }
+
+    /// Who unpacked a layer, where nobody did whose files can be read here.
+    pub fn unpacked_elsewhere(&self, diff: &Digest) -> Result<Option<Elsewhere>> {
+        let records: Vec<_> = self.snapshots_of(diff)?.into_iter().map(|(record, _)| record).collect();
+        let own = self.written_as_text();
+        let is_ours = |record: &SnapshotFile| (&record.id_map, &record.attrs) == (&own.id_map, &own.attrs);
+        if records.iter().any(|record| is_ours(record) || self.can_read(record)) {
+            return Ok(None);
+        }
+        let user = |map: &str| user_of(map).and_then(|range| range.split(':').nth(1)?.parse::<u32>().ok());
+        let own = user(&own.id_map);
+        Ok(records.into_iter().find_map(|record| {
+            let other_user = user(&record.id_map).filter(|user| own.is_some_and(|own| own != *user));
+            let attrs = OverlayAttrs::named(&record.attrs)?;
+            Some(Elsewhere { by: WrittenAs { id_map: record.id_map, attrs }, other_user })
+        }))
+    }
+
+    /// Every unpacked form of a layer, whoever wrote it.
+    fn snapshots_of(&self, diff: &Digest) -> Result<Vec<(SnapshotFile, PathBuf)>> {
+        let Some(layer) = self.layer_file(diff) else { return Ok(Vec::new()) };
         let place = self.layout.layer(diff);
+        let mut found = Vec::new();
         for link in disk::names(&place)?.iter().filter(|name| name.starts_with("snapshot-")) {
             let Some(SnapshotLink { name }) = self.read_json(FORM, &place.join(link)) else { continue };
             let dir = self.layout.snapshot(&name);
             let record = self.read_json::<SnapshotFile>(FORM, &dir.join("record"));
-            let readable = |record: &SnapshotFile| record.diff == layer.diff && self.can_read(record);
-            if record.as_ref().is_some_and(readable) {
-                return Ok(Some(dir.join("fs")));
-            }
+            found.extend(record.filter(|record| record.diff == layer.diff).map(|record| (record, dir)));
         }
-        Ok(None)
+        Ok(found)
     }
 
     /// Whether all of an unpacked directory can be read here: by root always, else where all of it is this user's own,
     /// as it is where owners are noted.
     fn can_read(&self, record: &SnapshotFile) -> bool {
         let own = &self.options.written_as.id_map;
-        // What user 0 is outside.
-        let user = |map: &str| map.split(['/', ',']).next().map(str::to_owned);
-        own == IDENTITY || (record.attrs == OverlayAttrs::Noted.name() && user(own) == user(&record.id_map))
+        own == IDENTITY
+            || (record.attrs == OverlayAttrs::Noted.name() && user_of(own) == user_of(&record.id_map))
     }
 
     /// The layer's unpacked directory over these layers (bottom first), made from its tar or a blob where there is
@@ -358,6 +394,11 @@ impl Store {
 
 /// The id map of a process whose ids are the machine's own.
 const IDENTITY: &str = "identity";
+
+/// What user 0 of a map is outside.
+fn user_of(map: &str) -> Option<&str> {
+    map.split(['/', ',']).next()
+}
 
 struct WrittenAsText {
     id_map: String,

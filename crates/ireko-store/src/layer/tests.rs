@@ -3,6 +3,7 @@
 use std::io::Read;
 
 use super::*;
+use crate::Elsewhere;
 use crate::open::{OpenOptions, WrittenAs};
 use crate::testing::{self, Forms};
 use ireko_layer::OverlayAttrs;
@@ -80,6 +81,21 @@ fn a_snapshot_of_another_id_map_is_made_again() {
     let only = testing::put(&store, &[("b", "1")], Forms::Snapshot).1.diff;
     assert!(!other.presence(&only).unwrap());
     assert!(matches!(other.ensure_snapshot(&only, &[]), Err(Error::LayerGone { .. })));
+    // Whose it is can be told, where it is of no use.
+    let by = testing::options().written_as;
+    assert_eq!(other.unpacked_elsewhere(&only).unwrap(), Some(Elsewhere { by, other_user: None }));
+    assert_eq!(store.unpacked_elsewhere(&only).unwrap(), None);
+    assert_eq!(other.unpacked_elsewhere(&Digest::of(b"nothing")).unwrap(), None);
+    let user = |map: &str, attrs| {
+        let written_as = WrittenAs { id_map: map.to_owned(), attrs };
+        Store::open(home.path(), OpenOptions { written_as, ..testing::options() }).unwrap()
+    };
+    let [one, two] =
+        [1000, 1001].map(|id| user(&format!("u0:{id}:1,1:100000:9/g0:{id}:1"), OverlayAttrs::User));
+    let of_one = testing::put(&one, &[("c", "1")], Forms::Snapshot).1.diff;
+    assert_eq!(two.unpacked_elsewhere(&of_one).unwrap().unwrap().other_user, Some(1000));
+    let single = user("u0:1000:1/g0:1000:1", OverlayAttrs::Noted);
+    assert_eq!(single.unpacked_elsewhere(&of_one).unwrap().unwrap().other_user, None);
 }
 
 #[test]

@@ -196,3 +196,33 @@ fn nothing_outlives_a_killed_build() {
     place.nothing_mounted();
     place.sound();
 }
+
+#[test]
+fn a_base_that_another_level_unpacked_is_told_and_can_be_written_for_all() {
+    if Place::ordinary_at("single-id").is_none() {
+        return;
+    }
+    let Some(place) = Place::ordinary_at("rootless").and_then(Place::and_base) else { return };
+    place.dockerfile("FROM base\nRUN id -u >/f\n");
+    let at =
+        |level: &str| place.ireko(&["--level", level, "build", "--progress=plain", "-t", "app", "context"]);
+    let says = [
+        "of `base:latest` is in the store, but only unpacked by sandbox level `rootless`",
+        "save --type oci",
+    ];
+    at("single-id").fails(3, &says);
+    let archive = place.path("base.oci");
+    let archive = archive.to_str().expect("a name");
+    place.ireko(&["--level", "single-id", "save", "base", "-o", archive]).fails(3, &says);
+    // What the hint says: the image made here too, or written once by the other level.
+    let base = place.path("base");
+    let base = base.to_str().expect("a name");
+    place.ireko(&["--level", "single-id", "build", "-q", "-t", "here", base]).ok();
+    place.dockerfile("FROM here\nRUN id -u >/f\n");
+    at("single-id").ok();
+    place.dockerfile("FROM base\nRUN id -u >/f\n");
+    at("single-id").fails(3, &says);
+    place.ireko(&["--level", "rootless", "save", "--type", "oci", "base", "-o", archive]).ok();
+    at("single-id").ok();
+    place.sound();
+}
