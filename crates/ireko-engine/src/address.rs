@@ -1,5 +1,6 @@
 //! Where engines are: what people set, and where they usually listen.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -39,8 +40,10 @@ pub enum AddressError {
         problem: &'static str,
     },
     /// The context that was asked for is not there.
-    #[error("the Docker context `{name}`, from {from}, cannot be used: {problem}")]
+    #[error("the {what} `{name}`, from {from}, cannot be used: {problem}")]
     Context {
+        /// A Docker context, or a connection of Podman.
+        what: &'static str,
         /// Its name.
         name: String,
         /// What said it.
@@ -67,6 +70,10 @@ pub struct Surroundings {
     pub container_host: Option<String>,
     /// `CONTAINER_SSHKEY`.
     pub container_sshkey: Option<String>,
+    /// `CONTAINER_CONNECTION`.
+    pub container_connection: Option<String>,
+    /// Files that name connections of Podman, the most important first: `podman-connections.json`, `containers.conf`.
+    pub connection_files: Vec<PathBuf>,
     /// `XDG_RUNTIME_DIR`.
     pub runtime_dir: Option<PathBuf>,
 }
@@ -98,12 +105,58 @@ struct Endpoint {
     host: String,
 }
 
+/// `podman-connections.json`.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Connections {
+    #[serde(default)]
+    connection: NamedConnections,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct NamedConnections {
+    #[serde(default)]
+    connections: BTreeMap<String, Destination>,
+}
+
+/// `containers.conf`, where older versions keep them.
+#[derive(Default, Deserialize)]
+struct ContainersConf {
+    #[serde(default)]
+    engine: EngineTable,
+}
+
+#[derive(Default, Deserialize)]
+struct EngineTable {
+    #[serde(default)]
+    service_destinations: BTreeMap<String, Destination>,
+}
+
+#[derive(Deserialize)]
+struct Destination {
+    #[serde(alias = "URI")]
+    uri: String,
+    #[serde(default, alias = "Identity")]
+    identity: String,
+}
+
 impl Address {
     /// Reads an address as `DOCKER_HOST` has it.
     ///
     /// # Errors
     /// It is of a kind that is not known.
     pub fn parse(text: &str, from: &str, around: &Surroundings) -> Result<Self, AddressError> {
+        Self::read(text, from, around, (Far::Docker, None))
+    }
+
+    /// The same, with whose program is asked behind ssh, and by which key.
+    fn read(
+        text: &str,
+        from: &str,
+        around: &Surroundings,
+        (far, key): (Far, Option<String>),
+    ) -> Result<Self, AddressError> {
         let wrong =
             |problem| AddressError::Text { text: without_password(text), from: from.to_owned(), problem };
         let (scheme, rest) = text.split_once("://").ok_or_else(|| wrong("it has no `://`"))?;
@@ -122,19 +175,11 @@ impl Address {
                 let dir = around.docker_cert_path.clone().or_else(|| around.docker_config.clone());
                 Ok(Self::Tcp { host, certificates: dir.filter(|_| is_tls) })
             }
-            "ssh" => {
-                let is_podman = from == CONTAINER_HOST;
-                let far = if is_podman { Far::Podman } else { Far::Docker };
-                let key = around.container_sshkey.clone().filter(|_| is_podman);
-                Ssh::parse(rest, far, key).map(Self::Ssh).map_err(wrong)
-            }
+            "ssh" => Ssh::parse(rest, far, key).map(Self::Ssh).map_err(wrong),
             _ => Err(wrong("only unix://, tcp:// and ssh:// are known")),
         }
     }
 }
-
-/// What names Podman's engine to its own client.
-const CONTAINER_HOST: &str = "CONTAINER_HOST";
 
 /// An address that can be shown.
 fn without_password(text: &str) -> String {
@@ -172,7 +217,12 @@ pub fn context_of(around: &Surroundings) -> Result<Option<(Address, String)>, Ad
     }
     let id = Digest::of(name.as_bytes()).to_string();
     let id = id.trim_start_matches("sha256:");
-    let wrong = |problem: String| AddressError::Context { name: name.clone(), from: from.clone(), problem };
+    let wrong = |problem: String| AddressError::Context {
+        what: "Docker context",
+        name: name.clone(),
+        from: from.clone(),
+        problem,
+    };
     let file = config.join("contexts/meta").join(id).join("meta.json");
     let text = fs::read(&file).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => wrong("there is none of this name".to_owned()),
@@ -206,8 +256,52 @@ pub fn named(around: &Surroundings) -> Result<Option<Address>, AddressError> {
     if let Some((address, _)) = context_of(around)? {
         return Ok(Some(address));
     }
-    let text = around.container_host.as_deref();
-    text.map(|text| Address::parse(text, CONTAINER_HOST, around)).transpose()
+    if around.docker_context.is_some() {
+        // Docker's own, which is found where it usually is.
+        return Ok(None);
+    }
+    if let Some(text) = &around.container_host {
+        let far = (Far::Podman, around.container_sshkey.clone());
+        return Address::read(text, "CONTAINER_HOST", around, far).map(Some);
+    }
+    around.container_connection.as_deref().map(|name| connection(name, around)).transpose()
+}
+
+/// The address that a connection of Podman has.
+fn connection(name: &str, around: &Surroundings) -> Result<Address, AddressError> {
+    let wrong = |problem: String| AddressError::Context {
+        what: "connection of Podman",
+        name: name.to_owned(),
+        from: "CONTAINER_CONNECTION".to_owned(),
+        problem,
+    };
+    for file in &around.connection_files {
+        let text = match fs::read_to_string(file) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            text => text.map_err(|error| wrong(format!("cannot read `{}`: {error}", file.display())))?,
+        };
+        let read = match file.extension().is_some_and(|end| end == "json") {
+            true => serde_json::from_str(&text)
+                .map(|file: Connections| file.connection.connections)
+                .map_err(|error| error.to_string()),
+            false => toml::from_str(&text)
+                .map(|file: ContainersConf| file.engine.service_destinations)
+                .map_err(|error| error.message().to_owned()),
+        };
+        let mut found =
+            read.map_err(|error| wrong(format!("`{}` is not as Podman writes it: {error}", file.display())))?;
+        if let Some(Destination { uri, identity }) = found.remove(name) {
+            let key =
+                Some(identity).filter(|key| !key.is_empty()).or_else(|| around.container_sshkey.clone());
+            return Address::read(
+                &uri,
+                &format!("the connection of Podman `{name}`"),
+                around,
+                (Far::Podman, key),
+            );
+        }
+    }
+    Err(wrong("there is none of this name: `podman system connection list`".to_owned()))
 }
 
 /// Where an engine usually is, the most likely first: sockets that are there.

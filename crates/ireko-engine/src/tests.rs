@@ -191,3 +191,43 @@ fn contexts_are_followed() {
     let lab = Address::Socket(PathBuf::from("/lab.sock"));
     assert!(!usual(&around(None)).contains(&lab));
 }
+
+#[test]
+fn connections_of_podman_are_followed() {
+    let dir = tempfile::tempdir().unwrap();
+    let files = ["podman-connections.json", "containers.conf"].map(|name| dir.path().join(name));
+    fs::write(
+        &files[0],
+        r#"{"Connection":{"Default":"far","Connections":{"far":{"URI":"ssh://core@h:22/run/p.sock","Identity":"/id"}}}}"#,
+    )
+    .unwrap();
+    let old = "[engine]\nactive_service = \"near\"\n[engine.service_destinations.near]\nuri = \"unix:///near.sock\"\n";
+    fs::write(&files[1], old).unwrap();
+    let around = |name: &str| Surroundings {
+        container_connection: Some(name.to_owned()),
+        connection_files: [&[dir.path().join("absent.json")][..], &files].concat(),
+        ..Surroundings::default()
+    };
+    check(
+        &around("far"),
+        expect![[
+            r#"[Ssh(Ssh { user: Some("core"), host: "h", port: Some(22), socket: Some("/run/p.sock"), key: Some("/id"), far: Podman })]"#
+        ]],
+    );
+    check(&around("near"), expect![[r#"[Socket("/near.sock")]"#]]);
+    check(
+        &around("gone"),
+        expect![
+            "the connection of Podman `gone`, from CONTAINER_CONNECTION, cannot be used: there is none of this name: `podman system connection list`"
+        ],
+    );
+    // What is named of Docker's comes first, and Podman's address before a name.
+    let docker = |context: &str| Surroundings { docker_context: Some(context.to_owned()), ..around("near") };
+    check(&docker("default"), expect!["[]"]);
+    let host = Surroundings { container_host: Some("unix:///host.sock".to_owned()), ..around("near") };
+    check(&host, expect![[r#"[Socket("/host.sock")]"#]]);
+    fs::write(&files[0], r#"{"Connection": 1}"#).unwrap();
+    let text =
+        named(&around("far")).unwrap_err().to_string().replace(&dir.path().display().to_string(), "DIR");
+    expect!["the connection of Podman `far`, from CONTAINER_CONNECTION, cannot be used: `DIR/podman-connections.json` is not as Podman writes it: invalid type: integer `1`, expected struct NamedConnections at line 1 column 16"].assert_eq(&text);
+}

@@ -29,6 +29,8 @@ pub(crate) struct Output {
     pub(crate) docker_types: bool,
     /// In a registry the image has no tag, only its digest.
     pub(crate) by_digest: bool,
+    /// The Docker context whose engine takes it.
+    pub(crate) context: Option<String>,
 }
 
 /// The form of a result.
@@ -151,6 +153,10 @@ impl Output {
             docker_types,
             by_digest,
             split: split.map(|split| flag(&split)).transpose()?,
+            context: match form {
+                Form::Engine => values.remove("context").filter(|context| !context.is_empty()),
+                _ => None,
+            },
             target: values.remove("target").filter(|target| !target.is_empty()),
             compression: squeeze(&mut values)?,
             names: names(&mut values)?,
@@ -195,8 +201,9 @@ impl Output {
 
     /// One with nothing said of it.
     pub(crate) fn plain(form: Form, dest: Option<PathBuf>) -> Self {
-        let (target, compression, split, names) = (None, None, None, Vec::new());
-        Self { form, dest, target, compression, names, split, docker_types: false, by_digest: false }
+        let (target, compression, split, context, names) = (None, None, None, None, Vec::new());
+        let (docker_types, by_digest) = (false, false);
+        Self { form, dest, target, compression, names, split, docker_types, by_digest, context }
     }
 }
 

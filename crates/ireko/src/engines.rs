@@ -1,6 +1,8 @@
 //! The engines of this machine, as the environment tells of them.
 
+use crate::arguments::{Form, Output};
 use crate::environment::Environment;
+use crate::failure::Failure;
 use crate::session::Session;
 use ireko_engine::{Address, Life, Program, Programs, Surroundings, named, usual};
 use ireko_image::Engines;
@@ -21,6 +23,24 @@ pub(crate) fn engines(session: &Session) -> Engines {
     };
     let programs = |outside: &Arc<Outside>| Arc::new(OutsidePrograms(Arc::clone(outside))) as _;
     engines.with_programs(session.outside.as_ref().map(programs))
+}
+
+/// The environment with the one engine that outputs name by a Docker context, as buildx has it.
+pub(crate) fn chosen(environment: Environment, outputs: &[Output]) -> Result<Environment, Failure> {
+    let mut engines = outputs.iter().filter(|output| output.form == Form::Engine);
+    let Some(first) = engines.next() else { return Ok(environment) };
+    if let Some(other) = engines.find(|other| other.context != first.context) {
+        let named = |output: &Output| match &output.context {
+            Some(name) => format!("the Docker context `{name}`"),
+            None => "the engine in use".to_owned(),
+        };
+        let message = format!("two outputs are for two engines: {} and {}", named(first), named(other));
+        return Err(Failure::user(message).hint("build once for each: nothing runs twice"));
+    }
+    Ok(match &first.context {
+        Some(name) => environment.with("DOCKER_HOST", "").with("DOCKER_CONTEXT", name),
+        None => environment,
+    })
 }
 
 /// What starts `ssh` outside of the sandbox level, where somebody named an engine behind it.
@@ -65,6 +85,24 @@ fn surroundings(environment: &Environment) -> Surroundings {
         docker_tls: environment.get("DOCKER_TLS_VERIFY").or_else(|| environment.get("DOCKER_TLS")).is_some(),
         container_host: text("CONTAINER_HOST"),
         container_sshkey: text("CONTAINER_SSHKEY"),
+        container_connection: text("CONTAINER_CONNECTION"),
+        connection_files: connection_files(environment),
         runtime_dir: run,
     }
+}
+
+/// Where Podman keeps the names of engines.
+fn connection_files(environment: &Environment) -> Vec<PathBuf> {
+    let path = |name: &str| environment.get(name).map(PathBuf::from);
+    let config = path("XDG_CONFIG_HOME").or_else(|| path("HOME").map(|home| home.join(".config")));
+    let own = |name: &str| config.as_ref().map(|dir| dir.join("containers").join(name));
+    let json = path("PODMAN_CONNECTIONS_CONF").or_else(|| own("podman-connections.json"));
+    let conf = match path("CONTAINERS_CONF") {
+        Some(only) => vec![only],
+        None => own("containers.conf")
+            .into_iter()
+            .chain([PathBuf::from("/etc/containers/containers.conf")])
+            .collect(),
+    };
+    json.into_iter().chain(conf).collect()
 }

@@ -9,13 +9,17 @@ use std::time::Duration;
 use expect_test::{Expect, expect};
 
 use super::{Far, Life, Program, Programs, Ssh, last_words};
-use crate::{Address, Engine, Surroundings, Transfers};
+use crate::{Address, Engine, Surroundings, Transfers, named};
 
 #[track_caller]
 fn check(variable: &str, text: &str, expect: Expect) {
-    let around = Surroundings { container_sshkey: Some("/k".to_owned()), ..Surroundings::default() };
-    let text = match Address::parse(text, variable, &around) {
-        Ok(Address::Ssh(ssh)) => format!("{ssh}: {}", ssh.arguments().join(" | ")),
+    let mut around = Surroundings { container_sshkey: Some("/k".to_owned()), ..Surroundings::default() };
+    match variable {
+        "CONTAINER_HOST" => around.container_host = Some(text.to_owned()),
+        _ => around.docker_host = Some(text.to_owned()),
+    }
+    let text = match named(&around) {
+        Ok(Some(Address::Ssh(ssh))) => format!("{ssh}: {}", ssh.arguments().join(" | ")),
         Ok(other) => format!("{other:?}"),
         Err(error) => error.to_string(),
     };

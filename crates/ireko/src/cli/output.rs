@@ -11,7 +11,7 @@ pub(crate) struct OutputArgs {
     /// Name of the image, `name[:tag]`, more than one allowed; where `build` has several targets it is the last one's, `STAGE=name` another's.
     #[arg(short = 't', long = "tag", value_name = "NAME")]
     pub(crate) tag: Vec<String>,
-    /// Where the result goes: a directory, `type=local|tar|oci|docker,dest=PATH[,tar=false][,platform-split=false]`, `type=docker` (a running engine), `type=image|registry[,name=…][,push=true]` or `type=cacheonly` (nowhere); more than one allowed; `target=STAGE` where there are several targets.
+    /// Where the result goes: a directory, `type=local|tar|oci|docker,dest=PATH[,tar=false][,platform-split=false]`, `type=docker[,context=NAME]` (a running engine), `type=image|registry[,name=…][,push=true]` or `type=cacheonly` (nowhere); more than one allowed; `target=STAGE` where there are several targets.
     #[arg(short = 'o', long = "output", value_name = "DESTINATION")]
     pub(crate) output: Vec<String>,
     /// A label of the image.

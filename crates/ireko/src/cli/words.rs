@@ -177,7 +177,11 @@ fn before_the_command(words: &[OsString]) -> Result<Before<'_>, Failure> {
         let is_on = || !matches!(value, Some("false" | "0"));
         match name {
             "-H" | "--host" => variables.push(("DOCKER_HOST", value.ok_or_else(missing)?.to_owned())),
-            "-c" | "--context" => variables.push(("DOCKER_CONTEXT", value.ok_or_else(missing)?.to_owned())),
+            // As a flag it wins over the variable.
+            "-c" | "--context" => variables.extend([
+                ("DOCKER_HOST", String::new()),
+                ("DOCKER_CONTEXT", value.ok_or_else(missing)?.to_owned()),
+            ]),
             "--config" => variables.push(("DOCKER_CONFIG", value.ok_or_else(missing)?.to_owned())),
             "-D" | "--debug" if is_on() => own.push(OsString::from("--verbose")),
             "-D" | "--debug" => {}

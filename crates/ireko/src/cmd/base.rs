@@ -5,6 +5,7 @@ use crate::cli::{BaseArgs, Global};
 use crate::cmd::{build, outdated, pack};
 use crate::debian_base::{self, Wanted, With};
 use crate::deliver;
+use crate::engines;
 use crate::environment::Environment;
 use crate::failure::Failure;
 use crate::room;
@@ -48,6 +49,7 @@ pub(crate) fn run(args: &BaseArgs, global: &Global, environment: Environment) ->
         labels: args.out.label.iter().map(|text| arguments::label(text)).collect(),
     };
     let progress = build::progress(&args.out, &environment)?;
+    let environment = engines::chosen(environment, &outputs)?;
     let session = Session::enter(global, environment, progress, false)?;
     let cancel = crate::signals::cancel_on_signals()?;
     let store = session.store()?;

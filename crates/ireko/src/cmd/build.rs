@@ -54,6 +54,7 @@ pub(crate) fn run(args: &BuildArgs, global: &Global, environment: Environment) -
     let limit = room::limit(args.cache_max_size.as_deref(), &environment)?;
     let progress = progress(&args.out, &environment)?;
     let global = Global { verbose: global.verbose || args.v, ..global.clone() };
+    let environment = engines::chosen(environment, &wishes.outputs)?;
     let session = Session::enter(&global, environment, progress, args.explain)?;
     let cancel = crate::signals::cancel_on_signals()?;
     for text in &wishes.warnings {

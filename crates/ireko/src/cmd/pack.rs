@@ -53,6 +53,7 @@ pub(crate) fn run(args: &PackArgs, global: &Global, environment: Environment) ->
     let start = Start::read(args)?;
     let time = epoch(&environment)?;
     let progress = build::progress(&args.out, &environment)?;
+    let environment = engines::chosen(environment, &outputs)?;
     let session = Session::enter(global, environment, progress, false)?;
     let cancel = crate::signals::cancel_on_signals()?;
     let store = session.store()?;

@@ -95,6 +95,19 @@ fn docker_takes_and_gives() {
     let mut command = place.command(&["build", "-q", "--load", "-t", "by-context", "context"]);
     Said::of(command.env("DOCKER_CONTEXT", "lab").output().expect("it runs")).ok();
     engine.docker(&["image", "inspect", "by-context"]).ok();
+    // One that is named for this build wins over the variable, as Docker's own flag does.
+    for (tag, flags) in [
+        ("by-output", &["build", "-q", "-o", "type=docker,context=lab"][..]),
+        ("by-flag", &["--context", "lab", "build", "-q", "--load"]),
+    ] {
+        let mut command = place.command(&[flags, &["-t", tag, "context"]].concat());
+        Said::of(command.env("DOCKER_HOST", "unix:///nowhere.sock").output().expect("it runs")).ok();
+        engine.docker(&["image", "inspect", tag]).ok();
+    }
+    let two = ["build", "-o", "type=docker,context=lab", "-o", "type=docker", "-t", "two", "context"];
+    place.ireko(&two).fails(2, &["two engines", "the Docker context `lab`", "the engine in use"]);
+    let gone = ["build", "-o", "type=docker,context=gone", "-t", "gone", "context"];
+    place.ireko(&gone).fails(2, &["the Docker context `gone`", "there is none of this name"]);
 }
 
 #[test]
@@ -110,6 +123,15 @@ fn podman_takes_and_gives() {
     other.dockerfile("FROM both:1\n");
     let mut command = other.command(&["build", "-q", "--offline", "-t", "app", "context"]);
     Said::of(command.env("DOCKER_HOST", podman.host()).output().expect("it runs")).ok();
+    // A connection of Podman's own names the engine.
+    let text = format!(r#"{{"Connection":{{"Connections":{{"near":{{"URI":"{}"}}}}}}}}"#, podman.host());
+    fs::write(place.path("connections.json"), text).expect("a file");
+    let mut command = place.command(&["build", "-q", "--load", "-t", "by-connection", "context"]);
+    command
+        .env("CONTAINER_CONNECTION", "near")
+        .env("PODMAN_CONNECTIONS_CONF", place.path("connections.json"));
+    Said::of(command.output().expect("it runs")).ok();
+    podman.podman(&["image", "inspect", "localhost/by-connection"]).ok();
     let layers = |place: &Place, name: &str| {
         place.ireko(&["inspect", "--format", "{{json .RootFS.Layers}}", name]).ok().stdout
     };

@@ -68,7 +68,7 @@ fn dockers_flags_before_the_command_stand_for_variables() {
         ("docker -H unix:///s build .", "DOCKER_HOST=unix:///s docker build ."),
         ("docker -Htcp://h:1 build .", "DOCKER_HOST=tcp://h:1 docker build ."),
         ("docker --host=tcp://h:1 build .", "DOCKER_HOST=tcp://h:1 docker build ."),
-        ("docker --context remote image ls", "DOCKER_CONTEXT=remote docker images"),
+        ("docker --context remote image ls", "DOCKER_HOST= DOCKER_CONTEXT=remote docker images"),
         ("docker -D build .", "docker --verbose build ."),
         ("docker --debug=false build .", "docker build ."),
         ("docker -l debug build .", "docker --verbose build ."),
