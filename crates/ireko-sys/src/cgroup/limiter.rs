@@ -2,7 +2,7 @@
 //!
 //! A controller belongs to one hierarchy: to one of version 1, or to that of version 2, where it must have been handed
 //! down to the group in which ours are made. That group may hold no process then, so this process may have to step
-//! aside, into a group of its own; only itself, and only where nobody else is.
+//! aside, into a group of its own; only itself and what it started, and only where nobody else is.
 
 use std::fs;
 use std::io;
@@ -424,7 +424,7 @@ fn ready(place: &mut Place, limits: &Limits) -> Result<Option<Aside>, Refusal> {
     let refusal = match hand_down(&dir, &wanted) {
         Ok(()) => return Ok(None),
         Err(cause) if cause.kind() == io::ErrorKind::ResourceBusy => {
-            let others = others_in(&dir);
+            let others = processes_of(&dir).iter().filter(|process| !is_ours(**process)).count();
             if others == 0 && limits.parent.is_none() {
                 let aside = Aside::step(&place.home, &wanted);
                 return aside.map(Some).map_err(|cause| Refusal::HandDown { flag, at: dir, cause });
@@ -449,11 +449,19 @@ fn switches(sign: char, controllers: &[Controller]) -> String {
     switches.join(" ")
 }
 
-/// Processes of a group beside this one.
-fn others_in(dir: &Path) -> usize {
-    let own = std::process::id().to_string();
+/// The processes of a group.
+fn processes_of(dir: &Path) -> Vec<u32> {
     let text = fs::read_to_string(dir.join("cgroup.procs")).unwrap_or_default();
-    text.lines().filter(|line| *line != own).count()
+    text.lines().filter_map(|line| line.parse().ok()).collect()
+}
+
+/// Whether a process is this one, or was started by it: what carries a connection, an agent.
+fn is_ours(process: u32) -> bool {
+    let parent = |process: u32| -> Option<u32> {
+        let text = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+        text.lines().find_map(|line| line.strip_prefix("PPid:"))?.trim().parse().ok()
+    };
+    std::iter::successors(Some(process), |one| parent(*one)).any(|one| one == std::process::id())
 }
 
 /// The group that this process stepped into. Dropped, it steps back.
@@ -470,7 +478,12 @@ impl Aside {
     fn step(home: &Home, controllers: &[Controller]) -> io::Result<Self> {
         let own = home.make_dir()?;
         let aside = Self { home: home.dir.clone(), own, handed_down: controllers.to_vec() };
-        fs::write(aside.own.join("cgroup.procs"), "0")?;
+        let list = aside.own.join("cgroup.procs");
+        fs::write(&list, "0")?;
+        for process in processes_of(&aside.home) {
+            // One that has ended meanwhile is in nobody's way.
+            let _ = fs::write(&list, process.to_string());
+        }
         hand_down(&aside.home, controllers)?;
         Ok(aside)
     }
@@ -480,9 +493,8 @@ impl Drop for Aside {
     fn drop(&mut self) {
         // No process may be in a group that hands controllers down, so that ends first.
         let _ = fs::write(self.home.join("cgroup.subtree_control"), switches('-', &self.handed_down));
-        let here = fs::read_to_string(self.own.join("cgroup.procs")).unwrap_or_default();
-        for process in here.lines() {
-            let _ = fs::write(self.home.join("cgroup.procs"), process);
+        for process in processes_of(&self.own) {
+            let _ = fs::write(self.home.join("cgroup.procs"), process.to_string());
         }
         let _ = fs::remove_dir(&self.own);
     }
@@ -491,6 +503,22 @@ impl Drop for Aside {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_this_process_started_is_its_own() {
+        let mut shell = std::process::Command::new("sh")
+            .args(["-c", "sleep 1000 & echo $!; wait"])
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut said = [0; 16];
+        let length = io::Read::read(shell.stdout.as_mut().unwrap(), &mut said).unwrap();
+        let sleep: u32 = std::str::from_utf8(&said[..length]).unwrap().trim().parse().unwrap();
+        let found = [std::process::id(), shell.id(), sleep, 1, u32::MAX].map(is_ours);
+        crate::raw::family::kill(i32::try_from(sleep).unwrap(), libc::SIGKILL);
+        shell.wait().unwrap();
+        assert_eq!(found, [true, true, true, false, false]);
+    }
 
     #[test]
     fn slices_are_inside_each_other() {
