@@ -9,10 +9,20 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use ireko_layer::archive::Bounds;
+
+use crate::index::Stanza;
 pub use scripts::{Deed, deeds};
 
 /// What the control part may hold: a package of 20,000 files has 2 MB of it.
 const CONTROL_MAX: u64 = 64 << 20;
+/// More members than these has no package.
+const MEMBERS_MAX: usize = 64;
+/// What decompressing may take: `xz -9` needs 65 MiB.
+const MEMORY_MAX: u64 = 256 << 20;
+/// What its files may be long beside what its control file says of them: in all, and for each byte that is packed.
+const PLAIN_MIN: u64 = 64 << 20;
+const PLAIN_EACH: u64 = 256;
 
 /// Why a file is no package that can be used.
 #[derive(Debug, thiserror::Error)]
@@ -118,6 +128,21 @@ impl Package {
         self.control.get("control").map_or_else(Default::default, |file| String::from_utf8_lossy(&file.bytes))
     }
 
+    /// What it calls itself.
+    pub fn name(&self) -> String {
+        Stanza::new(&self.control()).get("Package").unwrap_or_default().to_owned()
+    }
+
+    /// What reading its files may take. Of how many bytes they are, the control file has an estimate.
+    pub fn bounds(&self) -> Bounds {
+        let estimate =
+            Stanza::new(&self.control()).get("Installed-Size").and_then(|size| size.parse::<u64>().ok());
+        let estimate = estimate.unwrap_or(0).saturating_mul(2 << 10);
+        let plain =
+            PLAIN_MIN.saturating_add(self.data.length.saturating_mul(PLAIN_EACH)).saturating_add(estimate);
+        Bounds { memory: MEMORY_MAX, plain }
+    }
+
     /// The package's files: a tar, compressed as it is in the package.
     pub fn data(&self) -> impl Read + Send + use<> {
         Section { file: self.file.clone(), at: self.data.begin, left: self.data.length }
@@ -174,6 +199,9 @@ fn members(file: &File) -> io::Result<Vec<(String, Span)>> {
         };
         let end = span.begin.checked_add(span.length).filter(|end| *end <= length);
         let end = end.ok_or_else(|| wrong(format!("it ends at byte {length}, inside `{name}`")))?;
+        if members.len() == MEMBERS_MAX {
+            return Err(wrong(format!("it has more than {MEMBERS_MAX} members")));
+        }
         members.push((name, span));
         at = end + end % 2;
     }
@@ -188,7 +216,7 @@ fn text(file: &File, span: Span) -> io::Result<String> {
 
 /// The files of the control part, by their names.
 fn control_files(packed: Section) -> io::Result<BTreeMap<String, ControlFile>> {
-    let plain = ireko_layer::decompress(packed).map_err(io::Error::other)?;
+    let plain = ireko_layer::decompress_within(packed, MEMORY_MAX).map_err(io::Error::other)?;
     let mut archive = tar::Archive::new(plain.take(CONTROL_MAX));
     let mut files = BTreeMap::new();
     for entry in archive.entries()? {

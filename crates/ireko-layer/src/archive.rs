@@ -11,10 +11,19 @@ use rustix::io::Errno;
 use crate::assemble::{Assembled, AssembledKind, Assembly, Todo, Whiteouts, meta_of, wrong};
 use crate::compress::Packing;
 use crate::tar::Reader;
-use crate::{Change, ChangeKind, Data, Error, Kind, TreePath, decompress};
+use crate::{Change, ChangeKind, Data, Error, Kind, TreePath, decompress, decompress_within};
 
 /// Whether an archive is no longer wanted.
 pub type Stopped<'a> = &'a (dyn Fn() -> bool + Sync);
+
+/// What a stream from elsewhere may ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// Memory of its decompressor.
+    pub memory: u64,
+    /// Bytes of its tar, and of the files in it.
+    pub plain: u64,
+}
 
 /// Gives nothing more once nobody wants it.
 struct Wanted<'a, R> {
@@ -53,16 +62,21 @@ impl Archive {
         if !begins_as_tar(&plain).map_err(reading)? {
             return Ok(None);
         }
-        entries(plain, stopped).map(|changes| Some(Self { changes }))
+        entries(plain, u64::MAX, stopped).map(|changes| Some(Self { changes }))
     }
 
-    /// The same of what comes out of a reader, which has to be a tar; its plain bytes are kept in `scratch`.
-    pub fn of_stream(packed: impl Read + Send, scratch: &Path, stopped: Stopped<'_>) -> Result<Self, Error> {
-        let mut plain = Wanted { from: decompress(packed)?, stopped };
+    /// The same of what comes out of a reader, which has to be a tar within bounds; its plain bytes are kept in
+    /// `scratch`.
+    pub fn of_stream(packed: impl Read + Send, scratch: &Path, bounds: Bounds) -> Result<Self, Error> {
+        let failed = |cause| Error::Stream { deed: "decompress", cause };
+        let mut plain = decompress_within(packed, bounds.memory)?;
         let mut out = unnamed(scratch).map_err(|cause| Error::Dir { path: scratch.to_owned(), cause })?;
-        io::copy(&mut plain, &mut out).map_err(|cause| Error::Stream { deed: "decompress", cause })?;
+        let length = io::copy(&mut plain.by_ref().take(bounds.plain.saturating_add(1)), &mut out);
+        if length.map_err(failed)? > bounds.plain {
+            return Err(failed(too_much(bounds.plain)));
+        }
         drop(plain);
-        entries(out, stopped).map(|changes| Self { changes })
+        entries(out, bounds.plain, &|| false).map(|changes| Self { changes })
     }
 
     /// What unpacking it at `dest` changes, in order. Paths are below `dest`; `dest` itself, its parents, and
@@ -129,12 +143,19 @@ pub(crate) fn unnamed(dir: &Path) -> io::Result<File> {
     Err(io::ErrorKind::AlreadyExists.into())
 }
 
-fn entries(mut file: File, stopped: Stopped<'_>) -> Result<Vec<Change>, Error> {
+fn too_much(most: u64) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, format!("it holds more than {most} bytes"))
+}
+
+/// The entries of a tar, whose files have so many bytes at most: holes of sparse ones have bytes too.
+fn entries(mut file: File, most: u64, stopped: Stopped<'_>) -> Result<Vec<Change>, Error> {
     file.seek(SeekFrom::Start(0)).map_err(|cause| Error::Stream { deed: "read", cause })?;
     let file = Arc::new(file);
     let mut reader = Reader::new(BufReader::with_capacity(64 << 10, Wanted { from: &*file, stopped }));
     let mut assembly: Assembly<Data> = Assembly::new(Whiteouts::Plain, None);
+    let mut left = most;
     while let Some(header) = reader.next()? {
+        left = left.checked_sub(header.size).ok_or_else(|| wrong(&header, &too_much(most).to_string()))?;
         match assembly.add(&header)? {
             Todo::Nothing => {}
             Todo::Content(path) => {

@@ -135,7 +135,16 @@ fn compressing(cause: io::Error) -> Error {
 
 /// The plain bytes of a stream, whatever it is compressed with: gzip in any number of members, zstd, bzip2, xz or
 /// nothing, told from its first bytes.
-pub fn decompress<'a>(mut reader: impl Read + Send + 'a) -> Result<Box<dyn Read + Send + 'a>, Error> {
+pub fn decompress<'a>(reader: impl Read + Send + 'a) -> Result<Box<dyn Read + Send + 'a>, Error> {
+    decompress_within(reader, u64::MAX)
+}
+
+/// The same where xz may ask for so much memory at most: its streams name their own need, of up to 4 GiB. What the
+/// others need is bounded by their formats, or by their libraries.
+pub fn decompress_within<'a>(
+    mut reader: impl Read + Send + 'a,
+    memory: u64,
+) -> Result<Box<dyn Read + Send + 'a>, Error> {
     let failed = |cause| Error::Stream { deed: "decompress", cause };
     let mut head = Vec::new();
     reader.by_ref().take(6).read_to_end(&mut head).map_err(failed)?;
@@ -145,7 +154,11 @@ pub fn decompress<'a>(mut reader: impl Read + Send + 'a) -> Result<Box<dyn Read 
         Packing::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(reader)),
         Packing::Zstd => Box::new(zstd::stream::read::Decoder::with_buffer(reader).map_err(failed)?),
         Packing::Bzip2 => Box::new(bzip2::bufread::MultiBzDecoder::new(reader)),
-        Packing::Xz => Box::new(liblzma::bufread::XzDecoder::new_multi_decoder(reader)),
+        Packing::Xz => {
+            let stream = liblzma::stream::Stream::new_stream_decoder(memory, liblzma::stream::CONCATENATED);
+            let stream = stream.map_err(|cause| failed(cause.into()))?;
+            Box::new(liblzma::bufread::XzDecoder::new_stream(reader, stream))
+        }
         Packing::None => Box::new(reader),
     })
 }

@@ -31,7 +31,7 @@ mod writer;
 mod xattr;
 
 pub use change::{Change, ChangeKind, Data};
-pub use compress::{Compression, Compressor, decompress};
+pub use compress::{Compression, Compressor, decompress, decompress_within};
 pub use entry::{Entry, Kind, Meta, Time, Xattrs};
 pub use error::Error;
 pub use index::Index;

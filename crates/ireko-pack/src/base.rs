@@ -59,8 +59,8 @@ pub fn unpacked(store: &Store, packages: &[Package], filter: &PathFilter) -> Res
     let files = files_of_all(&packages, filter, scratch.path())?;
     let newest = files.iter().flatten().map(|change| change.meta.mtime).max().unwrap_or_default();
     let mut tree = DebTree::merged_usr(&MERGED, &Meta::new(0o755, newest))?;
-    for changes in files {
-        tree.add(changes)?;
+    for (package, changes) in packages.iter().zip(files) {
+        tree.add(&package.name(), changes)?;
     }
     layer(store, tree.into_changes())
 }

@@ -103,8 +103,10 @@ fn is_book(path: &TreePath) -> Result<bool, Error> {
 /// What packages bring, once links of merged `/usr` are followed.
 fn tree_of(scratch: &Scratch, packages: &[&Package]) -> Result<DebTree, Error> {
     let mut tree = DebTree::merged_usr(&MERGED, &Meta::new(0o755, Time::default()))?;
-    for changes in files_of_all(packages, &PathFilter::default(), scratch.path())? {
-        tree.add(changes)?;
+    for (package, changes) in
+        packages.iter().zip(files_of_all(packages, &PathFilter::default(), scratch.path())?)
+    {
+        tree.add(&package.name(), changes)?;
     }
     Ok(tree)
 }

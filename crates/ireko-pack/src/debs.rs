@@ -6,7 +6,7 @@ use std::path::Path;
 use ireko_deb::package::Package;
 use ireko_deb::relation;
 use ireko_layer::archive::Archive;
-use ireko_layer::{Change, ChangeKind, Data, Follow, TreePath, follow_links};
+use ireko_layer::{Change, ChangeKind, Data, Follow, Meta, TreePath, follow_links};
 
 use crate::error::Error;
 
@@ -101,13 +101,29 @@ fn fits(pattern: &[u8], text: &[u8]) -> bool {
 /// # Errors
 /// Its data part cannot be read.
 pub fn files(package: &Package, filter: &PathFilter, scratch: &Path) -> Result<Vec<Change>, Error> {
-    let archive = Archive::of_stream(package.data(), scratch, &|| false)?;
-    let mut changes = archive.changes(&TreePath::root())?;
+    let wrong = |cause| Error::Files { package: package.name(), cause };
+    let archive = Archive::of_stream(package.data(), scratch, package.bounds()).map_err(wrong)?;
+    let mut changes = archive.changes(&TreePath::root()).map_err(wrong)?;
+    for change in &changes {
+        no_mark(change).map_err(wrong)?;
+    }
     changes.retain(|change| match change.kind {
         ChangeKind::Dir { .. } => filter.takes(&change.path) || filter.may_hold(&change.path),
         _ => filter.takes(&change.path),
     });
     Ok(changes)
+}
+
+/// Refuses what would be taken for a deletion in a layer.
+fn no_mark(change: &Change) -> Result<(), ireko_layer::Error> {
+    let wrong = |problem| Err(ireko_layer::Error::Change { path: change.path.clone(), problem });
+    match change.kind {
+        _ if change.path.names().any(|name| name.starts_with(b".wh.")) => {
+            wrong("names that begin with `.wh.` mean deletions there")
+        }
+        ChangeKind::Char { major: 0, minor: 0 } => wrong("a device that overlayfs takes for a deletion"),
+        _ => Ok(()),
+    }
 }
 
 /// The files of several packages, read side by side.
@@ -157,21 +173,25 @@ pub(crate) fn names_in(field: &str) -> impl Iterator<Item = &str> {
     relation::relations(field).map_while(Result::ok).map(|relation| relation.name)
 }
 
+fn is_dir(change: &Change) -> bool {
+    matches!(change.kind, ChangeKind::Dir { .. })
+}
+
 /// The files of several packages in one tree.
 #[derive(Clone, Debug, Default)]
 pub struct DebTree {
     changes: BTreeMap<TreePath, Change>,
     /// Which package a path is of, counted as they were added; none where several need it.
     owners: BTreeMap<TreePath, usize>,
-    packages: usize,
+    packages: Vec<String>,
 }
 
 impl DebTree {
     /// An empty one, where `/bin` and its like are links into `/usr` already: no package of Debian 12 and later makes
     /// them, and each may have files below them.
-    pub fn merged_usr(dirs: &[&str], meta: &ireko_layer::Meta) -> Result<Self, Error> {
+    pub fn merged_usr(dirs: &[&str], meta: &Meta) -> Result<Self, Error> {
         let mut tree = Self::default();
-        let dir = |mode| ireko_layer::Meta { mode, ..meta.clone() };
+        let dir = |mode| Meta { mode, ..meta.clone() };
         tree.put(Change::new(TreePath::new("usr")?, dir(0o755), ChangeKind::Dir { opaque: false }));
         for name in dirs {
             let target = format!("usr/{name}");
@@ -214,24 +234,33 @@ impl DebTree {
         }
     }
 
-    /// Adds a package's files. A directory that is there stays what it is, also where it is a link to one; of two
-    /// files at one place the later counts.
+    /// Adds a package's files. A directory that is there stays what it is, also where it is a link to one or where a
+    /// link is to be; of two files at one place the later counts.
     ///
     /// # Errors
-    /// A name is too long once links are followed.
-    pub fn add(&mut self, changes: Vec<Change>) -> Result<(), Error> {
-        let owner = self.packages;
-        self.packages += 1;
+    /// A name is too long once links are followed; a directory is to be a file, or a file a directory.
+    pub fn add(&mut self, package: &str, changes: Vec<Change>) -> Result<(), Error> {
+        let wrong = |cause| Error::Files { package: package.to_owned(), cause };
+        let owner = self.packages.len();
+        self.packages.push(package.to_owned());
         for mut change in changes {
-            change.path = self.settled(&change.path)?;
+            change.path = self.settled(&change.path).map_err(wrong)?;
             if let ChangeKind::HardLink { target } = &mut change.kind {
-                *target = self.settled(target)?;
+                *target = self.settled(target).map_err(wrong)?;
+            }
+            if let Some(problem) = self.clash(&change) {
+                let path = change.path.to_string();
+                return Err(Error::Clash { package: package.to_owned(), path, problem });
+            }
+            let has_dir = self.changes.get(&change.path).is_some_and(is_dir);
+            if has_dir && matches!(change.kind, ChangeKind::Symlink { .. }) {
+                continue;
             }
             if matches!(change.kind, ChangeKind::Dir { .. })
                 && let Some(known) = self.changes.get(&change.path)
                 && match &known.kind {
                     ChangeKind::Dir { .. } => true,
-                    ChangeKind::Symlink { .. } => self.leads_to_dir(&change.path)?,
+                    ChangeKind::Symlink { .. } => self.leads_to_dir(&change.path).map_err(wrong)?,
                     _ => false,
                 }
             {
@@ -241,6 +270,27 @@ impl DebTree {
             self.put(change);
         }
         Ok(())
+    }
+
+    /// Why a change cannot be added: as dpkg has it, a directory is not replaced by a file, and a file by a directory
+    /// neither.
+    fn clash(&self, change: &Change) -> Option<String> {
+        let of = |path: &TreePath| {
+            let owner = self.owners.get(path).and_then(|owner| self.packages.get(*owner));
+            owner.map_or_else(|| "the image".to_owned(), |owner| format!("`{owner}`"))
+        };
+        let mut above = change.path.ancestors().filter_map(|path| self.changes.get(&path));
+        if let Some(file) = above.find(|above| !is_dir(above)) {
+            return Some(format!("{} has a file at `/{}`", of(&file.path), file.path));
+        }
+        let there = self.changes.get(&change.path)?;
+        match (&there.kind, &change.kind) {
+            (ChangeKind::Dir { .. }, ChangeKind::Dir { .. } | ChangeKind::Symlink { .. }) => None,
+            (ChangeKind::Dir { .. }, _) => Some(format!("{} has a directory there", of(&there.path))),
+            (ChangeKind::Symlink { .. }, _) => None,
+            (_, ChangeKind::Dir { .. }) => Some(format!("{} has a file there", of(&there.path))),
+            _ => None,
+        }
     }
 
     /// What lies at each path, and the number of the package that brought it.
@@ -263,8 +313,19 @@ impl DebTree {
         self.owners.get(path).copied()
     }
 
-    /// Brings the names of each file into order: the first has its bytes.
-    pub(crate) fn order_names(&mut self) {
+    /// All packages are there: directories that none of them names are root's, and the first name of each file has its
+    /// bytes.
+    pub(crate) fn complete(&mut self) {
+        let mut missing = BTreeMap::new();
+        for change in self.changes.values() {
+            let parents = change.path.ancestors().filter(|path| !path.is_root());
+            for path in parents.take_while(|path| !self.changes.contains_key(path)) {
+                let meta = Meta::new(0o755, change.meta.mtime);
+                let dir = Change::new(path.clone(), meta, ChangeKind::Dir { opaque: false });
+                missing.entry(path).or_insert(dir);
+            }
+        }
+        self.changes.append(&mut missing);
         let early = self.changes.values().filter_map(|change| match &change.kind {
             ChangeKind::HardLink { target } if *target > change.path => Some(target.clone()),
             _ => None,
@@ -278,21 +339,21 @@ impl DebTree {
 
     /// All of it, in order. The first name of a file has its bytes.
     pub fn into_changes(mut self) -> Vec<Change> {
-        self.order_names();
+        self.complete();
         self.changes.into_values().collect()
     }
 
-    fn leads_to_dir(&self, path: &TreePath) -> Result<bool, Error> {
+    fn leads_to_dir(&self, path: &TreePath) -> Result<bool, ireko_layer::Error> {
         let end = self.follow(path, true)?;
         Ok(matches!(self.changes.get(&end).map(|change| &change.kind), Some(ChangeKind::Dir { .. })))
     }
 
     /// A path whose parents go through no link.
-    fn settled(&self, path: &TreePath) -> Result<TreePath, Error> {
+    fn settled(&self, path: &TreePath) -> Result<TreePath, ireko_layer::Error> {
         self.follow(path, false)
     }
 
-    fn follow(&self, path: &TreePath, last: bool) -> Result<TreePath, Error> {
+    fn follow(&self, path: &TreePath, last: bool) -> Result<TreePath, ireko_layer::Error> {
         let follow = if last { Follow::All } else { Follow::Parents };
         follow_links(path, follow, |path| {
             Ok(match self.changes.get(path).map(|change| &change.kind) {
@@ -306,7 +367,6 @@ impl DebTree {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ireko_layer::Meta;
 
     fn path(text: &str) -> TreePath {
         TreePath::new(text).expect("a path")
@@ -349,14 +409,15 @@ mod tests {
             Change::new(path(at), meta(0o644), ChangeKind::File(Data::memory(text.as_bytes().to_vec())))
         };
         let mut tree = DebTree::merged_usr(&["bin", "lib"], &meta(0)).expect("paths");
-        tree.add(vec![dir("bin", 0o700), file("bin/sh", "one"), dir("usr/bin", 0o711)]).expect("paths");
-        tree.add(vec![dir("lib", 0o755), dir("lib/x", 0o750), file("usr/bin/sh", "later")]).expect("paths");
-        let links = ChangeKind::HardLink { target: path("bin/sh") };
-        tree.add(vec![Change::new(path("bin/other"), meta(0o644), links)]).expect("paths");
-        let links = ChangeKind::HardLink { target: path("usr/f") };
-        tree.add(vec![file("usr/f", "a file"), Change::new(path("usr/g"), meta(0o644), links)])
+        tree.add("x", vec![dir("bin", 0o700), file("bin/sh", "one"), dir("usr/bin", 0o711)]).expect("paths");
+        tree.add("x", vec![dir("lib", 0o755), dir("lib/x", 0o750), file("usr/bin/sh", "later")])
             .expect("paths");
-        tree.add(vec![file("usr/f", "another")]).expect("paths");
+        let links = ChangeKind::HardLink { target: path("bin/sh") };
+        tree.add("x", vec![Change::new(path("bin/other"), meta(0o644), links)]).expect("paths");
+        let links = ChangeKind::HardLink { target: path("usr/f") };
+        tree.add("x", vec![file("usr/f", "a file"), Change::new(path("usr/g"), meta(0o644), links)])
+            .expect("paths");
+        tree.add("x", vec![file("usr/f", "another")]).expect("paths");
         let said: Vec<String> = tree
             .into_changes()
             .iter()

@@ -64,7 +64,7 @@ pub fn layer(store: &Store, packages: &[Named], time: Time) -> Result<Digest, Er
             changes.retain(|change| change.path.as_bytes().starts_with(b"usr/share/doc/"));
         }
         more.extend(Record::of(named, &changes).changes(time)?);
-        tree.add(changes)?;
+        tree.add(&named.name, changes)?;
     }
     let mut changes: BTreeMap<TreePath, Change> =
         tree.into_changes().into_iter().map(|change| (change.path.clone(), change)).collect();

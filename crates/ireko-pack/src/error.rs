@@ -65,6 +65,25 @@ pub enum Error {
     /// A package file is none.
     #[error(transparent)]
     Package(#[from] ireko_deb::package::PackageError),
+    /// A package's files are none that can be taken.
+    #[error("cannot use the files of package `{package}`")]
+    Files {
+        /// Which one.
+        package: String,
+        /// What is wrong.
+        #[source]
+        cause: ireko_layer::Error,
+    },
+    /// Two packages cannot lie in one tree.
+    #[error("package `{package}` has `/{path}`, and {problem}")]
+    Clash {
+        /// The later one.
+        package: String,
+        /// Where.
+        path: String,
+        /// What is there.
+        problem: String,
+    },
     /// What dpkg keeps of its packages is damaged.
     #[error("cannot read the packages of `{path}`")]
     Database {
@@ -104,7 +123,9 @@ impl Error {
             Self::Layer(error) => error.blame(),
             Self::Store(error) => error.blame(),
             Self::Image(error) => error.blame(),
-            Self::Package(_) | Self::Database { .. } => Blame::Environment,
+            Self::Package(_) | Self::Files { .. } | Self::Clash { .. } | Self::Database { .. } => {
+                Blame::Environment
+            }
         }
     }
 

@@ -69,9 +69,9 @@ impl Packages {
             for change in changes.iter_mut().filter(|change| matches!(change.kind, ChangeKind::Dir { .. })) {
                 change.meta.mtime = time;
             }
-            tree.add(changes)?;
+            tree.add(&named.name, changes)?;
         }
-        tree.order_names();
+        tree.complete();
         let mut children: BTreeMap<TreePath, Vec<String>> = BTreeMap::new();
         for (change, _) in tree.owned() {
             let name = change.path.as_path().file_name().and_then(|name| name.to_str());
@@ -207,7 +207,7 @@ impl Packages {
             return Ok(None);
         }
         let mut tree = DebTree::default();
-        tree.add(changes)?;
+        tree.add("", changes)?;
         Ok(Some(Piece { title: "records of packages".to_owned(), changes: tree.into_changes() }))
     }
 

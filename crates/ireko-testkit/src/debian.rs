@@ -17,13 +17,15 @@ pub struct DebPackage {
     fields: String,
     control: Vec<(String, String)>,
     files: Vec<(String, Vec<u8>, u32)>,
+    /// The package file, where it is another one than these make.
+    whole: Option<Vec<u8>>,
 }
 
 impl DebPackage {
     /// One without files, for all architectures.
     pub fn new(name: &str, version: &str) -> Self {
         let (name, version) = (name.to_owned(), version.to_owned());
-        Self { name, version, fields: String::new(), control: Vec::new(), files: Vec::new() }
+        Self { name, version, fields: String::new(), control: Vec::new(), files: Vec::new(), whole: None }
     }
 
     /// The same with a field, such as `Depends`.
@@ -47,6 +49,28 @@ impl DebPackage {
         self
     }
 
+    /// The same with other bytes as its package file; the list says of it what it did.
+    #[must_use]
+    pub fn whole(mut self, bytes: Vec<u8>) -> Self {
+        self.whole = Some(bytes);
+        self
+    }
+
+    /// The same with another data part, under the name of that member: `data.tar.xz`.
+    #[must_use]
+    pub fn data(self, member: &str, bytes: &[u8]) -> Self {
+        let control = self.control_part();
+        self.whole(ar(&[("debian-binary", b"2.0\n"), ("control.tar", &control), (member, bytes)]))
+    }
+
+    /// Its control part.
+    pub fn control_part(&self) -> Vec<u8> {
+        let mut control = vec![("control".to_owned(), self.paragraph().into_bytes(), 0o644)];
+        control
+            .extend(self.control.iter().map(|(name, text)| (name.clone(), text.clone().into_bytes(), 0o755)));
+        tar(&control)
+    }
+
     /// Its control file.
     pub fn paragraph(&self) -> String {
         let (name, version, fields) = (&self.name, &self.version, &self.fields);
@@ -55,22 +79,42 @@ impl DebPackage {
 
     /// The package file.
     pub fn bytes(&self) -> Vec<u8> {
-        let mut control = vec![("control".to_owned(), self.paragraph().into_bytes(), 0o644)];
-        control
-            .extend(self.control.iter().map(|(name, text)| (name.clone(), text.clone().into_bytes(), 0o755)));
-        let members = [
-            ("debian-binary", b"2.0\n".to_vec()),
-            ("control.tar", tar(&control)),
-            ("data.tar", tar(&self.files)),
-        ];
-        let mut out = b"!<arch>\n".to_vec();
-        for (name, bytes) in members {
-            writeln!(out, "{name:<16}{:<12}{:<6}{:<6}{:<8}{:<10}`", 0, 0, 0, 100_644, bytes.len()).unwrap();
-            out.extend(&bytes);
-            out.extend(vec![b'\n'; bytes.len() % 2]);
+        if let Some(bytes) = &self.whole {
+            return bytes.clone();
         }
-        out
+        let (control, data) = (self.control_part(), tar(&self.files));
+        ar(&[("debian-binary", b"2.0\n"), ("control.tar", &control), ("data.tar", &data)])
     }
+}
+
+/// An archive of `ar` of these members.
+pub fn ar(members: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut out = b"!<arch>\n".to_vec();
+    for (name, bytes) in members {
+        writeln!(out, "{name:<16}{:<12}{:<6}{:<6}{:<8}{:<10}`", 0, 0, 0, 100_644, bytes.len()).unwrap();
+        out.extend(*bytes);
+        out.extend(vec![b'\n'; bytes.len() % 2]);
+    }
+    out
+}
+
+/// One entry of a tar, whatever its name is: its type as a tar has it, what it links to, and its bytes.
+pub fn raw_entry(name: &str, kind: u8, link: &str, bytes: &[u8]) -> Vec<u8> {
+    let mut header = tar::Header::new_gnu();
+    header.set_size(bytes.len() as u64);
+    header.set_mode(0o755);
+    header.set_entry_type(tar::EntryType::new(kind));
+    (header.as_gnu_mut().unwrap().name[..name.len()]).copy_from_slice(name.as_bytes());
+    (header.as_gnu_mut().unwrap().linkname[..link.len()]).copy_from_slice(link.as_bytes());
+    if matches!(kind, b'3' | b'4') {
+        header.set_device_major(1).unwrap();
+        header.set_device_minor(3).unwrap();
+    }
+    header.set_cksum();
+    let mut out = header.as_bytes().to_vec();
+    out.extend(bytes);
+    out.resize(out.len().next_multiple_of(512), 0);
+    out
 }
 
 fn tar(files: &[(String, Vec<u8>, u32)]) -> Vec<u8> {

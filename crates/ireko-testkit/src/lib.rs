@@ -26,7 +26,7 @@ pub mod signing;
 
 pub use archive::TarStream;
 pub use crowd::{Crowd, Tally};
-pub use debian::{DebArchive, DebPackage};
+pub use debian::{DebArchive, DebPackage, ar, raw_entry};
 pub use flat::FlatImage;
 pub use git::{Daemon, GitRepo, SshServer, git_daemon, git_over_http, git_over_old_http, silent_port};
 pub use image::TestImage;

@@ -15,9 +15,10 @@ use ireko_deb::archive::{
 };
 use ireko_deb::control;
 use ireko_deb::host::{Host, HostError};
-use ireko_deb::index::{self, Index, Input, VersionId};
+use ireko_deb::index::{self, Index, Input, Stanza, VersionId};
 use ireko_deb::logins::{Logins, without_login};
 use ireko_deb::openpgp::{Keyring, Refused};
+use ireko_deb::package::{Package, PackageError};
 use ireko_deb::release::{Listed, Release, parse_hash, show_date};
 use ireko_deb::resolve::{self, Options, Request, Solution};
 use ireko_deb::sources::{self, Distribution, Source};
@@ -54,6 +55,33 @@ impl Deb {
                 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || more.contains(&byte))
         };
         is_of(&self.name, b"+-.") && is_of(&self.version, b".+~:-") && is_of(&self.architecture, b"-")
+    }
+
+    /// Opens its file, which has to be the package that the list names: dpkg would go by what the file says.
+    pub(crate) fn open(&self) -> Result<Package, Failure> {
+        self.open_at(&self.path)
+    }
+
+    /// The same where the file lies somewhere else.
+    pub(crate) fn open_at(&self, path: &Path) -> Result<Package, Failure> {
+        let title = format!("package `{}` {} ({})", self.name, self.version, self.architecture);
+        let package = Package::open(path).map_err(|error| match error {
+            PackageError::Malformed { problem, .. } => {
+                Failure::environment(format!("cannot use {title}: it is no Debian package")).cause(problem)
+            }
+            other => Failure::of(Blame::Environment, &other),
+        })?;
+        let control = package.control();
+        let control = Stanza::new(&control);
+        let said = ["Package", "Version", "Architecture"].map(|field| control.get(field).unwrap_or_default());
+        if said != [&*self.name, &*self.version, &*self.architecture] {
+            let [name, version, architecture] = said;
+            return Err(Failure::environment(format!(
+                "cannot use {title}: the file that the list names says that it is `{name}` {version} ({architecture})"
+            ))
+            .hint("the archive is at fault: use another mirror or another version"));
+        }
+        Ok(package)
     }
 
     /// The names in these fields of relations, of all alternatives.

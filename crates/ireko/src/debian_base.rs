@@ -274,8 +274,10 @@ fn laid_out(
         laid.map_err(|error| {
             Failure::environment(format!("cannot write `{}`", place.display())).cause(error)
         })?;
+        // Also of those that dpkg alone reads: what they call themselves is what it installs.
+        let package = deb.open_at(&place)?;
         if *part == Part::Essential {
-            packages.push(Package::open(&place).map_err(ireko_pack::Error::from)?);
+            packages.push(package);
             install.essential.push(name);
         }
     }

@@ -1,5 +1,6 @@
 //! How a command fails: what went wrong, whose fault it is, and what to do next.
 
+use crate::text::visible;
 use ireko_report::{Blame, Diagnostic, Event, SourceText, Span};
 use std::borrow::Cow;
 use std::fmt::Display;
@@ -148,7 +149,7 @@ impl Failure {
         if let Some(hint) = &self.hint {
             out.push_str(&format!("hint: {}\n", clipped(hint, TEXT)));
         }
-        out
+        visible(&out)
     }
 }
 

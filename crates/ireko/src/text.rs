@@ -20,6 +20,12 @@ pub(crate) fn bytes(count: u64) -> String {
     }
 }
 
+/// A text without what a terminal would obey: names of files and of packages may hold anything. Lines stay lines.
+pub(crate) fn visible(text: &str) -> String {
+    let is_odd = |char: char| char.is_control() && !['\n', '\t'].contains(&char);
+    text.chars().map(|char| if is_odd(char) { '?' } else { char }).collect()
+}
+
 /// Reads a size as people type it: `64m`, `1g`, `100`, `2GiB`; powers of 1024, as in Docker's flags. What is beyond
 /// all numbers is the biggest of them.
 pub(crate) fn parse_bytes(text: &str) -> Option<u64> {

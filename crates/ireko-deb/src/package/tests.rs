@@ -100,6 +100,20 @@ fn what_is_none_is_told() {
     assert!(matches!(Package::open(Path::new("/nowhere.deb")), Err(PackageError::Read { .. })));
 }
 
+#[test]
+fn what_reading_it_may_take_goes_by_what_is_packed_and_what_it_says() {
+    let package = opened(&hello()).expect("a package");
+    assert_eq!((package.name().as_str(), package.bounds().plain), ("hello", PLAIN_MIN + 5 * PLAIN_EACH));
+    let said = |size: &str| {
+        let text = format!("Package: big\nInstalled-Size: {size}\n");
+        let control = tar(&[("./control", &text, 0o644)]);
+        let bytes = ar(&[("debian-binary", b"2.0\n"), ("control.tar", &control), ("data.tar", b"")]);
+        opened(&bytes).expect("a package").bounds().plain
+    };
+    assert_eq!(said("1000"), PLAIN_MIN + 2_048_000);
+    assert_eq!((said("many"), said("18446744073709551615")), (PLAIN_MIN, u64::MAX));
+}
+
 proptest! {
     #[test]
     fn damage_is_no_panic(at in 0usize..600, byte in any::<u8>(), end in 0usize..600) {

@@ -179,3 +179,20 @@ fn reading_stops_when_it_is_no_longer_wanted() {
         assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 0);
     }
 }
+
+/// Each entry has a copy of what a global header says of all: a tar of 100 kB would ask for gigabytes.
+#[test]
+fn global_attributes_are_not_copied_without_end() {
+    let value = "v".repeat(1_000_000);
+    let record = format!(" SCHILY.xattr.user.a={value}\n");
+    let record = format!("{}{record}", record.len() + 7);
+    let few = |count: usize| {
+        let names = (0..count).map(|at| raw(format!("f{at}").as_bytes(), b'0', b"", b""));
+        let entries: Vec<Vec<u8>> =
+            std::iter::once(raw(b"g", b'g', b"", record.as_bytes())).chain(names).collect();
+        opened(&[entries.concat(), vec![0; 1024]].concat()).map(|found| found.map(|_| ()))
+    };
+    assert!(matches!(few(20), Ok(Some(()))), "{:?}", few(20));
+    let error = few(200).unwrap_err().to_string();
+    assert!(error.contains("its global headers are too long for so many entries"), "{error}");
+}

@@ -10,6 +10,10 @@ use crate::{Error, Meta, Time, Xattrs};
 /// Longest PAX header or long name that is read. Linux allows 64 KiB of attributes to a file.
 const MAX_EXTENSION: u64 = 1 << 20;
 
+/// So many bytes may entries have of global attributes in all. Each has a copy of its own, so that a small tar could ask
+/// for any amount of memory.
+const MAX_GLOBAL: usize = 64 << 20;
+
 /// What a header announces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Type {
@@ -54,6 +58,8 @@ pub(crate) struct Reader<R> {
     size: u64,
     pieces: Option<Vec<Piece>>,
     globals: Records,
+    /// Bytes that entries had of them.
+    given: usize,
 }
 
 /// What went before an entry to extend it.
@@ -66,8 +72,19 @@ struct Extensions {
 
 impl<R: Read> Reader<R> {
     pub(crate) fn new(input: R) -> Self {
-        let globals = Records::new();
-        Self { input, position: 0, number: 0, stored: 0, padding: 0, at: 0, size: 0, pieces: None, globals }
+        let (globals, given) = (Records::new(), 0);
+        Self {
+            input,
+            position: 0,
+            number: 0,
+            stored: 0,
+            padding: 0,
+            at: 0,
+            size: 0,
+            pieces: None,
+            globals,
+            given,
+        }
     }
 
     /// The input, somewhere after the last entry read.
@@ -108,6 +125,10 @@ impl<R: Read> Reader<R> {
     }
 
     fn entry(&mut self, block: &[u8; BLOCK], before: Extensions) -> Result<Header, Error> {
+        self.given += self.globals.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>();
+        if self.given > MAX_GLOBAL {
+            return Err(self.wrong(b"", "its global headers are too long for so many entries"));
+        }
         let mut records = self.globals.clone();
         records.extend(before.records);
         records.retain(|_, value| !value.is_empty());

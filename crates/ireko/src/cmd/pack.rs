@@ -376,7 +376,7 @@ fn tell(packed: &Packed, is_whole: bool, session: &Session) {
     let rows = files.iter().take(LARGEST).map(|(path, size)| {
         let wanted = packed.closure.files.get(path.as_str()).and_then(|file| file.wanted_by.as_deref());
         let wanted = wanted.map(|by| format!(", wanted by {by}")).unwrap_or_default();
-        format!("\n  {:>8} {path}{wanted}", bytes(*size))
+        format!("\n  {:>8} {}", bytes(*size), format!("{path}{wanted}").replace('\n', "?"))
     });
     let count = files.len();
     let head =

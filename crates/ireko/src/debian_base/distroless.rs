@@ -5,7 +5,6 @@ use crate::debian::{self, Deb, Lists};
 use crate::failure::Failure;
 use crate::sbom;
 use ireko_deb::index::{Index, VersionId};
-use ireko_deb::package::Package;
 use ireko_deb::relation;
 use ireko_deb::resolve::{Reason, Request};
 use ireko_layer::Time;
@@ -28,7 +27,7 @@ pub(super) fn made(
     let debs = lists.fetch(with.session, index, &versions)?;
     let origins = sbom::origins(&debs);
     let open = |deb: Deb| {
-        let package = Package::open(&deb.path).map_err(ireko_pack::Error::from)?;
+        let package = deb.open()?;
         Ok(Named { name: deb.name, package })
     };
     let packages = debs.into_iter().map(open).collect::<Result<Vec<_>, Failure>>()?;

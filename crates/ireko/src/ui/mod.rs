@@ -8,6 +8,7 @@ mod steps;
 
 use crate::builds::Recorder;
 use crate::cli::Progress;
+use crate::text::visible;
 use ireko_report::{Event, FORMAT, Sink};
 use live::Live;
 use plain::Plain;
@@ -139,7 +140,7 @@ impl Screen {
 
     /// Says one line that is no event.
     pub(crate) fn note(&self, text: &str) {
-        lock(&self.inner).say(Said::Note(text.to_owned()));
+        lock(&self.inner).say(Said::Note(visible(text)));
     }
 }
 

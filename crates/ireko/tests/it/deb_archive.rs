@@ -80,6 +80,12 @@ impl DebArchive {
         fs::write(path, bytes).unwrap();
     }
 
+    /// Puts another file in a package's place, with a list that is signed for it as it is now.
+    pub(crate) fn replace(&mut self, name: &str, bytes: &[u8], packages: &[(&str, &str)]) {
+        fs::write(self.root.join(name), bytes).unwrap();
+        self.publish(packages);
+    }
+
     /// Gives a package's next version a script that runs when it is configured.
     pub(crate) fn script(&mut self, name: &str, text: &str) {
         self.scripts.insert(name.to_owned(), text.to_owned());

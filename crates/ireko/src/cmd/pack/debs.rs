@@ -16,7 +16,6 @@ use ireko_oci::{Platform, Timestamp};
 use ireko_pack::sbom::{Distribution, Origins, os_release};
 use ireko_pack::{FOR_SCRIPTS, Named, Packages, PathFilter, Scripts};
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 
 /// What was gathered.
 pub(super) struct Gathered {
@@ -144,7 +143,7 @@ impl Chosen {
         let paths = lists.fetch_these(with.session, &wanted)?;
         let (mut debs, mut opened, mut installed) = (Vec::new(), Vec::new(), Vec::new());
         for ((package, wanted), path) in lock.packages.iter().zip(wanted).zip(paths) {
-            let file = open(&path)?;
+            let file = Package::open(&path).map_err(ireko_pack::Error::from)?;
             let deb = Deb {
                 name: package.name.clone(),
                 architecture: package.architecture.clone(),
@@ -269,12 +268,8 @@ fn data_alone(
     Ok(more)
 }
 
-fn open(path: &Path) -> Result<Package, Failure> {
-    Ok(Package::open(path).map_err(ireko_pack::Error::from)?)
-}
-
 fn named(debs: &[Deb]) -> Result<Vec<Named>, Failure> {
-    debs.iter().map(|deb| Ok(Named { name: deb.name.clone(), package: open(&deb.path)? })).collect()
+    debs.iter().map(|deb| Ok(Named { name: deb.name.clone(), package: deb.open()? })).collect()
 }
 
 /// Whether scripts have to run; says of which packages, and why.
@@ -323,5 +318,5 @@ fn same(debs: &[Deb]) -> Vec<Ask> {
 fn strangers(installed: &[(Deb, Part)], packages: &Packages) -> Result<Vec<Package>, Failure> {
     let own: BTreeSet<&str> = packages.packages().iter().map(|named| named.name.as_str()).collect();
     let others = installed.iter().filter(|(deb, _)| !own.contains(deb.name.as_str()));
-    others.map(|(deb, _)| open(&deb.path)).collect()
+    others.map(|(deb, _)| deb.open()).collect()
 }
