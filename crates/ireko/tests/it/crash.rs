@@ -35,10 +35,10 @@ fn start(place: &Place, n: u32) -> Child {
 }
 
 /// Repeatable moments that are spread evenly.
-struct Moments(u64);
+pub(crate) struct Moments(pub(crate) u64);
 
 impl Moments {
-    fn next(&mut self, below: u64) -> u64 {
+    pub(crate) fn next(&mut self, below: u64) -> u64 {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % below
     }
@@ -75,7 +75,7 @@ fn aftermath(place: &Place, expected: &[String]) {
 
 /// Processes that have something to do with the place, once those that are dying had time to: a child whose parent was
 /// killed is told so by the kernel a moment later.
-fn alive(place: &Place) -> Vec<String> {
+pub(crate) fn alive(place: &Place) -> Vec<String> {
     let deadline = Instant::now() + Duration::from_secs(5);
     loop {
         let found = seen(place);

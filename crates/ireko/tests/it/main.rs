@@ -25,6 +25,7 @@ mod containers;
 mod crash;
 mod daemons;
 mod deb_archive;
+mod deb_crash;
 mod deb_hostile;
 mod devices;
 mod engines;
