@@ -225,7 +225,7 @@ impl Lists {
                     session.screen.note(&format!("{}: {error}", source.suite));
                     continue;
                 }
-                Err(error) => return Err(failed(error, of)),
+                Err(error) => return Err(self.mistyped(source, &error).unwrap_or_else(|| failed(error, of))),
             };
             if let Some(why) = foreign(source, &updated.release, (whose, of)) {
                 session.screen.note(&why);
@@ -238,6 +238,13 @@ impl Lists {
             self.parts.push((source.clone(), updated));
         }
         Ok(())
+    }
+
+    /// That there is no such suite, where its Release file is missing and the name is none that is known.
+    fn mistyped(&self, source: &Source, error: &ArchiveError) -> Option<Failure> {
+        let ArchiveError::Missing { url, .. } = error else { return None };
+        let is_release = url.ends_with("/Release") || url.ends_with("/InRelease");
+        self.suite.mistyped(&source.uri).filter(|_| is_release)
     }
 
     /// The suite by its codename.

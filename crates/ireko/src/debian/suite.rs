@@ -3,6 +3,7 @@
 use crate::failure::Failure;
 use ireko_deb::release::Release;
 use ireko_deb::sources::Distribution;
+use ireko_report::nearest_names;
 
 /// A suite of a distribution, by any of its names.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +28,10 @@ const VERSIONS: [(Distribution, &str, &str); 9] = [
 
 /// What Debian's suites are to each other: the Release file says whose role it is today.
 const ROLES: [&str; 4] = ["stable", "oldstable", "oldoldstable", "testing"];
+
+/// Debian's suites beside those that have a version.
+const SUITES: [&str; 7] =
+    ["stable", "oldstable", "oldoldstable", "testing", "unstable", "sid", "experimental"];
 
 /// What Ubuntu's images are called, and what its archive has no name for.
 const NO_ROLES: [&str; 4] = ["latest", "rolling", "devel", "lts"];
@@ -84,6 +89,23 @@ impl Suite {
         VERSIONS.iter().any(|(of, _, name)| *of == self.of && *name == self.name)
     }
 
+    /// That the archive has no such suite, where none is known here by that name either: it was mistyped. `place` is
+    /// where it was looked for.
+    pub(crate) fn mistyped(&self, place: &str) -> Option<Failure> {
+        let known = known(self.of);
+        if known.contains(&self.name) {
+            return None;
+        }
+        let whose = self.of.origin().to_ascii_lowercase();
+        let failure = Failure::user(format!("there is no suite `{}` at `{place}`", self.name));
+        let near = nearest_names(&self.name, known.iter().map(String::as_str));
+        let near: Vec<String> = near.iter().map(|name| format!("`{whose}:{name}`")).collect();
+        Some(failure.hint(match near.is_empty() {
+            true => format!("is it another distribution's? Known here are {}", versions(self.of)),
+            false => format!("did you mean {}?", near.join(" or ")),
+        }))
+    }
+
     /// Whether only the archive knows which suite that is.
     pub(crate) fn is_role(&self) -> bool {
         self.of == Distribution::Debian && ROLES.contains(&self.name.as_str())
@@ -96,6 +118,17 @@ impl Suite {
         let name = release.codename.clone().filter(|name| has_it && Self::parse(name).is_ok())?;
         Some(Self { of: self.of, name }).filter(|suite| !suite.is_role())
     }
+}
+
+/// Names that suites have, with those beside them.
+fn known(of: Distribution) -> Vec<String> {
+    let (more, beside): (&[&str], &[&str]) = match of {
+        Distribution::Debian => (&SUITES, &["", "-updates", "-security", "-backports", "-proposed-updates"]),
+        Distribution::Ubuntu => (&[], &["", "-updates", "-security", "-backports", "-proposed"]),
+    };
+    let versions = VERSIONS.iter().filter(|(whose, ..)| *whose == of).map(|(.., name)| *name);
+    let names: Vec<&str> = versions.chain(more.iter().copied()).collect();
+    beside.iter().flat_map(|beside| names.iter().map(move |name| format!("{name}{beside}"))).collect()
 }
 
 /// The versions that are known, as they are typed.
@@ -171,6 +204,30 @@ mod tests {
             ("fedora:40", "no distribution that is known here"),
         ] {
             assert!(told(text).contains(wanted), "{text}: {}", told(text));
+        }
+    }
+
+    #[test]
+    fn what_was_mistyped_is_told_with_what_was_meant() {
+        let told = |text: &str| {
+            let suite = Suite::parse(text).expect("a name");
+            suite
+                .mistyped("x")
+                .map(|failure| format!("{}; {}", failure.message, failure.hint.unwrap_or_default()))
+        };
+        for (text, wanted) in [
+            ("debian:bookwrm", "there is no suite `bookwrm` at `x`; did you mean `debian:bookworm`?"),
+            ("debian:bokworm-backports", "did you mean `debian:bookworm-backports`"),
+            ("debian:tixie", "did you mean `debian:trixie`"),
+            ("debian:unstabel", "did you mean `debian:unstable`"),
+            ("ubuntu:nobel", "did you mean `ubuntu:noble`?"),
+            ("debian:noble", "is it another distribution's? Known here are `debian:14`"),
+            ("debian:sqeeze", "Known here are `debian:14`"),
+        ] {
+            assert!(told(text).is_some_and(|told| told.contains(wanted)), "{text}: {:?}", told(text));
+        }
+        for text in ["debian:bookworm", "debian:stable", "trixie-backports", "ubuntu:24.04", "debian:sid"] {
+            assert_eq!(told(text), None, "{text}");
         }
     }
 

@@ -18,6 +18,26 @@ fn what_no_base_can_be_made_of_is_told() {
     said(&["debian:bookworm", "--platform", "linux/mips"], 2, &["no suite has packages for `linux/mips`"]);
     let empty = format!("file://{}", place.path("").display());
     said(&["debian:bookworm", "--mirror", &empty], 3, &["dists/bookworm/", "is missing"]);
+    // A name that nobody knows is the person's mistake, a mirror without a suite that there is, is not.
+    for (name, says) in [
+        ("debian:bookwrm", "did you mean `debian:bookworm`?"),
+        ("debian:bokworm-slim", "did you mean `debian:bookworm`?"),
+        ("debian:sqeeze-slim", "Known here are `debian:14`"),
+        ("ubuntu:nobel", "did you mean `ubuntu:noble`?"),
+        ("debian:trixi-distroless", "did you mean `debian:trixie`?"),
+    ] {
+        said(&[name, "--mirror", &empty], 2, &["there is no suite `", says]);
+    }
+    place
+        .ireko(&["pack", "--deb", "hello", "--suite", "debian:bokworm", "--mirror", &empty])
+        .fails(2, &["there is no suite `bokworm`", "did you mean `debian:bookworm`?"]);
+    let failing = ireko_testkit::Server::start(|_| ireko_testkit::Answer::status(500));
+    let (closed, failing) = ("http://127.0.0.1:1/debian", failing.url("/debian"));
+    for mirror in [closed, &failing] {
+        said(&["debian:bookwrm", "--mirror", mirror], 3, &["cannot fetch"]);
+    }
+    let missing = ireko_testkit::Server::start(|_| ireko_testkit::Answer::status(404));
+    said(&["debian:bookwrm", "--mirror", &missing.url("/debian")], 2, &["did you mean `debian:bookworm`?"]);
     said(&["debian:bookworm", "--signed-by", "none.gpg"], 2, &["cannot use the keys of `none.gpg`"]);
     place.file("../keys.gpg", "no keys\n");
     said(&["debian:bookworm", "--signed-by", "keys.gpg"], 2, &["cannot use the keys of `keys.gpg`"]);
