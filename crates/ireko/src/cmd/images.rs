@@ -81,9 +81,18 @@ pub(crate) fn familiar(name: &str) -> String {
     name.parse::<Reference>().map_or_else(|_| name.to_owned(), |name| name.familiar())
 }
 
+/// The year 2000. Dates before it stand for none, in images that are the same whenever they are made: the first second of
+/// 1970 or of 1980. No image is that old; `docker history` goes by the same year.
+const OLDEST: i64 = 946_684_800;
+
+/// How long ago something was made.
 fn when(created: Option<Timestamp>) -> String {
-    let now = environment::now().seconds();
-    created.map_or("-".to_owned(), |created| ago(u64::try_from(now - created.seconds()).unwrap_or(0)))
+    since(created, environment::now().seconds())
+}
+
+fn since(created: Option<Timestamp>, now: i64) -> String {
+    let created = created.map(Timestamp::seconds).filter(|seconds| *seconds >= OLDEST);
+    created.map_or("N/A".to_owned(), |created| ago(u64::try_from(now - created).unwrap_or(0)))
 }
 
 fn config(store: &Store, image: &Image) -> Result<ImageConfig, Failure> {
@@ -327,4 +336,26 @@ pub(crate) fn tag(args: &TagArgs, global: &Global, environment: Environment) -> 
         print_json(&json!({"id": image.id.to_string(), "name": name.to_string()}));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_date_that_stands_for_none_is_not_told_as_an_age() {
+        let told = |seconds| since(Some(Timestamp::from_unix(seconds, 0)), 1_800_000_000);
+        for (seconds, wanted) in [
+            (0, "N/A"),
+            (1, "N/A"),
+            (315_532_801, "N/A"),
+            (OLDEST - 1, "N/A"),
+            (OLDEST, "27 years ago"),
+            (1_799_999_999, "1 second ago"),
+            (1_900_000_000, "0 seconds ago"),
+        ] {
+            assert_eq!(told(seconds), wanted, "{seconds}");
+        }
+        assert_eq!(since(None, 1_800_000_000), "N/A");
+    }
 }
