@@ -34,6 +34,7 @@ mod scope;
 mod stages;
 mod state;
 mod trigger;
+pub mod values;
 
 pub use build::MAIN_CONTEXT;
 pub use directive::other_language;

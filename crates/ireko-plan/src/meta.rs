@@ -1,13 +1,14 @@
 //! Instructions that make no node: they change the image's config and the environment of later steps.
 
 use crate::build::Build;
-use crate::fault::{Fault, Of, fault};
+use crate::fault::{Fault, Of};
 use crate::go;
 use crate::scope::given;
 use crate::state::State;
 use crate::trigger::Step;
+use crate::values::{self, Wrong};
 use ireko_dockerfile::words::Lexer;
-use ireko_dockerfile::{ArgItem, Command, Healthcheck, InstructionKind, Pair, Word, expose};
+use ireko_dockerfile::{ArgItem, Command, Healthcheck, InstructionKind, Pair, Word};
 use ireko_oci::Healthcheck as Check;
 use ireko_report::Span;
 
@@ -49,10 +50,8 @@ impl Build<'_> {
             }
             InstructionKind::Stopsignal(word) => {
                 let signal = cx.expand(state, word)?;
-                if !is_signal(&signal) {
-                    let message = format!("`{signal}` is not a signal");
-                    return Err(fault("bad-signal", message, step.at(word.span)));
-                }
+                values::stop_signal(&signal)
+                    .map_err(|wrong| wrong.fault("bad-signal", step.at(word.span)))?;
                 state.note(format!("STOPSIGNAL {signal}"));
                 state.image.config.stop_signal = signal;
             }
@@ -139,10 +138,10 @@ impl Words<'_> {
         let mut volumes = Vec::new();
         for word in words {
             let volume = self.expand(state, word)?;
-            if volume.is_empty() {
-                let message = "the path of a VOLUME is empty after expansion";
-                return Err(fault("empty-volume", message, self.step.at(word.span)));
-            }
+            values::volume(&volume).map_err(|wrong| {
+                let message = format!("{} after expansion", wrong.message);
+                Wrong { message, ..wrong }.fault("empty-volume", self.step.at(word.span))
+            })?;
             volumes.push(volume);
         }
         state.note(format!("VOLUME {}", go::list(&volumes)));
@@ -155,13 +154,7 @@ impl Words<'_> {
         for word in specs {
             let span: Span = self.step.at(word.span);
             for spec in self.lexer.word(&word.value, &state.env).of(span)?.words {
-                let wrong = |why| {
-                    let mut fault = fault("bad-port", format!("cannot expose `{spec}`: {why}"), span);
-                    fault.hint = Some("write a port or a range, such as 80, 53/udp or 8000-8010".to_owned());
-                    fault
-                };
-                let read = expose::parse(&spec).map_err(wrong)?;
-                ports.extend(read.iter().map(|port| format!("{}/{}", port.port, port.protocol)));
+                ports.extend(values::ports(&spec).map_err(|wrong| wrong.fault("bad-port", span))?);
             }
         }
         state.note(format!("EXPOSE {}", go::list(&ports)));
@@ -203,25 +196,4 @@ fn healthcheck(state: &mut State, check: &Healthcheck) {
         check.retries,
     ));
     state.image.config.healthcheck = Some(check);
-}
-
-/// Names of signals, without `SIG`; real-time ones are counted apart.
-const SIGNALS: [&str; 35] = [
-    "ABRT", "ALRM", "BUS", "CHLD", "CLD", "CONT", "FPE", "HUP", "ILL", "INT", "IO", "IOT", "KILL", "PIPE",
-    "POLL", "PROF", "PWR", "QUIT", "SEGV", "STKFLT", "STOP", "SYS", "TERM", "TRAP", "TSTP", "TTIN", "TTOU",
-    "URG", "USR1", "USR2", "VTALRM", "WINCH", "XCPU", "XFSZ", "RTMIN",
-];
-
-/// Whether the text is a signal's number or name.
-fn is_signal(text: &str) -> bool {
-    if let Ok(number) = text.parse::<i32>() {
-        return number != 0;
-    }
-    let name = text.to_ascii_uppercase();
-    let name = name.strip_prefix("SIG").unwrap_or(&name);
-    let offset = |prefix: &str, most: u32| {
-        let offset = name.strip_prefix(prefix).and_then(|rest| rest.parse::<u32>().ok());
-        offset.is_some_and(|offset| (1..=most).contains(&offset))
-    };
-    SIGNALS.contains(&name) || name == "RTMAX" || offset("RTMIN+", 15) || offset("RTMAX-", 14)
 }

@@ -3,6 +3,7 @@
 mod debs;
 mod declared;
 mod lock;
+mod values;
 
 use crate::arguments::{self, Output};
 use crate::cli::{Global, OutputArgs, PackArgs, Scripts};
@@ -26,6 +27,7 @@ use ireko_image::{Assembled, Images, PullPolicy};
 use ireko_layer::Time;
 use ireko_oci::{ContainerConfig, History, ImageConfig, Platform, Timestamp};
 use ireko_pack::{Base, ImageRoot, Packed, Request, Source, With};
+use ireko_plan::values::Wrong;
 use ireko_registry::Registry;
 use ireko_report::{Diagnostic, Event, Sink};
 use ireko_slim::{Dir, Help, Machine};
@@ -41,6 +43,7 @@ const LARGEST: usize = 5;
 /// Runs the command.
 pub(crate) fn run(args: &PackArgs, global: &Global, environment: Environment) -> Result<(), Failure> {
     let args = &declared::joined(args)?;
+    values::check(args)?;
     let (tags, outputs) = wishes::goals(&args.out.streamed(), false)?;
     let shares = deliver::shares(&[], &tags, &outputs)?;
     let bills = sbom::read("--sbom", &args.sbom.sbom)?;
@@ -197,7 +200,7 @@ impl Start {
         Ok(Self {
             entrypoint: args.entrypoint.as_deref().map(|text| words("--entrypoint", text)).transpose()?,
             cmd: args.cmd.as_deref().map(|text| words("--cmd", text)).transpose()?.unwrap_or_default(),
-            user: args.user.as_deref().map(|text| user(text, !args.deb.is_empty())).transpose()?.flatten(),
+            user: numbers_of(args)?,
         })
     }
 
@@ -246,14 +249,32 @@ fn words(flag: &str, text: &str) -> Result<Vec<String>, Failure> {
 }
 
 /// The numbers of a user and a group; none where scripts of packages may make the names.
-fn user(text: &str, may_be_named: bool) -> Result<Option<(u32, u32)>, Failure> {
+fn user(text: &str, may_be_named: bool) -> Result<Option<(u32, u32)>, Wrong> {
     let (user, group) = text.split_once(':').unwrap_or((text, text));
+    let wrong = |message: String, hint| Err(Wrong { message, hint: Some(hint) });
+    let is_number = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    for part in [user, group] {
+        if part.is_empty() || part.contains(':') {
+            return wrong(format!("`{text}` is no user"), "`65532`, or `65532:65532` with a group");
+        }
+        // Docker and runc take no larger ones.
+        if is_number(part) && part.parse::<i32>().is_err() {
+            return wrong(format!("`{part}` is larger than a user can be"), "numbers go to 2147483647");
+        }
+    }
     match (user.parse(), group.parse()) {
         (Ok(user), Ok(group)) => Ok(Some((user, group))),
         _ if may_be_named => Ok(None),
-        _ => Err(Failure::user(format!("`--user {text}` is no number"))
-            .hint("an image without a list of users knows numbers only: `--user 65532`")),
+        _ => wrong(
+            format!("the user `{text}` is no number"),
+            "an image without a list of users knows numbers only: `65532`",
+        ),
     }
+}
+
+fn numbers_of(args: &PackArgs) -> Result<Option<(u32, u32)>, Failure> {
+    let Some(text) = &args.user else { return Ok(None) };
+    user(text, !args.deb.is_empty()).map_err(|wrong| values::failure(&format!("`--user {text}`"), wrong))
 }
 
 /// Refuses a user by a name that nobody in the image has.
@@ -456,12 +477,8 @@ fn config(
         container.env.extend(value.map(|value| format!("{name}={value}")));
     }
     for port in &args.expose {
-        let (number, protocol) = port.split_once('/').unwrap_or((port, "tcp"));
-        let known = ["tcp", "udp", "sctp"].contains(&protocol);
-        if number.parse::<u16>().is_err() || !known {
-            return Err(Failure::user(format!("`--expose {port}` is no port")).hint("`8080`, or `53/udp`"));
-        }
-        container.exposed_ports.insert(format!("{number}/{protocol}"));
+        let ports = ireko_plan::values::ports(port).map_err(|wrong| Failure::user(wrong.message))?;
+        container.exposed_ports.extend(ports);
     }
     let machine = match packed.closure.machine {
         _ if !args.deb.is_empty() => platform_of(args, session)?,

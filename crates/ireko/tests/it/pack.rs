@@ -95,6 +95,8 @@ fn a_directory_with_its_config() {
         "PLACE=here",
         "--expose",
         "8080",
+        "--expose",
+        "90-91/udp",
         "--label",
         "a=b",
         "--stop-signal",
@@ -107,7 +109,12 @@ fn a_directory_with_its_config() {
     let config = config(&place, "app");
     let said = |name: &str| config[name].to_string();
     assert_eq!(said("User"), "\"65532\"");
-    assert_eq!(said("ExposedPorts"), "{\"8080/tcp\":{}}");
+    assert_eq!(said("ExposedPorts"), "{\"8080/tcp\":{},\"90/udp\":{},\"91/udp\":{}}");
+    // Without a date there is none to tell; what programs read is the time that it has.
+    let shown = |format: &str| place.ireko(&["images", "--format", format, "app"]).ok().stdout;
+    assert_eq!(shown("{{.CreatedSince}} {{.CreatedAt}}"), "N/A 1970-01-01T00:00:00Z\n");
+    assert!(!place.ireko(&["images", "app"]).ok().stdout.contains("years ago"));
+    assert!(!place.ireko(&["history", "app"]).ok().stdout.contains("years ago"));
     assert_eq!((said("Labels"), said("StopSignal")), ("{\"a\":\"b\"}".to_owned(), "\"SIGINT\"".to_owned()));
     let paths = paths(&place, &["./dist", "--with", "nss,tmp"]);
     let has = |text: &str| paths.iter().any(|path| path == text);
@@ -210,11 +217,23 @@ fn what_cannot_be_packed_is_told() {
     said(&["hello:place"], 2, &["cannot read `hello:place`"]);
     said(&["hello:/a/../b"], 2, &["`/a/../b` is no place in an image"]);
     said(&["hello", "--with", "everything"], 2, &["`--with everything` is unknown", "ca-certificates"]);
-    said(&["hello", "--user", "me"], 2, &["`--user me` is no number"]);
+    said(&["hello", "--user", "me"], 2, &["`--user me`: the user `me` is no number"]);
     said(&["hello", "--cmd", "'open"], 2, &["a quote of `--cmd 'open` is not closed"]);
     said(&["hello", "--entrypoint", "/nothing"], 2, &["`/nothing` is not there"]);
     said(&["text", "--entrypoint", "/text"], 2, &["`/text` is neither an ELF program nor a script"]);
-    said(&["hello", "--expose", "many"], 2, &["`--expose many` is no port"]);
+    for (flag, value, says) in [
+        ("--expose", "many", "cannot expose `many`"),
+        ("--expose", "80/icmp", "cannot expose `80/icmp`"),
+        ("--expose", "70000", "cannot expose `70000`"),
+        ("--workdir", "app", "`app` is no absolute path"),
+        ("--volume", "", "the path of a VOLUME is empty"),
+        ("--stop-signal", "SIGBANANA", "`SIGBANANA` is not a signal"),
+        ("--user", "1:2:3", "`1:2:3` is no user"),
+        ("--env", "=x", "the variable has no name"),
+        ("--label", "=x", "the label has no name"),
+    ] {
+        said(&["hello", flag, value], 2, &[&format!("`{flag} {value}`: "), says]);
+    }
     said(&["hello", "--from", "nothing"], 2, &["nothing"]);
     said(&["hello", "--root", "hello"], 2, &["`/lib64/ld-linux-x86-64.so.2`"]);
     let asks =

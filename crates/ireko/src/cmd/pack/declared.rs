@@ -1,11 +1,13 @@
 //! `image.toml`: the flags of `pack`, declared in a file.
 
+use super::values::{self, Value};
 use crate::cli::{PackArgs, Scripts};
 use crate::failure::Failure;
 use clap::ValueEnum;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use toml::Spanned;
 
 /// Every key is a flag of that name.
 #[derive(Debug, Default, Deserialize)]
@@ -17,7 +19,7 @@ struct Declared {
     deb: Vec<String>,
     suite: Option<String>,
     minimal: bool,
-    scripts: Option<String>,
+    scripts: Option<Spanned<String>>,
     docs: bool,
     exclude: Vec<String>,
     recommends: bool,
@@ -34,15 +36,15 @@ struct Declared {
     library_path: Vec<String>,
     entrypoint: Option<Words>,
     cmd: Option<Words>,
-    env: BTreeMap<String, String>,
-    user: Option<String>,
-    workdir: Option<String>,
-    expose: Vec<String>,
+    env: BTreeMap<Spanned<String>, Spanned<String>>,
+    user: Option<Spanned<String>>,
+    workdir: Option<Spanned<String>>,
+    expose: Vec<Spanned<String>>,
     #[serde(alias = "volume")]
-    volumes: Vec<String>,
+    volumes: Vec<Spanned<String>>,
     #[serde(alias = "label")]
-    labels: BTreeMap<String, String>,
-    stop_signal: Option<String>,
+    labels: BTreeMap<Spanned<String>, Spanned<String>>,
+    stop_signal: Option<Spanned<String>>,
     max_layers: Option<usize>,
 }
 
@@ -72,23 +74,61 @@ pub(super) fn joined(args: &PackArgs) -> Result<PackArgs, Failure> {
     let cannot = || Failure::user(format!("cannot read `{}`", path.display()));
     let text = std::fs::read_to_string(path).map_err(|error| cannot().cause(error))?;
     let declared = read(&text, path)?;
+    declared.check(!args.deb.is_empty(), (&text, path))?;
     let dir = path.parent().unwrap_or(Path::new(""));
     join(args.clone(), declared, dir)
 }
 
 fn read(text: &str, path: &Path) -> Result<Declared, Failure> {
     toml::from_str(text).map_err(|error| {
-        let at = error.span().map_or(0, |span| span.start.min(text.len()));
-        let before = text.get(..at).unwrap_or(text);
-        let line = before.matches('\n').count() + 1;
-        let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
-        let message = error.message().replace('\n', ", ");
-        Failure::user(format!("{}:{line}:{column}: {message}", path.display()))
+        let place = place((text, path), error.span().map_or(0, |span| span.start));
+        Failure::user(format!("{place}: {}", error.message().replace('\n', ", ")))
     })
+}
+
+/// The file with the line and the column of a byte of it.
+fn place((text, path): (&str, &Path), at: usize) -> String {
+    let before = text.get(..at.min(text.len())).unwrap_or(text);
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+    format!("{}:{line}:{column}", path.display())
+}
+
+impl Declared {
+    /// Refuses values that are none, with their place in the file.
+    fn check(&self, has_packages: bool, file: (&str, &Path)) -> Result<(), Failure> {
+        let may_be_named = has_packages || !self.deb.is_empty();
+        let ones = [
+            (Value::Workdir, &self.workdir),
+            (Value::StopSignal, &self.stop_signal),
+            (Value::User { may_be_named }, &self.user),
+        ];
+        let ones = ones.into_iter().flat_map(|(value, one)| one.iter().map(move |text| (value, text)));
+        let lists = [(Value::Port, &self.expose), (Value::Volume, &self.volumes)];
+        let lists = lists.into_iter().flat_map(|(value, list)| list.iter().map(move |text| (value, text)));
+        let maps = [(Value::Env, &self.env), (Value::Label, &self.labels)];
+        let maps = maps.into_iter().flat_map(|(value, map)| map.iter().map(move |pair| (value, pair)));
+        let wrong = |at: &Spanned<String>, wrong| values::failure(&place(file, at.span().start), wrong);
+        for (value, text) in ones.chain(lists) {
+            value.check(text.get_ref()).map_err(|problem| wrong(text, problem))?;
+        }
+        for (value, (name, text)) in maps {
+            value.check_name(name.get_ref()).map_err(|problem| wrong(name, problem))?;
+            value.check(&format!("x={}", text.get_ref())).map_err(|problem| wrong(text, problem))?;
+        }
+        if let Some(when) = &self.scripts
+            && Scripts::from_str(when.get_ref(), false).is_err()
+        {
+            let message = format!("`scripts = \"{}\"` is unknown", when.get_ref());
+            return Err(wrong(when, values::Wrong { message, hint: Some("auto, always or never") }));
+        }
+        Ok(())
+    }
 }
 
 fn join(mut args: PackArgs, file: Declared, dir: &Path) -> Result<PackArgs, Failure> {
     let path = |text: &str| dir.join(text).to_string_lossy().into_owned();
+    let plain = |list: Vec<Spanned<String>>| list.into_iter().map(Spanned::into_inner).collect::<Vec<_>>();
     let before = |list: &mut Vec<String>, more: Vec<String>| drop(list.splice(0..0, more));
     let paths_before = |list: &mut Vec<PathBuf>, more: Vec<PathBuf>| {
         drop(list.splice(0..0, more.into_iter().map(|path| dir.join(path))));
@@ -103,13 +143,16 @@ fn join(mut args: PackArgs, file: Declared, dir: &Path) -> Result<PackArgs, Fail
     before(&mut args.include, file.include);
     before(&mut args.with, file.with);
     before(&mut args.library_path, file.library_path);
-    before(&mut args.expose, file.expose);
-    before(&mut args.volume, file.volumes);
+    before(&mut args.expose, plain(file.expose));
+    before(&mut args.volume, plain(file.volumes));
     before(&mut args.archive.components, file.components);
     paths_before(&mut args.archive.signed_by, file.signed_by);
     paths_before(&mut args.archive.ca, file.ca);
-    let pairs = |pairs: BTreeMap<String, String>| {
-        pairs.into_iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>()
+    let pairs = |pairs: BTreeMap<Spanned<String>, Spanned<String>>| {
+        pairs
+            .iter()
+            .map(|(name, value)| format!("{}={}", name.get_ref(), value.get_ref()))
+            .collect::<Vec<_>>()
     };
     before(&mut args.env, pairs(file.env));
     before(&mut args.out.label, pairs(file.labels));
@@ -126,14 +169,12 @@ fn join(mut args: PackArgs, file: Declared, dir: &Path) -> Result<PackArgs, Fail
     }
     args.entrypoint = args.entrypoint.or(file.entrypoint.map(Words::flag).transpose()?);
     args.cmd = args.cmd.or(file.cmd.map(Words::flag).transpose()?);
-    args.user = args.user.or(file.user);
-    args.workdir = args.workdir.or(file.workdir);
-    args.stop_signal = args.stop_signal.or(file.stop_signal);
+    args.user = args.user.or(file.user.map(Spanned::into_inner));
+    args.workdir = args.workdir.or(file.workdir.map(Spanned::into_inner));
+    args.stop_signal = args.stop_signal.or(file.stop_signal.map(Spanned::into_inner));
     args.max_layers = args.max_layers.or(file.max_layers);
     if let Some(when) = file.scripts.filter(|_| args.scripts.is_none()) {
-        let known =
-            || Failure::user(format!("`scripts = \"{when}\"` is unknown")).hint("auto, always or never");
-        args.scripts = Some(Scripts::from_str(&when, false).map_err(|_| known())?);
+        args.scripts = Scripts::from_str(when.get_ref(), false).ok();
     }
     Ok(args)
 }
@@ -152,7 +193,10 @@ mod tests {
     }
 
     fn joined(words: &[&str], text: &str) -> Result<PackArgs, Failure> {
-        join(args(words), read(text, Path::new("sub/image.toml"))?, Path::new("sub"))
+        let path = Path::new("sub/image.toml");
+        let (args, declared) = (args(words), read(text, path)?);
+        declared.check(!args.deb.is_empty(), (text, path))?;
+        join(args, declared, Path::new("sub"))
     }
 
     #[test]
@@ -178,7 +222,20 @@ mod tests {
             ("deb = \"a\"\n", "sub/image.toml:1:7: invalid type: string \"a\", expected a sequence"),
             ("cmd = 1\n", "expected a text, or an array of words"),
             ("deb = [\n", "sub/image.toml:"),
-            ("scripts = \"some\"\n", "`scripts = \"some\"` is unknown"),
+            ("scripts = \"some\"\n", "sub/image.toml:1:11: `scripts = \"some\"` is unknown"),
+            ("workdir = \"app\"\n", "sub/image.toml:1:11: the working directory `app` is no absolute path"),
+            ("\nworkdir = \"/a\\u0000\"\n", "sub/image.toml:2:11: it holds a zero byte"),
+            ("expose = [\"80\",\n \"80/icmp\"]\n", "sub/image.toml:2:2: cannot expose `80/icmp`"),
+            ("expose = [\"9-8\"]\n", "sub/image.toml:1:11: cannot expose `9-8`"),
+            ("volumes = [\"\"]\n", "sub/image.toml:1:12: the path of a VOLUME is empty"),
+            ("stop-signal = \"SIGBANANA\"\n", "sub/image.toml:1:15: `SIGBANANA` is not a signal"),
+            ("user = \"\"\n", "sub/image.toml:1:8: `` is no user"),
+            ("deb = [\"a\"]\nuser = \"a:b:c\"\n", "sub/image.toml:2:8: `a:b:c` is no user"),
+            ("user = \"name\"\n", "sub/image.toml:1:8: the user `name` is no number"),
+            ("user = \"4294967295\"\n", "sub/image.toml:1:8: `4294967295` is larger than a user can be"),
+            ("[env]\nA = \"1\"\n\"\" = \"2\"\n", "sub/image.toml:3:1: the variable has no name"),
+            ("[env]\n\"A=B\" = \"2\"\n", "sub/image.toml:2:1: the name `A=B` has a `=`"),
+            ("[labels]\n\"\" = \"2\"\n", "sub/image.toml:2:1: the label has no name"),
         ] {
             let failure = joined(&[], text).expect_err("refused");
             assert!(failure.message.contains(says), "{text}: {}", failure.message);
