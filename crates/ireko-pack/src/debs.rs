@@ -252,8 +252,7 @@ impl DebTree {
                 let path = change.path.to_string();
                 return Err(Error::Clash { package: package.to_owned(), path, problem });
             }
-            let has_dir = self.changes.get(&change.path).is_some_and(is_dir);
-            if has_dir && matches!(change.kind, ChangeKind::Symlink { .. }) {
+            if matches!(change.kind, ChangeKind::Symlink { .. }) && self.dir_at(&change.path).is_some() {
                 continue;
             }
             if matches!(change.kind, ChangeKind::Dir { .. })
@@ -283,13 +282,52 @@ impl DebTree {
         if let Some(file) = above.find(|above| !is_dir(above)) {
             return Some(format!("{} has a file at `/{}`", of(&file.path), file.path));
         }
-        let there = self.changes.get(&change.path)?;
-        match (&there.kind, &change.kind) {
-            (ChangeKind::Dir { .. }, ChangeKind::Dir { .. } | ChangeKind::Symlink { .. }) => None,
-            (ChangeKind::Dir { .. }, _) => Some(format!("{} has a directory there", of(&there.path))),
-            (ChangeKind::Symlink { .. }, _) => None,
-            (_, ChangeKind::Dir { .. }) => Some(format!("{} has a file there", of(&there.path))),
-            _ => None,
+        if is_dir(change) {
+            let there = self.changes.get(&change.path)?;
+            let is_file = !is_dir(there) && !matches!(there.kind, ChangeKind::Symlink { .. });
+            return is_file.then(|| format!("{} has a file there", of(&there.path)));
+        }
+        let dir = self.dir_at(&change.path).filter(|_| !matches!(change.kind, ChangeKind::Symlink { .. }))?;
+        Some(format!("{} has a directory there", of(&dir.path)))
+    }
+
+    /// The directory at a path, or what makes one of it: something that lies below.
+    fn dir_at(&self, path: &TreePath) -> Option<&Change> {
+        match self.changes.get(path) {
+            Some(there) => Some(there).filter(|there| is_dir(there)),
+            None => self.below(path),
+        }
+    }
+
+    /// The first that lies below a path.
+    fn below(&self, path: &TreePath) -> Option<&Change> {
+        let mut from_there = self.changes.range(path.clone()..).map(|(_, change)| change);
+        from_there.find(|change| change.path != *path).filter(|change| change.path.is_within(path))
+    }
+
+    /// Whether what is made here can lie where it is to, in the place of what is there.
+    ///
+    /// # Errors
+    /// A package has a file where a directory is needed, or files where one is.
+    pub(crate) fn has_room(&self, made: &Change) -> Result<(), Error> {
+        let of = |change: &Change| {
+            let owner = self.owners.get(&change.path).and_then(|owner| self.packages.get(*owner));
+            owner.cloned().unwrap_or_default()
+        };
+        let mut above = made.path.ancestors().filter_map(|path| self.changes.get(&path));
+        if let Some(file) = above.find(|above| !is_dir(above)) {
+            let problem = format!("`/{}` has to lie below it", made.path);
+            return Err(Error::Clash { package: of(file), path: file.path.to_string(), problem });
+        }
+        let mut below = self.changes.range(made.path.clone()..).map(|(_, change)| change);
+        let first =
+            below.find(|below| below.path != made.path).filter(|below| below.path.is_within(&made.path));
+        match first {
+            Some(inside) if !is_dir(made) => {
+                let problem = format!("`/{}` has to be a file", made.path);
+                Err(Error::Clash { package: of(inside), path: inside.path.to_string(), problem })
+            }
+            _ => Ok(()),
         }
     }
 
@@ -322,6 +360,9 @@ impl DebTree {
             for path in parents.take_while(|path| !self.changes.contains_key(path)) {
                 let meta = Meta::new(0o755, change.meta.mtime);
                 let dir = Change::new(path.clone(), meta, ChangeKind::Dir { opaque: false });
+                if let Some(owner) = self.owners.get(&change.path).copied() {
+                    self.owners.entry(path.clone()).or_insert(owner);
+                }
                 missing.entry(path).or_insert(dir);
             }
         }

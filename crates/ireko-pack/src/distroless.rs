@@ -66,9 +66,11 @@ pub fn layer(store: &Store, packages: &[Named], time: Time) -> Result<Digest, Er
         more.extend(Record::of(named, &changes).changes(time)?);
         tree.add(&named.name, changes)?;
     }
+    let more: Vec<Change> = more.into_iter().chain(frame(time)?).collect();
+    more.iter().try_for_each(|change| tree.has_room(change))?;
     let mut changes: BTreeMap<TreePath, Change> =
         tree.into_changes().into_iter().map(|change| (change.path.clone(), change)).collect();
-    for change in more.into_iter().chain(frame(time)?) {
+    for change in more {
         put(&mut changes, change, time);
     }
     for change in changes.values_mut().filter(|change| change.meta.mtime > time) {

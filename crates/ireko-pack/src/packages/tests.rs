@@ -110,3 +110,103 @@ fn what_scripts_would_make_of_certificates_is_made() {
         .expect("text");
     assert_eq!(bundle, "A\nB\n");
 }
+
+/// What names and targets of hostile packages are made of: enough to meet, to climb and to link in circles.
+const PLACES: [&str; 18] = [
+    "./",
+    "a",
+    "b",
+    "a/b",
+    "a/b/c",
+    "a/a",
+    "b/a",
+    "usr/a",
+    "usr/bin",
+    "bin/x",
+    "lib64",
+    "bin",
+    "../a",
+    "/a/b",
+    "usr/../../b",
+    "var/lib/dpkg/status.d",
+    "etc/x",
+    "etc",
+];
+const KINDS: [u8; 8] = *b"00551236";
+
+/// A header of a tar for a name of any form, and the bytes of a file.
+fn entry((kind, name, link): (usize, usize, usize)) -> Vec<u8> {
+    let (kind, name, link) = (KINDS[kind], PLACES[name], PLACES[link]);
+    let body: &[u8] = if kind == b'0' { b"text" } else { b"" };
+    let mut block = [0_u8; 512];
+    block[..name.len()].copy_from_slice(name.as_bytes());
+    block[100..108].copy_from_slice(b"0000755\0");
+    block[108..116].copy_from_slice(b"0000000\0");
+    block[116..124].copy_from_slice(b"0000000\0");
+    block[124..136].copy_from_slice(format!("{:011o}\0", body.len()).as_bytes());
+    block[136..148].copy_from_slice(b"00000000012\0");
+    block[148..156].copy_from_slice(b"        ");
+    block[156] = kind;
+    block[157..157 + link.len()].copy_from_slice(link.as_bytes());
+    block[257..265].copy_from_slice(b"ustar\x0000");
+    block[329..345].copy_from_slice(b"0000001\x000000003\x00");
+    let sum: u32 = block.iter().map(|byte| u32::from(*byte)).sum();
+    block[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+    let mut out = block.to_vec();
+    out.extend(body);
+    out.resize(out.len().next_multiple_of(512), 0);
+    out
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(48))]
+
+    /// Whatever two packages hold: they are refused by name, or make layers that can be written.
+    #[test]
+    fn any_two_packages_are_refused_or_make_layers(
+        one in proptest::collection::vec((0..8_usize, 0..18_usize, 0..18_usize), 0..7),
+        other in proptest::collection::vec((0..8_usize, 0..18_usize, 0..18_usize), 0..7),
+    ) {
+        let dir = tempfile::tempdir().expect("a directory");
+        let named = |name: &str, entries: Vec<(usize, usize, usize)>| {
+            let data = [entries.into_iter().flat_map(entry).collect(), vec![0; 1024]].concat();
+            let whole = deb(dir.path(), name, "", &[]).package;
+            let control = whole.control().into_owned();
+            let mut tar = Vec::new();
+            let mut writer = LayerWriter::new().sink(&mut tar);
+            let kind = ChangeKind::File(Data::memory(control.into_bytes()));
+            let path = TreePath::new("control").expect("a path");
+            writer.push(Change::new(path, Meta::new(0o644, Time::default()), kind)).expect("written");
+            writer.finish().expect("written");
+            let mut out = b"!<arch>\n".to_vec();
+            for (member, bytes) in [("debian-binary", b"2.0\n".to_vec()), ("control.tar", tar), ("data.tar", data)] {
+                let size = bytes.len();
+                out.extend(format!("{member:<16}{:<12}{:<6}{:<6}{:<8}{size:<10}`\n", 0, 0, 0, 100644).into_bytes());
+                out.extend(bytes);
+            }
+            std::fs::write(dir.path().join(name), out).expect("written");
+            Named { name: name.to_owned(), package: Package::open(&dir.path().join(name)).expect("a package") }
+        };
+        let packages = vec![named("one", one), named("other", other)];
+        let written_as =
+            ireko_store::WrittenAs { id_map: "test".to_owned(), attrs: ireko_layer::OverlayAttrs::User };
+        let options = ireko_store::OpenOptions { written_as, boot_id: "boot".to_owned(), now: Time::default() };
+        let store = Store::open(&dir.path().join("store"), options).expect("a store");
+        let time = Time::new(3, 0);
+        match Packages::read(&store, packages.clone(), PathFilter::default(), time) {
+            Ok(packages) => {
+                for piece in packages.pieces() {
+                    crate::write(&store, &piece).expect("a layer");
+                }
+            }
+            Err(Error::Files { package, .. } | Error::Clash { package, .. }) => {
+                proptest::prop_assert!(["one", "other"].contains(&package.as_str()));
+            }
+            Err(error) => panic!("{error}"),
+        }
+        match crate::distroless::layer(&store, &packages, time) {
+            Ok(_) | Err(Error::Files { .. } | Error::Clash { .. }) => {}
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
