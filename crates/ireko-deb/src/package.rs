@@ -23,6 +23,8 @@ const MEMORY_MAX: u64 = 256 << 20;
 /// What its files may be long beside what its control file says of them: in all, and for each byte that is packed.
 const PLAIN_MIN: u64 = 64 << 20;
 const PLAIN_EACH: u64 = 256;
+/// That file is of whoever made the package, and believed no further than this for each packed byte.
+const ESTIMATE_EACH: u64 = 8192;
 
 /// Why a file is no package that can be used.
 #[derive(Debug, thiserror::Error)]
@@ -62,6 +64,7 @@ pub struct Package {
     path: PathBuf,
     control: BTreeMap<String, ControlFile>,
     data: Span,
+    built: i64,
 }
 
 /// Where a member of the archive lies.
@@ -105,7 +108,8 @@ impl Package {
         if !control.contains_key("control") {
             return Err(malformed("its control part has no `control`".to_owned()));
         }
-        Ok(Self { file, path: path.to_owned(), control, data })
+        let built = built(&file).map_err(reading)?;
+        Ok(Self { file, path: path.to_owned(), control, data, built })
     }
 
     /// The file it was read from.
@@ -133,11 +137,17 @@ impl Package {
         Stanza::new(&self.control()).get("Package").unwrap_or_default().to_owned()
     }
 
+    /// When it was built, in seconds since 1970, by its archive: none of its files is later where dpkg-deb made it.
+    pub fn built(&self) -> i64 {
+        self.built
+    }
+
     /// What reading its files may take. Of how many bytes they are, the control file has an estimate.
     pub fn bounds(&self) -> Bounds {
         let estimate =
             Stanza::new(&self.control()).get("Installed-Size").and_then(|size| size.parse::<u64>().ok());
         let estimate = estimate.unwrap_or(0).saturating_mul(2 << 10);
+        let estimate = estimate.min(self.data.length.saturating_mul(ESTIMATE_EACH));
         let plain =
             PLAIN_MIN.saturating_add(self.data.length.saturating_mul(PLAIN_EACH)).saturating_add(estimate);
         Bounds { memory: MEMORY_MAX, plain }
@@ -206,6 +216,13 @@ fn members(file: &File) -> io::Result<Vec<(String, Span)>> {
         at = end + end % 2;
     }
     Ok(members)
+}
+
+/// The time of the first member.
+fn built(file: &File) -> io::Result<i64> {
+    let mut date = [0; 12];
+    file.read_exact_at(&mut date, 8 + 16)?;
+    Ok(String::from_utf8_lossy(&date).trim().parse().unwrap_or(0))
 }
 
 fn text(file: &File, span: Span) -> io::Result<String> {

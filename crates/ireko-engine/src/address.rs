@@ -181,16 +181,18 @@ impl Address {
     }
 }
 
-/// An address that can be shown.
-fn without_password(text: &str) -> String {
-    let hidden = || {
-        let (scheme, rest) = text.split_once("://")?;
-        let place = &rest[..rest.find('/').unwrap_or(rest.len())];
-        let (login, _) = place.rsplit_once('@')?;
-        let (user, _) = login.split_once(':')?;
-        Some(format!("{scheme}://{user}:xxxxx{}", &rest[login.len()..]))
+/// An address that can be shown, whether or not it is well-formed: a password may hold any letter.
+pub(crate) fn without_password(text: &str) -> String {
+    let is_scheme = |word: &str| word.chars().all(|letter| letter.is_ascii_alphanumeric());
+    let start = match text.split_once("://") {
+        Some((scheme, _)) if is_scheme(scheme) => scheme.len() + "://".len(),
+        _ => 0,
     };
-    hidden().unwrap_or_else(|| text.to_owned())
+    let colon = text[start..].find(':').map(|at| start + at);
+    match (colon, text.rfind('@')) {
+        (Some(colon), Some(at)) if colon < at => format!("{}:xxxxx{}", &text[..colon], &text[at..]),
+        _ => text.to_owned(),
+    }
 }
 
 /// The address that a Docker context names, where one is in use: by `DOCKER_CONTEXT`, or by `docker context use`.

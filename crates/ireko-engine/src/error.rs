@@ -1,5 +1,7 @@
 //! What can go wrong with an engine.
 
+use std::io;
+
 use ireko_http::HttpError;
 use ireko_report::Blame;
 
@@ -23,11 +25,11 @@ pub enum SshTrouble {
 }
 
 impl SshTrouble {
-    /// Judges by how it ended. 255 is `ssh`'s own failure, all else that of the command there.
+    /// Judges by how it failed. 255 is `ssh`'s own failure, all else that of the command there.
     pub(crate) fn of(end: &End, far: Far) -> Self {
         let says = |words: &str| end.said.contains(words);
         match end.code {
-            _ if end.is_missing => Self::Missing,
+            _ if end.not_started == Some(io::ErrorKind::NotFound) => Self::Missing,
             Some(126 | 127) => Self::NoProgram(far),
             Some(code) if code != 255 => Self::NoEngine(far),
             _ if says("Host key") || says("host key") => Self::HostKey,
@@ -66,17 +68,19 @@ impl SshTrouble {
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
     /// No whole answer came.
-    #[error("cannot {deed}: {place} gave no answer")]
+    #[error("cannot {deed}: {place} gave no answer{aside}")]
     Http {
         /// What it was asked for.
         deed: &'static str,
         /// Which engine.
         place: String,
+        /// What `ssh` said meanwhile, in brackets, where it carries the connection; it need not be the cause.
+        aside: Box<str>,
         /// What happened.
         #[source]
         cause: HttpError,
     },
-    /// The program `ssh`, which was to carry the connection, ended or complained.
+    /// The program `ssh`, which was to carry the connection, failed.
     #[error("cannot {deed}: {place} gave no answer: {said}")]
     Ssh {
         /// What it was asked for.

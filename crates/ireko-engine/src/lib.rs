@@ -164,7 +164,7 @@ impl Engine {
                 if let Some(dir) = certificates {
                     options.http_certificates(dir);
                 }
-                (format!("{scheme}://{host}"), host.clone())
+                (format!("{scheme}://{host}"), address::without_password(host))
             }
             Address::Ssh(ssh) => {
                 greeting = ssh::GREETING;
@@ -326,10 +326,9 @@ impl Engine {
     }
 
     fn http(&self, deed: &'static str, mut cause: http::HttpError) -> EngineError {
-        if let Some((tunnel, far)) = &self.tunnel
-            && let Some(end) = tunnel.end(&cause)
-        {
-            let trouble = SshTrouble::of(&end, *far);
+        let end = self.tunnel.as_ref().and_then(|(tunnel, far)| Some((tunnel.end(&cause)?, far)));
+        if let Some((end, far)) = end.as_ref().filter(|(end, _)| end.is_failure()) {
+            let trouble = SshTrouble::of(end, **far);
             let said = match (trouble, end.code) {
                 (SshTrouble::Missing, _) => "`ssh` is not installed".to_owned(),
                 (_, Some(code)) if end.said.is_empty() => format!("`ssh` ended with exit code {code}"),
@@ -344,7 +343,8 @@ impl Engine {
         {
             host.clone_from(&self.place);
         }
-        EngineError::Http { deed, place: self.name(), cause }
+        let aside = end.map(|(end, _)| format!(" (`ssh` says: {})", end.said)).unwrap_or_default();
+        EngineError::Http { deed, place: self.name(), aside: aside.into(), cause }
     }
 }
 

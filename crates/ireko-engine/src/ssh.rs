@@ -78,7 +78,11 @@ impl Ssh {
             return Err("it holds a password, which ssh does not take: use a key");
         }
         let (host, port) = match host.strip_prefix('[').map(|rest| rest.split_once(']')) {
-            Some(Some((host, port))) => (host, port.strip_prefix(':').filter(|port| !port.is_empty())),
+            Some(Some((host, ""))) => (host, None),
+            Some(Some((host, behind))) => match behind.strip_prefix(':') {
+                Some(port) => (host, Some(port).filter(|port| !port.is_empty())),
+                None => return Err("behind the `]` in it stands something other than `:` and a port"),
+            },
             Some(None) => return Err("a `[` in it is not closed"),
             None => match host.split_once(':') {
                 Some((host, port)) => (host, Some(port).filter(|port| !port.is_empty())),
@@ -102,7 +106,7 @@ impl Ssh {
         Ok(Self { user, host, port, socket, key, far })
     }
 
-    /// The program's arguments: those that Docker's client gives it.
+    /// The program's arguments: those that Docker's client gives it, and that it must ask nothing, in no window either.
     pub(crate) fn arguments(&self) -> Vec<String> {
         let mut words: Vec<String> = Vec::new();
         let mut option = |name: &str, value: String| words.extend([name.to_owned(), value]);
@@ -115,6 +119,7 @@ impl Ssh {
         if let Some(key) = &self.key {
             option("-i", key.clone());
         }
+        option("-o", "BatchMode=yes".to_owned());
         option("-o", format!("ConnectTimeout={CONNECT}"));
         words.extend(["-T".to_owned(), "--".to_owned(), self.host.clone(), self.command()]);
         words
@@ -209,8 +214,15 @@ pub(crate) struct End {
     pub(crate) code: Option<u8>,
     /// What it said, in one line.
     pub(crate) said: String,
-    /// There is no such program.
-    pub(crate) is_missing: bool,
+    /// Why it could not be started.
+    pub(crate) not_started: Option<io::ErrorKind>,
+}
+
+impl End {
+    /// Whether the program failed. One that still runs or ended well may have said something all the same: a banner.
+    pub(crate) fn is_failure(&self) -> bool {
+        self.not_started.is_some() || !matches!(self.code, None | Some(0))
+    }
 }
 
 impl Tunnel {
@@ -218,15 +230,24 @@ impl Tunnel {
         Self { ssh, programs, runs: Mutex::default() }
     }
 
-    /// What the program says of a connection that failed; nothing where it knows nothing of it.
+    /// What the program says of a connection that failed; nothing where it knows nothing of it. A program that failed
+    /// itself comes first.
     pub(crate) fn end(&self, cause: &HttpError) -> Option<End> {
         if !matches!(cause, HttpError::Connect { .. } | HttpError::Timeout { .. } | HttpError::Broken { .. })
         {
             return None;
         }
         let runs = lock(&self.runs).clone();
-        let mut ends = runs.iter().rev().map(|run| run.end());
-        ends.find(|end| end.is_missing || !matches!(end.code, None | Some(0)) || !end.said.is_empty())
+        let until = Instant::now() + LAST_WORDS;
+        let mut aside = None;
+        for run in runs.iter().rev() {
+            let end = run.end(until);
+            if end.is_failure() {
+                return Some(end);
+            }
+            aside = aside.or(Some(end).filter(|end| !end.said.is_empty()));
+        }
+        aside
     }
 }
 
@@ -295,8 +316,7 @@ impl Run {
         }
     }
 
-    fn end(&self) -> End {
-        let until = Instant::now() + LAST_WORDS;
+    fn end(&self, until: Instant) -> End {
         let mut state = lock(&self.state);
         while !(state.is_said && state.is_over) {
             let left = until.saturating_duration_since(Instant::now());
@@ -305,14 +325,16 @@ impl Run {
             }
             state = self.more.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
-        let is_missing = matches!(&state.code, Some(Err(cause)) if cause.kind() == io::ErrorKind::NotFound);
-        let said = match &state.code {
-            Some(Err(cause)) if !is_missing && state.said.is_empty() => {
-                format!("it cannot be started: {cause}")
+        let said = last_words(&String::from_utf8_lossy(&state.said));
+        match &state.code {
+            // What said something was started.
+            Some(Err(cause)) if state.said.is_empty() => {
+                let said = format!("it cannot be started: {cause}");
+                End { code: None, said, not_started: Some(cause.kind()) }
             }
-            _ => last_words(&String::from_utf8_lossy(&state.said)),
-        };
-        End { code: state.code.as_ref().and_then(|code| code.as_ref().ok().copied()), said, is_missing }
+            Some(Ok(code)) => End { code: Some(*code), said, not_started: None },
+            Some(Err(_)) | None => End { code: None, said, not_started: None },
+        }
     }
 }
 

@@ -167,6 +167,36 @@ fn what_is_said_wins() {
 }
 
 #[test]
+fn no_password_is_shown() {
+    for (text, shown) in [
+        ("ssh://u:se/cret@host", "ssh://u:xxxxx@host"),
+        ("ssh://u:se@cr:et@host/run/x", "ssh://u:xxxxx@host/run/x"),
+        ("u:secret@host", "u:xxxxx@host"),
+        ("u:se://cret@host", "u:xxxxx@host"),
+        ("tcp://u:se/cret@h:1", "tcp://u:xxxxx@h:1"),
+    ] {
+        let around = Surroundings { docker_host: Some(text.to_owned()), ..Surroundings::default() };
+        let told = named(&around).unwrap_err().to_string();
+        assert!(told.starts_with(&format!("`{shown}`, from")), "{told}");
+    }
+    for plain in ["ssh://me@h:x", "ssh://[::1", "tcp://h:1/x", "here"] {
+        let around = Surroundings { docker_host: Some(plain.to_owned()), ..Surroundings::default() };
+        assert!(named(&around).unwrap_err().to_string().starts_with(&format!("`{plain}`")), "{plain}");
+    }
+}
+
+#[test]
+fn the_place_of_a_host_has_no_password() {
+    let address = Address::Tcp { host: "u:secret@127.0.0.1:1".to_owned(), certificates: None };
+    let error = Engine::connect(&address, &Transfers::default(), None).unwrap_err();
+    let mut told = error.to_string();
+    if let Some(cause) = std::error::Error::source(&error) {
+        told += &format!(": {cause}");
+    }
+    assert!(told.contains("u:xxxxx@127.0.0.1:1") && !told.contains("secret"), "{told}");
+}
+
+#[test]
 fn contexts_are_followed() {
     let dir = tempfile::tempdir().unwrap();
     let id = Digest::of(b"lab").to_string().replace("sha256:", "");

@@ -199,14 +199,23 @@ pub(crate) const LEFT_BEHIND: [&str; 10] = [
     "var/log/alternatives.log",
 ];
 
-/// One layer of all that is seen of these, with further files, none of them later than `time`.
+/// What tells files of packages from those that scripts made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Dates {
+    /// When the newest of the packages was built.
+    pub packages: Time,
+    /// The time of the image.
+    pub image: Time,
+}
+
+/// One layer of all that is seen of these, with further files.
 ///
 /// # Errors
 /// A layer cannot be unpacked; the store cannot take the result.
 pub fn squashed(
     store: &Arc<Store>,
     layers: &[Digest],
-    (extra, time): (&[(String, Vec<u8>)], Time),
+    (extra, dates): (&[(String, Vec<u8>)], Dates),
 ) -> Result<Digest, Error> {
     let mut changes: std::collections::BTreeMap<TreePath, Change> =
         ireko_image::merged(store, layers)?.into_iter().map(|change| (change.path.clone(), change)).collect();
@@ -217,7 +226,7 @@ pub fn squashed(
         .iter()
         .map(|(path, bytes)| Item::new(path, Content::Bytes { bytes: bytes.clone(), mode: 0o644 }))
         .collect();
-    for change in pieces::changes_of(&items, time)? {
+    for change in pieces::changes_of(&items, dates.image)? {
         match (&change.kind, changes.get(&change.path)) {
             (ChangeKind::Dir { .. }, Some(_)) => {}
             _ => {
@@ -225,36 +234,37 @@ pub fn squashed(
             }
         }
     }
-    no_later_than(&mut changes, time)?;
+    undated(&mut changes, dates)?;
     layer(store, changes.into_values().collect())
 }
 
 /// Takes the day of the making out of what scripts left: times of files, and the days on which `/etc/shadow` says that
-/// passwords were changed.
-pub(crate) fn no_later_than(
+/// passwords were changed. The image's time stands there instead, whenever the step ran: it may have been remembered.
+pub(crate) fn undated(
     changes: &mut std::collections::BTreeMap<TreePath, Change>,
-    time: Time,
+    Dates { packages, image }: Dates,
 ) -> Result<(), Error> {
     for change in changes.values_mut() {
-        change.meta.mtime = change.meta.mtime.min(time);
+        let was = change.meta.mtime;
+        change.meta.mtime = if was > packages { image } else { was.min(image) };
     }
     let path = TreePath::new("etc/shadow")?;
     if let Some(Change { kind: ChangeKind::File(data), .. }) = changes.get_mut(&path) {
-        let text = changed_no_later_than(&data.read(&path)?, time.secs / (24 * 3600));
-        *data = Data::memory(text);
+        let day = |time: Time| time.secs / (24 * 3600);
+        *data = Data::memory(changed_on(&data.read(&path)?, day(packages), day(image)));
     }
     Ok(())
 }
 
-/// A list of passwords (shadow(5)) with no change after a day since 1970. Of none the day is left out, since 0 would ask
-/// for a new password.
-fn changed_no_later_than(shadow: &[u8], day: i64) -> Vec<u8> {
+/// A list of passwords (shadow(5)) with one day since 1970 in place of all from `begin` on. Of none the day is left out,
+/// since 0 would ask for a new password.
+fn changed_on(shadow: &[u8], begin: i64, day: i64) -> Vec<u8> {
+    let day = if day > 0 { day.to_string() } else { String::new() };
     let line = |line: &[u8]| {
         let mut fields: Vec<&[u8]> = line.split(|byte| *byte == b':').collect();
-        let latest = if day > 0 { day.to_string() } else { String::new() };
         let changed = fields.get(2).and_then(|field| std::str::from_utf8(field).ok()?.parse::<i64>().ok());
-        if changed.is_some_and(|changed| changed > day) {
-            fields[2] = latest.as_bytes();
+        if changed.is_some_and(|changed| changed >= begin.max(1)) {
+            fields[2] = day.as_bytes();
         }
         fields.join(&b':')
     };
@@ -266,16 +276,45 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_password_was_changed_after_the_packages() {
-        let check = |day: i64, before: &str, after: &str| {
-            assert_eq!(String::from_utf8_lossy(&changed_no_later_than(before.as_bytes(), day)), after);
+    fn no_password_was_changed_on_the_day_of_the_making() {
+        let check = |(begin, day): (i64, i64), before: &str, after: &str| {
+            assert_eq!(String::from_utf8_lossy(&changed_on(before.as_bytes(), begin, day)), after);
         };
         let two = "root:*:20786:0:99999:7:::\nredis:!:19000::::::\n";
-        check(20_000, two, "root:*:20000:0:99999:7:::\nredis:!:19000::::::\n");
-        check(20_786, two, two);
-        check(0, two, "root:*::0:99999:7:::\nredis:!:::::::\n");
+        check((20_000, 20_100), two, "root:*:20100:0:99999:7:::\nredis:!:19000::::::\n");
+        check((20_786, 30_000), two, "root:*:30000:0:99999:7:::\nredis:!:19000::::::\n");
+        check((20_787, 30_000), two, two);
+        check((0, 0), two, "root:*::0:99999:7:::\nredis:!:::::::\n");
         for kept in ["", "\n", "root", "root:*", "root:*:soon:0", "root:*:0:0:99999:7:::\n", "a:b:\n::\n"] {
-            check(0, kept, kept);
+            check((0, 0), kept, kept);
         }
+    }
+
+    #[test]
+    fn what_was_made_on_any_day_after_the_packages_is_the_same() {
+        let time = |secs| Time::new(secs * 24 * 3600, 7);
+        let made = |day: i64, image: i64| {
+            let change = |path: &str, time, text: &str| {
+                let path = TreePath::new(path).expect("a path");
+                let data = Data::memory(text.as_bytes().to_vec());
+                (path.clone(), Change::new(path, Meta::new(0o644, time), ChangeKind::File(data)))
+            };
+            let shadow = format!("app:!:{day}::::::\n");
+            let mut changes = std::collections::BTreeMap::from([
+                change("etc/shadow", time(day), &shadow),
+                change("usr/bin/app", time(90), "program"),
+                change("var/lib/app/made", time(day), "made"),
+            ]);
+            undated(&mut changes, Dates { packages: time(100), image: time(image) }).expect("read");
+            let seen = |change: &Change| match &change.kind {
+                ChangeKind::File(data) => (change.meta.mtime, data.read(&change.path).expect("read")),
+                _ => unreachable!("all are files"),
+            };
+            changes.values().map(seen).collect::<Vec<_>>()
+        };
+        for image in [0, 50, 95, 150, 300, 500] {
+            assert_eq!(made(120, image), made(400, image), "an image of day {image}");
+        }
+        assert_eq!(made(120, 300)[1].0, time(90), "a package's file keeps its own");
     }
 }

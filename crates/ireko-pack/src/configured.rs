@@ -10,7 +10,7 @@ use ireko_layer::{Change, ChangeKind, Data, Follow, Meta, Time, TreePath, follow
 use ireko_oci::Digest;
 use ireko_store::{Scratch, Store};
 
-use crate::base::{LEFT_BEHIND, MERGED, no_later_than};
+use crate::base::{Dates, LEFT_BEHIND, MERGED, undated};
 use crate::debs::{DebTree, PathFilter, bytes_in, files_of_all};
 use crate::error::Error;
 use crate::packages::Packages;
@@ -39,13 +39,14 @@ const BOOKS: [&str; 17] = [
 
 /// What lies above the packages' plain files so that the image is as the installed root is.
 ///
-/// `others` are the packages that are installed there and not part of the image.
+/// `others` are the packages that are installed there and not part of the image; `newest` is when the newest of all was
+/// built.
 ///
 /// # Errors
 /// A layer or a package cannot be read.
 pub fn configured(
     store: &Arc<Store>,
-    layers: &[Digest],
+    (layers, newest): (&[Digest], Time),
     (packages, others): (&Packages, &[&Package]),
 ) -> Result<Option<Piece>, Error> {
     let root: BTreeMap<TreePath, Change> =
@@ -84,7 +85,7 @@ pub fn configured(
     }
     drop_dangling(&mut changes, packages)?;
     add_parents(&mut changes, (packages, &root));
-    no_later_than(&mut changes, packages.time())?;
+    undated(&mut changes, Dates { packages: newest, image: packages.time() })?;
     let piece =
         Piece { title: "what maintainer scripts made".to_owned(), changes: changes.into_values().collect() };
     Ok(Some(piece).filter(|piece| !piece.changes.is_empty()))

@@ -350,7 +350,7 @@ impl Check<'_> {
     /// Records, inputs, trees, slots, memos and file hashes: all can be found again.
     fn small_files(&mut self) -> Result<()> {
         let fanned =
-            [("records", RECORD), ("inputs", INPUTS), ("trees", TREE), ("memo", MEMO), ("slots", SLOT)];
+            [("records", RECORD), ("inputs", INPUTS), ("trees", TREE), ("memo", MEMO), ("steps", SLOT)];
         for (dir, kind) in fanned {
             for (name, path) in disk::fanned_names(&self.store.layout.dir(dir))? {
                 self.small_file(kind, &name, &path)?;

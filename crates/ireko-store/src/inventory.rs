@@ -117,7 +117,7 @@ impl SmallItem {
 
 /// Of the directories of small files, those that are two levels deep: one of many files is read and emptied on all cores
 /// then.
-const FANNED: [&str; 3] = ["memo", "trees", "slots"];
+const FANNED: [&str; 3] = ["memo", "trees", "steps"];
 
 impl Store {
     pub(crate) fn layer_items(&self) -> Result<Vec<LayerItem>> {
@@ -233,17 +233,13 @@ impl Store {
     /// Files of a directory, one or two levels deep, that nothing refers to by name.
     pub(crate) fn small_items(&self, dir: &str) -> Result<Vec<SmallItem>> {
         let place = self.layout.dir(dir);
-        let mut found = match FANNED.contains(&dir) {
+        let found = match FANNED.contains(&dir) {
             true => scan::fanned(&place, Dir::look)?
                 .into_iter()
                 .map(|(name, seen)| (format!("{}/{name}", name.get(..2).unwrap_or_default()), seen))
                 .collect(),
             false => scan::flat(&place)?,
         };
-        if dir == "slots" {
-            // Those of earlier versions, beside the directories: nothing finds them any more.
-            found.extend(scan::flat(&place)?.into_iter().filter(|(name, _)| name.len() > 2));
-        }
         Ok(found.into_iter().map(|(name, seen)| SmallItem::of(name, seen)).collect())
     }
 }

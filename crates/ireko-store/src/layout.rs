@@ -19,7 +19,7 @@ pub(crate) const DIRECTORIES: [&str; 18] = [
     "trees",
     "records",
     "inputs",
-    "slots",
+    "steps",
     "memo",
     "stat",
     "images/names",
@@ -83,7 +83,7 @@ impl Layout {
     }
 
     pub(crate) fn slot(&self, slot: &[u8]) -> PathBuf {
-        self.fanned("slots", &hash_name("ireko slot/1", slot))
+        self.fanned("steps", &hash_name("ireko slot/1", slot))
     }
 
     pub(crate) fn stat(&self, identity: &[u8]) -> PathBuf {

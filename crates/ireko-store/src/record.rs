@@ -3,8 +3,6 @@
 //! None of it is synced. All of it can be found again by doing the work again, and a file that a crash has torn fails
 //! its checksum and reads as absent.
 
-use std::borrow::Cow;
-
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD as BASE64;
 use ireko_layer::Time;
@@ -50,7 +48,7 @@ pub struct Origin {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Written<'a> {
+struct Written {
     content: ContentId,
     diff: Digest,
     at: i64,
@@ -63,8 +61,14 @@ struct Written<'a> {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     stage: String,
     /// The inputs, base64. Absent where they lie beside the record, as with earlier versions.
-    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
-    inputs: Option<Cow<'a, str>>,
+    /// Read by itself: most readers have no use for it.
+    #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
+    inputs: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct WrittenInputs {
+    inputs: Option<String>,
 }
 
 /// The declared inputs that made a key.
@@ -148,7 +152,7 @@ impl Store {
         let Record { content, diff, at, took_ms, name, origin: Origin { project, stage } } = record.clone();
         let (at, at_nanos) = (at.secs, at.nanos);
         let encoded = inputs.encode();
-        let inside = (encoded.len() <= INSIDE).then(|| BASE64.encode(&encoded).into());
+        let inside = (encoded.len() <= INSIDE).then(|| BASE64.encode(&encoded));
         if inside.is_none() {
             self.write_sealed(INPUTS, &self.layout.inputs(key), &encoded)?;
         }
@@ -173,9 +177,9 @@ impl Store {
     /// The inputs that made a key; read only to explain a miss.
     pub fn inputs(&self, key: Key) -> Option<Inputs> {
         let record = self.read_sealed(RECORD, &self.layout.record(key)).unwrap_or_default();
-        let written = serde_json::from_slice::<Written<'_>>(&record).ok();
+        let written = serde_json::from_slice::<WrittenInputs>(&record).ok();
         if let Some(inside) = written.and_then(|written| written.inputs) {
-            return Inputs::decode(&BASE64.decode(inside.as_ref()).ok()?);
+            return Inputs::decode(&BASE64.decode(inside).ok()?);
         }
         let path = self.layout.inputs(key);
         let inputs = Inputs::decode(&self.read_sealed(INPUTS, &path)?);

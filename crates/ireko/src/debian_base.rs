@@ -19,7 +19,7 @@ use ireko_image::{Assembled, Images};
 use ireko_layer::Time;
 use ireko_oci::{ContainerConfig, Digest, History, ImageConfig, Platform, Timestamp};
 use ireko_pack::PathFilter;
-use ireko_pack::base::{self, Install};
+use ireko_pack::base::{self, Dates, Install};
 use ireko_pack::sbom::Origins;
 use ireko_report::{Event, Sink};
 use ireko_store::Store;
@@ -118,8 +118,9 @@ pub(crate) fn made(wanted: &Wanted, with: &With<'_>, known: Known<'_>) -> Result
     let filter = if *variant == Variant::Slim { PathFilter::slim() } else { PathFilter::default() };
     let debs: Vec<(Deb, Part)> =
         debs.into_iter().zip(all).map(|(deb, version)| (deb, choice.part(*version))).collect();
-    let layers = configured(&debs, (filter, platform), (&wanted.name, with))?;
-    let diff = base::squashed(with.store, &layers, (&files, time))?;
+    let Configured { layers, newest } = configured(&debs, (filter, platform), (&wanted.name, with))?;
+    let dates = Dates { packages: newest, image: time };
+    let diff = base::squashed(with.store, &layers, (&files, dates))?;
     let config = config(wanted, &lists);
     let image = ireko_image::assemble(config, &[(diff, None)], Some(Timestamp::from_unix(time.secs, 0)));
     Ok(Base { image, made_of, origins })
@@ -153,23 +154,31 @@ pub(crate) enum Part {
     Other,
 }
 
-/// A root in which dpkg installed packages: its layers. `name` is who needs it.
+/// A root in which dpkg installed packages.
+pub(crate) struct Configured {
+    pub(crate) layers: Vec<Digest>,
+    /// When the newest of the packages was built.
+    pub(crate) newest: Time,
+}
+
+/// Lets dpkg install packages in a root of their own. `name` is who needs it.
 pub(crate) fn configured(
     debs: &[(Deb, Part)],
     (filter, platform): (PathFilter, &Platform),
     (name, with): (&str, &With<'_>),
-) -> Result<Vec<Digest>, Failure> {
+) -> Result<Configured, Failure> {
     let scratch = with.store.scratch_dir()?;
-    let (install, packages) = laid_out(debs, (scratch.path(), filter, platform))?;
-    let first = base::unpacked(with.store, &packages, &install.filter)?;
-    installed(first, &install, (name, scratch.path(), with))
+    let LaidOut { install, essential, newest } = laid_out(debs, (scratch.path(), filter, platform))?;
+    let first = base::unpacked(with.store, &essential, &install.filter)?;
+    let layers = installed(first, &install, (name, scratch.path(), with))?;
+    Ok(Configured { layers, newest })
 }
 
 /// The packages of a root in which dpkg runs.
 pub(crate) struct Choice {
     /// Those that dpkg needs to run.
     essential: BTreeSet<VersionId>,
-    /// Those of a base that has nothing else; empty where one of them is here in another version.
+    /// Those of a base that has nothing else; empty where one of them is missing here.
     core: BTreeSet<VersionId>,
     pub(crate) all: Vec<VersionId>,
     /// Those that are there for the sake of others alone.
@@ -213,7 +222,7 @@ pub(crate) fn chosen(
         return Ok(choice);
     }
     // Also where this does not help: who asked for the other one has both.
-    solved(index, (&[Ask::Text(MERGED.to_owned())], more), recommends)
+    Ok(solved(index, (&[Ask::Text(MERGED.to_owned())], more), recommends).unwrap_or(choice))
 }
 
 fn solved(index: &Index<'_>, (first, more): (&[Ask], Vec<Ask>), recommends: bool) -> Result<Choice, Failure> {
@@ -222,12 +231,10 @@ fn solved(index: &Index<'_>, (first, more): (&[Ask], Vec<Ask>), recommends: bool
         first.iter().cloned().chain(versions.iter().copied().map(Ask::Version)).collect::<Vec<_>>()
     };
     let essential = debian::solve(index, &ask(&core), false)?;
-    let essential: BTreeSet<VersionId> = essential.install.iter().map(|chosen| chosen.version).collect();
     let required = index.candidates(|is_essential, priority| is_essential || priority == Priority::Required);
     let mut requests = ask(&required);
     requests.push(Ask::Text("apt".to_owned()));
     let basis = debian::solve(index, &requests, false)?;
-    let basis: BTreeSet<VersionId> = basis.install.iter().map(|chosen| chosen.version).collect();
     requests.extend(more);
     let solution = debian::solve(index, &requests, recommends)?;
     // apt takes itself for essential, and to be there first is no request.
@@ -238,8 +245,17 @@ fn solved(index: &Index<'_>, (first, more): (&[Ask], Vec<Ask>), recommends: bool
         |chosen: &&Chosen| !matches!(chosen.reason, Reason::Requested(_)) && !core.contains(&chosen.version);
     let along = solution.install.iter().filter(is_along).map(|chosen| chosen.version).collect();
     let all: Vec<VersionId> = solution.install.iter().map(|chosen| chosen.version).collect();
-    let is_whole = basis.iter().all(|version| all.contains(version));
-    Ok(Choice { essential, core: if is_whole { basis } else { BTreeSet::new() }, all, along })
+    // By name: what was asked for may have brought another version.
+    let same = |install: &[Chosen]| {
+        let name = |version| (index.name(version), index.architecture(version));
+        let names: BTreeSet<_> = install.iter().map(|chosen| name(chosen.version)).collect();
+        let versions = all.iter().copied().filter(|version| names.contains(&name(*version)));
+        (versions.collect::<BTreeSet<_>>(), names.len())
+    };
+    let (essential, _) = same(&essential.install);
+    let (basis, wanted) = same(&basis.install);
+    let core = if basis.len() == wanted { basis } else { BTreeSet::new() };
+    Ok(Choice { essential, core, all, along })
 }
 
 /// What apt notes of packages that nobody asked for: `apt autoremove` takes them where nothing needs them any more.
@@ -251,13 +267,23 @@ fn extended_states(index: &Index<'_>, along: &[VersionId], architecture: &str) -
         .collect()
 }
 
+/// Package files in a directory.
+struct LaidOut {
+    install: Install,
+    /// The essential ones, open.
+    essential: Vec<Package>,
+    /// When the newest of all was built.
+    newest: Time,
+}
+
 /// Puts the package files into a directory under their own names, and says what is to be done with them.
 fn laid_out(
     debs: &[(Deb, Part)],
     (dir, filter, platform): (&Path, PathFilter, &Platform),
-) -> Result<(Install, Vec<Package>), Failure> {
+) -> Result<LaidOut, Failure> {
     let mut install = Install { filter, platform: platform.to_string(), ..Install::default() };
-    let mut packages = Vec::new();
+    let mut essential = Vec::new();
+    let mut newest = Time::default();
     for part in [base::CORE, base::OTHERS] {
         let place = dir.join(part);
         let failed = |error| Failure::environment(format!("cannot make `{}`", place.display())).cause(error);
@@ -276,8 +302,9 @@ fn laid_out(
         })?;
         // Also of those that dpkg alone reads: what they call themselves is what it installs.
         let package = deb.open_at(&place)?;
+        newest = newest.max(Time::new(package.built(), 0));
         if *part == Part::Essential {
-            packages.push(package);
+            essential.push(package);
             install.essential.push(name);
         }
     }
@@ -285,7 +312,7 @@ fn laid_out(
     install.essential.sort_unstable();
     install.core = groups(debs, Part::Core)?;
     install.others = groups(debs, Part::Other)?;
-    Ok((install, packages))
+    Ok(LaidOut { install, essential, newest })
 }
 
 /// As what dpkg knows a package's file.

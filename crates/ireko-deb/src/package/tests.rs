@@ -101,17 +101,27 @@ fn what_is_none_is_told() {
 }
 
 #[test]
+fn when_it_was_built_is_its_archives_date() {
+    for (date, built) in [("1700000000  ", 1_700_000_000), ("soon        ", 0), ("            ", 0)] {
+        let mut bytes = hello();
+        bytes[24..36].copy_from_slice(date.as_bytes());
+        assert_eq!(opened(&bytes).expect("a package").built(), built, "{date}");
+    }
+}
+
+#[test]
 fn what_reading_it_may_take_goes_by_what_is_packed_and_what_it_says() {
     let package = opened(&hello()).expect("a package");
     assert_eq!((package.name().as_str(), package.bounds().plain), ("hello", PLAIN_MIN + 5 * PLAIN_EACH));
     let said = |size: &str| {
         let text = format!("Package: big\nInstalled-Size: {size}\n");
         let control = tar(&[("./control", &text, 0o644)]);
-        let bytes = ar(&[("debian-binary", b"2.0\n"), ("control.tar", &control), ("data.tar", b"")]);
+        let bytes = ar(&[("debian-binary", b"2.0\n"), ("control.tar", &control), ("data.tar", &[0; 1000])]);
         opened(&bytes).expect("a package").bounds().plain
     };
-    assert_eq!(said("1000"), PLAIN_MIN + 2_048_000);
-    assert_eq!((said("many"), said("18446744073709551615")), (PLAIN_MIN, u64::MAX));
+    let packed = PLAIN_MIN + 1000 * PLAIN_EACH;
+    assert_eq!((said("1000"), said("many")), (packed + 2_048_000, packed));
+    assert_eq!(said("18446744073709551615"), packed + 1000 * ESTIMATE_EACH, "it is not believed without end");
 }
 
 proptest! {

@@ -29,25 +29,35 @@ fn check(variable: &str, text: &str, expect: Expect) {
 #[test]
 fn arguments_are_those_of_dockers_client() {
     let docker = |text: &str, expect: Expect| check("DOCKER_HOST", text, expect);
-    docker("ssh://h", expect!["ssh://h: -o | ConnectTimeout=30 | -T | -- | h | docker system dial-stdio"]);
+    docker(
+        "ssh://h",
+        expect![
+            "ssh://h: -o | BatchMode=yes | -o | ConnectTimeout=30 | -T | -- | h | docker system dial-stdio"
+        ],
+    );
     docker(
         "ssh://me@example.com:10022/var/run/docker.sock",
         expect![
-            "ssh://me@example.com:10022/var/run/docker.sock: -l | me | -p | 10022 | -o | ConnectTimeout=30 | -T | -- | example.com | docker '--host=unix:///var/run/docker.sock' system dial-stdio"
+            "ssh://me@example.com:10022/var/run/docker.sock: -l | me | -p | 10022 | -o | BatchMode=yes | -o | ConnectTimeout=30 | -T | -- | example.com | docker '--host=unix:///var/run/docker.sock' system dial-stdio"
         ],
     );
-    docker("ssh://h//", expect!["ssh://h: -o | ConnectTimeout=30 | -T | -- | h | docker system dial-stdio"]);
+    docker(
+        "ssh://h//",
+        expect![
+            "ssh://h: -o | BatchMode=yes | -o | ConnectTimeout=30 | -T | -- | h | docker system dial-stdio"
+        ],
+    );
     docker(
         "ssh://a%40b@[fe80::1]:22/it's%20$(here)",
         expect![
-            "ssh://a@b@[fe80::1]:22/it's $(here): -l | a@b | -p | 22 | -o | ConnectTimeout=30 | -T | -- | fe80::1 | docker '--host=unix:///it'\\''s $(here)' system dial-stdio"
+            "ssh://a@b@[fe80::1]:22/it's $(here): -l | a@b | -p | 22 | -o | BatchMode=yes | -o | ConnectTimeout=30 | -T | -- | fe80::1 | docker '--host=unix:///it'\\''s $(here)' system dial-stdio"
         ],
     );
     check(
         "CONTAINER_HOST",
         "ssh://core@h:22/run/user/1000/podman/podman.sock",
         expect![
-            "ssh://core@h:22/run/user/1000/podman/podman.sock: -l | core | -p | 22 | -i | /k | -o | ConnectTimeout=30 | -T | -- | h | podman '--url=unix:///run/user/1000/podman/podman.sock' system dial-stdio"
+            "ssh://core@h:22/run/user/1000/podman/podman.sock: -l | core | -p | 22 | -i | /k | -o | BatchMode=yes | -o | ConnectTimeout=30 | -T | -- | h | podman '--url=unix:///run/user/1000/podman/podman.sock' system dial-stdio"
         ],
     );
 }
@@ -94,6 +104,13 @@ fn addresses_that_ssh_would_misread_are_refused() {
         "ssh://[::1",
         expect!["`ssh://[::1`, from DOCKER_HOST, is no address of an engine: a `[` in it is not closed"],
     );
+    for text in ["ssh://[fe80::1]22", "ssh://[::1]x/", "ssh://[::1]]:22"] {
+        let told = format!(
+            "`{text}`, from DOCKER_HOST, is no address of an engine: behind the `]` in it stands something other than `:` and a port"
+        );
+        let found = named(&Surroundings { docker_host: Some(text.to_owned()), ..Surroundings::default() });
+        assert_eq!(found.unwrap_err().to_string(), told);
+    }
     refused(
         "ssh://h?a",
         expect![
@@ -150,6 +167,29 @@ fn check_end(far: Far, said: &'static str, code: Result<u8, io::ErrorKind>, expe
     let error = Engine::connect(&Address::Ssh(ssh), &Transfers::default(), Some(&programs)).unwrap_err();
     let hint = error.hint().unwrap_or_default();
     expect.assert_eq(&format!("{}\n{hint}\n", error.to_string().replace("cannot reach the engine: ", "")));
+}
+
+#[test]
+fn a_banner_is_not_the_cause() {
+    let banner = "Welcome. Permission denied to strangers, Host key on the wall.\n";
+    let http = |code, expect| check_end(Far::Docker, banner, code, expect);
+    let added = || {
+        expect![[r#"
+            the engine at ssh://h gave no answer (`ssh` says: Welcome. Permission denied to strangers, Host key on the wall.)
+            check that the engine runs and that you may use its socket; DOCKER_HOST names another
+        "#]]
+    };
+    http(Err(io::ErrorKind::TimedOut), added());
+    http(Ok(0), added());
+    check_end(
+        Far::Docker,
+        "",
+        Err(io::ErrorKind::PermissionDenied),
+        expect![[r#"
+            the engine at ssh://h gave no answer: `ssh` says: it cannot be started: permission denied
+            `ssh HOST docker version` must work by itself; see that the host and its port are right, in ~/.ssh/config too
+        "#]],
+    );
 }
 
 #[test]

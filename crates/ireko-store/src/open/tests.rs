@@ -106,7 +106,7 @@ fn few_inputs_lie_in_the_record_and_many_beside_it() {
         conditions: vec![crate::Condition::Kind(vec![crate::UsageKind::Record])],
         ..crate::PrunePlan::default()
     };
-    let slots: u64 = store.small_items("slots").unwrap().iter().map(|item| item.bytes).sum();
+    let slots: u64 = store.small_items("steps").unwrap().iter().map(|item| item.bytes).sum();
     assert_eq!(store.prune(&plan).unwrap().freed, first + second + slots);
     assert!(!store.layout.inputs(few).exists() && !store.layout.inputs(many).exists());
     assert_eq!((store.record(few), store.inputs(many)), (None, None));

@@ -15,8 +15,10 @@ use crate::store::Store;
 use crate::usage::UsageKind;
 
 /// Directories of small files, and what they count as.
-pub(crate) const SMALL: [(&str, UsageKind); 5] = [
+pub(crate) const SMALL: [(&str, UsageKind); 6] = [
     ("trees", UsageKind::Record),
+    ("steps", UsageKind::Record),
+    // Those of earlier versions: nothing reads them any more.
     ("slots", UsageKind::Record),
     ("memo", UsageKind::Record),
     ("stat", UsageKind::StatCache),

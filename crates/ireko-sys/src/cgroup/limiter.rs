@@ -480,7 +480,7 @@ impl Aside {
         let aside = Self { home: home.dir.clone(), own, handed_down: controllers.to_vec() };
         let list = aside.own.join("cgroup.procs");
         fs::write(&list, "0")?;
-        for process in processes_of(&aside.home) {
+        for process in processes_of(&aside.home).into_iter().filter(|process| is_ours(*process)) {
             // One that has ended meanwhile is in nobody's way.
             let _ = fs::write(&list, process.to_string());
         }
@@ -518,6 +518,17 @@ mod tests {
         crate::raw::family::kill(i32::try_from(sleep).unwrap(), libc::SIGKILL);
         shell.wait().unwrap();
         assert_eq!(found, [true, true, true, false, false]);
+    }
+
+    /// Plain files in place of a group's: of what is written to one, the last remains.
+    #[test]
+    fn only_what_is_ours_steps_aside() {
+        let dir = tempfile::tempdir().unwrap();
+        let own = std::process::id();
+        fs::write(dir.path().join("cgroup.procs"), format!("{own}\n1\n")).unwrap();
+        let home = Home { dir: dir.path().to_owned(), process: (own, 0) };
+        let aside = Aside::step(&home, &[Controller::Memory]).unwrap();
+        assert_eq!(processes_of(&aside.own), [own]);
     }
 
     #[test]

@@ -137,7 +137,7 @@ fn damaged_files_are_misses() {
     ];
     let Some(place) = place() else { return };
     let contents = place.contents("app");
-    for kind in ["records", "trees", "inputs", "slots", "memo", "stat"] {
+    for kind in ["records", "trees", "inputs", "steps", "memo", "stat"] {
         for (at, damage) in damages.iter().enumerate() {
             place.build(&[]).ok();
             for path in files(&place.store().join(kind)) {

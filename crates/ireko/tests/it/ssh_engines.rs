@@ -120,6 +120,8 @@ fn ssh_is_asked_as_docker_asks_it_and_ends_with_the_connection() {
         "-p",
         "2222",
         "-o",
+        "BatchMode=yes",
+        "-o",
         "ConnectTimeout=30",
         "-T",
         "--",

@@ -65,9 +65,10 @@ pub(super) fn gather(
     let mut packages = Packages::read(with.store, chosen.opened, filter, time)?;
     if let Some(installed) = &chosen.installed {
         let strangers = strangers(installed, &packages)?;
-        let layers = debian_base::configured(installed, (slim, &platform), ("pack", with))?;
+        let root = debian_base::configured(installed, (slim, &platform), ("pack", with))?;
         let strangers: Vec<&Package> = strangers.iter().collect();
-        let configured = ireko_pack::configured(with.store, &layers, (&packages, &strangers))?;
+        let root = (&root.layers[..], root.newest);
+        let configured = ireko_pack::configured(with.store, root, (&packages, &strangers))?;
         packages.configure(configured);
     } else {
         let left_out = left_out(&chosen.debs);
@@ -133,8 +134,6 @@ impl Chosen {
             (&args.archive, platform),
         )?;
         let suite = lock.suite.clone().unwrap_or_default();
-        // Earlier versions installed all in one step, and a lock means what it meant when it was written.
-        let has_parts = lock.packages.iter().any(|package| package.core);
         let mut wanted = Vec::new();
         for package in &lock.packages {
             let listed = package.listed().ok_or_else(|| Failure::user("a hash of the lock is none"))?;
@@ -163,7 +162,7 @@ impl Chosen {
                 .hint("`--lock` in place of `--locked` writes it anew"));
             }
             if package.scripts {
-                let part = match (package.essential, package.core || !has_parts) {
+                let part = match (package.essential, package.core || !lock.has_parts()) {
                     (true, _) => Part::Essential,
                     (false, true) => Part::Core,
                     (false, false) => Part::Other,

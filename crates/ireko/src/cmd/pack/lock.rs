@@ -14,8 +14,8 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The form that is written, and the only one that is read.
-const VERSION: u32 = 1;
+/// The form that is written. The first one is read too: it says nothing of parts.
+const VERSION: u32 = 2;
 
 /// A lock.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -173,6 +173,11 @@ impl Lock {
         Self { version: VERSION, asked, suite, packages, files: Vec::new() }
     }
 
+    /// Whether packages are installed in two steps: earlier versions had one, and a lock means what it meant then.
+    pub(super) fn has_parts(&self) -> bool {
+        self.version > 1
+    }
+
     /// Reads one that is to be kept to.
     pub(super) fn read(path: &Path, asked: &Asked) -> Result<Self, Failure> {
         let cannot = |cause: &dyn std::fmt::Display| {
@@ -194,8 +199,8 @@ impl Lock {
             let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
             format!("line {}: {}", before.matches('\n').count() + 1, error.message().replace('\n', ", "))
         })?;
-        if lock.version != VERSION {
-            return Err(format!("it has version {}, and {VERSION} is read here", lock.version));
+        if !(1..=VERSION).contains(&lock.version) {
+            return Err(format!("it has version {}, and 1 to {VERSION} are read here", lock.version));
         }
         lock.check().map(|()| lock)
     }
@@ -443,7 +448,10 @@ mod tests {
     fn another_version_and_broken_hashes_are_refused() {
         let text = lock("x").text();
         let says = |text: String| Lock::parse(&text).expect_err("refused");
-        assert!(says(text.replace("version = 1\n", "version = 2\n")).contains("version 2"));
+        assert!(says(text.replace("version = 2\n", "version = 3\n")).contains("version 3"));
+        assert!(Lock::parse(&text).expect("is read").has_parts());
+        let first = Lock::parse(&text.replace("version = 2\n", "version = 1\n")).expect("is read");
+        assert!(!first.has_parts(), "all in one step, as it was written");
         assert!(says(text.replace(&"00".repeat(32), "zz")).contains("package `x`"));
         assert!(
             says(text.replace("size = 7", "size = 9223372036854775807"))
