@@ -100,6 +100,7 @@ example_deb_base() {
     $IREKO base debian:bookworm -q -o type=tar,dest="$work/plain.tar" >/dev/null &&
         python3 "$here/same-roots.py" "$reference" "$work/plain.tar" . 'dev/*' etc/fstab etc/hostname etc/resolv.conf \
             etc/apt/sources.list etc/apt/sources.list.d/debian.sources sorted:etc/shells days:etc/shadow names:usr/bin/uncompress etc/.pwd.lock etc/group- etc/passwd- \
+            etc/apt/apt.conf.d/docker-clean etc/apt/apt.conf.d/docker-no-languages usr/sbin/policy-rc.d \
             var/lib/dpkg/status-old 'var/cache/debconf/*-old' var/cache/apt/archives/lock var/lib/apt/lists/lock || return 1
     distroless || return 1
     # No perl for what need not be done.
@@ -107,7 +108,8 @@ example_deb_base() {
     [ -z "$($IREKO run --rm made dpkg --audit)" ] && [ -z "$($IREKO run --rm made sh -c 'ls /usr/share/man 2>/dev/null')" ] &&
         $IREKO run --rm made sh -c 'ls /usr/lib/*/libpq.so.5' &&
         printf 'FROM made\nRUN apt-get update -qq && apt-get install -qq hello && rm -rf /var/lib/apt/lists/*\nCMD ["hello"]\n' |
-        $IREKO build -q -t on-made - && [ "$($IREKO run --rm on-made)" = "Hello, world!" ]
+        $IREKO build -q -t on-made - && [ "$($IREKO run --rm on-made)" = "Hello, world!" ] &&
+        [ -z "$($IREKO run --rm on-made sh -c 'ls /var/cache/apt/*.bin /var/cache/apt/archives/*.deb 2>/dev/null')" ]
 }
 
 # weighs NAME PLAIN PACKED: an image has at most so many bytes, and with gzip so many.

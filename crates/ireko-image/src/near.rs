@@ -15,14 +15,17 @@ pub fn near_images(asked: &Reference, known: impl IntoIterator<Item = Reference>
         known.into_iter().filter(|name| name.or_latest() != asked.or_latest()).collect();
     let (own_space, own) = parts(asked);
     let near = nearest_names(own, known.iter().map(|name| parts(name).1));
-    let mut ranked: Vec<(usize, [bool; 3], String)> = Vec::new();
+    let near_tags = nearest_names(asked.tag().unwrap_or_default(), known.iter().filter_map(Reference::tag));
+    let mut ranked: Vec<(usize, [bool; 2], usize, String)> = Vec::new();
     for name in &known {
         let (space, last) = parts(name);
         let Some(rank) = near.iter().position(|near| *near == last) else { continue };
         let alike = space == own_space || space.is_empty() || own_space.is_empty();
         if alike || !nearest_names(own_space, [space]).is_empty() {
-            let apart = [name.domain() != asked.domain(), space != own_space, name.tag() != asked.tag()];
-            ranked.push((rank, apart, bare(&name.familiar()).to_owned()));
+            let apart = [name.domain() != asked.domain(), space != own_space];
+            let tag = near_tags.iter().position(|near| name.tag() == Some(near)).unwrap_or(usize::MAX);
+            let tag = if name.tag() == asked.tag() { 0 } else { tag.saturating_add(1) };
+            ranked.push((rank, apart, tag, bare(&name.familiar()).to_owned()));
         }
     }
     ranked.sort();
@@ -68,6 +71,12 @@ mod tests {
             &["host:1/team/app:1", "host:1/taem/app:2", "team/app:2"],
         );
         check("app:1.3", &["app:1.2", "apq:1.3", "app:1.3"], &["app:1.2", "apq:1.3"]);
+        let tags = ["debian:latest", "debian:bookworm-backports", "debian:bookworm-slim", "debian:trixie"];
+        check(
+            "debian:bookworm-slmi",
+            &tags,
+            &["debian:bookworm-slim", "debian", "debian:bookworm-backports"],
+        );
         check("team/app", &["tema/app", "app", "mates/app"], &["app", "tema/app"]);
     }
 }

@@ -208,6 +208,17 @@ pub struct Dates {
     pub image: Time,
 }
 
+/// A file that no package brings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Extra {
+    /// Its absolute path.
+    pub path: String,
+    /// Its content.
+    pub bytes: Vec<u8>,
+    /// Permission bits.
+    pub mode: u32,
+}
+
 /// One layer of all that is seen of these, with further files.
 ///
 /// # Errors
@@ -215,7 +226,7 @@ pub struct Dates {
 pub fn squashed(
     store: &Arc<Store>,
     layers: &[Digest],
-    (extra, dates): (&[(String, Vec<u8>)], Dates),
+    (extra, dates): (&[Extra], Dates),
 ) -> Result<Digest, Error> {
     let mut changes: std::collections::BTreeMap<TreePath, Change> =
         ireko_image::merged(store, layers)?.into_iter().map(|change| (change.path.clone(), change)).collect();
@@ -224,7 +235,9 @@ pub fn squashed(
     }
     let items: Vec<Item> = extra
         .iter()
-        .map(|(path, bytes)| Item::new(path, Content::Bytes { bytes: bytes.clone(), mode: 0o644 }))
+        .map(|Extra { path, bytes, mode }| {
+            Item::new(path, Content::Bytes { bytes: bytes.clone(), mode: *mode })
+        })
         .collect();
     for change in pieces::changes_of(&items, dates.image)? {
         match (&change.kind, changes.get(&change.path)) {

@@ -83,6 +83,15 @@ pub fn configured(
             changes.insert(path.clone(), plain(change, &root));
         }
     }
+    // Empty places that programs count on; what was in them while scripts ran is nobody's.
+    for path in ["run", "tmp"] {
+        let path = TreePath::new(path)?;
+        if let Some(place) = root.get(&path)
+            && packages.tree().get(&path).is_none()
+        {
+            changes.insert(path, place.clone());
+        }
+    }
     drop_dangling(&mut changes, packages)?;
     add_parents(&mut changes, (packages, &root));
     undated(&mut changes, Dates { packages: newest, image: packages.time() })?;

@@ -19,7 +19,7 @@ use ireko_image::{Assembled, Images};
 use ireko_layer::Time;
 use ireko_oci::{ContainerConfig, Digest, History, ImageConfig, Platform, Timestamp};
 use ireko_pack::PathFilter;
-use ireko_pack::base::{self, Dates, Install};
+use ireko_pack::base::{self, Dates, Extra, Install};
 use ireko_pack::sbom::Origins;
 use ireko_report::{Event, Sink};
 use ireko_store::Store;
@@ -127,7 +127,7 @@ pub(crate) fn made(wanted: &Wanted, with: &With<'_>, known: Known<'_>) -> Result
 }
 
 /// A hash of these packages, by what the archive says of their bytes, and of further files.
-fn hash_of(index: &Index<'_>, packages: &[VersionId], files: &[(String, Vec<u8>)]) -> String {
+fn hash_of(index: &Index<'_>, packages: &[VersionId], files: &[Extra]) -> String {
     let mut lines: Vec<String> = packages
         .iter()
         .map(|version| {
@@ -137,7 +137,7 @@ fn hash_of(index: &Index<'_>, packages: &[VersionId], files: &[(String, Vec<u8>)
         })
         .collect();
     lines.sort_unstable();
-    for (path, bytes) in files {
+    for Extra { path, bytes, .. } in files {
         lines.push(format!("{path} {}", Digest::of(bytes)));
     }
     Digest::of(lines.join("\n").as_bytes()).to_string()
@@ -470,8 +470,22 @@ fn failure(error: BuildError, with: &With<'_>) -> Failure {
     }
 }
 
-/// Files that no package brings: where the image's apt looks.
-fn files(lists: &Lists, states: String) -> Vec<(String, Vec<u8>)> {
+/// What the official images configure, under the names that they have there, since Dockerfiles remove them by these:
+/// apt keeps no packages, no index of its own and no translations, and no service is started by being installed.
+const AS_OFFICIAL: [(&str, &str, u32); 3] = [
+    (
+        "/etc/apt/apt.conf.d/docker-clean",
+        "DPkg::Post-Invoke { \"rm -f /var/cache/apt/archives/*.deb /var/cache/apt/archives/partial/*.deb /var/cache/apt/*.bin || true\"; };\n\
+         APT::Update::Post-Invoke { \"rm -f /var/cache/apt/archives/*.deb /var/cache/apt/archives/partial/*.deb /var/cache/apt/*.bin || true\"; };\n\
+         Dir::Cache::pkgcache \"\";\nDir::Cache::srcpkgcache \"\";\n",
+        0o644,
+    ),
+    ("/etc/apt/apt.conf.d/docker-no-languages", "Acquire::Languages \"none\";\n", 0o644),
+    ("/usr/sbin/policy-rc.d", "#!/bin/sh\nexit 101\n", 0o755),
+];
+
+/// Files that no package brings: where the image's apt looks, and how it works.
+fn files(lists: &Lists, states: String) -> Vec<Extra> {
     let suite = lists.suite();
     let keyring = match suite.of {
         Distribution::Debian => "/usr/share/keyrings/debian-archive-keyring.gpg",
@@ -485,12 +499,15 @@ fn files(lists: &Lists, states: String) -> Vec<(String, Vec<u8>)> {
         );
     }
     let name = suite.of.origin().to_ascii_lowercase();
-    vec![
-        (format!("/etc/apt/sources.list.d/{name}.sources"), format!("{}\n", text.trim_end()).into_bytes()),
-        ("/var/lib/apt/extended_states".to_owned(), states.into_bytes()),
+    let extra = |path: &str, text: &str, mode| Extra { path: path.to_owned(), bytes: text.into(), mode };
+    let mut files = vec![
+        extra(&format!("/etc/apt/sources.list.d/{name}.sources"), &format!("{}\n", text.trim_end()), 0o644),
+        extra("/var/lib/apt/extended_states", &states, 0o644),
         // Both tools that make roots write it, though dpkg knows its own architecture.
-        ("/var/lib/dpkg/arch".to_owned(), format!("{}\n", lists.architecture()).into_bytes()),
-    ]
+        extra("/var/lib/dpkg/arch", &format!("{}\n", lists.architecture()), 0o644),
+    ];
+    files.extend(AS_OFFICIAL.map(|(path, text, mode)| extra(path, text, mode)));
+    files
 }
 
 /// The label that says when the archive was what the base was made of.

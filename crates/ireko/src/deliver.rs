@@ -13,6 +13,7 @@ use ireko_report::{Diagnostic, Event, Sink};
 use ireko_store::{Image, Store};
 use serde_json::{Value, json};
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -166,7 +167,8 @@ fn one(
         }
         let Some(destination) = destination_of(output) else { continue };
         let names = if output.names.is_empty() { &share.tags } else { &output.names };
-        let done = ireko_image::export(store, images, names, &destination, threads, sink)?;
+        let done = ireko_image::export(store, images, names, &destination, threads, sink)
+            .map_err(|error| not_exported(store, output, error))?;
         let place = output.dest.as_deref().map_or("-".to_owned(), |dest| dest.display().to_string());
         let written_index = done.index.as_ref().map(|index| Digest::of(index)).filter(|_| images.len() > 1);
         index = index.or(done.index);
@@ -192,6 +194,32 @@ fn one(
     }
     let members = images.iter().map(|image| (image.config.platform().to_string(), image.id)).collect();
     Ok(Delivered { id, members, written })
+}
+
+/// An export that failed. Where a destination has no room, what the store could drop would not help it, unless both are
+/// on one disk; and what went into a stream cannot be sent once more.
+fn not_exported(store: &Store, output: &Output, error: ireko_image::Error) -> Failure {
+    use ireko_image::Error;
+    let is_there = match &error {
+        Error::Io { path, .. } => !path.starts_with(store.home()),
+        Error::Layer { deed, .. } => *deed == "write",
+        _ => false,
+    };
+    let failure = Failure::from(error);
+    if !failure.disk_full || !is_there {
+        return failure;
+    }
+    let device = |path: &Path| {
+        let mut known = path.ancestors().filter_map(|path| std::fs::metadata(path).ok());
+        known.find(|meta| meta.is_dir() || meta.is_file()).map(|meta| meta.dev())
+    };
+    let dest = output.dest.as_deref().filter(|_| !output.is_stdout());
+    // A name alone lies in the current directory.
+    let dest = dest.map(|dest| std::path::absolute(dest).unwrap_or_else(|_| dest.to_owned()));
+    match dest.is_some_and(|dest| device(&dest) == device(store.home())) {
+        true => failure,
+        false => Failure { disk_full: false, ..failure.hint("free some space there, or write elsewhere") },
+    }
 }
 
 /// Keeps the images under their names: one as it is, several as one with its members.

@@ -56,6 +56,7 @@ use kaniko::{Asked, Translated};
 use std::ffi::OsString;
 use std::io::Write;
 use std::process::ExitCode;
+use std::sync::OnceLock;
 
 /// No step's program is under this: it has an allocator of its own.
 #[global_allocator]
@@ -87,7 +88,7 @@ fn main() -> ExitCode {
     ireko_sys::signals::wait_for_children();
     let started = match start(&environment::typed(), Environment::read()) {
         Ok(Some(started)) => started,
-        Ok(None) => return ExitCode::SUCCESS,
+        Ok(None) => return ended(0),
         Err(failure) => return failed(&failure),
     };
     let mut cli = match Cli::read(&started.words) {
@@ -102,7 +103,7 @@ fn main() -> ExitCode {
         args.others.notes = kaniko.notes;
     }
     match dispatch(&cli, started.environment) {
-        Ok(code) => ExitCode::from(code),
+        Ok(code) => ended(code),
         Err(failure) => failed(&failure),
     }
 }
@@ -234,9 +235,31 @@ fn build(args: &BuildArgs, global: &Global, environment: Environment) -> Result<
     }
 }
 
-/// Prints to standard output. A reader that went away ends the output, not the command.
+/// Why standard output did not take what was printed.
+static UNWRITTEN: OnceLock<std::io::Error> = OnceLock::new();
+
+/// Prints to standard output. A reader that went away ends the output, not the command; any other failure is told at its
+/// end.
 pub(crate) fn print(text: &str) {
-    let _ = std::io::stdout().lock().write_all(text.as_bytes());
+    let mut out = std::io::stdout().lock();
+    let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    if let Err(error) = written
+        && error.kind() != std::io::ErrorKind::BrokenPipe
+    {
+        let _ = UNWRITTEN.set(error);
+    }
+}
+
+/// The end of a command that went well, where all that it printed was taken.
+fn ended(code: u8) -> ExitCode {
+    match UNWRITTEN.get() {
+        Some(error) => failed(
+            &Failure::environment("cannot write to standard output")
+                .cause(error)
+                .hint("free some space there, or write elsewhere"),
+        ),
+        None => ExitCode::from(code),
+    }
 }
 
 /// Prints to standard error.

@@ -1,6 +1,6 @@
 //! Wrong input: a clear error, the right exit code, and a sound store afterwards.
 
-use crate::support::Place;
+use crate::support::{Place, Said};
 use ireko_testkit::{Fault, TarStream, TestImage, TestRegistry};
 
 #[track_caller]
@@ -277,12 +277,36 @@ fn destinations_that_cannot_be_written() {
     assert_eq!(std::fs::read_dir(place.path("dir")).expect("a directory").count(), 0);
     place.dockerfile("FROM base\nRUN seq 9 >/x\n");
     place.ireko(&["build", "--iidfile", "/dev/null", "-o", "type=tar,dest=/dev/null", "context"]).ok();
-    if std::path::Path::new("/dev/full").exists() {
-        let full = std::fs::File::options().write(true).open("/dev/full").expect("a device");
-        let mut command = place.command(&["build", "-q", "-o", "type=tar,dest=-", "context"]);
-        let output = command.stdout(full).output().expect("a process");
-        assert_eq!(output.status.code(), Some(3), "{}", String::from_utf8_lossy(&output.stderr));
+    place.sound();
+}
+
+#[test]
+fn a_full_destination_is_told_and_leaves_the_store_alone() {
+    if !std::path::Path::new("/dev/full").exists() {
+        return;
     }
+    let Some(place) = Place::with_base() else { return };
+    place.dockerfile("FROM base\nRUN seq 9 >/x\n");
+    place.build(&[]).ok();
+    // Nobody needs its layers now, so that a store without room would drop them.
+    place.ireko(&["rmi", "app"]).ok();
+    let to_full = |args: &[&str]| {
+        let full = std::fs::File::options().write(true).open("/dev/full").expect("a device");
+        Said::of(place.command(args).stdout(full).output().expect("a process"))
+    };
+    let elsewhere = |said: Said| {
+        let said = said.fails(3, &["free some space there, or write elsewhere"]);
+        assert!(!said.stderr.contains("removed"), "{}", said.stderr);
+    };
+    for form in ["type=oci", "type=docker", "type=tar"] {
+        elsewhere(place.build(&["-o", &format!("{form},dest=/dev/full")]));
+        elsewhere(to_full(&["build", "-q", "-o", &format!("{form},dest=-"), "context"]));
+    }
+    for args in [&["images"][..], &["images", "--format", "json"], &["inspect", "base"], &["cache", "du"]] {
+        elsewhere(to_full(args).fails(3, &["cannot write to standard output"]));
+    }
+    elsewhere(to_full(&["build", "-q", "context"]).fails(3, &["cannot write to standard output"]));
+    assert_eq!(place.build(&[]).ok().ran(), [""; 0], "all is remembered still");
     place.sound();
 }
 
