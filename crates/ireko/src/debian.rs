@@ -445,7 +445,8 @@ fn host(native: &str) -> Result<Host, Failure> {
 /// Why a source of this machine is not the distribution's.
 fn foreign(source: &Source, release: &Release, (whose, of): (Whose, Distribution)) -> Option<String> {
     let origin = release.origin.as_deref().unwrap_or_default();
-    (whose == Whose::Machine && origin != of.origin()).then(|| {
+    let own = origin.strip_suffix(" Backports").unwrap_or(origin);
+    (whose == Whose::Machine && own != of.origin()).then(|| {
         let (uri, suite, of) = (&source.uri, &source.suite, of.origin());
         format!("`{uri} {suite}` is left out: its Release file names `{origin}` as its origin, not `{of}`")
     })
@@ -611,7 +612,9 @@ mod tests {
                 "`http://packages.example/debian/12 bookworm` is left out: its Release file names `example` as its origin, not `Debian`"
             )
         );
-        for (origin, whose) in [("Debian", Whose::Machine), ("example", Whose::Person)] {
+        for (origin, whose) in
+            [("Debian", Whose::Machine), ("Debian Backports", Whose::Machine), ("example", Whose::Person)]
+        {
             assert_eq!(foreign(&sources[0], &release(origin), (whose, of)), None);
         }
         // Who has a role is asked of the mirror of another suite.

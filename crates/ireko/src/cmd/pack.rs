@@ -172,15 +172,22 @@ impl OutputArgs {
     }
 }
 
-/// `PATH` or `PATH:/PLACE`.
+/// `PATH` or `PATH:/PLACE`; a file lies in a place that ends with a slash, as COPY has it.
 fn source(text: &str) -> Result<Source, Failure> {
+    let name = |host: &Path| {
+        let path = std::path::absolute(host).ok();
+        path.as_deref().and_then(Path::file_name).and_then(|name| name.to_str()).map(str::to_owned)
+    };
     if let Some((host, place)) = text.rsplit_once(':').filter(|(_, place)| place.starts_with('/')) {
-        return Ok(Source { host: host.into(), place: place.to_owned() });
+        let host = PathBuf::from(host);
+        let place = match name(&host).filter(|_| place.ends_with('/') && !host.is_dir()) {
+            Some(name) => format!("{place}{name}"),
+            None => place.to_owned(),
+        };
+        return Ok(Source { host, place });
     }
     let host = PathBuf::from(text);
-    let name = std::path::absolute(&host).ok();
-    let name = name.as_deref().and_then(|path| path.file_name()).and_then(|name| name.to_str());
-    match name {
+    match name(&host) {
         Some(name) => Ok(Source { place: format!("/{name}"), host }),
         None => Err(Failure::user(format!("`{text}` has no name to lie under"))
             .hint(format!("say where it is to lie: `{text}:/PLACE`"))),

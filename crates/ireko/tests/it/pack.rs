@@ -123,6 +123,8 @@ fn a_directory_with_its_config() {
         "{paths:?}"
     );
     // At another place, and two at one.
+    let inside = self::paths(&place, &["./dist/run:/opt/"]);
+    assert!(inside.contains(&"opt/run".to_owned()), "{inside:?}");
     place.ireko(&["pack", "./dist:/opt/x", "--entrypoint", "/opt/x/bin/tool", "-t", "moved"]).ok();
     assert_eq!(run(&place, &["moved"]), "hello you\n");
     place
