@@ -110,6 +110,9 @@ impl Error {
             Self::Missing { foreign: Some(path), .. } => {
                 Some(format!("`{path}` has that name, and is for another machine"))
             }
+            Self::Absent { path, wanted_by: Some(by) } if path == "/usr/bin/env" => Some(format!(
+                "`--deb coreutils` has it; or name the interpreter itself: in the first line of `{by}`, or with `--cmd`"
+            )),
             Self::Missing { searched, .. } => Some(format!(
                 "it was looked for in {}; install the package that has it, or name its directory with `--library-path`",
                 searched.join(", ")

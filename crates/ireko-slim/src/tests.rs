@@ -185,6 +185,9 @@ fn scripts_and_static_programs() {
     ] {
         assert_eq!(needs(&dir, path).expect_err(path).to_string(), said);
     }
+    fs::remove_file(dir.path().join("usr/bin/env")).expect("there");
+    let hint = needs(&dir, "/script").expect_err("no env").hint();
+    assert!(hint.is_some_and(|hint| hint.contains("coreutils") && hint.contains("`/script`")));
     let found = needs(&dir, "/bin/static").expect("it stands alone");
     assert_eq!(found.files.len(), 1);
     assert!(found.help.contains_key(&Help::Authorities), "{:?}", found.help);
