@@ -214,15 +214,13 @@ fn a_base_that_another_level_unpacked_is_told_and_can_be_written_for_all() {
     let archive = place.path("base.oci");
     let archive = archive.to_str().expect("a name");
     place.ireko(&["--level", "single-id", "save", "base", "-o", archive]).fails(3, &says);
-    // What the hint says: the image made here too, or written once by the other level.
+    // What the hint says: written once by the other level, or the image made here too, which may be the same layer.
+    place.ireko(&["--level", "rootless", "save", "--type", "oci", "base", "-o", archive]).ok();
+    at("single-id").ok();
     let base = place.path("base");
     let base = base.to_str().expect("a name");
     place.ireko(&["--level", "single-id", "build", "-q", "-t", "here", base]).ok();
     place.dockerfile("FROM here\nRUN id -u >/f\n");
-    at("single-id").ok();
-    place.dockerfile("FROM base\nRUN id -u >/f\n");
-    at("single-id").fails(3, &says);
-    place.ireko(&["--level", "rootless", "save", "--type", "oci", "base", "-o", archive]).ok();
     at("single-id").ok();
     place.sound();
 }
