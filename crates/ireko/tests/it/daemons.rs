@@ -5,6 +5,7 @@ use crate::support::{Said, have, is_root};
 use std::fs::{self, File};
 use std::io::Write;
 use std::net::TcpStream;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -182,7 +183,7 @@ impl Registry {
 
 /// Podman's service on a socket of its own.
 pub(crate) struct Podman {
-    _daemon: Daemon,
+    daemon: Daemon,
     dir: TempDir,
 }
 
@@ -197,10 +198,10 @@ impl Podman {
         let log = dir.path().join("log");
         let mut command = Self::base(dir.path());
         command.args(["system", "service", "--time=0"]).arg(socket(dir.path()));
-        let mut daemon = Daemon::start(&mut command, &log);
+        let mut daemon = Daemon::start(command.process_group(0), &log);
         let path = dir.path().join("socket");
         daemon.ready(&log, || std::os::unix::net::UnixStream::connect(&path).is_ok());
-        Some(Self { _daemon: daemon, dir })
+        Some(Self { daemon, dir })
     }
 
     fn base(dir: &Path) -> Command {
@@ -218,6 +219,17 @@ impl Podman {
     /// What the program says of the same store.
     pub(crate) fn podman(&self, args: &[&str]) -> Said {
         Said::of(Self::base(self.dir.path()).args(args).output().expect("a program"))
+    }
+}
+
+impl Drop for Podman {
+    fn drop(&mut self) {
+        // Of an ordinary user the service is a child of what was started, which ends without it; and what keeps its
+        // namespace is a process of its own.
+        if let Some(group) = i32::try_from(self.daemon.0.id()).ok().and_then(rustix::process::Pid::from_raw) {
+            let _ = rustix::process::kill_process_group(group, rustix::process::Signal::TERM);
+        }
+        let _ = Self::base(self.dir.path()).args(["system", "migrate"]).output();
     }
 }
 
