@@ -255,7 +255,7 @@ impl DebTree {
             if matches!(change.kind, ChangeKind::Symlink { .. }) && self.dir_at(&change.path).is_some() {
                 continue;
             }
-            if matches!(change.kind, ChangeKind::Dir { .. })
+            if is_dir(&change)
                 && let Some(known) = self.changes.get(&change.path)
                 && match &known.kind {
                     ChangeKind::Dir { .. } => true,
@@ -275,11 +275,9 @@ impl DebTree {
     /// neither.
     fn clash(&self, change: &Change) -> Option<String> {
         let of = |path: &TreePath| {
-            let owner = self.owners.get(path).and_then(|owner| self.packages.get(*owner));
-            owner.map_or_else(|| "the image".to_owned(), |owner| format!("`{owner}`"))
+            self.package_of(path).map_or_else(|| "the image".to_owned(), |owner| format!("`{owner}`"))
         };
-        let mut above = change.path.ancestors().filter_map(|path| self.changes.get(&path));
-        if let Some(file) = above.find(|above| !is_dir(above)) {
+        if let Some(file) = self.file_above(&change.path) {
             return Some(format!("{} has a file at `/{}`", of(&file.path), file.path));
         }
         if is_dir(change) {
@@ -299,6 +297,17 @@ impl DebTree {
         }
     }
 
+    /// The package that something at a path is of.
+    fn package_of(&self, path: &TreePath) -> Option<&String> {
+        self.owners.get(path).and_then(|owner| self.packages.get(*owner))
+    }
+
+    /// What is no directory, and would have to be one for a path.
+    fn file_above(&self, path: &TreePath) -> Option<&Change> {
+        let mut above = path.ancestors().filter_map(|path| self.changes.get(&path));
+        above.find(|above| !is_dir(above))
+    }
+
     /// The first that lies below a path.
     fn below(&self, path: &TreePath) -> Option<&Change> {
         let mut from_there = self.changes.range(path.clone()..).map(|(_, change)| change);
@@ -310,19 +319,12 @@ impl DebTree {
     /// # Errors
     /// A package has a file where a directory is needed, or files where one is.
     pub(crate) fn has_room(&self, made: &Change) -> Result<(), Error> {
-        let of = |change: &Change| {
-            let owner = self.owners.get(&change.path).and_then(|owner| self.packages.get(*owner));
-            owner.cloned().unwrap_or_default()
-        };
-        let mut above = made.path.ancestors().filter_map(|path| self.changes.get(&path));
-        if let Some(file) = above.find(|above| !is_dir(above)) {
+        let of = |change: &Change| self.package_of(&change.path).cloned().unwrap_or_default();
+        if let Some(file) = self.file_above(&made.path) {
             let problem = format!("`/{}` has to lie below it", made.path);
             return Err(Error::Clash { package: of(file), path: file.path.to_string(), problem });
         }
-        let mut below = self.changes.range(made.path.clone()..).map(|(_, change)| change);
-        let first =
-            below.find(|below| below.path != made.path).filter(|below| below.path.is_within(&made.path));
-        match first {
+        match self.below(&made.path) {
             Some(inside) if !is_dir(made) => {
                 let problem = format!("`/{}` has to be a file", made.path);
                 Err(Error::Clash { package: of(inside), path: inside.path.to_string(), problem })

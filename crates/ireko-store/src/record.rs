@@ -178,11 +178,11 @@ impl Store {
     pub fn inputs(&self, key: Key) -> Option<Inputs> {
         let record = self.read_sealed(RECORD, &self.layout.record(key)).unwrap_or_default();
         let written = serde_json::from_slice::<WrittenInputs>(&record).ok();
-        if let Some(inside) = written.and_then(|written| written.inputs) {
-            return Inputs::decode(&BASE64.decode(inside).ok()?);
-        }
-        let path = self.layout.inputs(key);
-        let inputs = Inputs::decode(&self.read_sealed(INPUTS, &path)?);
+        let (path, encoded) = match written.and_then(|written| written.inputs) {
+            Some(inside) => (self.layout.record(key), BASE64.decode(inside).unwrap_or_default()),
+            None => (self.layout.inputs(key), self.read_sealed(INPUTS, &self.layout.inputs(key))?),
+        };
+        let inputs = Inputs::decode(&encoded);
         if inputs.is_none() {
             self.warn(&path, "its content is malformed");
         }

@@ -1,7 +1,9 @@
 //! Debian's archive as the command line asks it: which suite, from which mirror, believed by which keys, and packages.
 
+mod deb;
 mod suite;
 
+pub(crate) use deb::Deb;
 pub(crate) use suite::Suite;
 
 use crate::cli::ArchiveArgs;
@@ -13,12 +15,10 @@ use crate::text::bytes;
 use ireko_deb::archive::{
     Archive, ArchiveError, CONNECTIONS, Cache, Keys, List, Package as Wanted, Place, Updated,
 };
-use ireko_deb::control;
 use ireko_deb::host::{Host, HostError};
-use ireko_deb::index::{self, Index, Input, Stanza, VersionId};
+use ireko_deb::index::{self, Index, Input, VersionId};
 use ireko_deb::logins::{Logins, without_login};
 use ireko_deb::openpgp::{Keyring, Refused};
-use ireko_deb::package::{Package, PackageError};
 use ireko_deb::release::{Listed, Release, parse_hash, show_date};
 use ireko_deb::resolve::{self, Options, Request, Solution};
 use ireko_deb::sources::{self, Distribution, Source};
@@ -30,69 +30,6 @@ use ireko_store::{CacheMount, MountRequest, Sharing, Store};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
-
-/// A package of the archive, in the cache.
-#[derive(Clone, Debug)]
-pub(crate) struct Deb {
-    pub(crate) name: String,
-    pub(crate) architecture: String,
-    pub(crate) version: String,
-    pub(crate) path: PathBuf,
-    /// Its paragraph of the list.
-    pub(crate) stanza: String,
-    /// Where it was taken from.
-    pub(crate) address: String,
-    /// Its size and its hash.
-    pub(crate) listed: Listed,
-}
-
-impl Deb {
-    /// Whether its name, version and architecture are made of what Debian's policy allows (5.6.1, 5.6.8, 5.6.12): they
-    /// become names of files and words of a script.
-    pub(crate) fn is_well_named(&self) -> bool {
-        let is_of = |text: &str, more: &[u8]| {
-            text.starts_with(|first: char| first.is_ascii_alphanumeric())
-                && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || more.contains(&byte))
-        };
-        is_of(&self.name, b"+-.") && is_of(&self.version, b".+~:-") && is_of(&self.architecture, b"-")
-    }
-
-    /// Opens its file, which has to be the package that the list names: dpkg would go by what the file says.
-    pub(crate) fn open(&self) -> Result<Package, Failure> {
-        self.open_at(&self.path)
-    }
-
-    /// The same where the file lies somewhere else.
-    pub(crate) fn open_at(&self, path: &Path) -> Result<Package, Failure> {
-        let title = format!("package `{}` {} ({})", self.name, self.version, self.architecture);
-        let package = Package::open(path).map_err(|error| match error {
-            PackageError::Malformed { problem, .. } => {
-                Failure::environment(format!("cannot use {title}: it is no Debian package")).cause(problem)
-            }
-            other => Failure::of(Blame::Environment, &other),
-        })?;
-        let control = package.control();
-        let control = Stanza::new(&control);
-        let said = ["Package", "Version", "Architecture"].map(|field| control.get(field).unwrap_or_default());
-        if said != [&*self.name, &*self.version, &*self.architecture] {
-            let [name, version, architecture] = said;
-            return Err(Failure::environment(format!(
-                "cannot use {title}: the file that the list names says that it is `{name}` {version} ({architecture})"
-            ))
-            .hint("the archive is at fault: use another mirror or another version"));
-        }
-        Ok(package)
-    }
-
-    /// The names in these fields of relations, of all alternatives.
-    pub(crate) fn needs(&self, fields: &[&str]) -> Vec<String> {
-        let paragraph = control::paragraphs(&self.stanza).next().and_then(Result::ok).unwrap_or_default();
-        let texts = fields.iter().filter_map(|field| paragraph.get(field));
-        let name =
-            |relation: &str| relation.trim().split([' ', '(', ':']).next().unwrap_or_default().to_owned();
-        texts.flat_map(|text| text.split([',', '|'])).map(name).filter(|name| !name.is_empty()).collect()
-    }
-}
 
 /// The lists of a suite as they are now, and what fetches packages.
 pub(crate) struct Lists {

@@ -104,8 +104,8 @@ pub(crate) fn made(wanted: &Wanted, with: &With<'_>, known: Known<'_>) -> Result
         return distroless::made(wanted, (&lists, &index), (with, known));
     }
     let requests = wanted.include.iter().cloned().map(Ask::Text).collect();
-    let core = if *variant == Variant::Slim { Core::Small } else { Core::AsWritten };
-    let choice = chosen(&index, (core, requests), wanted.recommends)?;
+    let essentials = if *variant == Variant::Slim { Essentials::Small } else { Essentials::AsWritten };
+    let choice = chosen(&index, (essentials, requests), wanted.recommends)?;
     let all = &choice.all;
     let files = files(&lists, extended_states(&index, &choice.along, lists.architecture()));
     let made_of = hash_of(&index, all, &files);
@@ -198,7 +198,7 @@ impl Choice {
 
 /// How essential packages are chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Core {
+pub(crate) enum Essentials {
     /// By the first of each alternative, as mmdebstrap does.
     AsWritten,
     /// Without [`MERGES`] and the perl that it needs, where a package says that there is nothing to do for it.
@@ -213,12 +213,12 @@ const MERGED: &str = "usr-is-merged";
 /// Essential and required packages and apt, and more that is asked for.
 pub(crate) fn chosen(
     index: &Index<'_>,
-    (core, more): (Core, Vec<Ask>),
+    (essentials, more): (Essentials, Vec<Ask>),
     recommends: bool,
 ) -> Result<Choice, Failure> {
     let choice = solved(index, (&[], more.clone()), recommends)?;
     let merges = choice.all.iter().any(|version| index.name(*version) == MERGES);
-    if core == Core::AsWritten || !merges || index.versions_named(MERGED).is_empty() {
+    if essentials == Essentials::AsWritten || !merges || index.versions_named(MERGED).is_empty() {
         return Ok(choice);
     }
     // Also where this does not help: who asked for the other one has both.

@@ -29,9 +29,8 @@ const VERSIONS: [(Distribution, &str, &str); 9] = [
 /// What Debian's suites are to each other: the Release file says whose role it is today.
 const ROLES: [&str; 4] = ["stable", "oldstable", "oldoldstable", "testing"];
 
-/// Debian's suites beside those that have a version.
-const SUITES: [&str; 7] =
-    ["stable", "oldstable", "oldoldstable", "testing", "unstable", "sid", "experimental"];
+/// Debian's suites that have neither a version nor a role.
+const ENDLESS: [&str; 3] = ["unstable", "sid", "experimental"];
 
 /// What Ubuntu's images are called, and what its archive has no name for.
 const NO_ROLES: [&str; 4] = ["latest", "rolling", "devel", "lts"];
@@ -122,12 +121,14 @@ impl Suite {
 
 /// Names that suites have, with those beside them.
 fn known(of: Distribution) -> Vec<String> {
-    let (more, beside): (&[&str], &[&str]) = match of {
-        Distribution::Debian => (&SUITES, &["", "-updates", "-security", "-backports", "-proposed-updates"]),
+    let (more, beside): (&[&[&str]], &[&str]) = match of {
+        Distribution::Debian => {
+            (&[&ROLES, &ENDLESS], &["", "-updates", "-security", "-backports", "-proposed-updates"])
+        }
         Distribution::Ubuntu => (&[], &["", "-updates", "-security", "-backports", "-proposed"]),
     };
     let versions = VERSIONS.iter().filter(|(whose, ..)| *whose == of).map(|(.., name)| *name);
-    let names: Vec<&str> = versions.chain(more.iter().copied()).collect();
+    let names: Vec<&str> = versions.chain(more.concat()).collect();
     beside.iter().flat_map(|beside| names.iter().map(move |name| format!("{name}{beside}"))).collect()
 }
 

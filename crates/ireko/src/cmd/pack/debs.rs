@@ -4,11 +4,11 @@ use super::lock::{Asked, Lock, Package as Locked, Suite};
 use super::warn;
 use crate::cli::{PackArgs, Scripts as When};
 use crate::debian::{self, Deb, Lists};
-use crate::debian_base::{self, Core, Part, With};
+use crate::debian_base::{self, Essentials, Part, With};
 use crate::failure::Failure;
 use crate::sbom;
 use ireko_deb::archive::Package as Wanted;
-use ireko_deb::index::{Index, Stanza, VersionId};
+use ireko_deb::index::{Index, VersionId};
 use ireko_deb::package::Package;
 use ireko_deb::resolve::Request as Ask;
 use ireko_layer::Time;
@@ -110,7 +110,7 @@ impl Chosen {
         let mut installed = None;
         if must_run(args, &opened, with)? {
             let index = lists.index()?;
-            let choice = debian_base::chosen(&index, (Core::Small, same(&debs)), args.recommends)?;
+            let choice = debian_base::chosen(&index, (Essentials::Small, same(&debs)), args.recommends)?;
             let fetched = lists.fetch(with.session, &index, &choice.all)?;
             let marked = fetched.into_iter().zip(&choice.all);
             installed = Some(marked.map(|(deb, version)| (deb, choice.part(*version))).collect());
@@ -152,9 +152,7 @@ impl Chosen {
                 address: wanted.addresses.into_iter().next().unwrap_or_default(),
                 listed: wanted.listed,
             };
-            let control = Stanza::new(&deb.stanza);
-            let is = (control.get("Package"), control.get("Version"), control.get("Architecture"));
-            if is != (Some(&*deb.name), Some(&*deb.version), Some(&*deb.architecture)) {
+            if deb.another(&file).is_some() {
                 return Err(Failure::user(format!(
                     "the lock names `{}` {} ({}), and the file of that hash is another package",
                     deb.name, deb.version, deb.architecture
