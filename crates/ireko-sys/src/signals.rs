@@ -63,7 +63,7 @@ extern "C" fn handler(number: c_int) {
     }
 }
 
-fn set_handler(number: i32, handler: usize) -> io::Result<()> {
+pub(crate) fn set_handler(number: i32, handler: usize) -> io::Result<()> {
     // SAFETY: an all-zero `sigaction` is valid (no flags, empty mask); the handler is async-signal-safe.
     let done = unsafe {
         let mut action: libc::sigaction = std::mem::zeroed();

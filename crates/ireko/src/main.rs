@@ -65,14 +65,17 @@ static MEMORY: OrExit = OrExit {
     code: 3,
 };
 
+/// What the standard library and rayon panic with where a thread cannot be started, or has no room for its signal stack
+/// once it runs.
+const NO_THREAD: [&str; 3] = ["failed to spawn thread", "ThreadPoolBuildError", "alternative stack"];
+
 /// A thread that cannot be started is the machine's fault, wherever it was wanted. What was under way is as if the
 /// process had been killed.
 fn end_without_threads() {
     let usual = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         let said = panic.payload_as_str().unwrap_or_default();
-        // In the words of the standard library and of rayon.
-        if !["failed to spawn thread", "ThreadPoolBuildError"].iter().any(|words| said.contains(words)) {
+        if !NO_THREAD.iter().any(|words| said.contains(words)) {
             return usual(panic);
         }
         let failure = Failure::environment("no thread could be started").hint(
@@ -85,6 +88,7 @@ fn end_without_threads() {
 
 fn main() -> ExitCode {
     end_without_threads();
+    MEMORY.also_at_abort();
     ireko_sys::signals::wait_for_children();
     let started = match start(&environment::typed(), Environment::read()) {
         Ok(Some(started)) => started,
