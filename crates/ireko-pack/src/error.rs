@@ -53,6 +53,14 @@ pub enum Error {
         /// The package that has it.
         package: &'static str,
     },
+    /// A program that has to start has no bit that allows it.
+    #[error("`{}` cannot be started: nobody may execute it (mode {mode:03o})", path.display())]
+    Mode {
+        /// Which one.
+        path: PathBuf,
+        /// Its permissions.
+        mode: u32,
+    },
     /// What a program needs is not known.
     #[error(transparent)]
     Needs(#[from] ireko_slim::Error),
@@ -118,6 +126,7 @@ impl Error {
             | Self::Twice { .. }
             | Self::Place { .. }
             | Self::NoHelper { .. }
+            | Self::Mode { .. }
             | Self::Script { .. } => Blame::User,
             Self::Needs(error) => error.blame(),
             Self::Layer(error) => error.blame(),
@@ -137,6 +146,9 @@ impl Error {
             )),
             Self::Twice { .. } => Some("give one of them another place: PATH:/PLACE".to_owned()),
             Self::NoHelper { package, .. } => Some(format!("install the package `{package}`, or pack it")),
+            Self::Mode { path, .. } => {
+                Some(format!("`chmod +x {}`: downloads and artifacts of jobs lose it", path.display()))
+            }
             Self::Needs(error) => error.hint(),
             Self::Store(error) => error.hint().map(str::to_owned),
             Self::Image(error) => error.hint().map(str::to_owned),

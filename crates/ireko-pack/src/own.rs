@@ -127,6 +127,12 @@ impl<'a> Target<'a> {
         self.own.contains_key(path)
     }
 
+    /// The files that were named themselves.
+    pub(crate) fn named(&self) -> impl Iterator<Item = &str> {
+        let files = self.own.iter().filter(|(_, own)| own.is_named && matches!(own.node, Node::File { .. }));
+        files.map(|(place, _)| place.as_str())
+    }
+
     /// The programs among the files: what was named itself first, then what a directory brings along.
     pub(crate) fn programs(&self) -> io::Result<(Vec<&str>, Vec<&str>)> {
         let (mut named, mut brought) = (Vec::new(), Vec::new());
@@ -141,12 +147,32 @@ impl<'a> Target<'a> {
     }
 }
 
+/// What the first bytes of a file say of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    Code,
+    Script,
+    Other,
+}
+
+pub(crate) fn form(root: &dyn Root, path: &str) -> io::Result<Form> {
+    let mut head = Vec::new();
+    root.open(path)?.take(4).read_to_end(&mut head)?;
+    Ok(match &head[..] {
+        b"\x7fELF" => Form::Code,
+        [b'#', b'!', ..] => Form::Script,
+        _ => Form::Other,
+    })
+}
+
 /// Whether a file is machine code, or a script that may be executed.
 pub(crate) fn is_program(root: &dyn Root, path: &str) -> io::Result<bool> {
     let Some(Node::File { mode, .. }) = root.node(path)? else { return Ok(false) };
-    let mut head = Vec::new();
-    root.open(path)?.take(4).read_to_end(&mut head)?;
-    Ok(head == b"\x7fELF" || head.starts_with(b"#!") && mode & 0o111 != 0)
+    Ok(match form(root, path)? {
+        Form::Code => true,
+        Form::Script => mode & 0o111 != 0,
+        Form::Other => false,
+    })
 }
 
 /// An absolute path without `.`, `..` and doubled slashes.

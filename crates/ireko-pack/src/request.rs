@@ -8,10 +8,11 @@ use ireko_slim::{Closure, Found, Help, Node, Options, Root, closure, follow};
 
 use crate::error::Error;
 use crate::ldcache;
-use crate::own::{Target, is_program, normal};
+use crate::own::{Form, Target, form, is_program, normal};
 use crate::packages::Packages;
 use crate::pieces::{self, Content, Item, Piece};
 use crate::root::Base;
+use crate::sbom::Distribution;
 use crate::with::{self, With};
 
 /// A file or a directory of this machine, and its place in the image.
@@ -37,6 +38,8 @@ pub struct Request<'a> {
     pub includes: Vec<String>,
     /// What comes along beside what is found.
     pub with: BTreeSet<With>,
+    /// What the files of the base are of, where no file of it says it.
+    pub system: Option<Distribution>,
     /// How programs are started.
     pub options: Options,
     /// A user of the image who is to have a name.
@@ -60,6 +63,7 @@ impl<'a> Request<'a> {
             whole: false,
             includes: Vec::new(),
             with: BTreeSet::new(),
+            system: None,
             options: Options::default(),
             user: None,
             max_layers: Self::MAX_LAYERS,
@@ -77,8 +81,10 @@ pub struct Packed {
     pub closure: Closure,
     /// What was taken from files of the base: paths in the image, and where they lie.
     pub taken: BTreeMap<String, PathBuf>,
-    /// The programs that were named themselves, at their places.
+    /// The programs that were named themselves and can be started, at their places.
     pub programs: Vec<String>,
+    /// Why the other files that were named themselves start nothing, where these are no more than files.
+    pub idle: Vec<Error>,
     /// What they were seen to ask for and nobody gave, with the file that does.
     pub lacking: BTreeMap<Help, String>,
     /// What could not be followed: programs in directories that would not start.
@@ -98,6 +104,16 @@ pub fn pack(request: &Request<'_>) -> Result<Packed, Error> {
         .iter()
         .map(|name| program(&target, name, &request.options))
         .collect::<Result<_, _>>()?;
+    for path in &wanted {
+        may_start(&target, path)?;
+    }
+    let (mut programs, mut idle) = (Vec::new(), Vec::new());
+    for path in target.named() {
+        match may_start(&target, path) {
+            Ok(()) => programs.push(path.to_owned()),
+            Err(error) => idle.push(error),
+        }
+    }
     let strict: Vec<&str> = named.iter().copied().chain(wanted.iter().map(String::as_str)).collect();
     let mut found = closure(&target, &strict, &request.options)?;
     let options = Options { machine: found.machine, ..request.options.clone() };
@@ -134,7 +150,8 @@ pub fn pack(request: &Request<'_>) -> Result<Packed, Error> {
     Ok(Packed {
         taken: hosts.map(|(path, host)| (path, host.to_owned())).collect(),
         lacking: lacking.map(|(help, path)| (*help, path.clone())).collect(),
-        programs: named.iter().map(|path| (*path).to_owned()).collect(),
+        programs,
+        idle,
         pieces: pieces::no_more_than(pieces, request.max_layers),
         closure: found,
         problems,
@@ -179,6 +196,19 @@ fn program(target: &Target<'_>, name: &str, options: &Options) -> Result<String,
         }
     }
     Err(ireko_slim::Error::Absent { path: name.to_owned(), wanted_by: None }.into())
+}
+
+/// Refuses what no kernel starts, where it is there: a file that nobody may execute, or one that is neither machine
+/// code nor names an interpreter.
+fn may_start(target: &Target<'_>, path: &str) -> Result<(), Error> {
+    let reading = |cause| Error::Read { path: target.real(path), cause };
+    let Some(place) = follow(target, path).map_err(reading)? else { return Ok(()) };
+    let Node::File { mode, .. } = place.node else { return Ok(()) };
+    match form(target, &place.path).map_err(reading)? {
+        Form::Other => Err(ireko_slim::Error::NoProgram { path: place.path }.into()),
+        _ if mode & 0o111 == 0 => Err(Error::Mode { path: target.real(&place.path), mode }),
+        _ => Ok(()),
+    }
 }
 
 /// Adds what lies at a path of the base, and names the programs in it.

@@ -69,6 +69,23 @@ pub struct Distribution {
     pub title: String,
 }
 
+impl Distribution {
+    /// The text of an os-release(5) that says it.
+    pub fn os_release(&self) -> String {
+        let Self { id, version, codename, title } = self;
+        let name = [title.as_str(), version]
+            .into_iter()
+            .filter(|part| !part.is_empty())
+            .collect::<Vec<_>>()
+            .join(" ");
+        let mut text = format!("PRETTY_NAME=\"{name} ({codename})\"\nNAME=\"{title}\"\n");
+        if !version.is_empty() {
+            text += &format!("VERSION_ID=\"{version}\"\n");
+        }
+        text + &format!("VERSION_CODENAME={codename}\nID={id}\n")
+    }
+}
+
 /// One package of Debian's kind.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Package {

@@ -21,11 +21,13 @@ pub enum With {
     Nss,
     /// A world-writable `/tmp`.
     Tmp,
+    /// What system the files are of, which scanners ask.
+    OsRelease,
 }
 
 impl With {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::CaCertificates, Self::Tzdata, Self::Nss, Self::Tmp];
+    pub const ALL: [Self; 5] = [Self::CaCertificates, Self::Tzdata, Self::Nss, Self::Tmp, Self::OsRelease];
 
     /// How it is written.
     pub fn name(self) -> &'static str {
@@ -34,6 +36,7 @@ impl With {
             Self::Tzdata => "tzdata",
             Self::Nss => "nss",
             Self::Tmp => "tmp",
+            Self::OsRelease => "os-release",
         }
     }
 
@@ -44,6 +47,7 @@ impl With {
             Self::Tzdata => ZONES,
             Self::Nss => "/etc/passwd",
             Self::Tmp => "/tmp",
+            Self::OsRelease => OS_RELEASE[0],
         }
     }
 
@@ -77,6 +81,8 @@ const BUNDLES: [&str; 3] =
 /// Where programs look for it.
 pub const BUNDLE: &str = "/etc/ssl/certs/ca-certificates.crt";
 const ZONES: &str = "/usr/share/zoneinfo";
+/// Where os-release(5) is looked for, in this order.
+pub(crate) const OS_RELEASE: [&str; 2] = ["/etc/os-release", "/usr/lib/os-release"];
 
 /// How names are looked up where nothing but libc does it.
 pub(crate) const NAMES: &str =
@@ -91,6 +97,7 @@ pub(crate) fn items(request: &Request<'_>, found: &Closure) -> Result<Vec<Item>,
             With::Tzdata => zones(request.base, &mut items)?,
             With::Nss => names(request, &mut items),
             With::Tmp => items.push(Item::new("/tmp", Content::Dir { mode: 0o1777 })),
+            With::OsRelease => os_release(request, &mut items)?,
         }
     }
     Ok(items)
@@ -139,6 +146,25 @@ fn below(base: &dyn Base, dir: &str, items: &mut Vec<Item>) -> Result<(), Error>
             _ => {}
         }
     }
+    Ok(())
+}
+
+/// What the base says it is; packages without the one that says it are of what was asked for.
+fn os_release(request: &Request<'_>, items: &mut Vec<Item>) -> Result<(), Error> {
+    for path in OS_RELEASE {
+        if let Some(found) = base_items(request.base, path)? {
+            let comes_anyway = request.whole && request.base.packages().is_some();
+            items.extend(found.into_iter().filter(|_| !comes_anyway));
+            return Ok(());
+        }
+    }
+    let lacking = || Error::NoHelper {
+        with: With::OsRelease.name(),
+        path: OS_RELEASE[0].to_owned(),
+        package: "base-files",
+    };
+    let bytes = request.system.as_ref().ok_or_else(lacking)?.os_release().into_bytes();
+    items.push(Item::new(OS_RELEASE[0], Content::Bytes { bytes, mode: 0o644 }));
     Ok(())
 }
 

@@ -117,6 +117,9 @@ impl Error {
                 "it was looked for in {}; install the package that has it, or name its directory with `--library-path`",
                 searched.join(", ")
             )),
+            Self::NoProgram { .. } => {
+                Some("a script's first line names what runs it: `#!/bin/sh`".to_owned())
+            }
             _ => None,
         }
     }

@@ -204,6 +204,7 @@ impl Lists {
         suite: &Suite,
         (args, platform): (&ArchiveArgs, &Platform),
     ) -> Result<(Self, Host), Failure> {
+        args.snapshot.as_deref().map_or(Ok(()), |time| is_time(time, args.mirror.is_some()))?;
         let native = architecture(platform)?.to_owned();
         let host = host(&native)?;
         let client = client(session, &host, args)?;
@@ -371,6 +372,21 @@ pub(crate) fn trusted(
         Ok(format!("{uri} {suite} {components} {trusted:?} {only} {signers}"))
     };
     chosen(&host, suite, (args, native)).0.iter().map(line).collect()
+}
+
+/// Refuses what is no time of an archive. Mirrors of one's own may call them as they like.
+fn is_time(text: &str, by_own_name: bool) -> Result<(), Failure> {
+    let digits = |part: &str, count| part.len() == count && part.bytes().all(|byte| byte.is_ascii_digit());
+    let is_time = match text.split_once('T') {
+        Some((date, time)) => digits(date, 8) && time.strip_suffix('Z').is_some_and(|time| digits(time, 6)),
+        None => digits(text, 8),
+    };
+    let is_name = |byte| matches!(byte, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.');
+    match is_time || by_own_name && !text.starts_with('.') && !text.is_empty() && text.bytes().all(is_name) {
+        true => Ok(()),
+        false => Err(Failure::user(format!("`--snapshot {text}` is no time of an archive"))
+            .hint("the date, with or without the time: `20250520T000000Z`")),
+    }
 }
 
 /// What this machine's apt is configured to.
@@ -561,5 +577,22 @@ mod tests {
         let (chosen, whose) = chosen(&host, &suite, (&ArchiveArgs::default(), "amd64"));
         assert_eq!((chosen.len(), whose), (1, Whose::Machine));
         assert_eq!(chosen[0].directory(), "http://mirror.example/debian/dists/stable/");
+    }
+
+    #[test]
+    fn times_of_archives() {
+        for (text, by_own_name, expected) in [
+            ("20250520T000000Z", false, true),
+            ("20250520", false, true),
+            ("2025-05-20", false, false),
+            ("2025-05-20", true, true),
+            ("yesterday", false, false),
+            ("20250520T0000Z", false, false),
+            ("20250520T000000Z/../..", true, false),
+            ("..", true, false),
+            ("", true, false),
+        ] {
+            assert_eq!(is_time(text, by_own_name).is_ok(), expected, "{text}");
+        }
     }
 }

@@ -510,6 +510,8 @@ fn files(lists: &Lists, states: String) -> Vec<Extra> {
     files
 }
 
+/// The label that says of which suite the packages are: `debian:bookworm`.
+pub(crate) const SUITE: &str = "ireko.base.suite";
 /// The label that says when the archive was what the base was made of.
 pub(crate) const DATE: &str = "ireko.base.date";
 /// The label that says where the packages came from.
@@ -521,7 +523,7 @@ fn config(wanted: &Wanted, lists: &Lists) -> ImageConfig {
     let mirrors: BTreeSet<&str> = lists.sources().map(|source| source.uri.as_str()).collect();
     let mirrors: Vec<&str> = mirrors.into_iter().collect();
     let made = [
-        ("ireko.base.suite", format!("{}:{}", suite.of.origin().to_ascii_lowercase(), suite.name)),
+        (SUITE, format!("{}:{}", suite.of.origin().to_ascii_lowercase(), suite.name)),
         (DATE, debian::shown_date(lists.date())),
         (MIRROR, mirrors.join(" ")),
         ("ireko.base.made", "locally".to_owned()),

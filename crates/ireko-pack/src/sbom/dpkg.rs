@@ -3,6 +3,7 @@
 use super::{Distribution, Package, licence};
 use crate::debs::names_in;
 use crate::error::Error;
+use crate::with::OS_RELEASE;
 use ireko_deb::installed::{STATUS, STATUS_DIR, is_list, there};
 use ireko_slim::{Node, Root, follow};
 use std::collections::{BTreeMap, BTreeSet};
@@ -189,14 +190,12 @@ pub fn licences(root: &dyn Root, packages: &mut [Package]) -> Result<(), Error> 
 /// # Errors
 /// It cannot be read.
 pub fn distribution(root: &dyn Root) -> Result<Option<Distribution>, Error> {
-    let text = match text(root, "/etc/os-release")? {
-        Some(text) => text,
-        None => match text(root, "/usr/lib/os-release")? {
-            Some(text) => text,
-            None => return Ok(None),
-        },
-    };
-    Ok(os_release(&text))
+    for path in OS_RELEASE {
+        if let Some(text) = text(root, path)? {
+            return Ok(os_release(&text));
+        }
+    }
+    Ok(None)
 }
 
 /// What an os-release(5) says; nothing where it names no system.

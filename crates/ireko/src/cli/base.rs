@@ -4,6 +4,11 @@ use super::{Format, OutputArgs, SbomArgs};
 use clap::Args;
 use std::path::PathBuf;
 
+/// One of a list, in which people write blanks behind commas.
+pub(super) fn word(text: &str) -> Result<String, std::convert::Infallible> {
+    Ok(text.trim().to_owned())
+}
+
 /// Where packages come from.
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct ArchiveArgs {
@@ -14,7 +19,7 @@ pub(crate) struct ArchiveArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) signed_by: Vec<PathBuf>,
     /// Components: `main,contrib` (default: the sources' own, or `main`).
-    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = word)]
     pub(crate) components: Vec<String>,
     /// The archive as it was at this time: `20250520T000000Z`.
     #[arg(long, value_name = "TIME")]
@@ -37,7 +42,7 @@ pub(crate) struct BaseArgs {
     #[arg(long, value_enum, default_value = "table", requires = "outdated", value_name = "FORMAT")]
     pub(crate) format: Format,
     /// Packages beside: `name`, `name=version`, `name/suite`.
-    #[arg(long, value_name = "PACKAGE", value_delimiter = ',')]
+    #[arg(long, value_name = "PACKAGE", value_delimiter = ',', value_parser = word)]
     pub(crate) include: Vec<String>,
     /// Also what packages recommend.
     #[arg(long)]

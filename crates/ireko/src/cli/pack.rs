@@ -1,5 +1,6 @@
 //! Flags of `pack`.
 
+use super::base::word;
 use super::{ArchiveArgs, OutputArgs, SbomArgs};
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
@@ -11,7 +12,7 @@ pub(crate) struct PackArgs {
     #[arg(value_name = "PATH[:PLACE]")]
     pub(crate) paths: Vec<String>,
     /// Packages of a Debian archive and what they need: `name`, `name=version`, `name/suite`. They are the base then.
-    #[arg(long, value_name = "PACKAGE", value_delimiter = ',', conflicts_with_all = ["from", "root"])]
+    #[arg(long, value_name = "PACKAGE", value_delimiter = ',', value_parser = word, conflicts_with_all = ["from", "root"])]
     pub(crate) deb: Vec<String>,
     /// The suite they are taken from: `debian:bookworm`, `ubuntu:24.04` (default: this machine's).
     #[arg(long, value_name = "SUITE")]
@@ -40,8 +41,9 @@ pub(crate) struct PackArgs {
     /// the places that they have there.
     #[arg(long, value_name = "PATH", value_delimiter = ',')]
     pub(crate) include: Vec<String>,
-    /// What programs read beside: `ca-certificates`, `tzdata`, `nss` (users, and how names of hosts are looked up), `tmp`.
-    #[arg(long, value_name = "WHAT", value_delimiter = ',')]
+    /// What programs read beside: `ca-certificates`, `tzdata`, `nss` (users, and how names of hosts are looked up), `tmp`;
+    /// `os-release` for scanners.
+    #[arg(long, value_name = "WHAT", value_delimiter = ',', value_parser = word)]
     pub(crate) with: Vec<String>,
     /// Take shared objects and helpers from this image of the store (default: from this machine).
     #[arg(long, value_name = "IMAGE")]

@@ -3,6 +3,7 @@
 use crate::cli::{BaseArgs, Format, Global};
 use crate::cmd::{build, images, pack};
 use crate::debian::{Lists, Suite};
+use crate::debian_base::SUITE;
 use crate::environment::Environment;
 use crate::failure::Failure;
 use crate::session::Session;
@@ -122,7 +123,7 @@ impl Files {
 
 /// Of which suite an image is: as it is labelled, or as its `/etc/os-release` says.
 fn suite_of(config: &ImageConfig, files: &Files, image: &str) -> Result<Suite, Failure> {
-    if let Some(label) = config.config.labels.get("ireko.base.suite") {
+    if let Some(label) = config.config.labels.get(SUITE) {
         return Suite::parse(label);
     }
     let unknown = |why: String| {
@@ -203,7 +204,7 @@ mod tests {
 
     fn suite(label: Option<&str>, release: &str) -> String {
         let mut config = ImageConfig::default();
-        config.config.labels.extend(label.map(|label| ("ireko.base.suite".to_owned(), label.to_owned())));
+        config.config.labels.extend(label.map(|label| (SUITE.to_owned(), label.to_owned())));
         let files = Files { os_release: Some(release.to_owned()), ..Files::default() };
         match suite_of(&config, &files, "app") {
             Ok(suite) => format!("{}:{}", suite.of.origin(), suite.name),

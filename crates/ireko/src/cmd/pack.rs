@@ -78,7 +78,9 @@ pub(crate) fn run(args: &PackArgs, global: &Global, environment: Environment) ->
         // What was included by hand may be just that.
         let is_whole = !args.include.is_empty() || !args.deb.is_empty() && !args.minimal;
         tell(&packed, is_whole, &session);
-        let config = config(args, &start, (&packed, &session))?;
+        starts(&start, &sources, (&packed, &session))?;
+        let suite = ground.gathered().and_then(|gathered| gathered.lock.suite.as_ref());
+        let config = config(args, &start, (&packed, suite), &session)?;
         let image = [written(&store, &packed, &config, time, &cancel)?];
         let delivered = deliver::deliver(&images, &image, &shares, &cancel, &*session.sink())?;
         Ok((ground, packed, image, delivered))
@@ -379,20 +381,23 @@ fn packed(
     }
     let mut request = Request::new(ground.root(), sources.to_vec());
     request.whole = !args.minimal;
-    for text in &args.with {
-        request.with.insert(text.parse().map_err(|()| {
-            let known: Vec<&str> = With::ALL.into_iter().map(With::name).collect();
-            Failure::user(format!("`--with {text}` is unknown"))
-                .hint(format!("there are {}", known.join(", ")))
-        })?);
-    }
+    request.with = args.with.iter().map(|text| with(text)).collect::<Result<_, _>>()?;
     request.includes.clone_from(&args.include);
+    request.system =
+        ground.gathered().and_then(|gathered| Some(gathered.lock.suite.as_ref()?.distribution()));
     request.options.library_path.clone_from(&args.library_path);
     request.user = start.user;
     request.max_layers = args.max_layers.unwrap_or(request.max_layers);
     request.time = time;
     request.programs.extend(program);
     Ok(ireko_pack::pack(&request)?)
+}
+
+fn with(text: &str) -> Result<With, Failure> {
+    text.parse().map_err(|()| {
+        let known: Vec<&str> = With::ALL.into_iter().map(With::name).collect();
+        Failure::user(format!("`--with {text}` is unknown")).hint(format!("there are {}", known.join(", ")))
+    })
 }
 
 /// Says what is largest and who wants it, and what may be missing.
@@ -435,6 +440,21 @@ fn tell(packed: &Packed, is_whole: bool, session: &Session) {
     }
 }
 
+/// Tells of an image that does not say how it starts, and refuses one whose only file gets arguments and is no program.
+fn starts(start: &Start, sources: &[Source], (packed, session): (&Packed, &Session)) -> Result<(), Failure> {
+    let says = start.program(sources).is_some() || !packed.programs.is_empty();
+    // Of several files one that is no program may be what the others read.
+    let is_meant =
+        |error: &&ireko_pack::Error| sources.len() == 1 || matches!(error, ireko_pack::Error::Mode { .. });
+    let Some(error) = packed.idle.iter().find(is_meant).filter(|_| !says) else { return Ok(()) };
+    if start.has_arguments(sources) && !start.cmd.is_empty() {
+        return Err(Failure::of(error.blame(), error).hinted(error.hint()));
+    }
+    let how = "the image does not say how it starts (`--entrypoint`, `--cmd`)";
+    warn(session, format!("{error}: {how}"));
+    Ok(())
+}
+
 /// Where an interpreter has the modules that its programs cannot do without.
 fn modules(path: &str) -> Option<&'static str> {
     let name = path.rsplit('/').next().unwrap_or_default();
@@ -458,7 +478,8 @@ fn warn(session: &Session, text: String) {
 fn config(
     args: &PackArgs,
     start: &Start,
-    (packed, session): (&Packed, &Session),
+    (packed, suite): (&Packed, Option<&lock::Suite>),
+    session: &Session,
 ) -> Result<ImageConfig, Failure> {
     let entrypoint = match (&start.entrypoint, packed.programs.as_slice()) {
         (Some(words), _) => words.clone(),
@@ -472,9 +493,10 @@ fn config(
         working_dir: args.workdir.clone().unwrap_or_default(),
         stop_signal: args.stop_signal.clone().unwrap_or_default(),
         volumes: args.volume.iter().cloned().collect::<BTreeSet<_>>(),
-        labels: args.out.label.iter().map(|text| arguments::label(text)).collect(),
+        labels: suite.map(|suite| (debian_base::SUITE.to_owned(), suite.name())).into_iter().collect(),
         ..ContainerConfig::default()
     };
+    container.labels.extend(args.out.label.iter().map(|text| arguments::label(text)));
     container.env.push(format!("PATH={}", ireko_exec::DEFAULT_PATH));
     if !args.library_path.is_empty() {
         container.env.push(format!("LD_LIBRARY_PATH={}", args.library_path.join(":")));

@@ -259,3 +259,42 @@ fn what_cannot_be_packed_is_told() {
     assert_eq!(run(&place, &["mixed"]), "hello you\n");
     place.sound();
 }
+
+#[test]
+fn what_does_not_start_is_told() {
+    let Some(place) = Place::new() else { return };
+    let file = |name: &str, text: &str, mode| {
+        place.file(name, text);
+        fs::rename(place.context().join(name), place.path(name)).expect("a file");
+        fs::set_permissions(place.path(name), fs::Permissions::from_mode(mode)).expect("a mode");
+    };
+    compile(&place, "hello", HELLO, &[]);
+    fs::set_permissions(place.path("hello"), fs::Permissions::from_mode(0o644)).expect("a mode");
+    file("script", "#!/hello\n", 0o644);
+    file("words", "echo\n", 0o755);
+    file("data", "x\n", 0o644);
+    let (mode, form) = ("nobody may execute it (mode 644)", "is neither an ELF program nor a script");
+    let open = "the image does not say how it starts";
+    // A download or a job's artifact lost its bits: also beside what it reads.
+    for (args, why) in
+        [(&["hello"][..], mode), (&["hello", "data"], mode), (&["script"], mode), (&["words"], form)]
+    {
+        let said = place.ireko(&[&["pack", "-t", "app"], args].concat()).ok();
+        assert!(said.stderr.contains(why) && said.stderr.contains(open), "{args:?}: {}", said.stderr);
+        assert_eq!(config(&place, "app")["Entrypoint"], Value::Null, "{args:?}");
+    }
+    // Files alone are no program, and need none.
+    let said = place.ireko(&["pack", "-t", "files", "data", "words"]).ok();
+    assert!(!said.stderr.contains(open), "{}", said.stderr);
+    for args in [
+        &["hello", "--entrypoint", "/hello"][..],
+        &["hello", "--cmd", "you"],
+        &["data", "hello", "--cmd", "/hello"],
+        &["script", "hello", "--entrypoint", "/script"],
+    ] {
+        let said = place.ireko(&[&["pack", "-t", "refused"], args].concat());
+        said.fails(2, &[mode, "hint: `chmod +x "]);
+    }
+    place.ireko(&["pack", "words", "--entrypoint", "/words"]).fails(2, &[form, "`#!/bin/sh`"]);
+    place.ireko(&["inspect", "refused"]).fails(2, &["refused"]);
+}

@@ -118,7 +118,7 @@ fn an_image_is_declared_and_locked() {
     assert!(lock.contains("deb = [\"tool\"]") && lock.contains("codename = \"bookworm\""), "{lock}");
     assert_eq!(lock.matches("[[package]]").count(), 2, "{lock}");
     let first = place.id("app");
-    assert_eq!(place.config("app")["config"]["Labels"], serde_json::json!({"a": "b"}));
+    assert_eq!(place.config("app")["config"]["Labels"]["a"], "b");
     assert_eq!(place.config("app")["config"]["User"], "7");
 
     // A newer state of the archive is taken, but not where the lock is kept to.
@@ -270,4 +270,34 @@ fn a_login_of_a_mirror_stays_with_who_has_it() {
         assert!(!text.contains("s3cr3t") && !text.contains("me:"), "{text}");
     }
     place.ireko(&[&["pack", "--deb", "tool", "--locked"], &flags[..]].concat()).ok();
+}
+
+#[test]
+fn of_which_suite_it_is_stays_known() {
+    let Some(place) = Place::new() else { return };
+    let flags = archive(&place, "1");
+    place.ireko(&pack(&flags, &["--deb", "tool, other", "-t", "app", "--label", "a=b"])).ok();
+    let labels = serde_json::json!({"ireko.base.suite": "debian:bookworm", "a": "b"});
+    assert_eq!(place.config("app")["config"]["Labels"], labels);
+    // An archive that has one of them newer.
+    let newer = archive(&place, "2");
+    let archive = &newer.iter().map(String::as_str).collect::<Vec<_>>()[2..];
+    let said = place.ireko(&[&["base", "--outdated", "app"], archive].concat());
+    assert_eq!(said.code, 1, "{}", said.stderr);
+    let line = said.stdout.lines().find(|line| line.starts_with("tool ")).unwrap_or_default();
+    assert_eq!(line.split_whitespace().collect::<Vec<_>>(), ["tool", "1", "2", "bookworm"]);
+    assert!(said.stdout.contains("3 packages, 1 outdated"), "{}", said.stdout);
+
+    // Scanners ask a file.
+    let release = "etc/os-release";
+    assert!(!files(&place, &flags, &["--deb", "tool"]).contains(&release.to_owned()));
+    assert!(files(&place, &flags, &["--deb", "tool", "--with", "os-release"]).contains(&release.to_owned()));
+    let text = fs::read_to_string(place.path("out").join(release)).expect("a file");
+    assert_eq!(
+        text,
+        "PRETTY_NAME=\"Debian 12 (bookworm)\"\nNAME=\"Debian\"\nVERSION_ID=\"12\"\nVERSION_CODENAME=bookworm\nID=debian\n"
+    );
+    place.ireko(&pack(&flags, &["--deb", "tool", "--with", "os-release", "-t", "told"])).ok();
+    let bill = place.ireko(&["sbom", "told"]).ok().stdout;
+    assert!(bill.contains("pkg:deb/debian/tool@1?arch=") && bill.contains("distro=debian-12"), "{bill}");
 }

@@ -2,7 +2,9 @@
 
 use super::values::{self, Value};
 use crate::cli::{PackArgs, Scripts};
+use crate::debian::Suite;
 use crate::failure::Failure;
+use crate::settle;
 use clap::ValueEnum;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -17,20 +19,20 @@ struct Declared {
     #[serde(alias = "tag")]
     tags: Vec<String>,
     deb: Vec<String>,
-    suite: Option<String>,
+    suite: Option<Spanned<String>>,
     minimal: bool,
     scripts: Option<Spanned<String>>,
     docs: bool,
     exclude: Vec<String>,
     recommends: bool,
-    platform: Option<String>,
+    platform: Option<Spanned<String>>,
     mirror: Option<String>,
     signed_by: Vec<PathBuf>,
     components: Vec<String>,
     snapshot: Option<String>,
     ca: Vec<PathBuf>,
     include: Vec<String>,
-    with: Vec<String>,
+    with: Vec<Spanned<String>>,
     from: Option<String>,
     root: Option<PathBuf>,
     library_path: Vec<String>,
@@ -122,6 +124,19 @@ impl Declared {
             let message = format!("`scripts = \"{}\"` is unknown", when.get_ref());
             return Err(wrong(when, values::Wrong { message, hint: Some("auto, always or never") }));
         }
+        let placed = |at: &Spanned<String>, mut failure: Failure| {
+            failure.message = format!("{}: {}", place(file, at.span().start), failure.message);
+            failure
+        };
+        if let Some(text) = &self.suite {
+            Suite::parse(text.get_ref()).map_err(|failure| placed(text, failure))?;
+        }
+        if let Some(text) = &self.platform {
+            settle::named_platform(text.get_ref()).map_err(|failure| placed(text, failure))?;
+        }
+        for text in &self.with {
+            super::with(text.get_ref()).map_err(|failure| placed(text, failure))?;
+        }
         Ok(())
     }
 }
@@ -141,7 +156,7 @@ fn join(mut args: PackArgs, file: Declared, dir: &Path) -> Result<PackArgs, Fail
     before(&mut args.deb, file.deb);
     before(&mut args.exclude, file.exclude);
     before(&mut args.include, file.include);
-    before(&mut args.with, file.with);
+    before(&mut args.with, plain(file.with));
     before(&mut args.library_path, file.library_path);
     before(&mut args.expose, plain(file.expose));
     before(&mut args.volume, plain(file.volumes));
@@ -159,8 +174,8 @@ fn join(mut args: PackArgs, file: Declared, dir: &Path) -> Result<PackArgs, Fail
     args.minimal |= file.minimal;
     args.docs |= file.docs;
     args.recommends |= file.recommends;
-    args.suite = args.suite.or(file.suite);
-    args.platform = args.platform.or(file.platform);
+    args.suite = args.suite.or(file.suite.map(Spanned::into_inner));
+    args.platform = args.platform.or(file.platform.map(Spanned::into_inner));
     args.archive.mirror = args.archive.mirror.or(file.mirror);
     args.archive.snapshot = args.archive.snapshot.or(file.snapshot);
     if args.from.is_none() && args.root.is_none() {
@@ -229,6 +244,9 @@ mod tests {
             ("expose = [\"9-8\"]\n", "sub/image.toml:1:11: cannot expose `9-8`"),
             ("volumes = [\"\"]\n", "sub/image.toml:1:12: the path of a VOLUME is empty"),
             ("stop-signal = \"SIGBANANA\"\n", "sub/image.toml:1:15: `SIGBANANA` is not a signal"),
+            ("suite = \"debian:bok worm\"\n", "sub/image.toml:1:9: `debian:bok worm` names no suite"),
+            ("platform = \"a/b/c/d/e\"\n", "sub/image.toml:1:12: `--platform a/b/c/d/e` is no platform"),
+            ("with = [\"nss\",\n\"tzdat\"]\n", "sub/image.toml:2:1: `--with tzdat` is unknown"),
             ("user = \"\"\n", "sub/image.toml:1:8: `` is no user"),
             ("deb = [\"a\"]\nuser = \"a:b:c\"\n", "sub/image.toml:2:8: `a:b:c` is no user"),
             ("user = \"name\"\n", "sub/image.toml:1:8: the user `name` is no number"),

@@ -162,6 +162,11 @@ impl Suite {
         Self { id, version, codename, title, date: date.to_owned() }
     }
 
+    /// As people write it: `debian:bookworm`.
+    pub(super) fn name(&self) -> String {
+        format!("{}:{}", self.id, self.codename)
+    }
+
     pub(super) fn distribution(&self) -> ireko_pack::sbom::Distribution {
         let Self { id, version, codename, title, .. } = self.clone();
         ireko_pack::sbom::Distribution { id, version, codename, title }
