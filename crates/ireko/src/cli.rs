@@ -386,7 +386,7 @@ pub(crate) struct RunArgs {
     #[arg(long, action = ArgAction::Help)]
     help: Option<bool>,
     /// Network: `host`, `none`, or `private` (loopback only, reached through -p).
-    #[arg(long, value_name = "MODE")]
+    #[arg(long, alias = "net", value_name = "MODE")]
     pub(crate) network: Option<String>,
     /// Size of /dev/shm (default: 64m).
     #[arg(long, value_name = "SIZE")]

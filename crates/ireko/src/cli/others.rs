@@ -110,6 +110,10 @@ pub(crate) struct RunOthersArgs {
     #[arg(long, hide = true)]
     pub(crate) health_timeout: Option<String>,
     #[arg(long, hide = true)]
+    pub(crate) detach_keys: Option<String>,
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = ["true"])]
+    pub(crate) sig_proxy: Option<String>,
+    #[arg(long, hide = true)]
     pub(crate) log_driver: Option<String>,
     #[arg(long, hide = true)]
     pub(crate) log_opt: Vec<String>,

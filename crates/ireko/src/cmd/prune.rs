@@ -71,6 +71,11 @@ fn prune(
         print(&by_kind(&pruned.items));
     } else if agreed {
         print(&format!("removed {} items, {} freed\n", pruned.items.len(), bytes(pruned.freed)));
+        if pruned.items.is_empty() && *plan == PrunePlan::default() {
+            eprint(
+                "note: what was used within a week stays: `--keep 1d` says another time, `--all` drops whatever no tagged image needs\n",
+            );
+        }
     } else {
         print("nothing removed\n");
     }
