@@ -1,5 +1,6 @@
 //! Relations between packages: `Depends`, `Conflicts`, `Provides` and their like (Debian Policy, chapter 7).
 
+use crate::control;
 use crate::version;
 use std::cmp::Ordering;
 
@@ -105,6 +106,17 @@ pub struct Malformed {
 /// Reads a field: `a (>= 1) | b, c:any [amd64]`. After an error there is nothing more.
 pub fn relations(field: &str) -> Relations<'_> {
     Relations { rest: field.trim_ascii_start() }
+}
+
+/// The names in a field of relations, of all alternatives; what cannot be read ends it.
+pub fn names(field: &str) -> impl Iterator<Item = &str> {
+    relations(field).map_while(Result::ok).map(|relation| relation.name)
+}
+
+/// The names in these fields of a package's paragraph.
+pub fn names_of(paragraph: &str, fields: &[&str]) -> Vec<String> {
+    let paragraph = control::paragraphs(paragraph).next().and_then(Result::ok).unwrap_or_default();
+    fields.iter().filter_map(|field| paragraph.get(field)).flat_map(names).map(str::to_owned).collect()
 }
 
 /// The relations of a field, one after the other.

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use ireko_deb::package::Package;
-use ireko_deb::relation;
 use ireko_layer::archive::Archive;
 use ireko_layer::{Change, ChangeKind, Data, Follow, Meta, TreePath, follow_links};
 
@@ -166,11 +165,6 @@ pub(crate) fn bytes_in<'a>(tree: &'a BTreeMap<TreePath, Change>, path: &TreePath
         ChangeKind::File(data) => Some(data),
         _ => None,
     }
-}
-
-/// The names in a field of relations, of all alternatives; what cannot be read ends it.
-pub(crate) fn names_in(field: &str) -> impl Iterator<Item = &str> {
-    relation::relations(field).map_while(Result::ok).map(|relation| relation.name)
 }
 
 fn is_dir(change: &Change) -> bool {

@@ -5,14 +5,14 @@ use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 
-use ireko_deb::control;
 use ireko_deb::package::Package;
+use ireko_deb::relation::names_of;
 use ireko_layer::{Change, ChangeKind, Data, Meta, Time, TreePath};
 use ireko_slim::{Node, Root};
 use ireko_store::{Scratch, Store};
 
 use crate::base::MERGED;
-use crate::debs::{DebTree, PathFilter, files_of_all, names_in};
+use crate::debs::{DebTree, PathFilter, files_of_all};
 use crate::error::Error;
 use crate::made::made;
 use crate::pieces::{Piece, with_parents};
@@ -170,7 +170,9 @@ impl Packages {
     fn popularity(&self) -> Vec<usize> {
         let mut providers: BTreeMap<String, Vec<usize>> = BTreeMap::new();
         for (at, named) in self.packages.iter().enumerate() {
-            for name in std::iter::once(named.name.clone()).chain(relations(&named.package, &["Provides"])) {
+            for name in
+                std::iter::once(named.name.clone()).chain(names_of(&named.package.control(), &["Provides"]))
+            {
                 providers.entry(name).or_default().push(at);
             }
         }
@@ -178,7 +180,7 @@ impl Packages {
             .packages
             .iter()
             .map(|named| {
-                let names = relations(&named.package, &["Depends", "Pre-Depends"]);
+                let names = names_of(&named.package.control(), &["Depends", "Pre-Depends"]);
                 names.iter().filter_map(|name| providers.get(name)).flatten().copied().collect()
             })
             .collect();
@@ -255,13 +257,6 @@ impl Packages {
     pub(crate) fn bytes_of(&self, path: &TreePath) -> Option<&Data> {
         self.tree.bytes_of(path)
     }
-}
-
-/// The names in these fields of relations, of all alternatives.
-fn relations(package: &Package, fields: &[&str]) -> Vec<String> {
-    let text = package.control();
-    let paragraph = control::paragraphs(&text).next().and_then(Result::ok).unwrap_or_default();
-    fields.iter().filter_map(|field| paragraph.get(field)).flat_map(names_in).map(str::to_owned).collect()
 }
 
 pub(crate) fn path_of(path: &str) -> io::Result<TreePath> {

@@ -1,10 +1,10 @@
 //! What dpkg knows of a root file system: its packages, and whose a file is.
 
 use super::{Distribution, Package, licence};
-use crate::debs::names_in;
 use crate::error::Error;
 use crate::with::OS_RELEASE;
 use ireko_deb::installed::{STATUS, STATUS_DIR, is_list, there};
+use ireko_deb::relation;
 use ireko_slim::{Node, Root, follow};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
@@ -80,14 +80,14 @@ impl Database {
         let mut providers: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
         for (at, (package, relations)) in self.packages.iter().zip(relations).enumerate() {
             providers.entry(&package.name).or_default().push(at);
-            for provided in names_in(&relations.provides) {
+            for provided in relation::names(&relations.provides) {
                 providers.entry(provided).or_default().push(at);
             }
         }
         let needs: Vec<Vec<usize>> = relations
             .iter()
             .map(|one| {
-                let names = one.needs.iter().flat_map(|field| names_in(field));
+                let names = one.needs.iter().flat_map(|field| relation::names(field));
                 names.filter_map(|name| providers.get(name)).flatten().copied().collect()
             })
             .collect();

@@ -1,9 +1,9 @@
 //! One package of the archive, in the cache.
 
 use crate::failure::Failure;
-use ireko_deb::control;
 use ireko_deb::index::Stanza;
 use ireko_deb::package::{Package, PackageError};
+use ireko_deb::relation;
 use ireko_deb::release::Listed;
 use ireko_report::Blame;
 use std::path::{Path, PathBuf};
@@ -67,10 +67,6 @@ impl Deb {
 
     /// The names in these fields of relations, of all alternatives.
     pub(crate) fn needs(&self, fields: &[&str]) -> Vec<String> {
-        let paragraph = control::paragraphs(&self.stanza).next().and_then(Result::ok).unwrap_or_default();
-        let texts = fields.iter().filter_map(|field| paragraph.get(field));
-        let name =
-            |relation: &str| relation.trim().split([' ', '(', ':']).next().unwrap_or_default().to_owned();
-        texts.flat_map(|text| text.split([',', '|'])).map(name).filter(|name| !name.is_empty()).collect()
+        relation::names_of(&self.stanza, fields)
     }
 }
