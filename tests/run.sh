@@ -26,6 +26,8 @@ if [ "$(id -u)" = 0 ]; then
 fi
 
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$root/target}
+# What is compiled once is compiled for nothing in parts.
+[ "${CI:-}" != true ] || export CARGO_INCREMENTAL=${CARGO_INCREMENTAL:-0}
 work=$(mktemp -d "${TMPDIR:-/tmp}/ireko-tests.XXXXXX")
 chmod 755 "$work"
 trap 'rm -rf "$work"' EXIT
