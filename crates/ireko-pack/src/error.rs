@@ -54,12 +54,14 @@ pub enum Error {
         package: &'static str,
     },
     /// A program that has to start has no bit that allows it.
-    #[error("`{}` cannot be started: nobody may execute it (mode {mode:03o})", path.display())]
+    #[error("`{path}` cannot be started: nobody may execute it (mode {mode:03o})")]
     Mode {
-        /// Which one.
-        path: PathBuf,
+        /// Its place in the image.
+        path: String,
         /// Its permissions.
         mode: u32,
+        /// The file of this machine that it is, where it was named.
+        host: Option<PathBuf>,
     },
     /// What a program needs is not known.
     #[error(transparent)]
@@ -146,8 +148,8 @@ impl Error {
             )),
             Self::Twice { .. } => Some("give one of them another place: PATH:/PLACE".to_owned()),
             Self::NoHelper { package, .. } => Some(format!("install the package `{package}`, or pack it")),
-            Self::Mode { path, .. } => {
-                Some(format!("`chmod +x {}`: downloads and artifacts of jobs lose it", path.display()))
+            Self::Mode { host: Some(host), .. } => {
+                Some(format!("`chmod +x {}`: downloads and artifacts of jobs lose it", host.display()))
             }
             Self::Needs(error) => error.hint(),
             Self::Store(error) => error.hint().map(str::to_owned),

@@ -37,6 +37,7 @@ pub use configured::configured;
 pub use debs::{DebTree, PathFilter, files};
 pub use error::Error;
 pub use image::ImageRoot;
+pub use own::is_program_here;
 pub use packages::{Named, Packages};
 pub use pieces::{Piece, write};
 pub use request::{Packed, Request, Source, pack};

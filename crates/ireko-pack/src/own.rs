@@ -7,7 +7,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use ireko_layer::Data;
-use ireko_slim::{Node, Root, follow};
+use ireko_slim::{Dir, Node, Root, follow};
 
 use crate::error::Error;
 use crate::request::Source;
@@ -133,6 +133,11 @@ impl<'a> Target<'a> {
         files.map(|(place, _)| place.as_str())
     }
 
+    /// Whether a file that was named may be executed.
+    pub(crate) fn is_executable(&self, path: &str) -> bool {
+        matches!(self.own.get(path), Some(Own { node: Node::File { mode, .. }, .. }) if mode & 0o111 != 0)
+    }
+
     /// The programs among the files: what was named itself first, then what a directory brings along.
     pub(crate) fn programs(&self) -> io::Result<(Vec<&str>, Vec<&str>)> {
         let (mut named, mut brought) = (Vec::new(), Vec::new());
@@ -163,6 +168,14 @@ pub(crate) fn form(root: &dyn Root, path: &str) -> io::Result<Form> {
         [b'#', b'!', ..] => Form::Script,
         _ => Form::Other,
     })
+}
+
+/// Whether a file of this machine is machine code, or a script that may be executed.
+pub fn is_program_here(path: &Path) -> bool {
+    let Some(path) = std::fs::canonicalize(path).ok().and_then(|path| Some(path.to_str()?.to_owned())) else {
+        return false;
+    };
+    is_program(&Dir::new("/"), &path).unwrap_or(false)
 }
 
 /// Whether a file is machine code, or a script that may be executed.

@@ -228,7 +228,11 @@ impl Packages {
                 .path
                 .parent()
                 .is_some_and(|dir| DIRS.iter().any(|known| dir.as_bytes() == known.as_bytes()))
-                && !matches!(change.kind, ChangeKind::Dir { .. })
+                && match change.kind {
+                    ChangeKind::Dir { .. } => false,
+                    ChangeKind::File(_) => change.meta.mode & 0o111 != 0,
+                    _ => true,
+                }
         };
         let own = self.tree.owned().filter(|(change, owner)| *owner == Some(at) && is_program(change));
         own.map(|(change, _)| format!("/{}", change.path)).collect()

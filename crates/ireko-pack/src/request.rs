@@ -83,7 +83,7 @@ pub struct Packed {
     pub taken: BTreeMap<String, PathBuf>,
     /// The programs that were named themselves and can be started, at their places.
     pub programs: Vec<String>,
-    /// Why the other files that were named themselves start nothing, where these are no more than files.
+    /// Why others that were named themselves cannot be started, where they look as if they were to be.
     pub idle: Vec<Error>,
     /// What they were seen to ask for and nobody gave, with the file that does.
     pub lacking: BTreeMap<Help, String>,
@@ -111,6 +111,8 @@ pub fn pack(request: &Request<'_>) -> Result<Packed, Error> {
     for path in target.named() {
         match may_start(&target, path) {
             Ok(()) => programs.push(path.to_owned()),
+            // What is neither a program nor has a bit of one is what others read.
+            Err(Error::Needs(_)) if !target.is_executable(path) => {}
             Err(error) => idle.push(error),
         }
     }
@@ -206,7 +208,10 @@ fn may_start(target: &Target<'_>, path: &str) -> Result<(), Error> {
     let Node::File { mode, .. } = place.node else { return Ok(()) };
     match form(target, &place.path).map_err(reading)? {
         Form::Other => Err(ireko_slim::Error::NoProgram { path: place.path }.into()),
-        _ if mode & 0o111 == 0 => Err(Error::Mode { path: target.real(&place.path), mode }),
+        _ if mode & 0o111 == 0 => {
+            let host = target.is_own(&place.path).then(|| target.real(&place.path));
+            Err(Error::Mode { path: place.path, mode, host })
+        }
         _ => Ok(()),
     }
 }

@@ -22,7 +22,7 @@ pub struct OrExit {
 impl OrExit {
     /// Ends so as well where the process is aborted and there is no memory: the standard library asks the system's
     /// allocator itself for some of its own (lists of what a thread drops at its end), and aborts where it gets none.
-    /// Any other abort is as it was.
+    /// Any other abort, and a signal that somebody sent, is as it was.
     pub fn also_at_abort(&'static self) {
         AT_ABORT.store(std::ptr::from_ref(self).cast_mut(), Ordering::SeqCst);
         // It cannot fail for a signal that is known.
@@ -51,7 +51,12 @@ extern "C" fn at_abort(_: libc::c_int) {
     if let (libc::MAP_FAILED, Some(end)) = (piece, unsafe { AT_ABORT.load(Ordering::SeqCst).as_ref() }) {
         end.exit();
     }
-    // The abort goes on: once its handler has returned it ends the process.
+    // The signal as it is without this: sent again, it comes once this returns, also where no abort(3) waits for that.
+    let _ = crate::signals::set_handler(libc::SIGABRT, libc::SIG_DFL);
+    // SAFETY: raise is async-signal-safe.
+    unsafe {
+        libc::raise(libc::SIGABRT);
+    }
 }
 
 // SAFETY: every call is the system allocator's, with the arguments as they came, and gives back what that gave.
@@ -97,6 +102,10 @@ mod tests {
             if part == "without" {
                 rustix::process::setrlimit(rustix::process::Resource::As, limit(1)).expect("a lower limit");
             }
+            if part == "sent" {
+                rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::ABORT)
+                    .expect("a signal");
+            }
             std::process::abort();
         }
         let ended = |part: &str| {
@@ -108,8 +117,10 @@ mod tests {
         };
         let (status, said) = ended("without");
         assert_eq!((status.code(), said.as_str()), (Some(7), "nothing left\n"));
-        let (status, said) = ended("with");
-        assert_eq!((status.signal(), said.as_str()), (Some(libc::SIGABRT), ""));
+        for part in ["with", "sent"] {
+            let (status, said) = ended(part);
+            assert_eq!((status.signal(), said.as_str()), (Some(libc::SIGABRT), ""), "{part}");
+        }
     }
 
     fn limit(most: u64) -> rustix::process::Rlimit {

@@ -39,7 +39,7 @@ pub(crate) struct PackArgs {
     pub(crate) archive: ArchiveArgs,
     /// Files, directories and programs of the base (this machine, or what --from or --root names) that come along, at
     /// the places that they have there.
-    #[arg(long, value_name = "PATH", value_delimiter = ',')]
+    #[arg(long, value_name = "PATH", value_delimiter = ',', value_parser = word)]
     pub(crate) include: Vec<String>,
     /// What programs read beside: `ca-certificates`, `tzdata`, `nss` (users, and how names of hosts are looked up), `tmp`;
     /// `os-release` for scanners.

@@ -240,7 +240,7 @@ impl Start {
 
     fn has_arguments(&self, sources: &[Source]) -> bool {
         let is_path = self.cmd.first().is_some_and(|word| word.starts_with('/'));
-        !is_path && matches!(sources, [one] if one.host.is_file())
+        !is_path && matches!(sources, [one] if ireko_pack::is_program_here(&one.host))
     }
 }
 
@@ -443,9 +443,8 @@ fn tell(packed: &Packed, is_whole: bool, session: &Session) {
 /// Tells of an image that does not say how it starts, and refuses one whose only file gets arguments and is no program.
 fn starts(start: &Start, sources: &[Source], (packed, session): (&Packed, &Session)) -> Result<(), Failure> {
     let says = start.program(sources).is_some() || !packed.programs.is_empty();
-    // Of several files one that is no program may be what the others read.
-    let is_meant =
-        |error: &&ireko_pack::Error| sources.len() == 1 || matches!(error, ireko_pack::Error::Mode { .. });
+    // Nobody starts a shared object, and its usual mode says so.
+    let is_meant = |error: &&ireko_pack::Error| !matches!(error, ireko_pack::Error::Mode { path, .. } if path.contains(".so"));
     let Some(error) = packed.idle.iter().find(is_meant).filter(|_| !says) else { return Ok(()) };
     if start.has_arguments(sources) && !start.cmd.is_empty() {
         return Err(Failure::of(error.blame(), error).hinted(error.hint()));

@@ -284,8 +284,12 @@ fn what_does_not_start_is_told() {
         assert_eq!(config(&place, "app")["Entrypoint"], Value::Null, "{args:?}");
     }
     // Files alone are no program, and need none.
-    let said = place.ireko(&["pack", "-t", "files", "data", "words"]).ok();
-    assert!(!said.stderr.contains(open), "{}", said.stderr);
+    compile(&place, "lib/libown.so", "int own(void){return 7;}", &["-shared", "-fPIC"]);
+    fs::set_permissions(place.path("lib/libown.so"), fs::Permissions::from_mode(0o644)).expect("a mode");
+    for args in [&["data"][..], &["data", "lib/libown.so"], &["lib/libown.so"], &["lib"]] {
+        let said = place.ireko(&[&["pack", "-t", "files"], args].concat()).ok();
+        assert!(!said.stderr.contains(open), "{args:?}: {}", said.stderr);
+    }
     for args in [
         &["hello", "--entrypoint", "/hello"][..],
         &["hello", "--cmd", "you"],
@@ -293,8 +297,21 @@ fn what_does_not_start_is_told() {
         &["script", "hello", "--entrypoint", "/script"],
     ] {
         let said = place.ireko(&[&["pack", "-t", "refused"], args].concat());
-        said.fails(2, &[mode, "hint: `chmod +x "]);
+        said.fails(2, &[mode, &format!("hint: `chmod +x {}", place.path("").display())]);
     }
+    // One of an image is nobody's to change.
+    place.ireko(&["pack", "hello", "-t", "lost"]).ok();
+    let said = place.ireko(&["pack", "--from", "lost", "--include", "/hello", "--cmd", "/hello"]);
+    assert!(said.code == 2 && said.stderr.contains("`/hello` cannot be started"), "{}", said.stderr);
+    assert!(!said.stderr.contains("chmod"), "{}", said.stderr);
+    // Beside a file that is no program, what is said is the whole command.
+    fs::set_permissions(place.path("hello"), fs::Permissions::from_mode(0o755)).expect("a mode");
+    place.ireko(&["pack", "hello:/usr/bin/hello", "-t", "base"]).ok();
+    for file in ["data", "script"] {
+        place.ireko(&["pack", "--from", "base", file, "--cmd", "hello /data", "-t", "app"]).ok();
+        assert_eq!(run(&place, &["app"]), "hello /data\n", "{file}");
+    }
+    place.ireko(&["pack", "--from", "base", "data", "--cmd", "helo"]).fails(2, &["`helo` is not there"]);
     place.ireko(&["pack", "words", "--entrypoint", "/words"]).fails(2, &[form, "`#!/bin/sh`"]);
     place.ireko(&["inspect", "refused"]).fails(2, &["refused"]);
 }

@@ -288,6 +288,17 @@ fn of_which_suite_it_is_stays_known() {
     assert_eq!(line.split_whitespace().collect::<Vec<_>>(), ["tool", "1", "2", "bookworm"]);
     assert!(said.stdout.contains("3 packages, 1 outdated"), "{}", said.stdout);
 
+    // With one file beside, it is still the packages that start.
+    place.file("../tool.conf", "x\n");
+    place
+        .ireko(&pack(
+            &flags,
+            &["--deb", "tool", "tool.conf:/etc/", "--cmd", "tool /etc/tool.conf", "-t", "own"],
+        ))
+        .ok();
+    assert_eq!(place.config("own")["config"]["Cmd"], serde_json::json!(["tool", "/etc/tool.conf"]));
+    assert_eq!(place.ireko(&["run", "--rm", "own"]).ok().stdout, "tool 1\n");
+
     // Scanners ask a file.
     let release = "etc/os-release";
     assert!(!files(&place, &flags, &["--deb", "tool"]).contains(&release.to_owned()));

@@ -76,7 +76,7 @@ pub(super) fn joined(args: &PackArgs) -> Result<PackArgs, Failure> {
     let cannot = || Failure::user(format!("cannot read `{}`", path.display()));
     let text = std::fs::read_to_string(path).map_err(|error| cannot().cause(error))?;
     let declared = read(&text, path)?;
-    declared.check(!args.deb.is_empty(), (&text, path))?;
+    declared.check(args, (&text, path))?;
     let dir = path.parent().unwrap_or(Path::new(""));
     join(args.clone(), declared, dir)
 }
@@ -98,8 +98,8 @@ fn place((text, path): (&str, &Path), at: usize) -> String {
 
 impl Declared {
     /// Refuses values that are none, with their place in the file.
-    fn check(&self, has_packages: bool, file: (&str, &Path)) -> Result<(), Failure> {
-        let may_be_named = has_packages || !self.deb.is_empty();
+    fn check(&self, args: &PackArgs, file: (&str, &Path)) -> Result<(), Failure> {
+        let may_be_named = !args.deb.is_empty() || !self.deb.is_empty();
         let ones = [
             (Value::Workdir, &self.workdir),
             (Value::StopSignal, &self.stop_signal),
@@ -128,10 +128,10 @@ impl Declared {
             failure.message = format!("{}: {}", place(file, at.span().start), failure.message);
             failure
         };
-        if let Some(text) = &self.suite {
+        if let Some(text) = self.suite.as_ref().filter(|_| args.suite.is_none()) {
             Suite::parse(text.get_ref()).map_err(|failure| placed(text, failure))?;
         }
-        if let Some(text) = &self.platform {
+        if let Some(text) = self.platform.as_ref().filter(|_| args.platform.is_none()) {
             settle::named_platform(text.get_ref()).map_err(|failure| placed(text, failure))?;
         }
         for text in &self.with {
@@ -210,7 +210,7 @@ mod tests {
     fn joined(words: &[&str], text: &str) -> Result<PackArgs, Failure> {
         let path = Path::new("sub/image.toml");
         let (args, declared) = (args(words), read(text, path)?);
-        declared.check(!args.deb.is_empty(), (text, path))?;
+        declared.check(&args, (text, path))?;
         join(args, declared, Path::new("sub"))
     }
 
@@ -225,6 +225,10 @@ mod tests {
         assert_eq!(args.cmd.as_deref(), Some("[\"a b\",\"c\"]"));
         assert_eq!(args.user.as_deref(), Some("2"));
         assert_eq!(args.env, ["A=1", "A=2"]);
+        // What a flag stands for is not looked at.
+        let file = "suite = \"ubuntu:latest\"\nplatform = \"a/b/c/d/e\"\n";
+        let args = joined(&["--suite", "ubuntu:24.04", "--platform", "linux/arm64"], file).expect("joined");
+        assert_eq!(args.suite.as_deref(), Some("ubuntu:24.04"));
         let args = joined(&[], "tags = [\"a\"]\ncmd = \"x y\"\nscripts = \"never\"\n").expect("joined");
         assert_eq!((args.out.tag, args.cmd.as_deref()), (vec!["a".to_owned()], Some("x y")));
         assert_eq!(args.scripts, Some(Scripts::Never));
