@@ -126,7 +126,9 @@ else
     part "tests with one id, without overlayfs" single env
 fi
 [ "$(id -u)" != 0 ] || part "100 pairs beside the Docker engine" bash tests/differ.sh --quick
-if [ -z "$quick" ]; then
+if [ -n "$quick" ]; then
+    part "fuzz targets compile" cargo check --quiet --manifest-path fuzz/Cargo.toml --bins
+else
     CARGO_TARGET_DIR=$CARGO_TARGET_DIR/fuzz part "fuzz targets, 10 s each" bash fuzz/run.sh --each 10 --jobs "$(nproc)"
     part release release_build
     bases=$CARGO_TARGET_DIR/bases
