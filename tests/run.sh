@@ -136,7 +136,7 @@ else
     if [ "$(id -u)" = 0 ]; then
         chmod -R a+rX "$bases"
         part "examples as $user" as_user bash tests/examples.sh --cache "$bases" http-server go-service go-tools eight-stages \
-            redis django intermediate-base toolchain-base monorepo deb-base pack-debs quick-start
+            redis intermediate-base monorepo deb-base pack-debs quick-start
     fi
     if [ -d "$CONFORMANCE" ]; then
         for mode in tables root cache user none; do
